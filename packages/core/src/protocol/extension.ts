@@ -1,0 +1,63 @@
+import * as z from 'zod/mini'
+import { contains, type PaymentPayload, type PaymentRequired } from './payment.ts'
+
+/** What an extension puts into a 402: its facts and the JSON Schema of them (x402 v2, extensions). */
+export type ExtensionDeclaration = { readonly info: Readonly<Record<string, unknown>>; readonly schema?: Readonly<Record<string, unknown>> }
+
+/** Something a server adds to its 402s under one key; `dynamic` names the fields of `info` a client need not echo unchanged. */
+export interface Extension {
+  readonly key: string
+  readonly dynamic?: readonly string[]
+  declare(): ExtensionDeclaration
+}
+
+const echoed = z.looseObject({ info: z.record(z.string(), z.unknown()) })
+
+/**
+ * Whether the extensions a payment echoes are those that were declared: what was advertised must stand in the echo; no
+ * echo at all is valid and unknown keys are ignored (wire.md §5.3).
+ */
+export function echoesExtensions(extensions: readonly Extension[], payment: PaymentPayload): boolean {
+  return extensions.every(({ key, dynamic = [], declare }) => {
+    const echo = payment.extensions?.[key]
+    if (echo == null) return true
+    const parsed = z.safeParse(echoed, echo)
+    const fixed = Object.entries(declare().info).filter(([name]) => !dynamic.includes(name))
+    return parsed.success && fixed.every(([name, value]) => contains(parsed.data.info[name], value, false))
+  })
+}
+
+const identifierKey = 'payment-identifier'
+const identifier = z.string().check(z.regex(/^[a-zA-Z0-9_-]{16,128}$/))
+const identifierEcho = z.looseObject({ info: z.looseObject({ id: z.optional(identifier) }) })
+const identifierOffer = z.looseObject({ info: z.looseObject({ required: z.optional(z.boolean()) }) })
+
+/** The `payment-identifier` extension of a server (wire.md §16.3): the payer's secret by which a lost answer is fetched again. */
+export function paymentIdentifier(options: { readonly required?: boolean } = {}): Extension {
+  return { key: identifierKey, declare: () => ({ info: { required: options.required ?? false } }) }
+}
+
+/** The payment id of a payload: nothing where there is none, `malformed` where there is one that breaks the rule of 16–128 letters. */
+export function readPaymentId(payment: PaymentPayload): { readonly id?: string } | 'malformed' {
+  const echo = payment.extensions?.[identifierKey]
+  if (echo == null) return {}
+  const parsed = z.safeParse(identifierEcho, echo)
+  if (!parsed.success) return 'malformed'
+  const { id } = parsed.data.info
+  return id === undefined ? {} : { id }
+}
+
+/** The extensions a payment echoes for this 402, with `id` where the server takes payment ids. */
+export function echoExtensions(required: PaymentRequired, id: string): Record<string, unknown> | undefined {
+  if (required.extensions == null) return undefined
+  const offer = z.safeParse(identifierOffer, required.extensions[identifierKey])
+  if (!offer.success) return { ...required.extensions }
+  return { ...required.extensions, [identifierKey]: { ...offer.data, info: { ...offer.data.info, id } } }
+}
+
+/** The payment without its id, which is a secret between payer and server (M4): for facilitators, upstreams and logs. */
+export function withoutPaymentId(payment: PaymentPayload): PaymentPayload {
+  if (payment.extensions?.[identifierKey] == null) return payment
+  const { [identifierKey]: _, ...extensions } = payment.extensions
+  return { ...payment, extensions }
+}

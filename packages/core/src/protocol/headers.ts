@@ -1,0 +1,82 @@
+import * as z from 'zod/mini'
+import { coreErrors } from './errors.ts'
+import { type PaymentPayload, type PaymentRequired, paymentPayload, paymentRequired } from './payment.ts'
+import { type SettleResponse, settleResponse } from './settlement.ts'
+
+/** The only way across the wire for one header: base64 over JSON, checked by a schema in both directions. */
+export type HeaderCodec<Value> = {
+  /** The header's name as the specification writes it. */
+  readonly name: string
+  /** The most characters that are read. */
+  readonly limit: number
+  /** The header's value. */
+  encode(value: Value): string
+  /** The checked value. Errors: `headers/too-large`, `headers/malformed`. */
+  decode(header: string): Value
+}
+
+/** What is asked of a codec: the schema of its value, its size limit, and whether its JSON is kept to ASCII. */
+export type HeaderCodecOptions<Value> = { readonly schema: z.ZodMiniType<Value>; readonly limit: number; readonly ascii?: boolean }
+
+// Padding may be missing; white space, url-safe letters and joined values are refused (wire.md §1.1).
+const strictBase64 = /^[A-Za-z0-9+/]+={0,2}$/
+
+/** Builds the codec of one header. */
+export function headerCodec<Value>(name: string, { schema, limit, ascii = false }: HeaderCodecOptions<Value>): HeaderCodec<Value> {
+  const malformed = (why: string, cause?: unknown) => coreErrors('headers/malformed', { header: name, why, cause })
+  return {
+    name,
+    limit,
+    encode: (value) => toBase64(ascii ? escapeNonAscii(JSON.stringify(value)) : JSON.stringify(value)),
+    decode(header) {
+      if (header.length > limit) throw coreErrors('headers/too-large', { header: name, length: header.length, limit })
+      if (!strictBase64.test(header) || header.replace(/=+$/, '').length % 4 === 1) throw malformed('it is not one value of standard base64')
+      const parsed = z.safeParse(schema, parseJson(header, malformed))
+      if (!parsed.success) throw malformed(firstIssue(parsed.error))
+      return parsed.data
+    },
+  }
+}
+
+/** `PAYMENT-REQUIRED`, server to client (x402 v2, HTTP transport). Decoding allows the 16 kB that HTTP runtimes do. */
+export const paymentRequiredHeader: HeaderCodec<PaymentRequired> = headerCodec('PAYMENT-REQUIRED', { schema: paymentRequired, limit: 16_384 })
+
+/** `PAYMENT-SIGNATURE`, client to server (x402 v2, HTTP transport): at most 8 kB. */
+export const paymentSignatureHeader: HeaderCodec<PaymentPayload> = headerCodec('PAYMENT-SIGNATURE', { schema: paymentPayload, limit: 8192 })
+
+/** `PAYMENT-RESPONSE`, server to client (x402 v2, HTTP transport). */
+export const paymentResponseHeader: HeaderCodec<SettleResponse> = headerCodec('PAYMENT-RESPONSE', { schema: settleResponse, limit: 16_384 })
+
+/** The first thing a schema found wrong, as `path: message`. */
+export function firstIssue(error: z.core.$ZodError): string {
+  const issue = error.issues[0]
+  return issue === undefined ? 'it does not fit the schema' : `${issue.path.join('.') || 'value'}: ${issue.message}`
+}
+
+/** Base64 (standard alphabet, padded) of UTF-8 text. */
+export function toBase64(text: string): string {
+  if (typeof Buffer !== 'undefined') return Buffer.from(text, 'utf8').toString('base64')
+  const bytes = new TextEncoder().encode(text)
+  let binary = ''
+  for (let start = 0; start < bytes.length; start += 8192) binary += String.fromCharCode(...bytes.subarray(start, start + 8192))
+  return btoa(binary)
+}
+
+function parseJson(header: string, malformed: (why: string, cause?: unknown) => Error): unknown {
+  try {
+    return JSON.parse(utf8.decode(fromBase64(header)))
+  } catch (cause) {
+    throw malformed('it does not hold UTF-8 JSON', cause)
+  }
+}
+
+function fromBase64(text: string): Uint8Array {
+  if (typeof Buffer !== 'undefined') return Buffer.from(text, 'base64')
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+function escapeNonAscii(json: string): string {
+  return json.replaceAll(/[\u0080-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}

@@ -1,0 +1,87 @@
+import * as z from 'zod/mini'
+import { sameAddress } from './asset.ts'
+
+/** A JSON object whose members this project does not interpret; `null` where a peer writes it for "absent". */
+export const openObject = z.nullish(z.record(z.string(), z.unknown()))
+
+const text = z.nullish(z.string())
+
+/** What is sold: an absolute URL and how to show it (x402 v2 §5.1). */
+export const resourceInfo = z.looseObject({
+  url: z.string().check(z.minLength(1)),
+  description: text,
+  mimeType: text,
+  serviceName: z.nullish(z.string().check(z.regex(/^[\x20-\x7e]{1,32}$/))),
+  tags: z.nullish(z.array(z.string().check(z.regex(/^[\x20-\x7e]{1,32}$/))).check(z.maxLength(5))),
+  iconUrl: z.nullish(z.string().check(z.maxLength(2048))),
+})
+
+/** What is sold: an absolute URL and how to show it (x402 v2 §5.1). */
+export type ResourceInfo = z.infer<typeof resourceInfo>
+
+/** One way to pay, offered in `accepts` and echoed whole as `accepted`; `amount` is in atomic units (x402 v2 §5.1). */
+export const paymentRequirements = z.looseObject({
+  scheme: z.string().check(z.minLength(1), z.maxLength(64)),
+  network: z.string().check(z.minLength(3), z.maxLength(80), z.regex(/:/)),
+  amount: z.string().check(z.regex(/^\d{1,78}$/)),
+  asset: z.string().check(z.minLength(1), z.maxLength(128)),
+  payTo: z.string().check(z.minLength(1), z.maxLength(128)),
+  maxTimeoutSeconds: z.number().check(z.nonnegative()),
+  extra: openObject,
+})
+
+/** One way to pay, offered in `accepts` and echoed whole as `accepted`; `amount` is in atomic units (x402 v2 §5.1). */
+export type PaymentRequirements = z.infer<typeof paymentRequirements>
+
+/** The content of `PAYMENT-REQUIRED`: what is sold and the ways to pay for it, in the seller's order (x402 v2 §5.1). */
+export const paymentRequired = z.looseObject({
+  x402Version: z.literal(2),
+  error: text,
+  resource: resourceInfo,
+  accepts: z.array(paymentRequirements).check(z.minLength(1)),
+  extensions: openObject,
+})
+
+/** The content of `PAYMENT-REQUIRED`: what is sold and the ways to pay for it, in the seller's order (x402 v2 §5.1). */
+export type PaymentRequired = z.infer<typeof paymentRequired>
+
+/** The content of `PAYMENT-SIGNATURE`: the chosen requirements and the scheme's signed payload (x402 v2 §5.2). */
+export const paymentPayload = z.looseObject({
+  x402Version: z.literal(2),
+  resource: z.nullish(resourceInfo),
+  accepted: paymentRequirements,
+  payload: z.record(z.string(), z.unknown()),
+  extensions: openObject,
+})
+
+/** The content of `PAYMENT-SIGNATURE`: the chosen requirements and the scheme's signed payload (x402 v2 §5.2). */
+export type PaymentPayload = z.infer<typeof paymentPayload>
+
+/**
+ * Whether `accepted` is the offer: every field equal but `extra`, of which the offer's part must stand in it
+ * unchanged, but for `ignored` keys. Additional keys of the client are allowed (wire.md §5.2).
+ */
+export function acceptsOffer(offer: PaymentRequirements, accepted: PaymentRequirements, ignored: readonly string[] = []): boolean {
+  for (const key of new Set([...Object.keys(offer), ...Object.keys(accepted)])) {
+    if (key === 'extra' || (offer[key] ?? undefined) === (accepted[key] ?? undefined)) continue
+    const address = (key === 'asset' || key === 'payTo') && sameAddress(offer[key], accepted[key])
+    if (!address && !contains(accepted[key], offer[key], true)) return false
+  }
+  const asked = Object.entries(offer.extra ?? {}).filter(([key]) => !ignored.includes(key))
+  return asked.every(([key, value]) => contains(accepted.extra?.[key], value, false))
+}
+
+/** Whether `value` holds all of `part`: objects recursively (both ways where `exact`), everything else by equality. */
+export function contains(value: unknown, part: unknown, exact: boolean): boolean {
+  if (Object.is(value ?? undefined, part ?? undefined)) return true
+  if (Array.isArray(value) && Array.isArray(part)) {
+    return value.length === part.length && part.every((item, index) => contains(value[index], item, true))
+  }
+  if (!isRecord(value) || !isRecord(part)) return false
+  if (exact && Object.keys(value).length !== Object.keys(part).length) return false
+  return Object.entries(part).every(([key, item]) => contains(value[key], item, exact))
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,100 @@
+import type { Submission } from './facilitator.ts'
+import type { Price } from './money.ts'
+import type { Network } from './network.ts'
+import type { PaymentPayload, PaymentRequirements } from './payment.ts'
+import type { Outcome, SettleResponse, SupportedKind, Verdict } from './settlement.ts'
+import type { PaymentKey } from './store.ts'
+
+/** What a scheme made to pay with: the payload of the message and the identity of what was signed. */
+export type Prepared = { readonly payload: Readonly<Record<string, unknown>>; readonly key: PaymentKey }
+
+/** When and how long: `now` in Unix seconds, `maxTimeoutSeconds` already clamped to what the client allows. */
+export type PrepareOptions = { readonly now: number; readonly maxTimeoutSeconds: number; readonly signal?: AbortSignal | undefined }
+
+/** A way to pay, for the payer: the others sign in `prepare`; a scheme that transfers by itself broadcasts in `send`. */
+export interface ClientScheme {
+  readonly scheme: string
+  /** CAIP-2 ids it can pay on; `eip155:*` stands for a whole family. */
+  readonly networks: readonly string[]
+  /** Whether it can pay this entry: transfer method, what `extra` must hold. */
+  supports(requirements: PaymentRequirements): boolean
+  prepare(requirements: PaymentRequirements, options: PrepareOptions): Promise<Prepared>
+  send?(prepared: Prepared, options: PrepareOptions): Promise<Prepared>
+  onReceipt?(prepared: Prepared, receipt: SettleResponse): Promise<void>
+}
+
+/** How a payment flows (wire.md §5.1): settle after the handler, or before it. */
+export type PaymentFlow = 'authorization' | 'upfront'
+
+/** What requirements are made from. */
+export type RequirementsInput = {
+  readonly price: Price
+  /** What `/supported` said of this scheme and network: fee payer, authorizer, signer. */
+  readonly kind: SupportedKind
+  readonly payTo?: string | undefined
+  readonly maxTimeoutSeconds: number
+  readonly flow: PaymentFlow
+}
+
+/** A way to be paid, for the seller, on one network. It needs addresses and decimals and no chain library. */
+export interface ServerScheme {
+  readonly scheme: string
+  readonly network: Network
+  readonly flows: readonly PaymentFlow[]
+  /** Keys of `extra` that may differ between offer and payment. */
+  readonly ignoredExtra?: readonly string[]
+  /** Throws `config/…` for a price or payee it cannot ask. */
+  requirements(input: RequirementsInput): PaymentRequirements
+  /** The price of requirements as people read it: `$0.01`. */
+  describe(requirements: PaymentRequirements): string
+  /** The identity of a payment, or nothing for a payload that is not this scheme's. */
+  key(payment: PaymentPayload): PaymentKey | undefined
+  /** What can be refused without a chain: the *signed* payee, amount and window against the requirements (A26, M12). */
+  check(submission: Submission, options: { readonly now: number }): Verdict
+}
+
+/** One call of a settlement; its inside belongs to the adapter that made it. `alone` keeps it out of batches (M14). */
+export type Call = { readonly target: string; readonly data: string; readonly gas: bigint; readonly alone: boolean }
+
+/** One event of a mined transaction. */
+export type Log = { readonly address: string; readonly topics: readonly string[]; readonly data: string; readonly index: number }
+
+/** What the chain says of a transaction. */
+export type TransactionStatus =
+  | { readonly state: 'unknown' }
+  | { readonly state: 'mined'; readonly success: boolean; readonly block: bigint; readonly logs: readonly Log[] }
+
+/** A signed transaction: kept on disk before it is sent, and sent again byte for byte. */
+export type SignedTransaction = { readonly transaction: string; readonly bytes: string; readonly signer: string; readonly nonce: bigint }
+
+/** Writes to one chain; the engine takes nonces in order and journals between `sign` and `send`. */
+export interface ChainWriter {
+  readonly network: Network
+  /** The addresses that can send: one lane each. */
+  readonly signers: readonly string[]
+  /** The next nonce of a signer as the chain sees it. */
+  nonce(signer: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<bigint>
+  sign(calls: readonly Call[], options: { readonly signer: string; readonly nonce: bigint }): Promise<SignedTransaction>
+  /** Hands the bytes to the chain; a transaction it already has is no error. */
+  send(signed: SignedTransaction): Promise<void>
+  status(transaction: string): Promise<TransactionStatus>
+}
+
+/** A way to pay, for who verifies and settles. */
+export interface FacilitatorScheme {
+  readonly scheme: string
+  readonly network: Network
+  readonly writer: ChainWriter
+  /** What `/supported` says, the same at every call. */
+  supported(): SupportedKind
+  /** Checks what must hold before anything is served, such as a token's domain on chain; throws `config/…` or the adapter's errors. */
+  start(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** Identity of a payment, by which repeated settlements meet. */
+  key(payment: PaymentPayload): PaymentKey | undefined
+  /** Read-only (D7). */
+  verify(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Verdict>
+  /** The calls that settle a verified payment. */
+  plan(submission: Submission): readonly Call[]
+  /** What a mined transaction did for this payment, told from its events and never from its status alone (M1). */
+  outcome(submission: Submission, result: { readonly transaction: string; readonly status: TransactionStatus & { readonly state: 'mined' } }): Outcome
+}

@@ -1,0 +1,97 @@
+/**
+ * What makes a payment itself and not its bytes (DESIGN §4, M11): built from parsed values, so that another spelling of the
+ * same authorization has the same `id`. `deadAfter` (Unix seconds) is when the signature can no longer be used.
+ */
+export type PaymentKey = { readonly id: string; readonly payer: string; readonly deadAfter: number }
+
+/** A response as it is kept for its payer: replayed byte for byte. */
+export type StoredResponse = {
+  readonly status: number
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly body: Uint8Array
+}
+
+/**
+ * Where a claim stands. `claimed`: the handler runs. `open`: it failed, nothing was settled, the same request may try
+ * again. `settling`: the facilitator was asked and money may have moved. `settled`: it moved, the goods were not delivered.
+ * `delivered` and `failed` are ends.
+ */
+export type ClaimState = 'claimed' | 'open' | 'settling' | 'settled' | 'delivered' | 'failed'
+
+/** The server's exclusive hold on one payment, with everything needed to finish it after a crash. */
+export type Claim = {
+  /** `PaymentKey.id`. */
+  readonly id: string
+  readonly payer: string
+  readonly deadAfter: number
+  /** Digest of what is bought: method, URL, body and credentials (M12). */
+  readonly binding: string
+  /** Random, made by the server: the idempotency key towards its facilitator (M2). */
+  readonly claimId: string
+  /** Digest of the payment id that only payer and server know (M4). */
+  readonly secret?: string
+  readonly state: ClaimState
+  /** Raised by every change; a holder that slept past its lease changes nothing (M6). */
+  readonly epoch: number
+  readonly attempts: number
+  /** Unix milliseconds until which the holder of `claimed` or `settling` is taken to be alive. */
+  readonly leaseUntil: number
+  /** What settling came to, as `PAYMENT-RESPONSE` carries it. */
+  readonly receipt?: string
+  readonly response?: StoredResponse
+}
+
+/** What a claim is asked for; `now` and `leaseUntil` in Unix milliseconds. */
+export type ClaimRequest = {
+  readonly key: PaymentKey
+  readonly binding: string
+  readonly claimId: string
+  readonly secret?: string
+  readonly now: number
+  readonly leaseUntil: number
+}
+
+/** The fields a holder may change. */
+export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'receipt' | 'response' | 'attempts'>>
+
+/**
+ * Claims on payments. Every operation is one atomic statement, and there is no default: without a claim store no handler runs.
+ */
+export interface ClaimStore {
+  /**
+   * Inserts the claim, or takes an `open` one of the same binding with attempts left; else grants nothing and says what stands.
+   * `maxAttempts` counts runs of the handler.
+   */
+  claim(request: ClaimRequest, options: { readonly maxAttempts: number }): Promise<{ readonly granted: boolean; readonly claim: Claim }>
+  /** The claim on a payment. */
+  find(id: string): Promise<Claim | undefined>
+  /** The payer's oldest `settled` or `settling` claim for the same binding: paid, or maybe paid, and not delivered (M4). */
+  undelivered(payer: string, binding: string): Promise<Claim | undefined>
+  /** Changes a claim if its state and epoch are still those of `claim`, raising the epoch; else nothing and `undefined` (M6). */
+  update(claim: Claim, change: ClaimChange): Promise<Claim | undefined>
+}
+
+/** A limit that a reservation must fit: the sum of everything reserved or committed under `scope` stays at or below `limit`. */
+export type BudgetLimit = { readonly scope: string; readonly limit: bigint }
+
+/** One amount set aside before signing; amounts and limits share one unit, chosen by the client. */
+export type Reservation = {
+  readonly id: string
+  readonly amount: bigint
+  readonly limits: readonly BudgetLimit[]
+}
+
+/** What of a budget is used, per scope. */
+export type BudgetUse = { readonly reserved: bigint; readonly committed: bigint }
+
+/** A budget: reserved before signing, committed or released after, kept while the outcome is unknown. Each operation is atomic. */
+export interface BudgetStore {
+  /** Sets the amount aside under every scope, or under none and names the first scope that would pass its limit. */
+  reserve(reservation: Reservation): Promise<{ readonly granted: true } | { readonly granted: false; readonly scope: string; readonly left: bigint }>
+  /** The money moved: the reservation becomes spending. Repeating it changes nothing. */
+  commit(id: string): Promise<void>
+  /** The money provably cannot move: the amount is free again. Repeating it changes nothing. */
+  release(id: string): Promise<void>
+  /** What a scope has in use. */
+  use(scope: string): Promise<BudgetUse>
+}
