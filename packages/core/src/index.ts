@@ -115,5 +115,6 @@ export type {
   ClaimStore,
   PaymentKey,
   Reservation,
+  Store,
   StoredResponse,
 } from './protocol/store.ts'

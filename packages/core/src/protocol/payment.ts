@@ -47,7 +47,7 @@ export type PaymentRequired = z.infer<typeof paymentRequired>
 
 /** The content of `PAYMENT-SIGNATURE`: the chosen requirements and the scheme's signed payload (x402 v2 §5.2). */
 export const paymentPayload = z.looseObject({
-  x402Version: z.literal(2),
+  x402Version: z.literal(2, 'invalid_x402_version'),
   resource: z.nullish(resourceInfo),
   accepted: paymentRequirements,
   payload: z.record(z.string(), z.unknown()),

@@ -1,3 +1,6 @@
+import type { Submission } from './facilitator.ts'
+import type { Outcome } from './settlement.ts'
+
 /**
  * What makes a payment itself and not its bytes (DESIGN §4, M11): built from parsed values, so that another spelling of the
  * same authorization has the same `id`. `deadAfter` (Unix seconds) is when the signature can no longer be used.
@@ -28,6 +31,8 @@ export type Claim = {
   readonly binding: string
   /** Random, made by the server: the idempotency key towards its facilitator (M2). */
   readonly claimId: string
+  /** What the facilitator is asked, also after a restart. */
+  readonly submission: Submission
   /** Digest of the payment id that only payer and server know (M4). */
   readonly secret?: string
   readonly state: ClaimState
@@ -36,8 +41,8 @@ export type Claim = {
   readonly attempts: number
   /** Unix milliseconds until which the holder of `claimed` or `settling` is taken to be alive. */
   readonly leaseUntil: number
-  /** What settling came to, as `PAYMENT-RESPONSE` carries it. */
-  readonly receipt?: string
+  /** What settling came to. */
+  readonly outcome?: Outcome
   readonly response?: StoredResponse
 }
 
@@ -46,13 +51,14 @@ export type ClaimRequest = {
   readonly key: PaymentKey
   readonly binding: string
   readonly claimId: string
+  readonly submission: Submission
   readonly secret?: string
   readonly now: number
   readonly leaseUntil: number
 }
 
 /** The fields a holder may change. */
-export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'receipt' | 'response' | 'attempts'>>
+export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'outcome' | 'response' | 'attempts'>>
 
 /**
  * Claims on payments. Every operation is one atomic statement, and there is no default: without a claim store no handler runs.
@@ -69,6 +75,11 @@ export interface ClaimStore {
   undelivered(payer: string, binding: string): Promise<Claim | undefined>
   /** Changes a claim if its state and epoch are still those of `claim`, raising the epoch; else nothing and `undefined` (M6). */
   update(claim: Claim, change: ClaimChange): Promise<Claim | undefined>
+}
+
+/** A store as the packages share it: one value, every engine the same. */
+export interface Store {
+  readonly claims: ClaimStore
 }
 
 /** A limit that a reservation must fit: the sum of everything reserved or committed under `scope` stays at or below `limit`. */
