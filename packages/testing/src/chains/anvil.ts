@@ -36,12 +36,16 @@ export async function startAnvil(options: {
   const { pid } = child
   if (pid === undefined) throw await ended
   endWithParent(child, pid)
+  const started = new AbortController()
   try {
-    const port = await Promise.race([portOf(child.stdout), aborted(options.signal), ended.then((error) => Promise.reject(error))])
+    const gone = ended.then((error) => Promise.reject(error))
+    const port = await Promise.race([portOf(child.stdout), aborted(options.signal, started.signal), gone])
     return { rpcUrl: `http://127.0.0.1:${port}`, pid, ended, stop }
   } catch (error) {
     await stop()
     throw error
+  } finally {
+    started.abort()
   }
 }
 
@@ -78,12 +82,10 @@ function endOf(child: ChildProcess, binary: string): Promise<X402Error> {
 
 /** A shell that waits on a pipe only this process holds: even after kill -9 the pipe closes, and the shell ends the chain. */
 function endWithParent(child: ChildProcess, pid: number): void {
-  if (process.platform === 'win32') {
-    process.once('exit', () => child.kill())
-    return
-  }
   const guard = spawn('/bin/sh', ['-c', 'read _; kill -9 "$1"', 'sh', String(pid)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
   guard.unref()
+  // Where there is no such shell, an orderly exit still ends the chain.
+  guard.once('error', () => process.once('exit', () => child.kill('SIGKILL')))
   // Ended first, so that it never signals a process id that has passed to another.
   child.once('exit', () => guard.kill('SIGKILL'))
 }
@@ -103,8 +105,8 @@ async function portOf(stdout: Readable): Promise<string> {
   })
 }
 
-function aborted(signal: AbortSignal | undefined): Promise<never> {
+function aborted(signal: AbortSignal | undefined, until: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true, signal: until })
   })
 }

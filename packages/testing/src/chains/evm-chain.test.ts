@@ -157,6 +157,7 @@ test.each([
   ['eip155:421614', undefined],
   ['eip155:137', undefined],
   ['eip155:43114', undefined],
+  ['eip155:42220', undefined],
 ])('the domain separator on %s is the live chain’s', async (network, live) => {
   const chain = await startEvmChain({ network })
   const { client, read } = reader(chain)

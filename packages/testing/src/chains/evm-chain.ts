@@ -5,7 +5,7 @@ import * as z from 'zod/mini'
 import { buyer, type DevelopmentAccount, developmentAccounts, facilitator, owner, seller } from './accounts.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
 import { testingErrors } from './errors.ts'
-import { hexSchema, jsonRpc, type Rpc, type RpcCall } from './json-rpc.ts'
+import { ask, hexSchema, jsonRpc, type Rpc, type RpcCall } from './json-rpc.ts'
 import { multicall3Address, multicall3Code } from './multicall3.ts'
 import { type Send, treasury, treasurySender } from './treasury.ts'
 import { smartAccountCode, usdcAbi, usdcCode, usdcSetup } from './usdc.ts'
@@ -44,6 +44,7 @@ export type EvmChain = {
   readonly buyer: DevelopmentAccount
   /** Mints USDC and resolves when that is mined. */
   mint(to: Address, amount: bigint, options?: Abortable): Promise<void>
+  /** In atomic units of USDC. */
   balanceOf(address: Address, options?: Abortable): Promise<bigint>
   /** In wei. */
   ethBalance(address: Address, options?: Abortable): Promise<bigint>
@@ -51,6 +52,7 @@ export type EvmChain = {
   deploySmartAccount(owner: Address, options?: Abortable & { readonly usdc?: bigint }): Promise<Address>
   /** Any method of anvil (`anvil_*`, `evm_*`, `eth_*`); bigints in `params` travel as hex quantities. */
   readonly rpc: Rpc
+  /** One block unless told. */
   mine(blocks?: number, options?: Abortable): Promise<void>
   /** Moves the clock, mines a block and gives that block's timestamp in Unix seconds. */
   increaseTime(seconds: number, options?: Abortable): Promise<number>
@@ -132,17 +134,18 @@ function money(rpc: Rpc, send: Send, usdc: Address): Pick<EvmChain, 'mint' | 'ba
     mint,
     async balanceOf(address, options) {
       const data = encodeFunctionData({ abi: usdcAbi, functionName: 'balanceOf', args: [address] })
-      const result = hexSchema.parse(await rpc('eth_call', [{ to: usdc, data }, 'latest'], options))
-      return decodeFunctionResult({ abi: usdcAbi, functionName: 'balanceOf', data: result })
+      const call = { method: 'eth_call', params: [{ to: usdc, data }, 'latest'], result: hexSchema }
+      return decodeFunctionResult({ abi: usdcAbi, functionName: 'balanceOf', data: await ask(rpc, call, options) })
     },
     async ethBalance(address, options) {
-      return hexToBigInt(hexSchema.parse(await rpc('eth_getBalance', [address, 'latest'], options)))
+      return hexToBigInt(await ask(rpc, { method: 'eth_getBalance', params: [address, 'latest'], result: hexSchema }, options))
     },
     async deploySmartAccount(owner, { usdc: amount = thousandUsdc, ...options } = {}) {
-      const { contractAddress } = await send({ data: concat([smartAccountCode(), pad(owner)]) }, options)
-      const account = getAddress(hexSchema.parse(contractAddress))
+      const account = (await send({ data: concat([smartAccountCode(), pad(owner)]) }, options)).contractAddress
+      if (account == null)
+        throw testingErrors('testing/rpc-failed', { method: 'eth_sendTransactionSync', why: 'the receipt names no contract' })
       if (amount > 0n) await mint(account, amount, options)
-      return account
+      return getAddress(account)
     },
   }
 }
@@ -155,7 +158,8 @@ function time(rpc: Rpc): Pick<EvmChain, 'mine' | 'increaseTime'> {
     async increaseTime(seconds, options) {
       await rpc('evm_increaseTime', [seconds], options)
       await rpc('evm_mine', [], options)
-      return hexToNumber(blockSchema.parse(await rpc('eth_getBlockByNumber', ['latest', false], options)).timestamp)
+      const latest = { method: 'eth_getBlockByNumber', params: ['latest', false], result: blockSchema }
+      return hexToNumber((await ask(rpc, latest, options)).timestamp)
     },
   }
 }

@@ -31,6 +31,17 @@ export async function jsonRpc(url: string, { method, params = [] }: RpcCall, { s
   return answer.result
 }
 
+/** Calls a method whose result is known. Errors: those of `Rpc`; `testing/rpc-failed` when the result is something else. */
+export async function ask<Result extends z.ZodMiniType>(
+  rpc: Rpc,
+  { method, params, result }: RpcCall & { readonly result: Result },
+  options?: { readonly signal?: AbortSignal },
+): Promise<z.infer<Result>> {
+  const read = result.safeParse(await rpc(method, params, options))
+  if (!read.success) throw testingErrors('testing/rpc-failed', { method, why: z.prettifyError(read.error) })
+  return read.data
+}
+
 async function post(url: string, { method, body, signal }: { method: string; body: string; signal: AbortSignal | null }): Promise<unknown> {
   try {
     const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body, signal })

@@ -1,7 +1,7 @@
 import { type Address, getAddress, type Hex, keccak256, toHex } from 'viem'
 import * as z from 'zod/mini'
 import { testingErrors } from './errors.ts'
-import { hexSchema, type Rpc } from './json-rpc.ts'
+import { ask, hexSchema, type Rpc } from './json-rpc.ts'
 
 /** An address of a local chain that no key has: `label` says what stands there. */
 export function placeOf(label: string): Address {
@@ -25,7 +25,7 @@ export function treasurySender(rpc: Rpc): Send {
   return (transaction, options) => {
     const receipt = last.then(async () => {
       const call = { from: treasury, ...transaction }
-      const mined = receiptSchema.parse(await rpc('eth_sendTransactionSync', [call], options))
+      const mined = await ask(rpc, { method: 'eth_sendTransactionSync', params: [call], result: receiptSchema }, options)
       if (mined.status !== '0x1') {
         // A receipt has no reason; the same call, made again without effect, is refused with it.
         await rpc('eth_call', [call, 'latest'], options)

@@ -1,6 +1,6 @@
 import { findAsset } from '@flow402x/core'
 import vectors from '@flow402x/testing/vectors/evm.json'
-import { type Address, domainSeparator, getAddress, type Hex, hashTypedData, isHex, keccak256, recoverAddress, toHex } from 'viem'
+import { domainSeparator, getAddress, type Hex, hashTypedData, isHex, keccak256, recoverAddress, toHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, test } from 'vitest'
 
@@ -22,14 +22,34 @@ test.each(vectors.domainSeparators)(
   ({ network, domain, separator }) => {
     const { address, eip712 } = findAsset(network, 'USDC') ?? {}
     expect({ ...eip712, verifyingContract: address, chainId: Number(network.slice('eip155:'.length)) }).toEqual(domain)
-    const hash = domainSeparator({ domain: { ...domain, verifyingContract: getAddress(domain.verifyingContract) } })
-
-    test('the signature is the payer’s', async () => {
-      const payer: Address = await recoverAddress({ hash: hex(digest), signature: hex(signature) })
-      expect(payer).toBe(message.from)
-    })
+    expect(domainSeparator({ domain: { ...domain, verifyingContract: getAddress(domain.verifyingContract) } })).toBe(separator)
   },
 )
+
+describe.each(vectors.authorizations)('$type on $network', ({ type, domain, message, privateKey, digest, signature }) => {
+  const typed = {
+    domain: { ...domain, verifyingContract: getAddress(domain.verifyingContract) },
+    types: { [type]: fields },
+    primaryType: type,
+    message: {
+      from: getAddress(message.from),
+      to: getAddress(message.to),
+      value: BigInt(message.value),
+      validAfter: BigInt(message.validAfter),
+      validBefore: BigInt(message.validBefore),
+      nonce: hex(message.nonce),
+    },
+  }
+
+  test('the digest and the signature are what viem makes of the message', async () => {
+    expect(hashTypedData(typed)).toBe(digest)
+    expect(await privateKeyToAccount(hex(privateKey)).signTypedData(typed)).toBe(signature)
+  })
+
+  test('the signature is the payer’s', async () => {
+    expect(await recoverAddress({ hash: hex(digest), signature: hex(signature) })).toBe(message.from)
+  })
+})
 
 function hex(text: string): Hex {
   if (!isHex(text)) throw new TypeError(`${text} is not hex`)
