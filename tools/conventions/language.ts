@@ -175,11 +175,4 @@ function judgePlain(source: Source, node: ts.Node): string | undefined {
 }
 
 /** The rules of this file, in the order of HOUSE-STYLE. */
-export const language: readonly Rule[] = [
-  noAny,
-  explainedCasts,
-  plainLanguage,
-  noAmbient,
-  typedErrors,
-  noModuleMocks,
-]
+export const language: readonly Rule[] = [noAny, explainedCasts, plainLanguage, noAmbient, typedErrors, noModuleMocks]

@@ -78,7 +78,8 @@ function judgeJson(source: Source, node: ts.Node): string | undefined {
   if (!ts.isCallExpression(node)) return undefined
   const parses = node.expression.getText(source.ast) === 'JSON.parse'
   const reads = ts.isPropertyAccessExpression(node.expression) && node.expression.name.text === 'json' && node.arguments.length === 0
-  if (parses && readers[source.path] === undefined) return 'JSON.parse stands only in headers.ts and the HTTP readers (listed in tools/conventions/wire.ts)'
+  if (parses && readers[source.path] === undefined)
+    return 'JSON.parse stands only in headers.ts and the HTTP readers (listed in tools/conventions/wire.ts)'
   return (parses || reads) && !schemaFollows(source, node)
     ? 'no schema follows in this function, and it does not return `unknown` either'
     : undefined
