@@ -95,7 +95,11 @@ export const xPaymentResponseHeader: HeaderCodec<SettleResponse> = headerCodec('
 })
 
 /** The body of `/verify` and `/settle` from a v1 server. */
-const submissionV1 = z.looseObject({ x402Version: z.literal(1), paymentPayload: paymentPayloadV1, paymentRequirements: paymentRequirementsV1 })
+const submissionV1 = z.looseObject({
+  x402Version: z.literal(1),
+  paymentPayload: paymentPayloadV1,
+  paymentRequirements: paymentRequirementsV1,
+})
 
 /**
  * The offers of a 402 as v1 clients read them, or nothing where v1 has no word for any. `prices` are the human prices of

@@ -19,7 +19,7 @@ export type Asset = {
   readonly permit?: boolean
 }
 
-type Row = readonly [network: string, symbol: string, address: string, name: string, version?: string, decimals?: number]
+type Row = readonly [network: string, symbol: string, address: string, name: string, version?: string]
 
 const eip3009: readonly Row[] = [
   ['eip155:8453', 'USDC', '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', 'USD Coin'],
@@ -49,18 +49,20 @@ const eip3009: readonly Row[] = [
   ['eip155:42161', 'USDT', '0xFd086bC7CD5C481DCC9C85ebE478A1C0b69FCbb9', 'USD₮0', '1'],
 ]
 
-const permit2WithPermit: readonly Row[] = [
-  ['eip155:4326', 'MUSD', '0xFAfDdbb3FC7688494971a79cc65DCa3EF82079E7', 'MegaUSD', '1', 18],
-  ['eip155:31612', 'MUSD', '0xdD468A1DDc392dcdbEf6db6e34E89AA338F9F186', 'Mezo USD', '1', 18],
-  ['eip155:31611', 'MUSD', '0x118917a40FAF1CD7a13dB0Ef56C86De7973Ac503', 'Mezo USD', '1', 18],
+const permit2With18Decimals: readonly Row[] = [
+  ['eip155:4326', 'MUSD', '0xFAfDdbb3FC7688494971a79cc65DCa3EF82079E7', 'MegaUSD', '1'],
+  ['eip155:31612', 'MUSD', '0xdD468A1DDc392dcdbEf6db6e34E89AA338F9F186', 'Mezo USD', '1'],
+  ['eip155:31611', 'MUSD', '0x118917a40FAF1CD7a13dB0Ef56C86De7973Ac503', 'Mezo USD', '1'],
+]
+
+const permit2With6Decimals: readonly Row[] = [
   ['eip155:723487', 'SBC', '0x33ad9e4BD16B69B5BFdED37D8B5D9fF9aba014Fb', 'Stable Coin', '1'],
   ['eip155:72344', 'SBC', '0x33ad9e4BD16B69B5BFdED37D8B5D9fF9aba014Fb', 'Stable Coin', '1'],
 ]
 
-const permit2: readonly Row[] = [
-  ['eip155:38833', 'USDC', '0xA5b8BF902b2844dA17d4506cc827F7F1681735E7', 'USDC', '1'],
-  ['eip155:1', 'DAI', '0x6B175474E89094C44Da98b954EedeAC495271d0F', 'Dai Stablecoin', '1', 18],
-]
+const plainPermit2: readonly Row[] = [['eip155:38833', 'USDC', '0xA5b8BF902b2844dA17d4506cc827F7F1681735E7', 'USDC', '1']]
+
+const dai: readonly Row[] = [['eip155:1', 'DAI', '0x6B175474E89094C44Da98b954EedeAC495271d0F', 'Dai Stablecoin', '1']]
 
 const solanaMainnet = 'solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp'
 const solanaDevnet = 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1'
@@ -84,29 +86,29 @@ const token2022: readonly Row[] = [
 ]
 
 const evm =
-  (transfer: AssetTransfer, permit?: boolean) =>
-  ([network, symbol, address, name, version = '2', decimals = 6]: Row): Asset => ({
+  (facts: Pick<Asset, 'decimals' | 'transfer' | 'permit'>) =>
+  ([network, symbol, address, name, version = '2']: Row): Asset => ({
     network,
     address,
     symbol,
-    decimals,
-    transfer,
+    ...facts,
     currency: 'USD',
     eip712: { name, version },
-    ...(permit === undefined ? {} : { permit }),
   })
 
 const svm =
-  (transfer: AssetTransfer) =>
-  ([network, symbol, address]: Row): Asset => ({ network, address, symbol, decimals: 6, transfer, currency: 'USD' })
+  (facts: Pick<Asset, 'decimals' | 'transfer'>) =>
+  ([network, symbol, address]: Row): Asset => ({ network, address, symbol, ...facts, currency: 'USD' })
 
 /** Every asset with known decimals and transfer method; the first of a network is what a `$` price means there. */
 export const assets: readonly Asset[] = [
-  ...eip3009.map(evm('eip3009')),
-  ...permit2WithPermit.map(evm('permit2', true)),
-  ...permit2.map(evm('permit2', false)),
-  ...splToken.map(svm('spl-token')),
-  ...token2022.map(svm('token-2022')),
+  ...eip3009.map(evm({ decimals: 6, transfer: 'eip3009' })),
+  ...permit2With18Decimals.map(evm({ decimals: 18, transfer: 'permit2', permit: true })),
+  ...permit2With6Decimals.map(evm({ decimals: 6, transfer: 'permit2', permit: true })),
+  ...plainPermit2.map(evm({ decimals: 6, transfer: 'permit2', permit: false })),
+  ...dai.map(evm({ decimals: 18, transfer: 'permit2', permit: false })),
+  ...splToken.map(svm({ decimals: 6, transfer: 'spl-token' })),
+  ...token2022.map(svm({ decimals: 6, transfer: 'token-2022' })),
 ]
 
 /** Whether two addresses on a network are the same: by value on EVM chains, to the letter elsewhere. */

@@ -105,8 +105,7 @@ export const coreErrors = defineErrors({
   },
   'config/bad-price': {
     ...atStart,
-    message: ({ price, why }: { price: string; why: string }) =>
-      `"${price}" is no price: ${why}. Write "$0.01" or "0.01 USDC".`,
+    message: ({ price, why }: { price: string; why: string }) => `"${price}" is no price: ${why}. Write "$0.01" or "0.01 USDC".`,
   },
   'config/bad-rate': {
     ...atStart,

@@ -30,7 +30,8 @@ export function headerCodec<Value>(name: string, { schema, limit, ascii = false 
     encode: (value) => toBase64(ascii ? escapeNonAscii(JSON.stringify(value)) : JSON.stringify(value)),
     decode(header) {
       if (header.length > limit) throw coreErrors('headers/too-large', { header: name, length: header.length, limit })
-      if (!strictBase64.test(header) || header.replace(/=+$/, '').length % 4 === 1) throw malformed('it is not one value of standard base64')
+      if (!strictBase64.test(header) || header.replace(/=+$/, '').length % 4 === 1)
+        throw malformed('it is not one value of standard base64')
       const parsed = z.safeParse(schema, parseJson(header, malformed))
       if (!parsed.success) throw malformed(firstIssue(parsed.error))
       return parsed.data
@@ -39,7 +40,10 @@ export function headerCodec<Value>(name: string, { schema, limit, ascii = false 
 }
 
 /** `PAYMENT-REQUIRED`, server to client (x402 v2, HTTP transport). Decoding allows the 16 kB that HTTP runtimes do. */
-export const paymentRequiredHeader: HeaderCodec<PaymentRequired> = headerCodec('PAYMENT-REQUIRED', { schema: paymentRequired, limit: 16_384 })
+export const paymentRequiredHeader: HeaderCodec<PaymentRequired> = headerCodec('PAYMENT-REQUIRED', {
+  schema: paymentRequired,
+  limit: 16_384,
+})
 
 /** `PAYMENT-SIGNATURE`, client to server (x402 v2, HTTP transport): at most 8 kB. */
 export const paymentSignatureHeader: HeaderCodec<PaymentPayload> = headerCodec('PAYMENT-SIGNATURE', { schema: paymentPayload, limit: 8192 })

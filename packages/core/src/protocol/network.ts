@@ -43,7 +43,11 @@ const byName = new Map(networks.map((facts) => [facts.name, facts]))
  */
 export function parseNetwork(text: string): Network {
   if (networkSchema.safeParse(text).success) return text
-  const name = text.trim().toLowerCase().replaceAll(/[\s_]+/g, '-').replace(/-mainnet$/, '')
+  const name = text
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[\s_]+/g, '-')
+    .replace(/-mainnet$/, '')
   const facts = byName.get(name)
   if (facts === undefined) throw coreErrors('config/unknown-network', { network: text })
   return facts.network

@@ -96,5 +96,8 @@ export interface FacilitatorScheme {
   /** The calls that settle a verified payment. */
   plan(submission: Submission): readonly Call[]
   /** What a mined transaction did for this payment, told from its events and never from its status alone (M1). */
-  outcome(submission: Submission, result: { readonly transaction: string; readonly status: TransactionStatus & { readonly state: 'mined' } }): Outcome
+  outcome(
+    submission: Submission,
+    result: { readonly transaction: string; readonly status: TransactionStatus & { readonly state: 'mined' } },
+  ): Outcome
 }

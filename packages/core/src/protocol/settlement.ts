@@ -63,7 +63,13 @@ export type SupportedResponse = z.infer<typeof supportedResponse>
 /** Whether a payment could be settled now; `reason` is the spec's string and unknown reasons pass through. */
 export type Verdict =
   | { readonly valid: true; readonly payer: string; readonly extra?: Readonly<Record<string, unknown>> }
-  | { readonly valid: false; readonly reason: string; readonly message?: string; readonly payer?: string; readonly extra?: Readonly<Record<string, unknown>> }
+  | {
+      readonly valid: false
+      readonly reason: string
+      readonly message?: string
+      readonly payer?: string
+      readonly extra?: Readonly<Record<string, unknown>>
+    }
 
 /**
  * What came of settling: exactly three cases and no fourth. `pending` means the money may have moved; `notSettled` that
@@ -96,7 +102,12 @@ export function verdictToWire(verdict: Verdict): VerifyResponse {
   const { payer, extra } = verdict
   const common = { ...(payer === undefined ? {} : { payer }), ...(extra === undefined ? {} : { extra: { ...extra } }) }
   if (verdict.valid) return { isValid: true, ...common }
-  return { isValid: false, invalidReason: verdict.reason, ...(verdict.message === undefined ? {} : { invalidMessage: verdict.message }), ...common }
+  return {
+    isValid: false,
+    invalidReason: verdict.reason,
+    ...(verdict.message === undefined ? {} : { invalidMessage: verdict.message }),
+    ...common,
+  }
 }
 
 /** The verdict in an answer of `/verify`; a valid one without a payer is refused by its reader, who knows whom to expect. */

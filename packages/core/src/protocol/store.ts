@@ -71,8 +71,11 @@ export interface ClaimStore {
   claim(request: ClaimRequest, options: { readonly maxAttempts: number }): Promise<{ readonly granted: boolean; readonly claim: Claim }>
   /** The claim on a payment. */
   find(id: string): Promise<Claim | undefined>
-  /** The payer's oldest `settled` or `settling` claim for the same binding: paid, or maybe paid, and not delivered (M4). */
-  undelivered(payer: string, binding: string): Promise<Claim | undefined>
+  /**
+   * The payer's oldest `settled` or `settling` claim for the same binding: paid, or maybe paid, and not delivered (M4).
+   * Claims whose handler failed `maxAttempts` times are left to a refund.
+   */
+  undelivered(payer: string, binding: string, options: { readonly maxAttempts: number }): Promise<Claim | undefined>
   /** Changes a claim if its state and epoch are still those of `claim`, raising the epoch; else nothing and `undefined` (M6). */
   update(claim: Claim, change: ClaimChange): Promise<Claim | undefined>
 }
@@ -98,7 +101,9 @@ export type BudgetUse = { readonly reserved: bigint; readonly committed: bigint 
 /** A budget: reserved before signing, committed or released after, kept while the outcome is unknown. Each operation is atomic. */
 export interface BudgetStore {
   /** Sets the amount aside under every scope, or under none and names the first scope that would pass its limit. */
-  reserve(reservation: Reservation): Promise<{ readonly granted: true } | { readonly granted: false; readonly scope: string; readonly left: bigint }>
+  reserve(
+    reservation: Reservation,
+  ): Promise<{ readonly granted: true } | { readonly granted: false; readonly scope: string; readonly left: bigint }>
   /** The money moved: the reservation becomes spending. Repeating it changes nothing. */
   commit(id: string): Promise<void>
   /** The money provably cannot move: the amount is free again. Repeating it changes nothing. */

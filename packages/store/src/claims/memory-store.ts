@@ -30,9 +30,10 @@ function memoryClaims(): ClaimStore {
     async find(id) {
       return claims.get(id)
     },
-    async undelivered(payer, binding) {
+    async undelivered(payer, binding, { maxAttempts }) {
       for (const claim of claims.values()) {
-        if (claim.payer === payer && claim.binding === binding && (claim.state === 'settled' || claim.state === 'settling')) return claim
+        const unfinished = claim.state === 'settling' || (claim.state === 'settled' && claim.attempts < maxAttempts)
+        if (unfinished && claim.payer === payer && claim.binding === binding) return claim
       }
       return undefined
     },

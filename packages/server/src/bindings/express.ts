@@ -1,0 +1,27 @@
+import type { RequestHandler } from 'express'
+import { chargeNode } from '../engine/node-http.ts'
+import type { PaidOptions } from '../engine/offers.ts'
+import type { Server } from '../engine/server.ts'
+
+/**
+ * Charges for what follows in Express 5: `app.get('/weather', paid(server, { price: '$0.01' }), handler)`. Handlers find
+ * the payer in `res.locals.payment` and the signal that ends their time in `res.locals.paymentSignal`.
+ *
+ * Errors, at once: those of `createGate` for a price, payee or flow that cannot be asked.
+ */
+export function paid(server: Server, options: PaidOptions): RequestHandler {
+  const charge = chargeNode(server, options)
+  return async (request, response, next) => {
+    await charge({
+      request,
+      response,
+      url: `${request.protocol}://${request.get('host') ?? 'localhost'}${request.originalUrl}`,
+      parsedBody: () => request.body,
+      handle: ({ payment, signal }) => {
+        Object.assign(response.locals, { payment, paymentSignal: signal })
+        // What fails after this goes through Express's own error handling, whose answer is taken like any other.
+        next()
+      },
+    })
+  }
+}

@@ -1,0 +1,46 @@
+import type { FastifyReply, preHandlerHookHandler } from 'fastify'
+import { chargeNode } from '../engine/node-http.ts'
+import type { PaidOptions } from '../engine/offers.ts'
+import type { PaymentInfo } from '../engine/run.ts'
+import type { Server } from '../engine/server.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who paid for this request, behind `paid`. */
+    payment?: PaymentInfo
+    /** Aborts when the handler's time is over, behind `paid`. */
+    paymentSignal?: AbortSignal
+  }
+}
+
+/**
+ * Charges for a Fastify route: `app.get('/weather', { preHandler: paid(server, { price: '$0.01' }) }, handler)`.
+ *
+ * Errors, at once: those of `createGate` for a price, payee or flow that cannot be asked.
+ */
+export function paid(server: Server, options: PaidOptions): preHandlerHookHandler {
+  const charge = chargeNode(server, options)
+  return (request, reply, done) => {
+    const handle = ({ payment, signal }: { payment: PaymentInfo; signal: AbortSignal }) => {
+      Object.assign(request, { payment, paymentSignal: signal })
+      done()
+    }
+    const url = `${request.protocol}://${request.host}${request.originalUrl}`
+    // Headers of earlier hooks live in the reply until it is sent; answers that replace the handler's need them too.
+    for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
+    charge({
+      request: request.raw,
+      response: reply.raw,
+      url,
+      parsedBody: () => request.body,
+      handle,
+      answer: (given) => answer(reply, given),
+    }).catch(done)
+  }
+}
+
+async function answer(reply: FastifyReply, given: Response): Promise<void> {
+  const body = Buffer.from(await given.arrayBuffer())
+  for (const [name, value] of given.headers) if (name !== 'access-control-allow-origin' || !reply.hasHeader(name)) reply.header(name, value)
+  await reply.status(given.status).send(body)
+}

@@ -1,0 +1,26 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { chargeNode } from '../engine/node-http.ts'
+import type { PaidOptions } from '../engine/offers.ts'
+import type { PaymentInfo } from '../engine/run.ts'
+import type { Server } from '../engine/server.ts'
+
+/** A listener of `node:http` that is told who paid. */
+export type PaidNodeHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal },
+) => unknown
+
+/**
+ * Charges for a listener of `node:http`: `createServer(paid(server, { price: '$0.01' }, listener))`.
+ *
+ * Errors, at once: those of `createGate` for a price, payee or flow that cannot be asked.
+ */
+export function paid(
+  server: Server,
+  options: PaidOptions,
+  handler: PaidNodeHandler,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const charge = chargeNode(server, options)
+  return (request, response) => charge({ request, response, handle: (facts) => handler(request, response, facts) })
+}

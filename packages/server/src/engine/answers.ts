@@ -1,0 +1,134 @@
+import {
+  type Outcome,
+  outcomeToWire,
+  paymentResponseHeader,
+  type ResourceInfo,
+  type StoredResponse,
+  toProblem,
+  type X402Error,
+} from '@flow402x/core'
+import { receiptToV1, xPaymentResponseHeader } from '@flow402x/core/v1'
+import { challenge, type Quote } from './offers.ts'
+import type { Engine } from './server.ts'
+
+/** The dialect a payer speaks, and so the header its receipt goes into. */
+export type Dialect = 'v1' | 'v2'
+
+/** Headers of a response that is about to leave; the engine sets and appends its own. */
+export type Dress = (headers: Headers) => void
+
+const exposed = 'PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After'
+const allowed = 'PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Access-Control-Expose-Headers, Content-Type, Authorization'
+
+/** The header that carries what came of a payment. */
+export function receiptHeader(outcome: Outcome, dialect: Dialect): [name: string, value: string] {
+  const receipt = outcomeToWire(outcome)
+  if (dialect === 'v2') return [paymentResponseHeader.name, paymentResponseHeader.encode(receipt)]
+  return [xPaymentResponseHeader.name, xPaymentResponseHeader.encode(receiptToV1(receipt))]
+}
+
+/** What a paid response needs beside its receipt: never shared by caches, readable by browsers (wire.md §1.1, A14). */
+export function dressPaid(engine: Engine, receipt: readonly [string, string]): Dress {
+  return (headers) => {
+    headers.set(...receipt)
+    const cache = headers.get('cache-control') ?? ''
+    if (!/\b(private|no-store)\b/i.test(cache)) headers.set('Cache-Control', cache === '' ? 'private' : `${cache}, private`)
+    headers.append('Vary', 'PAYMENT-SIGNATURE, X-PAYMENT')
+    dressForBrowsers(engine, headers)
+  }
+}
+
+/** What an answer that must not be cached needs; `receipt` where a payment was tried. */
+export function dressRefusal(engine: Engine, receipt?: readonly [string, string]): Dress {
+  return (headers) => {
+    if (receipt !== undefined) headers.set(...receipt)
+    headers.set('Cache-Control', 'no-store')
+    dressForBrowsers(engine, headers)
+  }
+}
+
+/** A 402 (or 412): the offers in the v2 header and in the one body that v1 clients read, with RFC 9457's members. */
+export function challengeResponse(
+  engine: Engine,
+  {
+    quote,
+    resource,
+    error,
+    detail,
+    status = 402,
+  }: { quote: Quote; resource: ResourceInfo; error: string; detail?: string; status?: 402 | 412 },
+): Response {
+  const extensions = Object.fromEntries(engine.extensions.map(({ key, declare }) => [key, declare()]))
+  const { header, body } = challenge(quote, { resource, error, extensions })
+  const problem = { type: 'urn:flow402x:payment-required', title: 'Payment Required', status, detail: detail ?? askingPrice(quote, error) }
+  const response = json(status, { ...problem, ...body })
+  response.headers.set('PAYMENT-REQUIRED', header)
+  if (engine.xPaymentRequired) response.headers.set('X-Payment-Required', header)
+  dressRefusal(engine)(response.headers)
+  return response
+}
+
+/** An error of ours as RFC 9457, with the reason where official clients look for it; `outcome` where a payment was tried. */
+export function problemResponse(
+  engine: Engine,
+  error: X402Error,
+  options: { readonly reason?: string; readonly outcome?: Outcome; readonly dialect?: Dialect; readonly retryAfter?: number } = {},
+): Response {
+  const { reason, outcome, dialect = 'v2', retryAfter } = options
+  const response = json(error.status, { ...toProblem(error), ...(reason === undefined ? {} : { error: reason }) })
+  if (retryAfter !== undefined) response.headers.set('Retry-After', String(retryAfter))
+  dressRefusal(engine, outcome === undefined ? undefined : receiptHeader(outcome, dialect))(response.headers)
+  return response
+}
+
+/** A settlement that did not happen: 402 with the receipt that says so and no new offer (wire.md §1.2). */
+export function notSettledResponse(engine: Engine, outcome: Outcome & { readonly status: 'notSettled' }, dialect: Dialect): Response {
+  const { reason, message, retry, deadAfter } = outcome
+  const detail = message ?? `The payment was not settled: ${reason}.`
+  const facts = { phase: 'settle', moneyMoved: 'no', retry, ...(deadAfter === undefined ? {} : { deadAfter }) }
+  const response = json(402, {
+    ...(dialect === 'v1' ? { x402Version: 1, accepts: [] } : {}),
+    type: `urn:flow402x:error:payment/${reason}`,
+    title: 'Payment Not Settled',
+    status: 402,
+    detail,
+    error: reason,
+    ...facts,
+  })
+  dressRefusal(engine, receiptHeader(outcome, dialect))(response.headers)
+  return response
+}
+
+/** A stored response as it left, or should have left, the first time. */
+export function storedResponse(stored: StoredResponse): Response {
+  const headers = new Headers()
+  for (const [name, value] of stored.headers) headers.append(name, value)
+  const bodiless = stored.status === 204 || stored.status === 205 || stored.status === 304
+  // WebCrypto's and fetch's types want an ArrayBuffer behind the view; every stored body has one.
+  return new Response(bodiless ? null : (stored.body as Uint8Array<ArrayBuffer>), { status: stored.status, headers })
+}
+
+/** The answer to a browser's preflight: which headers a paying request may carry. No handler runs for it. */
+export function preflightResponse(engine: Engine, asked: { readonly method: string; readonly headers?: string | undefined }): Response {
+  const response = new Response(null, { status: 204 })
+  response.headers.set('Access-Control-Allow-Methods', asked.method)
+  response.headers.set('Access-Control-Allow-Headers', asked.headers === undefined ? allowed : `${allowed}, ${asked.headers}`)
+  response.headers.set('Access-Control-Max-Age', '600')
+  response.headers.append('Vary', 'Access-Control-Request-Method, Access-Control-Request-Headers')
+  dressForBrowsers(engine, response.headers)
+  return response
+}
+
+function dressForBrowsers(engine: Engine, headers: Headers): void {
+  headers.append('Access-Control-Expose-Headers', exposed)
+  if (engine.cors !== false && !headers.has('access-control-allow-origin')) headers.set('Access-Control-Allow-Origin', engine.cors)
+}
+
+function askingPrice(quote: Quote, error: string): string {
+  const prices = quote.offers.map(({ requirements, price }) => `${price} by ${requirements.scheme} on ${requirements.network}`)
+  return `${error}. This resource costs ${prices.join(' or ')}. Nothing was charged.`
+}
+
+function json(status: number, body: unknown): Response {
+  return new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json' } })
+}

@@ -1,0 +1,99 @@
+import type { Claim, ClaimChange, Facilitator, Outcome } from '@flow402x/core'
+import type { Engine } from './server.ts'
+
+/** How often a handler may run for one payment: once, and again only after it failed (M3, M9). */
+export const maxAttempts = 3
+
+// How long the holder of a claim is believed to be settling it.
+const settleLease = 100_000
+// How long after its own expiry a payment that nobody can account for is given up (M3).
+const expiryMargin = 60
+
+/** A settlement as the server took it down: the outcome and the claim that now stands. */
+export type Settling = { readonly outcome: Outcome; readonly claim: Claim }
+
+/** `change` is written with `settling`, `lease` (Unix ms) is what the settled claim is held until. */
+export type SettleClaimOptions = {
+  readonly facilitator: Facilitator
+  readonly change?: ClaimChange
+  readonly lease?: number
+  readonly repeated?: boolean
+}
+
+/**
+ * Settles a claim: writes `settling` first, asks the facilitator, writes what came of it. Every way of not knowing is
+ * `pending` (M5). Gives nothing when the claim is no longer ours (M6).
+ *
+ * `repeated` marks a claim that was being settled before: then a refusal proves nothing until the payment has expired.
+ */
+export async function settleClaim(
+  engine: Engine,
+  held: Claim,
+  { facilitator, change = {}, lease = 0, repeated = false }: SettleClaimOptions,
+): Promise<Settling | undefined> {
+  const settling = await engine.claims.update(held, { ...change, state: 'settling', leaseUntil: engine.clock() + settleLease })
+  if (settling === undefined) return undefined
+  const answer = await askFacilitator(engine, settling, facilitator)
+  const outcome = repeated ? doubted(answer, settling, engine.clock()) : answer
+  announce(engine, settling, outcome)
+  const leaseUntil = outcome.status === 'settled' ? lease : 0
+  const claim = await engine.claims.update(settling, { state: stateAfter[outcome.status], leaseUntil, outcome })
+  return claim === undefined ? undefined : { outcome, claim }
+}
+
+const stateAfter = { settled: 'settled', pending: 'settling', notSettled: 'failed' } as const
+
+/** The outcome that a payment's own answer carries when its handler failed: nothing moved, the signature lives on (M3). */
+export function handlerFailed(claim: Claim): Outcome & { readonly status: 'notSettled' } {
+  return {
+    status: 'notSettled',
+    network: networkOf(claim),
+    reason: 'handler_failed',
+    payer: claim.payer,
+    retry: claim.attempts < maxAttempts ? 'same' : 'never',
+    deadAfter: claim.deadAfter,
+  }
+}
+
+/** The outcome for a copy of a payment that is taken: by another request, for another purchase, or for good. */
+export function alreadyUsed(claim: Claim): Outcome & { readonly status: 'notSettled' } {
+  return {
+    status: 'notSettled',
+    network: networkOf(claim),
+    reason: 'duplicate_settlement',
+    message: 'This payment was already used. It pays once, for the request it was first sent with.',
+    payer: claim.payer,
+    retry: 'never',
+    deadAfter: claim.deadAfter,
+  }
+}
+
+function networkOf(claim: Claim): string {
+  return claim.submission.requirements.network
+}
+
+async function askFacilitator(engine: Engine, claim: Claim, facilitator: Facilitator): Promise<Outcome> {
+  try {
+    return await facilitator.settle(claim.submission, { claimId: claim.claimId })
+  } catch (error) {
+    engine.emit({ type: 'error', error })
+    return { status: 'pending', network: networkOf(claim), payer: claim.payer }
+  }
+}
+
+function doubted(outcome: Outcome, claim: Claim, now: number): Outcome {
+  if (outcome.status !== 'notSettled' || outcome.retry === 'resign' || now / 1000 > claim.deadAfter + expiryMargin) return outcome
+  const { network, payer, transaction } = outcome
+  return { status: 'pending', network, ...(payer === undefined ? {} : { payer }), ...(transaction === undefined ? {} : { transaction }) }
+}
+
+function announce(engine: Engine, { payer, claimId, submission }: Claim, outcome: Outcome): void {
+  if (outcome.status === 'settled') {
+    const amount = outcome.amount ?? submission.requirements.amount
+    engine.emit({ type: 'settled', payer, claimId, transaction: outcome.transaction, amount })
+  } else if (outcome.status === 'pending') {
+    engine.emit({ type: 'pending', payer, claimId, ...(outcome.transaction === undefined ? {} : { transaction: outcome.transaction }) })
+  } else {
+    engine.emit({ type: 'notSettled', payer, claimId, reason: outcome.reason })
+  }
+}

@@ -1,0 +1,115 @@
+import { defineErrors } from '@flow402x/core'
+
+const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
+const notReady = { status: 503, phase: 'quote', moneyMoved: 'no', retry: 'same' } as const
+const refused = { status: 400, phase: 'submit', moneyMoved: 'no', retry: 'never' } as const
+
+/** The errors of the server: `config/…` for the developer at start, `payment/…` for the payer. */
+export const serverErrors = defineErrors({
+  'config/no-facilitator': {
+    ...atStart,
+    message: (_: Record<never, never>) =>
+      'No facilitator is configured, so nothing could be verified or settled. Pass one, in process or httpFacilitator(url).',
+  },
+  'config/no-scheme': {
+    ...atStart,
+    message: (_: Record<never, never>) =>
+      'No scheme is configured, so there is no way to be paid. Pass at least one, such as exactEvmServer({ network, payTo }).',
+  },
+  'config/duplicate-scheme': {
+    ...atStart,
+    message: ({ scheme, network }: { scheme: string; network: string }) =>
+      `The scheme "${scheme}" on ${network} is configured twice; the second could never be used.`,
+  },
+  'config/unsupported-scheme': {
+    ...atStart,
+    message: ({ scheme, network }: { scheme: string; network: string }) =>
+      `No facilitator supports "${scheme}" on ${network}. Check its /supported answer, or remove the scheme.`,
+  },
+  'config/unsupported-flow': {
+    ...atStart,
+    message: ({ scheme, flow }: { scheme: string; flow: string }) => `The scheme "${scheme}" has no "${flow}" flow.`,
+  },
+  'config/bad-origin': {
+    ...atStart,
+    message: ({ origin }: { origin: string }) => `"${origin}" is no origin. Write it as "https://api.example.com", without a path.`,
+  },
+  'config/below-minimum': {
+    ...atStart,
+    message: ({ price, minimum }: { price: string; minimum: string }) =>
+      `The price ${price} is below the minimum of ${minimum}. Raise it, or set minimumPrice if such a price is meant.`,
+  },
+  'config/short-timeout': {
+    ...atStart,
+    message: ({ seconds, least }: { seconds: number; least: number }) =>
+      `maxTimeoutSeconds is ${seconds}; at least ${least} are needed to verify, work and settle.`,
+  },
+  'config/offer-too-large': {
+    ...atStart,
+    message: ({ length, limit }: { length: number; limit: number }) =>
+      `PAYMENT-REQUIRED would have ${length} characters; clients and proxies read ${limit}. Shorten the description or offer fewer ways to pay.`,
+  },
+  'server/not-ready': {
+    ...notReady,
+    message: (_: Record<never, never>) => 'The payment service is not ready. Nothing was charged; try again later.',
+  },
+  'payment/invalid': {
+    ...refused,
+    message: ({ reason }: { reason: string }) => `The payment was refused: ${reason}. Nothing was charged.`,
+  },
+  'payment/bad-identifier': {
+    ...refused,
+    message: (_: Record<never, never>) =>
+      'The payment identifier must have 16 to 128 letters of a-z, A-Z, 0-9, _ and -. Nothing was charged.',
+  },
+  'payment/identifier-required': {
+    ...refused,
+    message: (_: Record<never, never>) =>
+      'This resource requires a payment identifier. Nothing was charged; add one and send the payment again.',
+  },
+  'payment/body-too-large': {
+    ...refused,
+    status: 413,
+    message: ({ limit }: { limit: number }) =>
+      `The request body has more than ${limit} bytes, which is what can be bound to a payment here. Nothing was charged.`,
+  },
+  'payment/busy': {
+    status: 409,
+    phase: 'deliver',
+    moneyMoved: 'no',
+    retry: 'same',
+    message: (_: Record<never, never>) => 'This payment is being served by another request. Send the same payment again after Retry-After.',
+  },
+  'payment/pending': {
+    status: 503,
+    phase: 'settle',
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: ({ transaction }: { transaction: string }) =>
+      transaction === ''
+        ? 'The payment is being settled and may have moved. Send the same payment again after Retry-After; do not sign a new one.'
+        : `The payment is being settled in ${transaction}. Send the same payment again after Retry-After; do not sign a new one.`,
+  },
+  'payment/undelivered': {
+    status: 503,
+    phase: 'deliver',
+    moneyMoved: 'yes',
+    retry: 'same',
+    message: ({ transaction }: { transaction: string }) =>
+      `The payment was settled in ${transaction} and the resource failed to answer. Send the same payment again, or a new one from the same wallet for the same request: it will not be charged twice.`,
+  },
+  'payment/handler-failed': {
+    status: 500,
+    phase: 'deliver',
+    moneyMoved: 'no',
+    retry: 'same',
+    message: (_: Record<never, never>) => 'The resource failed to answer. Nothing was charged; the same payment may be sent again.',
+  },
+  'payment/handler-timeout': {
+    status: 504,
+    phase: 'deliver',
+    moneyMoved: 'no',
+    retry: 'same',
+    message: (_: Record<never, never>) => 'The resource did not answer while the payment was valid. Nothing was charged.',
+  },
+})

@@ -1,0 +1,77 @@
+import { challengeResponse, preflightResponse, problemResponse } from './answers.ts'
+import { serverErrors } from './errors.ts'
+import { checkPaidOptions, type PaidOptions, quoter } from './offers.ts'
+import { admitPayment } from './payment.ts'
+import { readPayment } from './payment-header.ts'
+import type { IncomingRequest } from './request.ts'
+import type { Admission } from './run.ts'
+import type { Engine, Server } from './server.ts'
+
+/** Stands before a handler: answers a request itself, or lets the handler run under a claim. */
+export type Gate = {
+  /** Never rejects: whatever goes wrong before the handler is an answer that lets nobody in. */
+  admit(request: IncomingRequest): Promise<Admission>
+}
+
+/**
+ * The gate of one route.
+ *
+ * Errors, at once: `config/bad-price`, `config/sub-atomic`, `config/below-minimum`, `config/unsupported-flow`, `config/short-timeout`.
+ */
+export function createGate({ engine }: Server, options: PaidOptions): Gate {
+  checkPaidOptions(options, engine.schemes, engine.minimum)
+  const quoteFor = quoter(options, engine.minimum)
+  return {
+    async admit(incoming) {
+      const request = { ...incoming, url: publicUrl(engine, incoming.url) }
+      try {
+        return await admit(engine, { request, options, quoteFor })
+      } catch (error) {
+        engine.emit({ type: 'error', error })
+        return { kind: 'answer', response: problemResponse(engine, serverErrors('server/not-ready', {}), { retryAfter: 5 }) }
+      }
+    },
+  }
+}
+
+type Entry = { readonly request: IncomingRequest; readonly options: PaidOptions; readonly quoteFor: ReturnType<typeof quoter> }
+
+async function admit(engine: Engine, { request, options, quoteFor }: Entry): Promise<Admission> {
+  const preflight = request.method === 'OPTIONS' ? request.header('access-control-request-method') : undefined
+  if (preflight !== undefined) {
+    const headers = request.header('access-control-request-headers')
+    return { kind: 'answer', response: preflightResponse(engine, { method: preflight, headers }) }
+  }
+  const quote = await quoteFor(await engine.ready(), request)
+  const { description, mimeType } = options
+  const resource = {
+    url: request.url,
+    ...(description === undefined ? {} : { description }),
+    ...(mimeType === undefined ? {} : { mimeType }),
+  }
+  const ask = (error: string, detail?: string, status: 402 | 412 = 402): Admission => {
+    engine.emit(error === unpaid ? { type: 'challenged', url: request.url } : { type: 'refused', url: request.url, reason: error })
+    return {
+      kind: 'answer',
+      response: challengeResponse(engine, { quote, resource, error, status, ...(detail === undefined ? {} : { detail }) }),
+    }
+  }
+  const incoming = readPayment(request, quote)
+  if (incoming.kind === 'none') return ask(unpaid)
+  if (incoming.kind === 'unmatched') return ask('No matching payment requirements')
+  if (incoming.kind === 'malformed') {
+    const reason = incoming.error.message.includes('invalid_x402_version') ? 'invalid_x402_version' : 'invalid_payload'
+    engine.emit({ type: 'refused', url: request.url, reason })
+    return { kind: 'answer', response: problemResponse(engine, incoming.error, { reason }) }
+  }
+  const { payment, dialect } = incoming
+  return admitPayment({ engine, request, options, quote, payment, dialect, ask })
+}
+
+const unpaid = 'Payment required'
+
+function publicUrl(engine: Engine, text: string): string {
+  const url = new URL(text)
+  url.hash = ''
+  return engine.origin === undefined ? url.href : `${engine.origin}${url.pathname}${url.search}`
+}

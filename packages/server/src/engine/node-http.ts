@@ -1,0 +1,114 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createGate } from './gate.ts'
+import { takeResponse } from './node-response.ts'
+import type { PaidOptions } from './offers.ts'
+import type { IncomingRequest } from './request.ts'
+import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from './run.ts'
+import type { Server } from './server.ts'
+
+/** Calls the handler; what it throws or rejects is a failed handler. */
+export type NodeHandler = (paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal }) => unknown
+
+/** One visit to a charged handler. A framework says what it knows better than Node: the URL, a parsed body, how to answer. */
+export type NodeVisit = {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly handle: NodeHandler
+  readonly url?: string
+  readonly parsedBody?: () => unknown
+  readonly answer?: (answer: Response) => Promise<void>
+}
+
+/** Charges for a handler that writes into Node's `ServerResponse`: nothing it writes leaves before it may. */
+export function chargeNode(server: Server, options: PaidOptions): (visit: NodeVisit) => Promise<void> {
+  const gate = createGate(server, options)
+  return async (visit) => {
+    const { response, answer = (given) => writeResponse(response, given) } = visit
+    const admission = await gate.admit(incomingNode(visit))
+    if (admission.kind === 'answer') return answer(admission.response)
+    await runNode(admission, response, visit.handle)
+  }
+}
+
+async function runNode(run: Run, response: ServerResponse, handle: NodeHandler): Promise<void> {
+  const taken = takeResponse(response, run.hold ? keptBytes : 0)
+  const work = async (): Promise<HandlerResult> => {
+    const handled = Promise.resolve(handle({ payment: run.payment, signal: run.signal }))
+    // A handler may return long before it writes, and write long before it returns: only its failure counts here.
+    return Promise.race([taken.result, handled.then(() => taken.result)])
+  }
+  const release = await run.complete(work())
+  if (release.kind === 'deliver') taken.deliver(release.dress)
+  else await writeResponse(taken.discard(), release.response)
+}
+
+/** Writes an answer of the engine; headers that were set before the gate stay where the answer has none of its own. */
+export async function writeResponse(response: ServerResponse, answer: Response): Promise<void> {
+  const body = Buffer.from(await answer.arrayBuffer())
+  const origin = response.getHeader('access-control-allow-origin')
+  for (const [name, value] of answer.headers) {
+    if (name === 'vary' || name === 'access-control-expose-headers') appendTo(response, name, value)
+    else if (name !== 'access-control-allow-origin' || origin === undefined)
+      response.setHeader(name, name === 'set-cookie' ? answer.headers.getSetCookie() : value)
+  }
+  response.statusCode = answer.status
+  if (body.length > 0) response.setHeader('content-length', body.length)
+  response.end(body)
+}
+
+function appendTo(response: ServerResponse, name: string, value: string): void {
+  const present = response.getHeader(name)
+  response.setHeader(name, present === undefined ? value : `${String(present)}, ${value}`)
+}
+
+function incomingNode({ request, url, parsedBody }: NodeVisit): IncomingRequest {
+  const scheme = 'encrypted' in request.socket ? 'https' : 'http'
+  return {
+    method: request.method ?? 'GET',
+    url: url ?? new URL(request.url ?? '/', `${scheme}://${request.headers.host ?? 'localhost'}`).href,
+    header: (name) => {
+      const value = request.headers[name]
+      return Array.isArray(value) ? value.join(', ') : value
+    },
+    body: (limit) => bodyOf(request, { limit, parsed: parsedBody?.() }),
+  }
+}
+
+/** The whole body: as a parser before the gate left it, or read here and put back for the handler. */
+async function bodyOf(request: IncomingMessage, { limit, parsed }: { limit: number; parsed: unknown }): Promise<Uint8Array | undefined> {
+  if (!request.readableDidRead && !request.readableEnded) return peek(request, limit)
+  if (parsed === undefined) return new Uint8Array()
+  const bytes = parsed instanceof Uint8Array ? parsed : Buffer.from(typeof parsed === 'string' ? parsed : JSON.stringify(parsed))
+  return bytes.length > limit ? undefined : bytes
+}
+
+/** Reads everything without ending the stream, and puts it back: whoever reads next sees the body whole. */
+function peek(request: IncomingMessage, limit: number): Promise<Uint8Array | undefined> {
+  const chunks: Buffer[] = []
+  let length = 0
+  return new Promise((resolve, reject) => {
+    const settle = (done: () => void) => {
+      request.off('readable', read).off('error', fail).off('close', cut)
+      done()
+    }
+    const fail = (error: Error) => settle(() => reject(error))
+    const cut = () => fail(new TypeError('The request ended before its body did.'))
+    const read = () => {
+      for (let chunk: unknown = request.read(); chunk !== null; chunk = request.read()) {
+        const bytes = Buffer.from(chunk as Buffer)
+        chunks.push(bytes)
+        length += bytes.length
+        if (length > limit) return settle(() => resolve(undefined))
+      }
+      if (!request.complete) return
+      settle(() => {
+        const whole = Buffer.concat(chunks, length)
+        // Put back in the same tick as the last read, before the stream has had a chance to end.
+        if (length > 0) request.unshift(whole)
+        resolve(whole)
+      })
+    }
+    request.on('readable', read).on('error', fail).on('close', cut)
+    read()
+  })
+}

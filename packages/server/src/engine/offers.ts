@@ -1,0 +1,105 @@
+import {
+  formatPrice,
+  type Network,
+  type PaymentFlow,
+  type PaymentRequired,
+  type PaymentRequirements,
+  type Price,
+  parsePrice,
+  paymentRequiredHeader,
+  type ResourceInfo,
+  type ServerScheme,
+} from '@flow402x/core'
+import { requiredToV1 } from '@flow402x/core/v1'
+import { serverErrors } from './errors.ts'
+import type { IncomingRequest } from './request.ts'
+import type { ReadyServer, Served } from './server.ts'
+
+/** What a route asks. `price` and `payTo` may depend on the request. */
+export type PaidOptions = {
+  /** `"$0.01"` or `"0.01 USDC"`. */
+  readonly price: string | ((request: IncomingRequest) => string | Promise<string>)
+  /** Overrides the scheme's payee; where several chain families are offered, a function that also sees the network. */
+  readonly payTo?: string | ((request: IncomingRequest, network: Network) => string | Promise<string>)
+  readonly description?: string
+  readonly mimeType?: string
+  /** `authorization` (default): verify, work, settle. `upfront`: settle, then work and stream. */
+  readonly flow?: PaymentFlow
+  /** How long a payment may be used, in seconds; 300 by default. */
+  readonly maxTimeoutSeconds?: number
+  /** The most a handler may take, in milliseconds; never longer than the payment is valid. */
+  readonly handlerTimeout?: number
+}
+
+/** One way to pay for this request, with the scheme that reads it and the facilitator that settles it. */
+export type Offer = { readonly requirements: PaymentRequirements; readonly price: string; readonly served: Served }
+
+/** The offers of one request. */
+export type Quote = { readonly offers: readonly Offer[] }
+
+/** The encoded forms of one 402. */
+export type Challenge = { readonly header: string; readonly body: Record<string, unknown> }
+
+/** The seconds a payment needs at least: to verify, to run and to settle. */
+export const leastTimeout = 15
+
+const headerBudget = 8192
+
+/** What can be checked of a route before its first request: fixed prices, flow and timeout. */
+export function checkPaidOptions(options: PaidOptions, schemes: readonly ServerScheme[], minimum: Price): void {
+  const { price, flow = 'authorization', maxTimeoutSeconds: seconds = 300 } = options
+  if (seconds < leastTimeout) throw serverErrors('config/short-timeout', { seconds, least: leastTimeout })
+  for (const scheme of schemes) {
+    if (!scheme.flows.includes(flow)) throw serverErrors('config/unsupported-flow', { scheme: scheme.scheme, flow })
+    if (typeof price !== 'string') continue
+    const kind = { x402Version: 2, scheme: scheme.scheme, network: scheme.network }
+    const payTo = typeof options.payTo === 'string' ? options.payTo : undefined
+    scheme.requirements({ price: checkedPrice(price, minimum), kind, payTo, maxTimeoutSeconds: seconds, flow })
+  }
+}
+
+/** Makes the quote of each request; routes whose price and payee are fixed are quoted once. */
+export function quoter(options: PaidOptions, minimum: Price): (ready: ReadyServer, request: IncomingRequest) => Promise<Quote> {
+  let fixed: { ready: ReadyServer; quote: Quote } | undefined
+  const isFixed = typeof options.price === 'string' && typeof options.payTo !== 'function'
+  return async (ready, request) => {
+    if (fixed?.ready === ready) return fixed.quote
+    const price = checkedPrice(typeof options.price === 'string' ? options.price : await options.price(request), minimum)
+    const offers = await Promise.all(ready.served.map((served) => offerOf(served, { options, price, request })))
+    if (isFixed) fixed = { ready, quote: { offers } }
+    return { offers }
+  }
+}
+
+/** The 402 of a quote, as v2 header and as the one JSON body that v1 clients and people read (DESIGN §8.4). */
+export function challenge(
+  quote: Quote,
+  options: { readonly resource: ResourceInfo; readonly error: string; readonly extensions: Record<string, unknown> },
+): Challenge {
+  const { resource, error, extensions } = options
+  const accepts = quote.offers.map(({ requirements }) => requirements)
+  const required: PaymentRequired = { x402Version: 2, error, resource, accepts, extensions }
+  const header = paymentRequiredHeader.encode(required)
+  if (header.length > headerBudget) throw serverErrors('config/offer-too-large', { length: header.length, limit: headerBudget })
+  const prices = quote.offers.map(({ price }) => price)
+  const v1 = requiredToV1(required, prices)
+  return { header, body: v1 ?? { ...required, accepts: accepts.map((offer, index) => ({ ...offer, price: prices[index] })) } }
+}
+
+async function offerOf(
+  served: Served,
+  { options, price, request }: { options: PaidOptions; price: Price; request: IncomingRequest },
+): Promise<Offer> {
+  const { maxTimeoutSeconds = 300, flow = 'authorization' } = options
+  const payTo = typeof options.payTo === 'function' ? await options.payTo(request, served.scheme.network) : options.payTo
+  const requirements = served.scheme.requirements({ price, kind: served.kind, payTo, maxTimeoutSeconds, flow })
+  return { requirements, price: served.scheme.describe(requirements), served }
+}
+
+function checkedPrice(text: string, minimum: Price): Price {
+  const price = parsePrice(text)
+  const [asked, least] = [price.amount, minimum.amount]
+  const below = asked.units * 10n ** BigInt(least.scale) < least.units * 10n ** BigInt(asked.scale)
+  if (below) throw serverErrors('config/below-minimum', { price: text, minimum: formatPrice(minimum) })
+  return price
+}

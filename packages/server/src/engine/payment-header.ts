@@ -1,0 +1,36 @@
+import { coreErrors, isX402Error, type PaymentPayload, paymentSignatureHeader, type X402Error } from '@flow402x/core'
+import { paymentFromV1, xPaymentHeader } from '@flow402x/core/v1'
+import type { Dialect } from './answers.ts'
+import type { Quote } from './offers.ts'
+import type { IncomingRequest } from './request.ts'
+
+/** What a request brings: no payment, one payment, one that pays none of the offers, or something unreadable. */
+export type Incoming =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'payment'; readonly payment: PaymentPayload; readonly dialect: Dialect }
+  | { readonly kind: 'unmatched' }
+  | { readonly kind: 'malformed'; readonly error: X402Error }
+
+/** Reads the one payment header of a request; v1 payments become v2 values here (A13: exactly one header, one value). */
+export function readPayment(request: IncomingRequest, quote: Quote): Incoming {
+  const signature = request.header('payment-signature')
+  const legacy = request.header('x-payment')
+  if (signature === undefined && legacy === undefined) return { kind: 'none' }
+  try {
+    if (signature !== undefined && legacy !== undefined)
+      throw coreErrors('headers/duplicate', { header: 'PAYMENT-SIGNATURE and X-PAYMENT' })
+    if ((signature ?? legacy ?? '').includes(','))
+      throw coreErrors('headers/duplicate', { header: signature === undefined ? 'X-PAYMENT' : 'PAYMENT-SIGNATURE' })
+    if (signature !== undefined) return { kind: 'payment', payment: paymentSignatureHeader.decode(signature), dialect: 'v2' }
+    const payment = xPaymentHeader.decode(legacy ?? '')
+    if (payment.x402Version === 2) return { kind: 'payment', payment, dialect: 'v2' }
+    const complete = paymentFromV1(
+      payment,
+      quote.offers.map(({ requirements }) => requirements),
+    )
+    return complete === undefined ? { kind: 'unmatched' } : { kind: 'payment', payment: complete, dialect: 'v1' }
+  } catch (error) {
+    if (isX402Error(error)) return { kind: 'malformed', error }
+    throw error
+  }
+}

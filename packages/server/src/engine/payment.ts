@@ -1,0 +1,184 @@
+import {
+  acceptsOffer,
+  type Claim,
+  echoesExtensions,
+  type Outcome,
+  type PaymentKey,
+  type PaymentPayload,
+  readPaymentId,
+  type Submission,
+  sameAddress,
+  withoutPaymentId,
+  X402Error,
+} from '@flow402x/core'
+import { type Dialect, notSettledResponse, problemResponse, storedResponse } from './answers.ts'
+import { alreadyUsed, handlerFailed, maxAttempts, settleClaim } from './claim.ts'
+import { serverErrors } from './errors.ts'
+import type { Offer, PaidOptions, Quote } from './offers.ts'
+import { bindingOf, digestText, type IncomingRequest } from './request.ts'
+import { type Admission, busyResponse, dressDelivered, heldRun, paidRun, pendingResponse, type RunContext, undelivered } from './run.ts'
+import type { Engine } from './server.ts'
+
+/** A request that carries one readable payment. `ask` answers with the offers again and says why. */
+export type Visit = {
+  readonly engine: Engine
+  readonly request: IncomingRequest
+  readonly options: PaidOptions
+  readonly quote: Quote
+  readonly payment: PaymentPayload
+  readonly dialect: Dialect
+  readonly ask: (error: string, detail?: string, status?: 402 | 412) => Admission
+}
+
+// A visit whose payment is one of the offers and has an identity.
+type Matched = RunContext & {
+  readonly visit: Visit
+  readonly key: PaymentKey
+  readonly submission: Submission
+  /** Digest of the payment id: who knows the id is the payer (M4). */
+  readonly secret: string | undefined
+}
+
+/** Look up, verify, claim, run: in this order, so that garbage which names a payment blocks nobody (DESIGN §4). */
+export async function admitPayment(visit: Visit): Promise<Admission> {
+  const { engine, payment, quote, request, ask } = visit
+  const offer = quote.offers.find(({ requirements, served }) => acceptsOffer(requirements, payment.accepted, served.scheme.ignoredExtra))
+  if (offer === undefined) return ask('No matching payment requirements')
+  const id = readPaymentId(payment)
+  if (id === 'malformed') return problem(engine, serverErrors('payment/bad-identifier', {}))
+  if (engine.requirePaymentId && id.id === undefined) return problem(engine, serverErrors('payment/identifier-required', {}))
+  if (!echoesExtensions(engine.extensions, payment)) return ask('extension_echo_mismatch')
+  const key = offer.served.scheme.key(payment)
+  if (key === undefined) return ask('invalid_payload')
+  const matched = await match(visit, { offer, key, id: id.id })
+  const standing = await engine.claims.find(key.id)
+  if (standing !== undefined && standing.state !== 'open') return meet(matched, standing)
+
+  const refusal = await verify(matched)
+  if (refusal !== undefined) return refusal
+  const body = await request.body(engine.maxBodyBytes)
+  if (body === undefined) return problem(engine, serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes }))
+  const binding = await bindingOf(request, body)
+  const unfinished = await engine.claims.undelivered(key.payer, binding, { maxAttempts })
+  const rescued = unfinished === undefined ? undefined : await rescue(matched, unfinished)
+  return rescued ?? claimAndRun(matched, binding)
+}
+
+async function match(visit: Visit, { offer, key, id }: { offer: Offer; key: PaymentKey; id: string | undefined }): Promise<Matched> {
+  const { engine, request, dialect, options, payment } = visit
+  const submission = { payment: withoutPaymentId(payment), requirements: offer.requirements }
+  const secret = id === undefined ? undefined : await digestText(id)
+  return { visit, engine, url: request.url, served: offer.served, dialect, options, key, submission, secret }
+}
+
+async function verify({ visit, engine, served, submission, key }: Matched): Promise<Admission | undefined> {
+  const checked = served.scheme.check(submission, { now: Math.floor(engine.clock() / 1000) })
+  if (!checked.valid) return visit.ask(checked.reason, checked.message)
+  try {
+    const verdict = await served.facilitator.verify(submission)
+    if (verdict.valid) return verdict.payer === '' || sameAddress(verdict.payer, key.payer) ? undefined : visit.ask('invalid_payload')
+    return visit.ask(verdict.reason, verdict.message, verdict.reason === 'permit2_allowance_required' ? 412 : 402)
+  } catch (error) {
+    if (!(error instanceof X402Error)) throw error
+    engine.emit({ type: 'error', error })
+    // The seller's own trouble with its facilitator is no fault of the payment (H13).
+    return problem(engine, error, 5)
+  }
+}
+
+async function claimAndRun(matched: Matched, binding: string): Promise<Admission> {
+  const { engine, key, submission, secret, options, served, url } = matched
+  const now = engine.clock()
+  const request = { key, binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: Math.max(now, key.deadAfter * 1000) }
+  const { granted, claim } = await engine.claims.claim({ ...request, ...(secret === undefined ? {} : { secret }) }, { maxAttempts })
+  if (!granted) return meet(matched, claim)
+  engine.emit({ type: 'claimed', url, payer: claim.payer, claimId: claim.claimId })
+  if ((options.flow ?? 'authorization') === 'authorization') return heldRun(matched, claim)
+  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, lease: rerunLease(engine) })
+  if (settling === undefined) return answer(busyResponse(matched))
+  return settling.outcome.status === 'settled' ? paidRun(matched, settling.claim) : unsettled(matched, settling)
+}
+
+/** A copy of a payment that is known: only who knows the payment id is answered as its payer (M4). */
+async function meet(matched: Matched, claim: Claim): Promise<Admission> {
+  const { engine, secret } = matched
+  if (claim.state === 'open') return refuse(matched, claim.attempts < maxAttempts ? alreadyUsed(claim) : handlerFailed(claim))
+  if (claim.state === 'failed') return refuse(matched, claim.outcome?.status === 'notSettled' ? claim.outcome : alreadyUsed(claim))
+  if (claim.state === 'claimed') {
+    // A claim whose holder vanished may have been prepared for settlement by nobody, yet its signature lives (M3).
+    return engine.clock() < claim.leaseUntil ? answer(busyResponse(matched)) : refuse(matched, { ...handlerFailed(claim), retry: 'never' })
+  }
+  const isPayer = secret !== undefined && secret === claim.secret
+  if (isPayer && !(await sameBinding(matched, claim))) return refuse(matched, alreadyUsed(claim))
+  if (claim.state === 'settling') return settleAgain(matched, claim, isPayer)
+  if (isPayer) return deliver(matched, claim)
+  return claim.state === 'delivered' ? refuse(matched, alreadyUsed(claim)) : refuse(matched, paidUndelivered(claim))
+}
+
+/** The payer's unfinished purchase of the same thing is finished first, and nothing more is settled (M4). */
+async function rescue(matched: Matched, claim: Claim): Promise<Admission | undefined> {
+  const { engine } = matched
+  if (claim.state !== 'settling') return deliver(matched, claim)
+  if (engine.clock() < claim.leaseUntil) return answer(pendingResponse(matched, claim))
+  const again = await settleClaim(engine, claim, { facilitator: matched.served.facilitator, repeated: true })
+  if (again === undefined) return answer(busyResponse(matched))
+  if (again.outcome.status === 'notSettled') return undefined
+  return again.outcome.status === 'settled' ? deliver(matched, again.claim) : answer(pendingResponse(matched, again.claim))
+}
+
+async function settleAgain(matched: Matched, claim: Claim, isPayer: boolean): Promise<Admission> {
+  const { engine, served } = matched
+  if (engine.clock() < claim.leaseUntil) return answer(pendingResponse(matched, claim))
+  const again = await settleClaim(engine, claim, { facilitator: served.facilitator, repeated: true })
+  if (again === undefined) return answer(busyResponse(matched))
+  if (again.outcome.status !== 'settled') return unsettled(matched, again)
+  return isPayer ? deliver(matched, again.claim) : refuse(matched, paidUndelivered(again.claim))
+}
+
+/** The goods of a settled claim: the stored response, or the handler once more where nothing was kept (M9). */
+async function deliver(matched: Matched, claim: Claim): Promise<Admission> {
+  const { engine } = matched
+  if (claim.response !== undefined) {
+    if (claim.state === 'settled') await engine.claims.update(claim, { state: 'delivered' })
+    const response = storedResponse(claim.response)
+    dressDelivered(matched, claim)(response.headers)
+    return answer(response)
+  }
+  if (claim.state === 'delivered') return refuse(matched, alreadyUsed(claim))
+  if (engine.clock() < claim.leaseUntil) return answer(busyResponse(matched))
+  if (claim.attempts >= maxAttempts) return answer(undelivered(matched, claim))
+  const held = await engine.claims.update(claim, { attempts: claim.attempts + 1, leaseUntil: rerunLease(engine) })
+  return held === undefined ? answer(busyResponse(matched)) : paidRun(matched, held)
+}
+
+function unsettled(matched: Matched, { outcome, claim }: { outcome: Outcome; claim: Claim }): Admission {
+  return outcome.status === 'notSettled' ? refuse(matched, outcome) : answer(pendingResponse(matched, claim))
+}
+
+function refuse({ engine, dialect, url }: Matched, outcome: Outcome & { readonly status: 'notSettled' }): Admission {
+  engine.emit({ type: 'refused', url, reason: outcome.reason })
+  return answer(notSettledResponse(engine, outcome, dialect))
+}
+
+function paidUndelivered(claim: Claim): Outcome & { readonly status: 'notSettled' } {
+  const transaction = claim.outcome?.transaction ?? ''
+  const message = `This payment was settled in ${transaction} and not delivered. A new payment from the same wallet for the same request is delivered without being charged.`
+  return { ...alreadyUsed(claim), transaction, message }
+}
+
+async function sameBinding({ visit, engine }: Matched, claim: Claim): Promise<boolean> {
+  const body = await visit.request.body(engine.maxBodyBytes)
+  return body !== undefined && (await bindingOf(visit.request, body)) === claim.binding
+}
+
+function rerunLease(engine: Engine): number {
+  return engine.clock() + 300_000
+}
+
+function problem(engine: Engine, error: X402Error, retryAfter?: number): Admission {
+  return answer(problemResponse(engine, error, retryAfter === undefined ? {} : { retryAfter }))
+}
+
+function answer(response: Response): Admission {
+  return { kind: 'answer', response }
+}

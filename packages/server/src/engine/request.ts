@@ -1,0 +1,29 @@
+/** What the engine needs of a request, whatever the framework. */
+export type IncomingRequest = {
+  readonly method: string
+  /** Absolute, as the client asked for it. */
+  readonly url: string
+  header(name: string): string | undefined
+  /** The whole body, or nothing past `limit` bytes; the handler can still read it afterwards. */
+  body(limit: number): Promise<Uint8Array | undefined>
+}
+
+/** What makes two requests the same purchase: method, URL, body and credentials (M12). */
+export async function bindingOf(request: IncomingRequest, body: Uint8Array): Promise<string> {
+  const parts = [request.method, request.url, await digest(body), await digest(utf8.encode(request.header('authorization') ?? ''))]
+  return digest(utf8.encode(parts.join('\n')))
+}
+
+/** SHA-256 as lower-case hex. */
+export async function digest(bytes: Uint8Array): Promise<string> {
+  // WebCrypto's types want an ArrayBuffer behind the view; every view here has one.
+  const hash = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
+  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** SHA-256 of a text as lower-case hex. */
+export function digestText(text: string): Promise<string> {
+  return digest(utf8.encode(text))
+}
+
+const utf8 = new TextEncoder()

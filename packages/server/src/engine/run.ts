@@ -1,0 +1,180 @@
+import type { Claim, Outcome, PaymentRequirements, StoredResponse } from '@flow402x/core'
+import { type Dialect, type Dress, dressPaid, dressRefusal, notSettledResponse, problemResponse, receiptHeader } from './answers.ts'
+import { handlerFailed, maxAttempts, settleClaim } from './claim.ts'
+import { serverErrors } from './errors.ts'
+import type { PaidOptions } from './offers.ts'
+import type { Engine, Served } from './server.ts'
+
+/** What a handler may know of the payment it runs for; `transaction` only where it was settled before. */
+export type PaymentInfo = { readonly payer: string; readonly requirements: PaymentRequirements; readonly transaction?: string }
+
+/** What a handler made: `body` where it is complete and small enough to be kept for its payer. */
+export type HandlerResult = {
+  readonly status: number
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly body?: Uint8Array
+}
+
+/** What becomes of a handler's result: it leaves, dressed, or another answer leaves in its place. */
+export type Release = { readonly kind: 'deliver'; readonly dress: Dress } | { readonly kind: 'answer'; readonly response: Response }
+
+/** A handler that may run once. Where `hold` is set nothing of its response may leave before `complete` says so (M7). */
+export type Run = {
+  readonly kind: 'run'
+  readonly hold: boolean
+  readonly payment: PaymentInfo
+  /** Aborts when the handler's time is over. */
+  readonly signal: AbortSignal
+  /** Takes the handler's result, or for a stream its status as soon as that is known; a rejection is a failed handler. Never rejects. */
+  complete(result: Promise<HandlerResult>): Promise<Release>
+}
+
+/** What a gate says of a request. */
+export type Admission = { readonly kind: 'answer'; readonly response: Response } | Run
+
+/** The most bytes of a response that are kept for its payer. */
+export const keptBytes = 1024 * 1024
+
+/** Everything a run needs to know of the visit it belongs to. */
+export type RunContext = {
+  readonly engine: Engine
+  readonly url: string
+  readonly served: Served
+  readonly dialect: Dialect
+  readonly options: PaidOptions
+}
+
+// What is left of a payment's validity for settling it after the handler.
+const settleMargin = 10_000
+// How long an answer may take that was paid for beforehand.
+const paidHandlerTimeout = 300_000
+
+/** Verified, claimed, not settled: the handler works, then its payment is settled, then its response leaves (DESIGN §5.2). */
+export function heldRun(context: RunContext, claim: Claim): Run {
+  const { engine, options } = context
+  const left = claim.deadAfter * 1000 - engine.clock() - settleMargin
+  const timeout = AbortSignal.timeout(Math.max(0, Math.min(options.handlerTimeout ?? Number.POSITIVE_INFINITY, left, 2 ** 31 - 1)))
+  return {
+    kind: 'run',
+    hold: true,
+    payment: { payer: claim.payer, requirements: claim.submission.requirements },
+    signal: timeout,
+    complete: (work) =>
+      guarded(context, claim, async () => {
+        const result = await inTime(work, timeout)
+        if ('failure' in result || result.status >= 400) return failHeld(context, claim, result)
+        return settleHeld(context, claim, result)
+      }),
+  }
+}
+
+/** Settled already: the handler works and its response leaves as it comes; a failure leaves the claim to be served again (M9). */
+export function paidRun(context: RunContext, claim: Claim): Run {
+  const { engine, options, dialect } = context
+  const timeout = AbortSignal.timeout(options.handlerTimeout ?? paidHandlerTimeout)
+  const transaction = claim.outcome?.transaction ?? ''
+  return {
+    kind: 'run',
+    hold: false,
+    payment: { payer: claim.payer, requirements: claim.submission.requirements, transaction },
+    signal: timeout,
+    complete: (work) =>
+      guarded(context, claim, async () => {
+        const result = await inTime(work, timeout)
+        const receipt = claim.outcome === undefined ? undefined : receiptHeader(claim.outcome, dialect)
+        if ('failure' in result || result.status >= 400) {
+          failed(context, claim, result)
+          await engine.claims.update(claim, { leaseUntil: 0 })
+          if ('failure' in result) return { kind: 'answer', response: undelivered(context, claim) }
+          return { kind: 'deliver', dress: dressRefusal(engine, receipt) }
+        }
+        await engine.claims.update(claim, { state: 'delivered', leaseUntil: 0 })
+        delivered(context, claim)
+        return { kind: 'deliver', dress: dressDelivered(context, claim) }
+      }),
+  }
+}
+
+/** The headers of a paid response that leaves for its payer. */
+export function dressDelivered({ engine, dialect }: RunContext, { outcome }: Claim): Dress {
+  return outcome === undefined ? dressRefusal(engine) : dressPaid(engine, receiptHeader(outcome, dialect))
+}
+
+/** The answer while nobody knows whether the money moved: the transaction, when to ask again, and never a bare 402. */
+export function pendingResponse({ engine, dialect }: RunContext, claim: Claim): Response {
+  const network = claim.submission.requirements.network
+  const outcome: Outcome = claim.outcome?.status === 'pending' ? claim.outcome : { status: 'pending', network, payer: claim.payer }
+  const error = serverErrors('payment/pending', { transaction: outcome.transaction ?? '' })
+  return problemResponse(engine, error, { reason: 'settlement_pending', outcome, dialect, retryAfter: 2 })
+}
+
+/** The answer to a payment that was settled and whose handler failed. */
+export function undelivered({ engine, dialect }: RunContext, { outcome }: Claim): Response {
+  const error = serverErrors('payment/undelivered', { transaction: outcome?.transaction ?? '' })
+  return problemResponse(engine, error, { ...(outcome === undefined ? {} : { outcome }), dialect, retryAfter: 1 })
+}
+
+/** The answer while another request holds the claim. */
+export function busyResponse({ engine }: RunContext): Response {
+  return problemResponse(engine, serverErrors('payment/busy', {}), { retryAfter: 1 })
+}
+
+type Failure = { readonly failure: unknown; readonly timedOut: boolean }
+
+async function settleHeld(context: RunContext, claim: Claim, result: HandlerResult): Promise<Release> {
+  const { engine, served, dialect } = context
+  const response = storable(result)
+  const change = response === undefined ? {} : { response }
+  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, change })
+  if (settling === undefined) return { kind: 'answer', response: busyResponse(context) }
+  const { outcome } = settling
+  if (outcome.status === 'pending') return { kind: 'answer', response: pendingResponse(context, settling.claim) }
+  if (outcome.status === 'notSettled') return { kind: 'answer', response: notSettledResponse(engine, outcome, dialect) }
+  await engine.claims.update(settling.claim, { state: 'delivered' })
+  delivered(context, settling.claim)
+  return { kind: 'deliver', dress: dressDelivered(context, settling.claim) }
+}
+
+async function failHeld(context: RunContext, claim: Claim, result: HandlerResult | Failure): Promise<Release> {
+  const { engine, dialect } = context
+  failed(context, claim, result)
+  const left = claim.attempts < maxAttempts
+  await engine.claims.update(claim, { state: left ? 'open' : 'failed', leaseUntil: 0, outcome: handlerFailed(claim) })
+  const outcome = handlerFailed(claim)
+  if (!('failure' in result)) return { kind: 'deliver', dress: dressRefusal(engine, receiptHeader(outcome, dialect)) }
+  const error = serverErrors(result.timedOut ? 'payment/handler-timeout' : 'payment/handler-failed', {})
+  return { kind: 'answer', response: problemResponse(engine, error, { reason: 'handler_failed', outcome, dialect }) }
+}
+
+async function inTime(work: Promise<HandlerResult>, timeout: AbortSignal): Promise<HandlerResult | Failure> {
+  const failing = (failure: unknown): Failure => ({ failure, timedOut: false })
+  let late = () => {}
+  const overdue = new Promise<Failure>((resolve) => {
+    late = () => resolve({ failure: timeout.reason, timedOut: true })
+    timeout.addEventListener('abort', late, { once: true })
+    if (timeout.aborted) late()
+  })
+  return Promise.race([work.catch(failing), overdue]).finally(() => timeout.removeEventListener('abort', late))
+}
+
+// A store or engine that breaks here breaks after the claim: nobody may read the answer as "not paid".
+async function guarded(context: RunContext, claim: Claim, step: () => Promise<Release>): Promise<Release> {
+  try {
+    return await step()
+  } catch (error) {
+    context.engine.emit({ type: 'error', error })
+    return { kind: 'answer', response: pendingResponse(context, claim) }
+  }
+}
+
+function storable({ status, headers, body }: HandlerResult): StoredResponse | undefined {
+  return body === undefined || body.length > keptBytes ? undefined : { status, headers, body }
+}
+
+function failed({ engine, url }: RunContext, { payer, claimId }: Claim, result: HandlerResult | Failure): void {
+  engine.emit({ type: 'handlerFailed', url, payer, claimId, ...('failure' in result ? { error: result.failure } : {}) })
+}
+
+function delivered({ engine, url }: RunContext, { payer, claimId }: Claim): void {
+  engine.emit({ type: 'delivered', url, payer, claimId })
+}

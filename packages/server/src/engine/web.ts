@@ -1,0 +1,133 @@
+import type { Dress } from './answers.ts'
+import { createGate } from './gate.ts'
+import type { PaidOptions } from './offers.ts'
+import type { IncomingRequest } from './request.ts'
+import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from './run.ts'
+import type { Server } from './server.ts'
+
+/** A handler of the web platform that is told who paid. `signal` aborts when its time is over. */
+export type WebHandler = (
+  request: Request,
+  paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal },
+) => Response | Promise<Response>
+
+/** Charges for a web handler: `Request` in, `Response` out, on every runtime that has them. */
+export function chargeWeb(server: Server, options: PaidOptions): (request: Request, handler: WebHandler) => Promise<Response> {
+  const gate = createGate(server, options)
+  return async (request, handler) => {
+    const { incoming, forward } = readable(request)
+    const admission = await gate.admit(incoming)
+    if (admission.kind === 'answer') return admission.response
+    const work = async () => handler(forward(), { payment: admission.payment, signal: admission.signal })
+    return admission.hold ? holdResponse(admission, work) : streamResponse(admission, work)
+  }
+}
+
+/** The request as the engine reads it, and the request for the handler, whose body is still unread. */
+function readable(request: Request): { incoming: IncomingRequest; forward: () => Request } {
+  let body: Promise<Uint8Array | undefined> | undefined
+  let bytes: Uint8Array | undefined
+  const incoming: IncomingRequest = {
+    method: request.method,
+    url: request.url,
+    header: (name) => request.headers.get(name) ?? undefined,
+    body(limit) {
+      body ??= readAtMost(request.body, limit).then(({ chunk, rest }) => {
+        bytes = rest === undefined ? chunk : undefined
+        return bytes
+      })
+      return body
+    },
+  }
+  // fetch's types want an ArrayBuffer behind the view; every chunk read here has one.
+  const forward = () =>
+    bytes === undefined || request.body === null ? request : new Request(request, { body: bytes as Uint8Array<ArrayBuffer> })
+  return { incoming, forward }
+}
+
+async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Response> {
+  let made: { response: Response; chunk: Uint8Array; rest: ReadableStream<Uint8Array> | undefined } | undefined
+  const release = await run.complete(
+    (async (): Promise<HandlerResult> => {
+      const response = await work()
+      const { chunk, rest } = await readAtMost(response.body, keptBytes)
+      made = { response, chunk, rest }
+      const { status, headers } = response
+      return { status, headers: [...headers], ...(rest === undefined ? { body: chunk } : {}) }
+    })(),
+  )
+  if (release.kind === 'answer') {
+    await made?.rest?.cancel()
+    return release.response
+  }
+  if (made === undefined) return new Response(null, { status: 500 })
+  const { response, chunk, rest } = made
+  // As above: the view has an ArrayBuffer behind it.
+  const body = response.body === null ? null : rest === undefined ? (chunk as Uint8Array<ArrayBuffer>) : prepend(chunk, rest)
+  return dressed(response, body, release.dress)
+}
+
+async function streamResponse(run: Run, work: () => Promise<Response>): Promise<Response> {
+  let made: Response | undefined
+  const release = await run.complete(
+    work().then((response) => {
+      made = response
+      return { status: response.status, headers: [] }
+    }),
+  )
+  if (release.kind === 'answer') return release.response
+  return made === undefined ? new Response(null, { status: 500 }) : dressed(made, made.body, release.dress)
+}
+
+function dressed(response: Response, body: BodyInit | null, dress: Dress): Response {
+  const headers = new Headers(response.headers)
+  dress(headers)
+  return new Response(body, { status: response.status, statusText: response.statusText, headers })
+}
+
+/** Reads a stream up to `limit` bytes; `rest` is what was not read, where there is more. */
+async function readAtMost(
+  stream: ReadableStream<Uint8Array> | null,
+  limit: number,
+): Promise<{ chunk: Uint8Array; rest?: ReadableStream<Uint8Array> }> {
+  if (stream === null) return { chunk: new Uint8Array() }
+  const reader = stream.getReader()
+  const chunks: Uint8Array[] = []
+  let length = 0
+  while (length <= limit) {
+    const { done, value } = await reader.read()
+    if (done) return { chunk: concat(chunks, length) }
+    chunks.push(value)
+    length += value.length
+  }
+  reader.releaseLock()
+  return { chunk: concat(chunks, length), rest: stream }
+}
+
+function prepend(chunk: Uint8Array, rest: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const reader = rest.getReader()
+  let first: Uint8Array | undefined = chunk
+  return new ReadableStream({
+    async pull(controller) {
+      if (first !== undefined) {
+        controller.enqueue(first)
+        first = undefined
+        return
+      }
+      const { done, value } = await reader.read()
+      if (done) controller.close()
+      else controller.enqueue(value)
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+}
+
+function concat(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length)
+  let offset = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, offset)
+    offset += chunk.length
+  }
+  return whole
+}

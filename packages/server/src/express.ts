@@ -1,0 +1,1 @@
+export { paid } from './bindings/express.ts'

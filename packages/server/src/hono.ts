@@ -1,0 +1,1 @@
+export { type PaidVariables, paid } from './bindings/hono.ts'

@@ -1,0 +1,4 @@
+export type { PaidOptions } from './engine/offers.ts'
+export type { IncomingRequest } from './engine/request.ts'
+export type { PaymentInfo } from './engine/run.ts'
+export { createServer, type Server, type ServerEvent, type ServerOptions } from './engine/server.ts'

@@ -1,0 +1,1 @@
+export { type PaidNodeHandler, paid } from './bindings/node.ts'
