@@ -1,0 +1,112 @@
+import { paymentSignatureHeader } from '@flow402x/core'
+import { xPaymentHeader } from '@flow402x/core/v1'
+import { type Fetch, readMessage } from '../http/message.ts'
+import { readOffer } from '../http/offer.ts'
+import { type Exchange, follow } from '../http/redirect.ts'
+import type { Terms } from './choose.ts'
+import { clientErrors, type LeftOut } from './errors.ts'
+import { type ClientOptions, checkOptions } from './options.ts'
+import { type Asked, complete, consider, pay, type Wallet } from './pay.ts'
+import type { Attempt } from './sign.ts'
+import { createPurse, type Spending } from './spending.ts'
+
+/**
+ * What a resource asks before anything is paid. `free`: it answered without asking. `payable`: `terms` is what a call would
+ * pay, `alternatives` what else it could. `unpayable`: it asks for a payment this client does not make; `leftOut` says why.
+ */
+export type Quote =
+  | { readonly kind: 'free'; readonly status: number }
+  | { readonly kind: 'payable'; readonly terms: Terms; readonly alternatives: readonly Terms[]; readonly leftOut: readonly LeftOut[] }
+  | { readonly kind: 'unpayable'; readonly leftOut: readonly LeftOut[] }
+
+/** Pays when a server answers 402. Its functions may be taken off it and passed around. */
+export interface Client {
+  /**
+   * The web's `fetch`. A 402 with an x402 offer is paid within the budget and the request sent again, body and all; a call
+   * signs at most one payment, and until that one is answered it sends the same again. What the server then answers is
+   * returned, also when it took no money; `receiptOf` reads its receipt. A request that already carries a payment passes
+   * through untouched.
+   *
+   * Errors: `client/…`, each saying whether money moved; what `fetch` throws before a payment was sent; the signal's reason.
+   */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
+  /** Asks without paying. It sends the request, so a resource that asks nothing is served. Errors: as `fetch` before signing. */
+  quote(input: RequestInfo | URL, init?: RequestInit): Promise<Quote>
+  /**
+   * Sends the payment of an earlier call again, the same bytes, and signs nothing. It takes what `fetch` threw, an error
+   * that has it as its cause, or an unsettled response. Errors: `client/nothing-to-resume`, and those of `fetch`.
+   */
+  resume(interrupted: unknown, options?: { readonly signal?: AbortSignal | undefined }): Promise<Response>
+  /** What is used of the budget. */
+  spent(): Promise<Spending>
+}
+
+/** Makes a client; options are checked here. Errors: `client/bad-option`, `config/…`. */
+export function createClient(options: ClientOptions): Client {
+  const wallet = createWallet(checkOptions(options))
+  return Object.freeze<Client>({
+    async fetch(input, init) {
+      if (carriesPayment(input, init)) return await wallet.fetch(input, init)
+      const answer = await ask(wallet, input, init)
+      return 'offer' in answer ? await pay(wallet, answer) : answer.response
+    },
+    async quote(input, init) {
+      const answer = await ask(wallet, input, init)
+      await answer.response.body?.cancel()
+      if (!('offer' in answer))
+        return answer.response.status === 402 ? { kind: 'unpayable', leftOut: [] } : { kind: 'free', status: answer.response.status }
+      const { candidates, leftOut } = consider(wallet, answer)
+      const [terms, ...alternatives] = candidates.map((candidate) => candidate.terms)
+      return terms === undefined ? { kind: 'unpayable', leftOut } : { kind: 'payable', terms, alternatives, leftOut }
+    },
+    async resume(interrupted, { signal } = {}) {
+      const attempt = findAttempt(wallet.open, interrupted)
+      if (attempt === undefined) throw clientErrors('client/nothing-to-resume', {})
+      return await complete(wallet, attempt, signal)
+    },
+    spent: () => wallet.purse.spent(),
+  })
+}
+
+function createWallet(options: ClientOptions): Wallet {
+  const { schemes, prefer, beforeSign, onEvent, retry = {}, maxTimeoutSeconds = 600, allowInsecure = false } = options
+  const { fetch: send = globalThis.fetch, now = Date.now, random = randomBytes, budget = {}, assets = [] } = options
+  // Browsers refuse to be called as a method of anything.
+  const fetch: Fetch = (input, init) => send(input, init)
+  const emit: Wallet['emit'] = (event) => {
+    try {
+      onEvent?.(event)
+    } catch {
+      // An observer never decides what becomes of a payment.
+    }
+  }
+  const purse = createPurse({ budget, assets, now })
+  return { purse, fetch, schemes, prefer, beforeSign, retry, maxTimeoutSeconds, allowInsecure, now, random, emit, open: new WeakMap() }
+}
+
+/** The unpaid try: an answer, or a 402 with an offer. */
+async function ask(wallet: Wallet, input: RequestInfo | URL, init: RequestInit | undefined): Promise<Exchange | Asked> {
+  const exchange = await follow(await readMessage(input, init), wallet.fetch)
+  if (exchange.response.status !== 402) return exchange
+  const offer = await readOffer(exchange.response, exchange.message.url)
+  return offer === undefined ? exchange : { ...exchange, offer }
+}
+
+function carriesPayment(input: RequestInfo | URL, init: RequestInit | undefined): boolean {
+  const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined))
+  return headers.has(paymentSignatureHeader.name) || headers.has(xPaymentHeader.name)
+}
+
+/** Libraries wrap what `fetch` threw, so causes are looked through. */
+function findAttempt(open: WeakMap<object, Attempt | undefined>, interrupted: unknown): Attempt | undefined {
+  for (let value = interrupted, depth = 0; typeof value === 'object' && value !== null && depth < 5; depth++) {
+    const attempt = open.get(value)
+    if (attempt !== undefined) return attempt
+    value = 'cause' in value ? value.cause : undefined
+  }
+  return undefined
+}
+
+function randomBytes(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length))
+}

@@ -1,0 +1,108 @@
+import { type Asset, type BudgetStore, type ClientScheme, firstIssue, networkSchema } from '@flow402x/core'
+import * as z from 'zod/mini'
+import type { Fetch } from '../http/message.ts'
+import type { Terms } from './choose.ts'
+import { clientErrors } from './errors.ts'
+import type { ClientEvent } from './event.ts'
+
+/** What `beforeSign` answers: `true` lets the payment be signed, everything else refuses it. */
+export type Approval = boolean | { readonly refuse: string }
+
+const price = z.optional(z.string())
+const count = (least: number) => z.optional(z.number().check(z.minimum(least), z.maximum(2_147_483_647)))
+const callable = <Type>() => z.custom<Type>((value) => typeof value === 'function', 'it is no function')
+const having = <Type>(...names: readonly string[]) =>
+  z.custom<Type>(
+    (value) => typeof value === 'object' && value !== null && names.every((name) => name in value),
+    `it needs ${names.join(', ')}`,
+  )
+
+/** What may be spent: prices such as `"$1"`; dollars for assets worth a dollar, `caps` by CAIP-19 id for any other. */
+export const budgetOptions = z.strictObject({
+  /** The most one payment may cost; `"$1"` unless given. */
+  perPayment: price,
+  /** The most that may ever be spent from this budget; `"$10"` unless given. */
+  total: price,
+  /** The most of one UTC day. */
+  perDay: price,
+  /** The most that one origin may ever get. */
+  perOrigin: price,
+  /** Limits in an asset itself, as plain decimals, by its CAIP-19 id; an asset that is not worth a dollar cannot be paid without. */
+  caps: z.optional(z.record(z.string(), z.strictObject({ perPayment: z.string(), total: z.string() }))),
+  /** Where it is kept; in the memory of this process unless given. */
+  store: z.optional(having<BudgetStore>('reserve', 'commit', 'release', 'use')),
+})
+
+/** What may be spent: prices such as `"$1"`; dollars for assets worth a dollar, `caps` by CAIP-19 id for any other. */
+export type BudgetOptions = z.infer<typeof budgetOptions>
+
+/** How often and how long the same payment is sent again while its outcome is unknown. */
+export const retryOptions = z.strictObject({
+  /** How often one payment is sent at most; 5 unless given. */
+  attempts: count(1),
+  /** After this many milliseconds no further attempt starts; 60000 unless given. */
+  totalMs: count(0),
+  /** The first pause in milliseconds, doubled each time and jittered; 500 unless given. */
+  firstDelayMs: count(0),
+  /** The longest pause in milliseconds, also when `Retry-After` asks for more; 10000 unless given. */
+  maxDelayMs: count(0),
+  /** How long one attempt may wait for an answer to begin, in milliseconds; the runtime's own limit unless given. */
+  attemptMs: count(1),
+})
+
+/** How often and how long the same payment is sent again while its outcome is unknown. */
+export type RetryOptions = z.infer<typeof retryOptions>
+
+/** What a client is made from. */
+export const clientOptions = z.strictObject({
+  /** The ways it can pay, such as `exactEvmClient(…)`. */
+  schemes: z.array(having<ClientScheme>('scheme', 'networks', 'supports', 'prepare')).check(z.minLength(1)),
+  budget: z.optional(budgetOptions),
+  /** Assets beside the known ones. */
+  assets: z.optional(z.array(having<Asset>('network', 'address', 'symbol', 'decimals', 'transfer'))),
+  /** Networks in the order they are liked, or a function that picks one of the payable terms; the seller's order unless given. */
+  prefer: z.optional(z.union([z.array(networkSchema), callable<(terms: readonly Terms[]) => Terms>()])),
+  /** Asked before each signature; only `true` lets it be made. */
+  beforeSign: z.optional(
+    callable<(terms: Terms, options: { readonly signal?: AbortSignal | undefined }) => Approval | Promise<Approval>>(),
+  ),
+  /** Told what happens; what it throws is ignored. */
+  onEvent: z.optional(callable<(event: ClientEvent) => void>()),
+  retry: z.optional(retryOptions),
+  /** The longest a signature may stay valid, in seconds; 600 unless given. */
+  maxTimeoutSeconds: count(1),
+  /** Pays over plain HTTP beyond this machine as well. */
+  allowInsecure: z.optional(z.boolean()),
+  fetch: z.optional(callable<Fetch>()),
+  /** Unix milliseconds. */
+  now: z.optional(callable<() => number>()),
+  /** That many random bytes. */
+  random: z.optional(callable<(length: number) => Uint8Array>()),
+})
+
+/** What a client is made from. */
+export type ClientOptions = z.infer<typeof clientOptions>
+
+/** The options, checked: unknown names, duplicate schemes and assets without usable decimals are errors here. */
+export function checkOptions(options: ClientOptions): ClientOptions {
+  const parsed = z.safeParse(clientOptions, options)
+  if (!parsed.success) {
+    const why = firstIssue(parsed.error)
+    throw clientErrors('client/bad-option', { option: why.slice(0, why.indexOf(':')), why: why.slice(why.indexOf(':') + 2) })
+  }
+  const seen = new Set<string>()
+  for (const { scheme, networks, send } of parsed.data.schemes) {
+    if (send !== undefined) {
+      throw clientErrors('client/bad-option', {
+        option: 'schemes',
+        why: `${scheme} transfers by itself, which needs a journal that this client does not keep`,
+      })
+    }
+    for (const network of networks) {
+      const id = `${scheme} on ${network}`
+      if (seen.has(id)) throw clientErrors('client/bad-option', { option: 'schemes', why: `${id} is there twice` })
+      seen.add(id)
+    }
+  }
+  return parsed.data
+}

@@ -1,0 +1,8 @@
+export { memoryBudget } from './engine/budget.ts'
+export type { Terms } from './engine/choose.ts'
+export { type Client, createClient, type Quote } from './engine/client.ts'
+export type { LeftOut } from './engine/errors.ts'
+export type { ClientEvent } from './engine/event.ts'
+export type { Approval, BudgetOptions, ClientOptions, RetryOptions } from './engine/options.ts'
+export type { Spending, Spent } from './engine/spending.ts'
+export { receiptOf, type WithHeaders } from './http/receipt.ts'
