@@ -71,7 +71,7 @@ const v1Networks: Rule = {
 /** Where text of a peer becomes a value. A new reader is a new line here, with what it reads. */
 const readers: Readonly<Record<string, string>> = {
   'packages/core/src/protocol/headers.ts': 'payment headers',
-  'packages/client/src/engine/offer.ts': 'the body of a 402',
+  'packages/client/src/http/offer.ts': 'the body of a 402',
 }
 
 function judgeJson(source: Source, node: ts.Node): string | undefined {
