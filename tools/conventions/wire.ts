@@ -72,6 +72,7 @@ const v1Networks: Rule = {
 const readers: Readonly<Record<string, string>> = {
   'packages/core/src/protocol/headers.ts': 'payment headers',
   'packages/client/src/http/offer.ts': 'the body of a 402',
+  'packages/facilitator/src/engine/body-reader.ts': 'the body of a request to verify or settle',
 }
 
 function judgeJson(source: Source, node: ts.Node): string | undefined {
