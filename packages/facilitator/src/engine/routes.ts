@@ -1,0 +1,158 @@
+import {
+  claimIdHeader,
+  type Facilitator,
+  facilitatorRequest,
+  facilitatorRoutes,
+  firstIssue,
+  isX402Error,
+  outcomeToWire,
+  type Submission,
+  toProblem,
+  verdictToWire,
+  type X402Error,
+} from '@flow402x/core'
+import { receiptToV1, submissionFromV1, supportedInV1 } from '@flow402x/core/v1'
+import * as z from 'zod/mini'
+import { readJson } from './body-reader.ts'
+import { facilitatorErrors } from './errors.ts'
+import { type OnEvent, quietly } from './events.ts'
+
+/** A route of the facilitator's HTTP interface. */
+export type Route = keyof typeof facilitatorRoutes
+
+/** Decides whether a caller is served; it is given the request without its body. */
+export type Authorize = (request: Request, route: Route) => boolean | Promise<boolean>
+
+/** How a facilitator is served. */
+export type EndpointOptions = {
+  /** API keys, JWTs: what gives `false` is answered with 401. Without it everyone is served. */
+  readonly authorize?: Authorize
+  /** Called with what went wrong inside; callers are told that much and no more. */
+  readonly onEvent?: OnEvent
+}
+
+const bodyLimit = 65_536
+
+/**
+ * A facilitator as a Web handler: `POST /verify`, `POST /settle` and `GET /supported` (x402 v2 §7), below any base path, for v1
+ * and v2 bodies. `Idempotency-Key` is the claim's id.
+ *
+ * What is wrong with a payment is an answer of 200, as in process (wire.md §22.11). Everything else is an RFC 9457 problem that
+ * also says `isValid` or `success`, which official clients read.
+ */
+export function facilitatorEndpoint(
+  facilitator: Facilitator,
+  { authorize, onEvent }: EndpointOptions = {},
+): (request: Request) => Promise<Response> {
+  const tell = quietly(onEvent)
+  return async (request) => {
+    const { pathname } = new URL(request.url)
+    const route = routes.find((name) => pathname.endsWith(facilitatorRoutes[name].path))
+    if (route === undefined) return problem(facilitatorErrors('request/not-found', { path: pathname }))
+    let body: unknown
+    try {
+      await admit(request, { route, authorize })
+      if (request.method === 'POST') body = await readJson(request, { limit: bodyLimit })
+      return await answers[route](facilitator, { request, body })
+    } catch (error) {
+      const known = isX402Error(error) ? error : facilitatorErrors('facilitator/internal', { cause: error })
+      if (known.status >= 500 && !request.signal.aborted) tell({ type: 'requestFailed', route, error })
+      const headers = known.status === 405 ? { allow: facilitatorRoutes[route].method } : {}
+      return problem(known, { members: failures[route](known, body), headers })
+    }
+  }
+}
+
+type Asked = { readonly request: Request; readonly body: unknown }
+
+const routes = ['supported', 'verify', 'settle'] as const
+
+const answers: Record<Route, (facilitator: Facilitator, asked: Asked) => Promise<Response>> = {
+  async supported(facilitator, { request }) {
+    const supported = await facilitator.supported({ signal: request.signal })
+    return respond({ ...supported, kinds: [...supported.kinds, ...supportedInV1(supported.kinds)] })
+  },
+  async verify(facilitator, { request, body }) {
+    const { submission } = submissionIn(body)
+    return respond(verdictToWire(await facilitator.verify(submission, { signal: request.signal })))
+  },
+  async settle(facilitator, { request, body }) {
+    const { submission, v1 } = submissionIn(body)
+    const receipt = outcomeToWire(await facilitator.settle(submission, { signal: request.signal, claimId: claimIdOf(request) }))
+    return respond(v1 ? receiptToV1(receipt) : receipt)
+  },
+}
+
+// The members by which an official client tells a failed verification or settlement from a broken facilitator.
+const failures: Record<Route, (error: X402Error, body: unknown) => object> = {
+  supported: () => ({}),
+  verify: (error) => ({ isValid: false, invalidReason: reasonOf(error) ?? 'unexpected_verify_error', invalidMessage: error.message }),
+  settle(error, body) {
+    const unsent = error.moneyMoved === 'no' ? 'settlement_not_sent' : 'unexpected_settle_error'
+    const network = z.safeParse(networkIn, body).data?.paymentRequirements.network ?? ''
+    return { success: false, errorReason: reasonOf(error) ?? unsent, errorMessage: error.message, transaction: '', network }
+  },
+}
+
+const networkIn = z.looseObject({ paymentRequirements: z.looseObject({ network: z.string() }) })
+
+const reasons: Readonly<Record<string, string>> = {
+  'request/malformed': 'invalid_payload',
+  'request/too-large': 'invalid_payload',
+  'request/bad-version': 'invalid_x402_version',
+}
+
+function reasonOf(error: X402Error): string | undefined {
+  return reasons[error.code]
+}
+
+async function admit(
+  request: Request,
+  { route, authorize }: { readonly route: Route; readonly authorize: Authorize | undefined },
+): Promise<void> {
+  const { method, url, headers } = request
+  const allowed = facilitatorRoutes[route].method
+  if (method !== allowed) throw facilitatorErrors('request/bad-method', { method, allowed })
+  if (authorize === undefined) return
+  if (!(await authorize(new Request(url, { method, headers }), route))) throw facilitatorErrors('request/unauthorized', {})
+}
+
+const versioned = z.looseObject({ x402Version: z.number() })
+
+function submissionIn(body: unknown): { readonly submission: Submission; readonly v1: boolean } {
+  const version = z.safeParse(versioned, body).data?.x402Version
+  if (version === undefined) throw facilitatorErrors('request/malformed', { why: 'it has no x402Version' })
+  if (version !== 1 && version !== 2) throw facilitatorErrors('request/bad-version', { version })
+  if (version === 1) {
+    const submission = submissionFromV1(body)
+    if (submission === undefined) throw facilitatorErrors('request/malformed', { why: 'it is no x402 v1 payment on a network of v1' })
+    return { submission, v1: true }
+  }
+  const parsed = z.safeParse(facilitatorRequest, body)
+  if (!parsed.success) throw facilitatorErrors('request/malformed', { why: firstIssue(parsed.error) })
+  const { paymentPayload: payment, paymentRequirements: requirements } = parsed.data
+  return { submission: { payment, requirements }, v1: false }
+}
+
+function claimIdOf(request: Request): string | undefined {
+  const claimId = request.headers.get(claimIdHeader) ?? undefined
+  if (claimId !== undefined && !/^[\x21-\x7e]{1,255}$/.test(claimId)) {
+    throw facilitatorErrors('request/malformed', { why: `${claimIdHeader} must have 1 to 255 visible ASCII characters` })
+  }
+  return claimId
+}
+
+function respond(body: object, init: { readonly status?: number; readonly headers?: Record<string, string> } = {}): Response {
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', ...init.headers }
+  return new Response(JSON.stringify(body), { status: init.status ?? 200, headers })
+}
+
+const statusHeaders: Readonly<Record<number, Record<string, string>>> = {
+  401: { 'www-authenticate': 'Bearer' },
+  503: { 'retry-after': '2' },
+}
+
+function problem(error: X402Error, added: { readonly members?: object; readonly headers?: Record<string, string> } = {}): Response {
+  const headers = { 'content-type': 'application/problem+json', ...statusHeaders[error.status], ...added.headers }
+  return respond({ ...toProblem(error), ...added.members }, { status: error.status, headers })
+}
