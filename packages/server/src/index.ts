@@ -1,4 +1,5 @@
 export type { PaidOptions } from './engine/offers.ts'
+export { type HttpFacilitatorOptions, httpFacilitator } from './engine/remote-facilitator.ts'
 export type { IncomingRequest } from './engine/request.ts'
 export type { PaymentInfo } from './engine/run.ts'
 export { createServer, type Server, type ServerEvent, type ServerOptions } from './engine/server.ts'

@@ -1,0 +1,92 @@
+import { once } from 'node:events'
+import { parseArgs } from 'node:util'
+import { formatNetwork } from '@flow402x/core'
+import { startDev } from '../dev/dev.ts'
+import type { DevWorld } from '../dev/world.ts'
+import type { Command } from './command.ts'
+import { cliErrors } from './errors.ts'
+
+const usage = 'flow402x dev [--network base-sepolia[,…]] [--facilitator-port N] [--seller-port N] [--json]'
+
+/** `flow402x dev`: a local world that runs until it is interrupted. */
+export const dev: Command = {
+  summary: 'Starts a local chain with USDC, a facilitator and a paid sample seller.',
+  usage: `${usage}
+
+  --network NAMES          EVM networks to imitate, by name or CAIP-2 id; base-sepolia unless given
+  --facilitator-port N     a free port unless given
+  --seller-port N          a free port unless given
+  --json                   prints one line of JSON with every address and URL, and nothing else, on standard output
+
+It runs until it is interrupted. All keys are published development keys: never send them money.`,
+  async run(args, terminal) {
+    const values = readOptions(args)
+    const { note, signal } = terminal
+    const started = performance.now()
+    const local = await startDev({ ...values, signal, onProgress: (step) => note(`✓ ${step}`) })
+    try {
+      if (values.json) terminal.out(`${JSON.stringify(local.world)}\n`)
+      else {
+        note(`ready in ${((performance.now() - started) / 1000).toFixed(1)} s`)
+        terminal.out(describe(local.world))
+      }
+      if (!signal.aborted) await once(signal, 'abort')
+      note('stopping')
+    } finally {
+      await local.close()
+    }
+    return 0
+  },
+}
+
+function readOptions(args: readonly string[]) {
+  const { network, json, ...ports } = parse(args)
+  return {
+    json: json ?? false,
+    ...(network === undefined ? {} : { networks: network.split(',') }),
+    ...port('facilitatorPort', ports['facilitator-port']),
+    ...port('sellerPort', ports['seller-port']),
+  }
+}
+
+function parse(args: readonly string[]) {
+  try {
+    const option = { type: 'string' } as const
+    const options = { network: option, 'facilitator-port': option, 'seller-port': option, json: { type: 'boolean' } } as const
+    return parseArgs({ args: [...args], options }).values
+  } catch (error) {
+    throw cliErrors('cli/usage', { why: error instanceof Error ? error.message : String(error), usage })
+  }
+}
+
+function port<Name extends string>(name: Name, text: string | undefined): { readonly [key in Name]?: number } {
+  if (text === undefined) return {}
+  const value = Number.parseInt(text, 10)
+  if (!/^\d+$/.test(text) || value > 65_535) throw cliErrors('cli/usage', { why: `"${text}" is no port`, usage })
+  // One property of the asked name, which the computed key cannot tell the compiler.
+  return { [name]: value } as { readonly [key in Name]: number }
+}
+
+function describe({ evm, facilitator, seller }: DevWorld): string {
+  const chains = evm.map(({ network, rpcUrl, usdc }) => `  ${formatNetwork(network)} (${network})  ${rpcUrl}  USDC ${usdc}`)
+  const routes = seller.routes.map(({ method, path, price, network }) => `  ${method.padEnd(4)} ${seller.url}${path}  ${price} on ${formatNetwork(network)}`)
+  const buyer = evm[0]?.accounts.find(({ role }) => role === 'buyer')
+  return `
+Chains
+${chains.join('\n')}
+Facilitator
+  ${facilitator.url}
+Paid routes
+${routes.join('\n')}
+
+Pay one of them from another terminal (${buyer?.address} holds 1,000 local USDC):
+  export FLOW402X_EVM_PRIVATE_KEY=${buyer?.privateKey}
+  flow402x pay ${seller.url}/weather?place=Lisbon
+
+Sell with this facilitator:
+  export FLOW402X_FACILITATOR_URL=${facilitator.url}
+${evm.map(({ network, rpcUrl }) => `  export FLOW402X_RPC_URL_${network.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}=${rpcUrl}`).join('\n')}
+
+Press Ctrl-C to stop.
+`
+}

@@ -1,0 +1,170 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { type Client, type ClientEvent, createClient, type LeftOut, type Quote, receiptOf, type Terms } from '@flow402x/client'
+import { formatNetwork, parseNetwork } from '@flow402x/core'
+import type { Command, Terminal } from './command.ts'
+import { cliErrors } from './errors.ts'
+import { readKey } from './key.ts'
+
+const usage = 'flow402x pay <url> [options]'
+
+/** `flow402x pay`: curl that pays. */
+export const pay: Command = {
+  summary: 'Requests a URL and pays what it asks, within a limit.',
+  usage: `${usage}
+
+  -X, --request METHOD   the method; GET, or POST where there is data
+  -H, --header LINE      a header, as often as needed
+  -d, --data DATA        the body; @file reads a file, @- standard input
+  -o, --output FILE      writes the answer's body to a file
+  -i, --include          prints the answer's status and headers before its body
+      --max PRICE        the most this call may cost; $1 unless given
+      --network NAME     pays on this network only
+      --quote            prints what would be paid, and pays nothing
+      --json             prints one line of JSON: status, price, receipt and body
+
+The key comes from FLOW402X_EVM_PRIVATE_KEY, or from the file that FLOW402X_EVM_PRIVATE_KEY_FILE names.
+What is said about the payment goes to standard error, the body to standard output. The exit code is 0 for a status below 400.`,
+  async run(args, terminal) {
+    const options = readOptions(args)
+    const init = await requestOf(options, terminal)
+    const told: { terms?: Terms } = {}
+    const client = await clientFor(options, {
+      terminal,
+      onEvent: (event) => {
+        if (event.type === 'signing') told.terms = event.terms
+        const line = options.json ? undefined : narrate(event)
+        if (line !== undefined) terminal.note(line)
+      },
+    })
+    if (options.quote) return printQuote(await client.quote(options.url, init), { json: options.json, terminal })
+    const response = await client.fetch(options.url, init)
+    await printAnswer(response, { options, terms: told.terms, terminal })
+    return response.status < 400 ? 0 : 1
+  },
+}
+
+type PayOptions = ReturnType<typeof readOptions>
+
+function readOptions(args: readonly string[]) {
+  const { values, positionals } = parse(args)
+  const [url, ...more] = positionals
+  if (url === undefined || more.length > 0) throw cliErrors('cli/usage', { why: 'Give exactly one URL.', usage })
+  if (!URL.canParse(url)) throw cliErrors('cli/usage', { why: `"${url}" is no URL; write it with http:// or https://.`, usage })
+  const { request, header = [], data, output, include = false, max, network, quote = false, json = false } = values
+  return { url, method: request ?? (data === undefined ? 'GET' : 'POST'), headers: header.map(splitHeader), data, output, include, max, network, quote, json }
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        request: { type: 'string', short: 'X' },
+        header: { type: 'string', short: 'H', multiple: true },
+        data: { type: 'string', short: 'd' },
+        output: { type: 'string', short: 'o' },
+        include: { type: 'boolean', short: 'i' },
+        max: { type: 'string' },
+        network: { type: 'string' },
+        quote: { type: 'boolean' },
+        json: { type: 'boolean' },
+      },
+    })
+  } catch (error) {
+    throw cliErrors('cli/usage', { why: error instanceof Error ? error.message : String(error), usage })
+  }
+}
+
+function splitHeader(line: string): [string, string] {
+  const colon = line.indexOf(':')
+  if (colon < 1) throw cliErrors('cli/usage', { why: `"${line}" is no header; write it as "Name: value".`, usage })
+  return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()]
+}
+
+async function requestOf({ method, headers, data }: PayOptions, terminal: Terminal): Promise<RequestInit> {
+  const body = data === undefined ? undefined : await readData(data, terminal)
+  return { method, headers, signal: terminal.signal, ...(body === undefined ? {} : { body }) }
+}
+
+async function readData(data: string, { stdin }: Terminal): Promise<string | Blob> {
+  if (!data.startsWith('@')) return data
+  if (data !== '@-') {
+    return new Blob([await readFile(data.slice(1)).catch((cause: unknown) => unreadable(data.slice(1), cause))])
+  }
+  const chunks: Buffer[] = []
+  for await (const chunk of stdin) chunks.push(Buffer.from(chunk))
+  return new Blob([Buffer.concat(chunks)])
+}
+
+function unreadable(file: string, cause: unknown): never {
+  throw cliErrors('cli/unreadable-file', { file, why: cause instanceof Error ? cause.message : String(cause), cause })
+}
+
+async function clientFor(
+  { max, network }: PayOptions,
+  { terminal, onEvent }: { readonly terminal: Terminal; readonly onEvent: (event: ClientEvent) => void },
+): Promise<Client> {
+  const signer = privateKeySigner(await readKey(terminal.env, 'FLOW402X_EVM_PRIVATE_KEY'))
+  const limit = max === undefined ? {} : { perPayment: max.startsWith('$') ? max : `$${max}`, total: max.startsWith('$') ? max : `$${max}` }
+  const networks = network === undefined ? {} : { networks: [parseNetwork(network)] }
+  return createClient({ schemes: [exactEvmClient({ signer, ...networks })], budget: limit, onEvent })
+}
+
+function narrate(event: ClientEvent): string | undefined {
+  switch (event.type) {
+    case 'quoted':
+      return `402  asks ${event.terms.price} on ${formatNetwork(event.terms.asset.network)} for ${event.terms.requirements.payTo}`
+    case 'signed':
+      return 'sign authorization signed, sending it'
+    case 'pending':
+      return `wait the payment is not final yet, sending the same one again in ${event.waitMs} ms`
+    case 'paid':
+      return `paid ${event.terms.price}${event.receipt === undefined ? '' : ` in ${event.receipt.transaction}`}`
+    case 'unsettled':
+      return `402  the payment was not taken: ${event.reason}`
+    default:
+      return undefined
+  }
+}
+
+function printQuote(quote: Quote, { json, terminal }: { readonly json: boolean; readonly terminal: Terminal }): number {
+  if (json) terminal.out(`${JSON.stringify(quote, (_, value) => (typeof value === 'bigint' ? value.toString() : value))}\n`)
+  else if (quote.kind === 'free') terminal.out(`free: it answers ${quote.status} without a payment\n`)
+  else if (quote.kind === 'unpayable') terminal.out(`unpayable:\n${reasons(quote.leftOut)}`)
+  else terminal.out([quote.terms, ...quote.alternatives].map(describe).join('') + reasons(quote.leftOut))
+  return quote.kind === 'unpayable' ? 1 : 0
+}
+
+function describe({ price, asset, requirements, maxTimeoutSeconds }: Terms): string {
+  return `${price} on ${formatNetwork(asset.network)} by ${requirements.scheme} for ${requirements.payTo}, valid ${maxTimeoutSeconds} s\n`
+}
+
+function reasons(leftOut: readonly LeftOut[]): string {
+  return leftOut.map(({ scheme, network, why }) => `not ${scheme} on ${formatNetwork(network)}: ${why}\n`).join('')
+}
+
+type Answer = { readonly options: PayOptions; readonly terms: Terms | undefined; readonly terminal: Terminal }
+
+async function printAnswer(response: Response, { options, terms, terminal }: Answer): Promise<void> {
+  const { json, output, include } = options
+  const receipt = receiptOf(response)
+  if (json) {
+    const body = new Uint8Array(await response.arrayBuffer())
+    if (output !== undefined) await writeFile(output, body)
+    const shown = output === undefined ? { body: new TextDecoder().decode(body) } : { output }
+    terminal.out(`${JSON.stringify({ status: response.status, price: terms?.price, network: terms?.asset.network, receipt, ...shown })}\n`)
+    return
+  }
+  if (include) terminal.out(`HTTP ${response.status}\n${[...response.headers].map(([name, value]) => `${name}: ${value}`).join('\n')}\n\n`)
+  const chunks = chunksOf(response)
+  if (output !== undefined) return writeFile(output, chunks)
+  for await (const chunk of chunks) terminal.out(chunk)
+}
+
+async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
+  const reader = response.body?.getReader()
+  for (let read = await reader?.read(); read !== undefined && !read.done; read = await reader?.read()) yield read.value
+}

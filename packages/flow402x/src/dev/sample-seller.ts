@@ -1,0 +1,85 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { PaidOptions, Server } from '@flow402x/server'
+import { paid } from '@flow402x/server/node'
+
+/** A route of the sample seller: what it asks and what it gives. */
+export type SampleRoute = PaidOptions & {
+  readonly method: string
+  readonly path: string
+  readonly price: string
+  readonly serve: (request: IncomingMessage, response: ServerResponse) => unknown
+}
+
+/** Three things worth paying for: a JSON API, something that answers prompts, and a file that streams. */
+export const sampleRoutes: readonly SampleRoute[] = [
+  { method: 'GET', path: '/weather', price: '$0.001', description: 'The weather at a place', mimeType: 'application/json', serve: weather },
+  { method: 'POST', path: '/ai/generate', price: '$0.02', description: 'A short story for a prompt', mimeType: 'application/json', serve: story },
+  { method: 'GET', path: '/primes.csv', price: '$0.05', flow: 'upfront', description: 'The first 20,000 primes', mimeType: 'text/csv', serve: primes },
+]
+
+/** The sample seller as a listener of `node:http`. */
+export function sampleSeller(server: Server): (request: IncomingMessage, response: ServerResponse) => void {
+  const routes = new Map(sampleRoutes.map((route) => [`${route.method} ${route.path}`, charged(server, route)]))
+  return (request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://seller.invalid')
+    const method = request.method === 'OPTIONS' ? (request.headers['access-control-request-method'] ?? 'GET') : request.method
+    const route = routes.get(`${method === 'HEAD' ? 'GET' : method} ${pathname}`)
+    if (route !== undefined) void route(request, response)
+    else json(response, { status: 404, body: { error: 'not found', routes: sampleRoutes.map(({ method: verb, path, price }) => `${verb} ${path} ${price}`) } })
+  }
+}
+
+function charged(server: Server, { method: _, path: __, serve, ...options }: SampleRoute) {
+  return paid(server, options, serve)
+}
+
+function weather(request: IncomingMessage, response: ServerResponse): void {
+  const place = new URL(request.url ?? '/', 'http://seller.invalid').searchParams.get('place') ?? 'Lisbon'
+  const letters = [...place].reduce((sum, letter) => sum + (letter.codePointAt(0) ?? 0), 0)
+  json(response, { status: 200, body: { place, sky: ['fair', 'cloudy', 'rain', 'wind'][letters % 4], celsius: 5 + (letters % 25) } })
+}
+
+async function story(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const prompt = promptOf(await bodyOf(request))
+  if (prompt === undefined) return json(response, { status: 400, body: { error: 'Send JSON with a "prompt" of 1 to 500 letters. Nothing was charged.' } })
+  json(response, { status: 200, body: { model: 'sample-rules-1', text: tell(prompt) } })
+}
+
+function primes(_: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'text/csv' })
+  response.write('n,prime\n')
+  const found: number[] = []
+  for (let candidate = 2; found.length < 20_000; candidate += candidate === 2 ? 1 : 2) {
+    if (found.some((prime, index) => index > 0 && prime * prime <= candidate && candidate % prime === 0)) continue
+    found.push(candidate)
+    response.write(`${found.length},${candidate}\n`)
+  }
+  response.end()
+}
+
+// No model runs here: a rule writes the story, so that the route can be tried without one.
+function tell(prompt: string): string {
+  const words = prompt.split(/\s+/).filter((word) => word.length > 3)
+  const [hero = 'a traveller', thing = 'a coin', place = 'the sea'] = words
+  return `Once, near ${place}, ${hero} found ${thing}. It paid its way, one request at a time, and nobody had to trust anybody.`
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(Buffer.from(chunk))
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function promptOf(text: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    const prompt = typeof value === 'object' && value !== null && 'prompt' in value ? value.prompt : undefined
+    return typeof prompt === 'string' && prompt.length > 0 && prompt.length <= 500 ? prompt : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function json(response: ServerResponse, { status, body }: { status: number; body: unknown }): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
