@@ -73,6 +73,7 @@ const readers: Readonly<Record<string, string>> = {
   'packages/core/src/protocol/headers.ts': 'payment headers',
   'packages/client/src/http/offer.ts': 'the body of a 402',
   'packages/facilitator/src/engine/body-reader.ts': 'the body of a request to verify or settle',
+  'packages/flow402x/src/dev/sample-seller.ts': 'the body of a request to the sample seller',
 }
 
 function judgeJson(source: Source, node: ts.Node): string | undefined {

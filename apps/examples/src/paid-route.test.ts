@@ -31,7 +31,15 @@ it('sells a route for a cent and buys it', async () => {
 
 it.each(['seller', 'buyer'])('is quoted word for word in the README: %s', (region) => {
   const source = readFileSync(new URL('./paid-route.ts', import.meta.url), 'utf8')
-  const body = source.slice(source.indexOf(`// #region ${region}`)).split('\n').slice(1)
-  const quoted = body.slice(0, body.findIndex((line) => line.includes('// #endregion'))).map((line) => line.replace(/^ {2}/, ''))
+  const body = source
+    .slice(source.indexOf(`// #region ${region}`))
+    .split('\n')
+    .slice(1)
+  const quoted = body
+    .slice(
+      0,
+      body.findIndex((line) => line.includes('// #endregion')),
+    )
+    .map((line) => line.replace(/^ {2}/, ''))
   expect(readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')).toContain(quoted.join('\n'))
 })

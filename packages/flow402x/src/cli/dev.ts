@@ -69,7 +69,9 @@ function port<Name extends string>(name: Name, text: string | undefined): { read
 
 function describe({ evm, facilitator, seller }: DevWorld): string {
   const chains = evm.map(({ network, rpcUrl, usdc }) => `  ${formatNetwork(network)} (${network})  ${rpcUrl}  USDC ${usdc}`)
-  const routes = seller.routes.map(({ method, path, price, network }) => `  ${method.padEnd(4)} ${seller.url}${path}  ${price} on ${formatNetwork(network)}`)
+  const routes = seller.routes.map(
+    ({ method, path, price, network }) => `  ${method.padEnd(4)} ${seller.url}${path}  ${price} on ${formatNetwork(network)}`,
+  )
   const buyer = evm[0]?.accounts.find(({ role }) => role === 'buyer')
   return `
 Chains

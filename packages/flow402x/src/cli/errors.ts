@@ -21,7 +21,11 @@ export const cliErrors = defineErrors({
   'cli/unreadable-file': { ...usage, message: ({ file, why }: { file: string; why: string }) => `${file} could not be read: ${why}.` },
   'cli/no-testing': {
     ...usage,
-    message: (_: Record<never, never>) => 'Local chains come with @flow402x/testing, which is not installed. Run "npm install -D @flow402x/testing".',
+    message: (_: Record<never, never>) =>
+      'Local chains come with @flow402x/testing, which is not installed. Run "npm install -D @flow402x/testing".',
   },
-  'cli/port-taken': { ...usage, message: ({ port }: { port: number }) => `Port ${port} is taken. Choose another, or leave it out for a free one.` },
+  'cli/port-taken': {
+    ...usage,
+    message: ({ port }: { port: number }) => `Port ${port} is taken. Choose another, or leave it out for a free one.`,
+  },
 })

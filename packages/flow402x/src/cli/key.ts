@@ -20,7 +20,8 @@ async function fromFile(file: string | undefined): Promise<string | undefined> {
     if (process.platform !== 'win32' && (mode & 0o077) !== 0) throw cliErrors('cli/open-key-file', { file })
     return await readFile(file, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') throw cliErrors('cli/unreadable-file', { file, why: 'it does not exist' })
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
+      throw cliErrors('cli/unreadable-file', { file, why: 'it does not exist' })
     throw error
   }
 }

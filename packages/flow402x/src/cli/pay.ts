@@ -53,7 +53,18 @@ function readOptions(args: readonly string[]) {
   if (url === undefined || more.length > 0) throw cliErrors('cli/usage', { why: 'Give exactly one URL.', usage })
   if (!URL.canParse(url)) throw cliErrors('cli/usage', { why: `"${url}" is no URL; write it with http:// or https://.`, usage })
   const { request, header = [], data, output, include = false, max, network, quote = false, json = false } = values
-  return { url, method: request ?? (data === undefined ? 'GET' : 'POST'), headers: header.map(splitHeader), data, output, include, max, network, quote, json }
+  return {
+    url,
+    method: request ?? (data === undefined ? 'GET' : 'POST'),
+    headers: header.map(splitHeader),
+    data,
+    output,
+    include,
+    max,
+    network,
+    quote,
+    json,
+  }
 }
 
 function parse(args: readonly string[]) {

@@ -66,7 +66,9 @@ async function startChains(networks: readonly string[], signal: AbortSignal | un
   const { startEvmChain } = await import('@flow402x/testing').catch((cause: unknown) => {
     throw cliErrors('cli/no-testing', { cause })
   })
-  const starts = await Promise.allSettled(networks.map((network) => startEvmChain({ network, ...(signal === undefined ? {} : { signal }) })))
+  const starts = await Promise.allSettled(
+    networks.map((network) => startEvmChain({ network, ...(signal === undefined ? {} : { signal }) })),
+  )
   const failure = starts.find((start) => start.status === 'rejected')
   const chains = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []))
   if (failure === undefined) return chains
@@ -89,7 +91,9 @@ function worldOf(chains: readonly EvmChain[], urls: { readonly facilitator: stri
     facilitator: { url: urls.facilitator },
     seller: {
       url: urls.seller,
-      routes: chains.flatMap(({ network }) => sampleRoutes.map(({ method, path, price }) => ({ method, path, price, scheme: 'exact', network }))),
+      routes: chains.flatMap(({ network }) =>
+        sampleRoutes.map(({ method, path, price }) => ({ method, path, price, scheme: 'exact', network })),
+      ),
     },
   }
 }

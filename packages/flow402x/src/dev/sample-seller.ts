@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { PaidOptions, Server } from '@flow402x/server'
 import { paid } from '@flow402x/server/node'
+import * as z from 'zod/mini'
 
 /** A route of the sample seller: what it asks and what it gives. */
 export type SampleRoute = PaidOptions & {
@@ -13,8 +14,23 @@ export type SampleRoute = PaidOptions & {
 /** Three things worth paying for: a JSON API, something that answers prompts, and a file that streams. */
 export const sampleRoutes: readonly SampleRoute[] = [
   { method: 'GET', path: '/weather', price: '$0.001', description: 'The weather at a place', mimeType: 'application/json', serve: weather },
-  { method: 'POST', path: '/ai/generate', price: '$0.02', description: 'A short story for a prompt', mimeType: 'application/json', serve: story },
-  { method: 'GET', path: '/primes.csv', price: '$0.05', flow: 'upfront', description: 'The first 20,000 primes', mimeType: 'text/csv', serve: primes },
+  {
+    method: 'POST',
+    path: '/ai/generate',
+    price: '$0.02',
+    description: 'A short story for a prompt',
+    mimeType: 'application/json',
+    serve: story,
+  },
+  {
+    method: 'GET',
+    path: '/primes.csv',
+    price: '$0.05',
+    flow: 'upfront',
+    description: 'The first 20,000 primes',
+    mimeType: 'text/csv',
+    serve: primes,
+  },
 ]
 
 /** The sample seller as a listener of `node:http`. */
@@ -25,7 +41,11 @@ export function sampleSeller(server: Server): (request: IncomingMessage, respons
     const method = request.method === 'OPTIONS' ? (request.headers['access-control-request-method'] ?? 'GET') : request.method
     const route = routes.get(`${method === 'HEAD' ? 'GET' : method} ${pathname}`)
     if (route !== undefined) void route(request, response)
-    else json(response, { status: 404, body: { error: 'not found', routes: sampleRoutes.map(({ method: verb, path, price }) => `${verb} ${path} ${price}`) } })
+    else
+      json(response, {
+        status: 404,
+        body: { error: 'not found', routes: sampleRoutes.map(({ method: verb, path, price }) => `${verb} ${path} ${price}`) },
+      })
   }
 }
 
@@ -41,7 +61,8 @@ function weather(request: IncomingMessage, response: ServerResponse): void {
 
 async function story(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const prompt = promptOf(await bodyOf(request))
-  if (prompt === undefined) return json(response, { status: 400, body: { error: 'Send JSON with a "prompt" of 1 to 500 letters. Nothing was charged.' } })
+  if (prompt === undefined)
+    return json(response, { status: 400, body: { error: 'Send JSON with a "prompt" of 1 to 500 letters. Nothing was charged.' } })
   json(response, { status: 200, body: { model: 'sample-rules-1', text: tell(prompt) } })
 }
 
@@ -70,11 +91,11 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
+const question = z.looseObject({ prompt: z.string().check(z.minLength(1), z.maxLength(500)) })
+
 function promptOf(text: string): string | undefined {
   try {
-    const value: unknown = JSON.parse(text)
-    const prompt = typeof value === 'object' && value !== null && 'prompt' in value ? value.prompt : undefined
-    return typeof prompt === 'string' && prompt.length > 0 && prompt.length <= 500 ? prompt : undefined
+    return z.parse(question, JSON.parse(text)).prompt
   } catch {
     return undefined
   }
