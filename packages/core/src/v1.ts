@@ -46,10 +46,10 @@ const extra = z.nullish(z.record(z.string(), z.unknown()))
 
 /** One way to pay as x402 v1 writes it: a network name, the resource inside the entry, `maxAmountRequired` in atomic units. */
 export const paymentRequirementsV1 = z.looseObject({
-  scheme: z.string(),
+  scheme: z.string().check(z.minLength(1), z.maxLength(64)),
   network: z.string(),
   maxAmountRequired: z.string().check(z.regex(/^\d{1,78}$/)),
-  resource: z.string(),
+  resource: z.string().check(z.minLength(1)),
   description: text,
   mimeType: text,
   payTo: z.string().check(z.minLength(1), z.maxLength(128)),
@@ -78,7 +78,7 @@ export const paymentPayloadV1 = z.looseObject({
 /** The content of a v1 `X-PAYMENT`: it names only scheme and network of what it pays. */
 export type PaymentPayloadV1 = z.infer<typeof paymentPayloadV1>
 
-const eitherPayload = z.union([paymentPayload, paymentPayloadV1])
+const eitherPayload = z.discriminatedUnion('x402Version', [paymentPayload, paymentPayloadV1], 'invalid_x402_version')
 
 /** `X-PAYMENT`, client to server: a v1 payload, or a v2 one that some clients put there. */
 export const xPaymentHeader: HeaderCodec<PaymentPayload | PaymentPayloadV1> = headerCodec('X-PAYMENT', {
@@ -94,8 +94,8 @@ export const xPaymentResponseHeader: HeaderCodec<SettleResponse> = headerCodec('
   ascii: true,
 })
 
-/** The body of `/verify` and `/settle` from a v1 server. */
-const submissionV1 = z.looseObject({
+/** The body of `/verify` and `/settle` from a v1 server (x402 v1 §7). */
+export const facilitatorRequestV1 = z.looseObject({
   x402Version: z.literal(1),
   paymentPayload: paymentPayloadV1,
   paymentRequirements: paymentRequirementsV1,
@@ -109,7 +109,8 @@ export function requiredToV1(required: PaymentRequired, prices: readonly string[
   const { url, description, mimeType } = required.resource
   const accepts = required.accepts.flatMap((offer, index): PaymentRequirementsV1[] => {
     const network = nameOf.get(offer.network)
-    if (network === undefined || offer.scheme !== 'exact' || offer.extra?.['assetTransferMethod'] === 'permit2') return []
+    // A v1 payment names network and scheme alone, so one entry of each network can be told apart.
+    if (network === undefined || offerInV1(offer.network, required.accepts) !== offer) return []
     const entry = { network, resource: url, description: description ?? '', mimeType: mimeType ?? '', ...requirementsToV1(offer) }
     return [{ ...entry, price: prices[index] }]
   })
@@ -128,7 +129,7 @@ export function requiredFromV1({ accepts, error }: PaymentRequiredV1): PaymentRe
 /** A v1 payment as a v2 value, completed with the one offer of its scheme and network; nothing where there is none. */
 export function paymentFromV1(payment: PaymentPayloadV1, offers: readonly PaymentRequirements[]): PaymentPayload | undefined {
   const network = networkOf.get(payment.network)
-  const accepted = offers.find((offer) => offer.scheme === payment.scheme && offer.network === network)
+  const accepted = payment.scheme === 'exact' && network !== undefined ? offerInV1(network, offers) : undefined
   return accepted === undefined ? undefined : { x402Version: 2, accepted, payload: payment.payload }
 }
 
@@ -150,7 +151,7 @@ export function receiptFromV1(receipt: SettleResponse): SettleResponse {
 
 /** The submission in a v1 facilitator request, or nothing where the body is none. */
 export function submissionFromV1(body: unknown): Submission | undefined {
-  const parsed = z.safeParse(submissionV1, body)
+  const parsed = z.safeParse(facilitatorRequestV1, body)
   const requirements = parsed.success ? requirementsFromV1(parsed.data.paymentRequirements) : undefined
   const payment = parsed.success && requirements !== undefined ? paymentFromV1(parsed.data.paymentPayload, [requirements]) : undefined
   return requirements === undefined || payment === undefined ? undefined : { payment, requirements }
@@ -162,6 +163,13 @@ export function supportedInV1(kinds: readonly SupportedKind[]): SupportedKind[] 
     const network = nameOf.get(kind.network)
     return network === undefined || kind.scheme !== 'exact' ? [] : [{ ...kind, x402Version: 1, network }]
   })
+}
+
+/** The one offer of a network that v1 has words for: `exact`, and on EVM by EIP-3009. */
+function offerInV1(network: Network, offers: readonly PaymentRequirements[]): PaymentRequirements | undefined {
+  return offers.find(
+    (offer) => offer.network === network && offer.scheme === 'exact' && offer.extra?.['assetTransferMethod'] !== 'permit2',
+  )
 }
 
 function requirementsToV1(offer: PaymentRequirements) {

@@ -32,9 +32,9 @@ const eip3009: readonly Row[] = [
   ['eip155:43113', 'USDC', '0x5425890298aed601595a70AB815c96711a31Bc65', 'USD Coin'],
   ['eip155:80002', 'USDC', '0x41E94Eb019C0762f9Bfcf9Fb1E58725BfB0e7582', 'USDC'],
   ['eip155:143', 'USDC', '0x754704Bc059F8C67012fEd69BC8A327a5aafb603', 'USDC'],
-  ['eip155:36900', 'USDC.E', '0x9cb8142aEBBcdc60AF7c97Af897A67A8f3CA71C2', 'USDC.e'],
-  ['eip155:190415', 'USDC.E', '0x401eCb1D350407f13ba348573E5630B83638E30D', 'Bridged USDC'],
-  ['eip155:181228', 'USDC.E', '0x401eCb1D350407f13ba348573E5630B83638E30D', 'Bridged USDC'],
+  ['eip155:36900', 'USDC.e', '0x9cb8142aEBBcdc60AF7c97Af897A67A8f3CA71C2', 'USDC.e'],
+  ['eip155:190415', 'USDC.e', '0x401eCb1D350407f13ba348573E5630B83638E30D', 'Bridged USDC'],
+  ['eip155:181228', 'USDC.e', '0x401eCb1D350407f13ba348573E5630B83638E30D', 'Bridged USDC'],
   ['eip155:50', 'USDC', '0xfA2958CB79b0491CC627c1557F441eF849Ca8eb1', 'USDC'],
   ['eip155:51', 'USDC', '0xb5AB69F7bBada22B28e79C8FFAECe55eF1c771D4', 'USDC'],
   ['eip155:42220', 'USDC', '0xcebA9300f2b948710d2653dD7B07f33A8B32118C', 'USDC'],
@@ -50,9 +50,9 @@ const eip3009: readonly Row[] = [
 ]
 
 const permit2With18Decimals: readonly Row[] = [
-  ['eip155:4326', 'MUSD', '0xFAfDdbb3FC7688494971a79cc65DCa3EF82079E7', 'MegaUSD', '1'],
-  ['eip155:31612', 'MUSD', '0xdD468A1DDc392dcdbEf6db6e34E89AA338F9F186', 'Mezo USD', '1'],
-  ['eip155:31611', 'MUSD', '0x118917a40FAF1CD7a13dB0Ef56C86De7973Ac503', 'Mezo USD', '1'],
+  ['eip155:4326', 'MegaUSD', '0xFAfDdbb3FC7688494971a79cc65DCa3EF82079E7', 'MegaUSD', '1'],
+  ['eip155:31612', 'mUSD', '0xdD468A1DDc392dcdbEf6db6e34E89AA338F9F186', 'Mezo USD', '1'],
+  ['eip155:31611', 'mUSD', '0x118917a40FAF1CD7a13dB0Ef56C86De7973Ac503', 'Mezo USD', '1'],
 ]
 
 const permit2With6Decimals: readonly Row[] = [
@@ -116,12 +116,9 @@ export function sameAddress(a: string, b: string): boolean {
   return a === b || (/^0x/i.test(a) && a.toLowerCase() === b.toLowerCase())
 }
 
-/** The known asset of a network by address, symbol or currency (`USD` gives the network's first stablecoin). */
+/** The known asset of a network by address, or by symbol or currency in any case (`USD` gives the network's first stablecoin). */
 export function findAsset(network: Network, asset = 'USD'): Asset | undefined {
-  const name = asset.toUpperCase()
-  return assets.find(
-    (known) => known.network === network && (sameAddress(known.address, asset) || known.symbol === name || known.currency === name),
-  )
+  return assets.find((known) => known.network === network && (sameAddress(known.address, asset) || isNamed(known, asset)))
 }
 
 /**
@@ -146,13 +143,15 @@ export function assetId({ network, address }: Pick<Asset, 'network' | 'address'>
  * Errors: `config/no-rate` when the price is in something else, `config/sub-atomic` when it cannot be expressed exactly.
  */
 export function priceInAsset(price: Price, asset: Asset): bigint {
-  if (price.symbol !== asset.currency && price.symbol !== asset.symbol) {
-    throw coreErrors('config/no-rate', { asset: asset.symbol, symbol: price.symbol })
-  }
+  if (!isNamed(asset, price.symbol)) throw coreErrors('config/no-rate', { asset: asset.symbol, symbol: price.symbol })
   return toAtomic(price.amount, asset.decimals)
 }
 
 /** Atomic units of a known asset as people read them: `0.01 USDC`. */
 export function formatAmount(units: bigint, { decimals, symbol }: Pick<Asset, 'decimals' | 'symbol'>): string {
   return `${formatDecimal(fromAtomic(units, decimals))} ${symbol}`
+}
+
+function isNamed({ symbol, currency }: Asset, name: string): boolean {
+  return [symbol, currency].some((own) => own?.toUpperCase() === name.toUpperCase())
 }

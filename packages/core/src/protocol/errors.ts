@@ -95,8 +95,8 @@ const badRequest = { status: 400, phase: 'submit', moneyMoved: 'no', retry: 'nev
 export const coreErrors = defineErrors({
   'config/unknown-network': {
     ...atStart,
-    message: ({ network }: { network: string }) =>
-      `"${network}" is no network: give a CAIP-2 id such as "eip155:8453" or one of the names base, base-sepolia, ethereum, arbitrum, polygon, solana, solana-devnet.`,
+    message: ({ network, names }: { network: string; names: readonly string[] }) =>
+      `"${network}" is no network: give a CAIP-2 id such as "eip155:8453" or one of the names ${names.join(', ')}.`,
   },
   'config/unknown-asset': {
     ...atStart,

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini'
-import { contains, type PaymentPayload, type PaymentRequired } from './payment.ts'
+import { contains, memberOf, type PaymentPayload, type PaymentRequired } from './payment.ts'
 
 /** What an extension puts into a 402: its facts and the JSON Schema of them (x402 v2, extensions). */
 export type ExtensionDeclaration = { readonly info: Readonly<Record<string, unknown>>; readonly schema?: Readonly<Record<string, unknown>> }
@@ -18,12 +18,12 @@ const echoed = z.looseObject({ info: z.record(z.string(), z.unknown()) })
  * echo at all is valid and unknown keys are ignored (wire.md §5.3).
  */
 export function echoesExtensions(extensions: readonly Extension[], payment: PaymentPayload): boolean {
-  return extensions.every(({ key, dynamic = [], declare }) => {
-    const echo = payment.extensions?.[key]
+  return extensions.every((extension) => {
+    const echo = memberOf(payment.extensions, extension.key)
     if (echo == null) return true
     const parsed = z.safeParse(echoed, echo)
-    const fixed = Object.entries(declare().info).filter(([name]) => !dynamic.includes(name))
-    return parsed.success && fixed.every(([name, value]) => contains(parsed.data.info[name], value, false))
+    const fixed = Object.entries(extension.declare().info).filter(([name]) => !extension.dynamic?.includes(name))
+    return parsed.success && fixed.every(([name, value]) => contains(memberOf(parsed.data.info, name), value, false))
   })
 }
 

@@ -6,10 +6,11 @@ export type Decimal = { readonly units: bigint; readonly scale: number }
 /** What a seller asks: an exact number of a currency (`USD`) or of a token by its symbol (`USDC`). */
 export type Price = { readonly amount: Decimal; readonly symbol: string }
 
-const decimalText = /^(\d{1,60})(?:\.(\d{1,60}))?$/
-const priceText = /^(\$?)([^\s$]+)(?: ([A-Za-z0-9.₮]{1,12}))?$/u
+// No amount of a token with 18 decimals leaves a uint256 this way.
+const decimalText = /^(\d{1,40})(?:\.(\d{1,40}))?$/
+const priceText = /^(\$?)([^\s$]+)(?: ([A-Za-z][A-Za-z0-9.₮]{0,11}))?$/u
 
-/** Reads a plain decimal number, or gives nothing: no sign, exponent, separator or blank is accepted. */
+/** Reads a plain decimal number, or gives nothing: no sign, exponent, separator or blank, and at most 40 digits on each side of the point. */
 export function parseDecimal(text: string): Decimal | undefined {
   const match = decimalText.exec(text)
   if (match === null) return undefined
@@ -19,6 +20,7 @@ export function parseDecimal(text: string): Decimal | undefined {
 
 /** Writes an exact decimal number without trailing zeros: `0.01`, `5`. */
 export function formatDecimal({ units, scale }: Decimal): string {
+  if (units < 0n) return `-${formatDecimal({ units: -units, scale })}`
   const digits = units.toString().padStart(scale + 1, '0')
   const whole = digits.slice(0, digits.length - scale)
   const fraction = digits.slice(digits.length - scale).replace(/0+$/, '')
@@ -31,13 +33,18 @@ export function formatDecimal({ units, scale }: Decimal): string {
  * Errors: `config/bad-price`.
  */
 export function parsePrice(text: string): Price {
+  const price = readPrice(text)
+  if ('why' in price) throw coreErrors('config/bad-price', { price: text, why: price.why })
+  return price
+}
+
+/** As `parsePrice`, with what is wrong as a value. */
+export function readPrice(text: string): Price | { readonly why: string } {
   const match = priceText.exec(text)
   const amount = parseDecimal(match?.[2] ?? '')
-  if (match === null || amount === undefined) {
-    throw coreErrors('config/bad-price', { price: text, why: 'it must be a plain decimal number with a $ before or a symbol after it' })
-  }
-  if (match[1] === '$' && match[3] !== undefined) throw coreErrors('config/bad-price', { price: text, why: 'it has both a $ and a symbol' })
-  if (amount.units === 0n) throw coreErrors('config/bad-price', { price: text, why: 'a price is more than zero' })
+  if (match === null || amount === undefined) return { why: 'it must be a plain decimal number with a $ before or a symbol after it' }
+  if (match[1] === '$' && match[3] !== undefined) return { why: 'it has both a $ and a symbol' }
+  if (amount.units === 0n) return { why: 'a price is more than zero' }
   return { amount, symbol: match[3]?.toUpperCase() ?? 'USD' }
 }
 

@@ -16,6 +16,7 @@ export type NetworkFacts = {
   readonly coin: { readonly symbol: string; readonly decimals: number }
 }
 
+const chainId = /^eip155:[1-9]\d*$/
 const ether = { symbol: 'ETH', decimals: 18 } as const
 const sol = { symbol: 'SOL', decimals: 9 } as const
 
@@ -34,22 +35,17 @@ export const networks: readonly NetworkFacts[] = [
 ]
 
 const byId = new Map(networks.map((facts) => [facts.network, facts]))
-const byName = new Map(networks.map((facts) => [facts.name, facts]))
+const byName = new Map(networks.flatMap((facts) => [facts.name, slug(facts.title)].map((name) => [name, facts] as const)))
 
 /**
- * Reads a network as people write it: a CAIP-2 id, `base`, `BASE_MAINNET`, `base-sepolia`, `POLYGON`.
+ * Reads a network as people write it: a CAIP-2 id, `base`, `BASE_MAINNET`, `base-sepolia`, `POLYGON`, `Arbitrum One`.
  *
  * Errors: `config/unknown-network`.
  */
 export function parseNetwork(text: string): Network {
-  if (networkSchema.safeParse(text).success) return text
-  const name = text
-    .trim()
-    .toLowerCase()
-    .replaceAll(/[\s_]+/g, '-')
-    .replace(/-mainnet$/, '')
-  const facts = byName.get(name)
-  if (facts === undefined) throw coreErrors('config/unknown-network', { network: text })
+  if (networkSchema.safeParse(text).success && (networkFamily(text) !== 'eip155' || chainId.test(text))) return text
+  const facts = byName.get(slug(text).replace(/-mainnet$/, ''))
+  if (facts === undefined) throw coreErrors('config/unknown-network', { network: text, names: networks.map(({ name }) => name) })
   return facts.network
 }
 
@@ -66,4 +62,11 @@ export function formatNetwork(network: Network): string {
 /** The CAIP-2 namespace: `eip155`, `solana`. */
 export function networkFamily(network: Network): string {
   return network.slice(0, network.indexOf(':'))
+}
+
+function slug(text: string): string {
+  return text
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[\s_]+/g, '-')
 }

@@ -68,7 +68,7 @@ export function acceptsOffer(offer: PaymentRequirements, accepted: PaymentRequir
     if (!address && !contains(accepted[key], offer[key], true)) return false
   }
   const asked = Object.entries(offer.extra ?? {}).filter(([key]) => !ignored.includes(key))
-  return asked.every(([key, value]) => contains(accepted.extra?.[key], value, false))
+  return asked.every(([key, value]) => contains(memberOf(accepted.extra, key), value, false))
 }
 
 /** Whether `value` holds all of `part`: objects recursively (both ways where `exact`), everything else by equality. */
@@ -78,8 +78,13 @@ export function contains(value: unknown, part: unknown, exact: boolean): boolean
     return value.length === part.length && part.every((item, index) => contains(value[index], item, true))
   }
   if (!isRecord(value) || !isRecord(part)) return false
-  if (exact && Object.keys(value).length !== Object.keys(part).length) return false
-  return Object.entries(part).every(([key, item]) => contains(value[key], item, exact))
+  const keys = exact ? [...Object.keys(part), ...Object.keys(value)] : Object.keys(part)
+  return keys.every((key) => contains(memberOf(value, key), memberOf(part, key), exact))
+}
+
+/** A member an object has itself: `constructor` of an empty object is nothing. */
+export function memberOf(value: Readonly<Record<string, unknown>> | null | undefined, key: string): unknown {
+  return value != null && Object.hasOwn(value, key) ? value[key] : undefined
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -116,8 +116,7 @@ export function verdictFromWire(response: VerifyResponse): Verdict {
   if (response.isValid) return { valid: true, payer: response.payer ?? '', ...extra }
   return {
     valid: false,
-    reason: response.invalidReason ?? 'unexpected_verify_error',
-    ...(response.invalidMessage == null ? {} : { message: response.invalidMessage }),
+    ...splitCode(response.invalidReason ?? 'unexpected_verify_error', response.invalidMessage),
     ...(response.payer == null ? {} : { payer: response.payer }),
     ...extra,
   }
@@ -170,17 +169,22 @@ export function outcomeFromWire(response: SettleResponse): Outcome {
       ...(response.extensions == null ? {} : { extensions: response.extensions }),
     }
   }
-  // Codes may carry ": detail" after them (wire.md §4).
-  const reason = (response.errorReason ?? 'unexpected_settle_error').split(':', 1).join('')
-  if (unknownOutcomes.has(reason)) return { status: 'pending', network, ...payer, ...(transaction === '' ? {} : { transaction }) }
+  const failure = splitCode(response.errorReason ?? 'unexpected_settle_error', response.errorMessage)
+  if (unknownOutcomes.has(failure.reason)) return { status: 'pending', network, ...payer, ...(transaction === '' ? {} : { transaction }) }
   return {
     status: 'notSettled',
     network,
-    reason,
+    ...failure,
     ...payer,
-    ...(response.errorMessage == null ? {} : { message: response.errorMessage }),
     ...(transaction === '' ? {} : { transaction }),
     retry: response.retry ?? 'never',
     ...(response.deadAfter == null ? {} : { deadAfter: response.deadAfter }),
   }
+}
+
+/** A code may carry `: detail` after it, which is its message where there is no other (wire.md §4). */
+function splitCode(text: string, message: string | null | undefined): { readonly reason: string; readonly message?: string } {
+  const colon = text.indexOf(':')
+  const detail = message ?? (colon < 0 ? '' : text.slice(colon + 1).trim())
+  return { reason: colon < 0 ? text : text.slice(0, colon), ...(detail === '' ? {} : { message: detail }) }
 }
