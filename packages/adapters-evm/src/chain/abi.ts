@@ -1,0 +1,119 @@
+import * as z from 'zod/mini'
+import type { Hex } from '../crypto/bytes.ts'
+
+/** A call of a contract: its address and calldata. */
+export type Target = { readonly target: string; readonly data: Hex }
+
+/** What came of one call: whether it ended well, and the bytes it gave back. */
+export type CallResult = { readonly success: boolean; readonly data: Hex }
+
+/** A value as a 256-bit word: an integer, an address or 32 bytes of hex. */
+export type Word = bigint | Hex
+
+/** Calldata: a selector, static words, and at most one trailing `bytes`. */
+export function encodeCall(selector: Hex, words: readonly Word[], tail?: Hex): Hex {
+  const head = words.map(encodeWord).join('')
+  if (tail === undefined) return `${selector}${head}`
+  return `${selector}${head}${encodeWord(BigInt(words.length + 1) * 32n)}${encodeBytes(tail)}`
+}
+
+/** Where Multicall3 stands on every chain. */
+export const multicall3 = '0xcA11bde05977b3631167028862bE2a173976CA11'
+
+/** Calldata of Multicall3 `aggregate3`, in which every call may fail by itself. */
+export function encodeAggregate(calls: readonly Target[]): Hex {
+  const items = calls.map(({ target, data }) => `${encodeWord(toHexText(target))}${encodeWord(1n)}${encodeWord(96n)}${encodeBytes(data)}`)
+  let next = BigInt(items.length) * 32n
+  const offsets = items.map((item) => {
+    const offset = next
+    next += BigInt(item.length / 2)
+    return encodeWord(offset)
+  })
+  return `0x82ad56cb${encodeWord(32n)}${encodeWord(BigInt(items.length))}${offsets.join('')}${items.join('')}`
+}
+
+/** The results of `aggregate3`, or nothing where the bytes are not `count` of them. */
+export function decodeAggregate(answer: Hex, count: number): readonly CallResult[] | undefined {
+  const body = answer.slice(2)
+  const list = readNumber(body, 0)
+  if (list === undefined || readNumber(body, list) !== count) return undefined
+  const start = list + 32
+  const results: CallResult[] = []
+  for (let index = 0; index < count; index += 1) {
+    const offset = readNumber(body, start + index * 32)
+    const success = offset === undefined ? undefined : readNumber(body, start + offset)
+    const inner = offset === undefined ? undefined : readNumber(body, start + offset + 32)
+    const data = offset === undefined || inner === undefined ? undefined : readBytes(body, start + offset + inner)
+    if (data === undefined || success === undefined || success > 1) return undefined
+    results.push({ success: success === 1, data })
+  }
+  return results
+}
+
+/** The 256-bit integer at word `index` of an answer, or nothing where it is too short. */
+export function decodeWord(answer: Hex, index = 0): bigint | undefined {
+  const word = answer.slice(2 + index * 64, 2 + (index + 1) * 64)
+  return word.length === 64 ? BigInt(`0x${word}`) : undefined
+}
+
+/** What stands in an ERC-6492 wrapper: the factory, its calldata, and the signature for the account it deploys. */
+export type Wrapped = { readonly factory: Hex; readonly factoryData: Hex; readonly signature: Hex }
+
+const wrapperEnd = '6492'.repeat(16)
+
+/** Whether a signature is wrapped as ERC-6492 says. */
+export function isWrapped(signature: Hex): boolean {
+  return signature.toLowerCase().endsWith(wrapperEnd)
+}
+
+/** The content of an ERC-6492 wrapper, or nothing where it does not hold together. */
+export function decodeWrapped(signature: Hex): Wrapped | undefined {
+  const body = signature.slice(2, -64)
+  const dataAt = readNumber(body, 32)
+  const signatureAt = readNumber(body, 64)
+  const factoryData = dataAt === undefined ? undefined : readBytes(body, dataAt)
+  const inner = signatureAt === undefined ? undefined : readBytes(body, signatureAt)
+  if (factoryData === undefined || inner === undefined || inner === '0x') return undefined
+  return { factory: `0x${body.slice(24, 64)}`, factoryData, signature: inner }
+}
+
+/** The sentence of a Solidity `revert("…")`, cut to 200 characters, or the raw bytes of another one. */
+export function revertReason(data: Hex): string {
+  const text = data.startsWith('0x08c379a0') ? readBytes(data.slice(10), 32) : undefined
+  if (text === undefined) return data === '0x' ? 'no reason was given' : data.slice(0, 74)
+  const bytes = Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+  return new TextDecoder().decode(bytes).slice(0, 200)
+}
+
+/** Hex with `0x`, as RPC nodes and contracts give it. */
+export const hexSchema = z.templateLiteral(['0x', z.string()]).check(z.regex(/^0x[0-9a-fA-F]*$/))
+
+function encodeWord(value: Word): string {
+  return (typeof value === 'bigint' ? value.toString(16) : value.slice(2).toLowerCase()).padStart(64, '0')
+}
+
+function toHexText(address: string): Hex {
+  return `0x${address.slice(2)}`
+}
+
+function encodeBytes(data: Hex): string {
+  const digits = data.slice(2)
+  return `${encodeWord(BigInt(digits.length / 2))}${digits}${'0'.repeat((64 - (digits.length % 64)) % 64)}`
+}
+
+// Offsets and lengths above this point outside of anything a node would send.
+const farthest = 1n << 31n
+
+function readNumber(body: string, at: number): number | undefined {
+  const word = body.slice(at * 2, at * 2 + 64)
+  if (word.length !== 64) return undefined
+  const value = BigInt(`0x${word}`)
+  return value < farthest ? Number(value) : undefined
+}
+
+function readBytes(body: string, at: number): Hex | undefined {
+  const length = readNumber(body, at)
+  if (length === undefined) return undefined
+  const digits = body.slice(at * 2 + 64, at * 2 + 64 + length * 2)
+  return digits.length === length * 2 ? `0x${digits}` : undefined
+}

@@ -1,0 +1,133 @@
+import { defineErrors } from '@flow402x/core'
+
+const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
+const chainDown = { status: 503, phase: 'settle', moneyMoved: 'no', retry: 'same' } as const
+
+/** The errors of EVM adapters: `config/…` for the developer at start, `evm/…` when signing or the chain fails. No key and no full RPC URL ever stands in one. */
+export const evmErrors = defineErrors({
+  'config/bad-private-key': {
+    ...atStart,
+    message: () => 'This is no private key: give 32 bytes of hex that are a valid secp256k1 key. (The value is not shown here on purpose.)',
+  },
+  'config/bad-address': {
+    ...atStart,
+    message: ({ option, address }: { option: string; address: string }) =>
+      `${option} is "${address}", which is no EVM address one can pay: give 0x and 40 hex digits, not all zero.`,
+  },
+  'config/not-evm': {
+    ...atStart,
+    message: ({ network }: { network: string }) =>
+      `${network} is no EVM network: its id must be "eip155:" and a chain id, such as "eip155:8453".`,
+  },
+  'config/no-authorizations': {
+    ...atStart,
+    message: ({ network, asset }: { network: string; asset: string }) =>
+      `${asset} on ${network} cannot be paid by EIP-3009: give a token with transfer "eip3009" and its eip712 name and version.`,
+  },
+  'config/foreign-asset': {
+    ...atStart,
+    message: ({ asset, network, wanted }: { asset: string; network: string; wanted: string }) =>
+      `${asset} stands on ${network}, but it was given for ${wanted}.`,
+  },
+  'config/no-signer': {
+    ...atStart,
+    message: ({ why }: { why: string }) => `No usable signer: ${why}.`,
+  },
+  'config/unsafe-local-key': {
+    ...atStart,
+    message: ({ network, address }: { network: string; address: string }) =>
+      `The RPC is on this machine, but ${network} is no test network: what ${address} signs here would be valid on the real chain. Use a published development key, a test network such as eip155:84532, or a public RPC.`,
+  },
+  'config/wrong-chain': {
+    ...atStart,
+    message: ({ network, host, answered }: { network: string; host: string; answered: string }) =>
+      `The RPC at ${host} serves chain ${answered}, not ${network}: correct the network or the RPC URL.`,
+  },
+  'config/no-multicall': {
+    ...atStart,
+    message: ({ network, address }: { network: string; address: string }) =>
+      `${network} has no Multicall3 at ${address}, which verifying needs: deploy it there.`,
+  },
+  'config/domain-mismatch': {
+    ...atStart,
+    message: ({ asset, network, expected, actual }: { asset: string; network: string; expected: string; actual: string }) =>
+      `The EIP-712 name and version known for ${asset} on ${network} give the domain ${expected}, but the token itself says ${actual}: payments signed in it would never settle.`,
+  },
+  'config/no-token': {
+    ...atStart,
+    message: ({ network, tokens }: { network: string; tokens: string }) =>
+      `None of the tokens to serve on ${network} is deployed there (${tokens || 'none is known'}): check the RPC URL, or give the token in assets.`,
+  },
+  'evm/unsupported-terms': {
+    status: 402,
+    phase: 'sign',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ why }: { why: string }) => `These terms were not signed: ${why}.`,
+  },
+  'evm/bad-signature': {
+    status: 500,
+    phase: 'sign',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ address }: { address: string }) => `The signer of ${address} gave back something that is no signature.`,
+  },
+  'evm/rpc': {
+    ...chainDown,
+    message: ({ host, method, why }: { host: string; method: string; why: string }) =>
+      `The RPC at ${host} did not answer ${method}: ${why}.`,
+  },
+  'evm/call-failed': {
+    ...chainDown,
+    message: ({ host, method, why }: { host: string; method: string; why: string }) => `The RPC at ${host} refused ${method}: ${why}.`,
+  },
+  'evm/refused': {
+    ...chainDown,
+    message: ({ host, transaction, why }: { host: string; transaction: string; why: string }) =>
+      `The node at ${host} did not take transaction ${transaction}: ${why}.`,
+  },
+  'evm/broadcast-unknown': {
+    status: 503,
+    phase: 'settle',
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: ({ host, transaction }: { host: string; transaction: string }) =>
+      `It is not known whether the node at ${host} took transaction ${transaction}: ask for its status, or send the same bytes again.`,
+  },
+  'evm/would-revert': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ target, why }: { target: string; why: string }) => `A call to ${target} would revert, so it was not sent: ${why}.`,
+  },
+  'evm/gas-cap': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ gas, cap }: { gas: bigint; cap: bigint }) =>
+      `The call needs ${gas} gas, more than the ${cap} of maxGasPerPayment, so it was not sent.`,
+  },
+  'evm/fee-cap': {
+    ...chainDown,
+    message: ({ fee, cap }: { fee: bigint; cap: bigint }) =>
+      `The network asks ${fee} wei per gas, more than the maxFeePerGas of ${cap}, so nothing was sent. Try again later or raise it.`,
+  },
+  'evm/no-gas-money': {
+    ...chainDown,
+    message: ({ address }: { address: string }) =>
+      `${address} has too little of the network's coin to pay the gas, so nothing was sent: send it some.`,
+  },
+  'evm/unknown-signer': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ address }: { address: string }) => `${address} is none of this chain's signers.`,
+  },
+  'evm/not-settleable': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ reason }: { reason: string }) => `This payment has no settlement (${reason}): verify it first.`,
+  },
+  'evm/nothing-to-send': {
+    ...chainDown,
+    retry: 'never',
+    message: () => 'A transaction needs at least one call.',
+  },
+})

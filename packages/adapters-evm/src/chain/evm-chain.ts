@@ -1,0 +1,237 @@
+import {
+  type Call,
+  type ChainWriter,
+  isX402Error,
+  type Network,
+  parseNetwork,
+  type SignedTransaction,
+  type TransactionStatus,
+} from '@flow402x/core'
+import * as z from 'zod/mini'
+import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
+import { fastestSecp256k1 } from '../crypto/native-secp256k1.ts'
+import { canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
+import { privateKeySigner } from '../crypto/signer.ts'
+import { type CallResult, decodeAggregate, encodeAggregate, hexSchema, multicall3, type Target } from './abi.ts'
+import { chainIdOf, isAddress } from './address.ts'
+import { evmErrors } from './errors.ts'
+import { type FeeOptions, type Fees, feeSource, gasLimits, isPoor, quantity, toQuantity } from './fees.ts'
+import { assertSafeSigners } from './local-safety.ts'
+import { httpRpc, type Rpc } from './rpc.ts'
+import { signedTransaction, type Transaction, transactionDigest, transactionHash } from './transaction.ts'
+
+/** An account that pays gas: `sign` over a digest, or else a viem account's `signTransaction`. */
+export interface EvmSender {
+  readonly address: string
+  sign?(input: { readonly hash: Hex }): Promise<string>
+  signTransaction?(transaction: SenderTransaction): Promise<string>
+}
+
+/** An EIP-1559 transaction as viem's accounts sign it. */
+export type SenderTransaction = Omit<Transaction, 'chainId' | 'nonce'> & {
+  readonly type: 'eip1559'
+  readonly chainId: number
+  readonly nonce: number
+}
+
+/** The connection to one EVM network. */
+export type EvmChainOptions = {
+  /** A CAIP-2 id, or a friendly name such as "base". */
+  readonly network: string
+  readonly rpcUrl: string
+  /** Private keys or accounts that pay the gas of settlements: one lane each. */
+  readonly signers: readonly (string | EvmSender)[]
+  readonly fees?: FeeOptions
+  /** The most gas one payment may use, whoever wrote the code it runs. 1,000,000 unless told: room for a rollup's data and for smart wallets. */
+  readonly maxGasPerPayment?: bigint
+  /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
+  readonly timeoutMs?: number
+  readonly fetch?: typeof globalThis.fetch
+  /** Unix milliseconds. */
+  readonly clock?: () => number
+  /** The curve to use; the fastest that runs here unless told. */
+  readonly secp256k1?: Secp256k1
+}
+
+type Abortable = { readonly signal?: AbortSignal | undefined }
+
+/** What several calls, made in one `eth_call`, may use and whom they see as sender of the transaction. */
+export type ReadOptions = Abortable & { readonly gas?: bigint | undefined }
+
+/** One EVM network with its RPC connection, shared by every scheme on it; also its writer. */
+export interface EvmChain extends ChainWriter {
+  readonly chainId: bigint
+  /** The curve in use: `native` or `noble`. */
+  readonly crypto: string
+  readonly secp256k1: Secp256k1
+  readonly maxGasPerPayment: bigint
+  /** Checks once that the RPC serves this network. Errors: `config/wrong-chain`, `evm/rpc`. */
+  start(options?: Abortable): Promise<void>
+  /** Makes calls without effect, in one round trip and on one state, each failing by itself. Errors: `config/no-multicall`, `evm/rpc`, `evm/call-failed`. */
+  read(calls: readonly Target[], options?: ReadOptions): Promise<readonly CallResult[]>
+}
+
+/**
+ * Connects schemes to one EVM network; nothing is sent before it is used.
+ *
+ * Errors: `config/unknown-network`, `config/not-evm`, `config/no-signer`, `config/bad-private-key`, `config/bad-address`,
+ * `config/unsafe-local-key`; from `sign` and `send` those of `evm/…`.
+ */
+export function evmChain(options: EvmChainOptions): EvmChain {
+  const { fetch = globalThis.fetch, timeoutMs = 10_000, maxGasPerPayment = 1_000_000n, clock = Date.now, fees = {} } = options
+  const network = parseNetwork(options.network)
+  const chainId = chainIdOf(network)
+  if (chainId === undefined) throw evmErrors('config/not-evm', { network })
+  const secp256k1 = options.secp256k1 ?? fastestSecp256k1()
+  const senders = sendersOf(options.signers, secp256k1)
+  const signers = [...senders.values()].map(({ address }) => address)
+  const [firstSigner = multicall3] = signers
+  assertSafeSigners({ network, rpcUrl: options.rpcUrl, signers })
+  const rpc = httpRpc({ url: options.rpcUrl, fetch, timeoutMs })
+  return {
+    network,
+    chainId,
+    signers,
+    crypto: secp256k1.name,
+    secp256k1,
+    maxGasPerPayment,
+    start: onceDone((signal) => checkChain(rpc, { network, chainId, signal })),
+    read: (calls, readOptions) => read(rpc, { calls, network, from: firstSigner, ...readOptions }),
+    async nonce(signer, { signal } = {}) {
+      return rpc.ask({ method: 'eth_getTransactionCount', params: [signer, 'pending'], result: quantity }, { signal })
+    },
+    sign: signing({ chainId, senders, fees: feeSource({ rpc, clock }, fees), limits: gasLimits({ rpc, clock }) }),
+    send: (signed) => send(rpc, signed),
+    status: (transaction) => status(rpc, transaction),
+  }
+}
+
+function sendersOf(signers: EvmChainOptions['signers'], secp256k1: Secp256k1): Map<string, EvmSender> {
+  const senders = signers.map((signer): EvmSender => (typeof signer === 'string' ? privateKeySigner(signer, { secp256k1 }) : signer))
+  for (const { address, sign, signTransaction } of senders) {
+    if (!isAddress(address)) throw evmErrors('config/bad-address', { option: 'A signer', address })
+    if (sign === undefined && signTransaction === undefined) {
+      throw evmErrors('config/no-signer', { why: `${address} has neither sign nor signTransaction` })
+    }
+  }
+  const byAddress = new Map(senders.map((sender) => [sender.address.toLowerCase(), sender]))
+  if (byAddress.size === 0) throw evmErrors('config/no-signer', { why: 'signers is empty' })
+  // Two lanes of one account would take each other's nonces.
+  if (byAddress.size < senders.length) throw evmErrors('config/no-signer', { why: 'one account stands in signers twice' })
+  return byAddress
+}
+
+function onceDone(check: (signal: AbortSignal | undefined) => Promise<void>): (options?: Abortable) => Promise<void> {
+  let done = false
+  return async ({ signal } = {}) => {
+    if (done) return
+    await check(signal)
+    done = true
+  }
+}
+
+async function checkChain(rpc: Rpc, { network, chainId, signal }: Abortable & { network: Network; chainId: bigint }): Promise<void> {
+  const answered = await rpc.ask({ method: 'eth_chainId', params: [], result: quantity }, { signal })
+  if (answered !== chainId) throw evmErrors('config/wrong-chain', { network, host: rpc.host, answered: answered.toString() })
+}
+
+type Reading = ReadOptions & { readonly calls: readonly Target[]; readonly network: Network; readonly from: string }
+
+async function read(rpc: Rpc, { calls, network, from, gas, signal }: Reading): Promise<readonly CallResult[]> {
+  const call = { from, to: multicall3, data: encodeAggregate(calls), ...(gas === undefined ? {} : { gas: toQuantity(gas) }) }
+  const answer = await rpc.ask({ method: 'eth_call', params: [call, 'latest'], result: hexSchema }, { signal })
+  const results = decodeAggregate(answer, calls.length)
+  if (results === undefined) throw evmErrors('config/no-multicall', { network, address: multicall3 })
+  return results
+}
+
+type Signing = {
+  readonly chainId: bigint
+  readonly senders: ReadonlyMap<string, EvmSender>
+  readonly fees: () => Promise<Fees>
+  readonly limits: ReturnType<typeof gasLimits>
+}
+
+function signing({ chainId, senders, fees, limits }: Signing): ChainWriter['sign'] {
+  return async (calls, { signer, nonce }) => {
+    const sender = senders.get(signer.toLowerCase())
+    if (sender === undefined) throw evmErrors('evm/unknown-signer', { address: signer })
+    const price = await fees()
+    const { call, gas } = await whole(calls, { limits, from: sender.address, fees: price })
+    const transaction: Transaction = { chainId, nonce, ...price, gas, to: call.target, data: call.data }
+    const bytes = await signBytes(sender, transaction)
+    return { transaction: transactionHash(bytes), bytes, signer: sender.address, nonce }
+  }
+  async function signBytes(sender: EvmSender, transaction: Transaction): Promise<Hex> {
+    if (sender.sign !== undefined) {
+      const text = hexSchema.safeParse(await sender.sign({ hash: toHex(transactionDigest(transaction)) })).data
+      const signature = text === undefined ? undefined : canonicalSignature(toBytes(text))
+      if (signature === undefined) throw evmErrors('evm/bad-signature', { address: sender.address })
+      return signedTransaction(transaction, signature)
+    }
+    const forAccount = { ...transaction, type: 'eip1559', chainId: Number(chainId), nonce: Number(transaction.nonce) } as const
+    const bytes = hexSchema.safeParse(await sender.signTransaction?.(forAccount)).data
+    if (bytes === undefined || !bytes.startsWith('0x02')) throw evmErrors('evm/bad-signature', { address: sender.address })
+    return bytes
+  }
+}
+
+type Context = { readonly limits: Signing['limits']; readonly from: string; readonly fees: Fees }
+
+async function whole(
+  calls: readonly Call[],
+  context: Context,
+): Promise<{ readonly call: { target: Hex; data: Hex }; readonly gas: bigint }> {
+  const parts = calls.map(({ target, data, gas, alone }) => ({
+    target: hexSchema.parse(target),
+    data: hexSchema.parse(data),
+    cap: gas,
+    alone,
+  }))
+  const [only, ...others] = parts
+  if (only === undefined) throw evmErrors('evm/nothing-to-send', {})
+  if (others.length === 0)
+    return { call: only, gas: await (only.alone ? context.limits.fresh : context.limits.known)({ ...only, ...context }) }
+  // An estimate of the whole would be satisfied by inner calls that ran out of gas, since each may fail by itself; and a
+  // call that needs an earlier one has no estimate of its own, so what runs a payer's code gets its full cap.
+  const each = await Promise.all(parts.map((part) => (part.alone ? part.cap : context.limits.known({ ...part, ...context }))))
+  const gas = each.reduce((sum, limit) => sum + limit + perCall, transactionGas)
+  return { call: { target: multicall3, data: encodeAggregate(parts) }, gas: gas + gas / withheldShare }
+}
+
+const transactionGas = 30_000n
+const perCall = 8_000n
+// A call passes on at most 63 of 64 parts of its gas (EIP-150).
+const withheldShare = 63n
+
+async function send(rpc: Rpc, { bytes, transaction, signer }: SignedTransaction): Promise<void> {
+  try {
+    await rpc.ask({ method: 'eth_sendRawTransaction', params: [bytes], result: hexSchema })
+  } catch (error) {
+    if (!isX402Error(error, 'evm/call-failed')) throw evmErrors('evm/broadcast-unknown', { host: rpc.host, transaction, cause: error })
+    if (/already known|already imported|already exists|known transaction/i.test(error.message)) return
+    if (isPoor(error.message)) throw evmErrors('evm/no-gas-money', { address: signer, cause: error })
+    // "Nonce too low" is also what a node says of a transaction that it has mined already.
+    const known = await rpc
+      .ask({ method: 'eth_getTransactionByHash', params: [transaction], result: z.nullish(z.looseObject({})) })
+      .catch((cause: unknown) => {
+        throw evmErrors('evm/broadcast-unknown', { host: rpc.host, transaction, cause })
+      })
+    if (known == null) throw evmErrors('evm/refused', { host: rpc.host, transaction, why: error.message, cause: error })
+  }
+}
+
+const receiptSchema = z.nullish(
+  z.looseObject({
+    status: quantity,
+    blockNumber: quantity,
+    logs: z.array(z.looseObject({ address: hexSchema, topics: z.array(hexSchema), data: hexSchema, logIndex: quantity })),
+  }),
+)
+
+async function status(rpc: Rpc, transaction: string): Promise<TransactionStatus> {
+  const receipt = await rpc.ask({ method: 'eth_getTransactionReceipt', params: [transaction], result: receiptSchema })
+  if (receipt == null) return { state: 'unknown' }
+  const logs = receipt.logs.map(({ address, topics, data, logIndex }) => ({ address, topics, data, index: Number(logIndex) }))
+  return { state: 'mined', success: receipt.status === 1n, block: receipt.blockNumber, logs }
+}

@@ -1,0 +1,31 @@
+import { keccak_256 } from '@noble/hashes/sha3'
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils'
+
+/** Text that begins with `0x`. */
+export type Hex = `0x${string}`
+
+/** Hex of bytes, with `0x`. */
+export function toHex(bytes: Uint8Array): Hex {
+  return `0x${bytesToHex(bytes)}`
+}
+
+/** The bytes of hex with `0x`, of even length. */
+export function toBytes(hex: string): Uint8Array {
+  return hexToBytes(hex.slice(2))
+}
+
+/** keccak256 of bytes. */
+export function keccak(bytes: Uint8Array): Uint8Array {
+  return keccak_256(bytes)
+}
+
+/** Writes `value` as a 256-bit word at `offset`. */
+export function putUint(target: Uint8Array, value: bigint, offset: number): void {
+  const view = new DataView(target.buffer, target.byteOffset + offset, 32)
+  for (let part = 3, rest = value; part >= 0; part -= 1, rest >>= 64n) view.setBigUint64(part * 8, rest & 0xffff_ffff_ffff_ffffn)
+}
+
+/** Writes bytes at the end of the 256-bit word at `offset`, as an address stands in it. */
+export function putRight(target: Uint8Array, bytes: Uint8Array, offset: number): void {
+  target.set(bytes, offset + 32 - bytes.length)
+}

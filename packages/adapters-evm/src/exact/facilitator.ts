@@ -1,0 +1,207 @@
+import {
+  type Asset,
+  type Call,
+  type FacilitatorScheme,
+  assets as knownAssets,
+  type Log,
+  type Outcome,
+  type PaymentPayload,
+  type Submission,
+  sameAddress,
+  type Verdict,
+} from '@flow402x/core'
+import { decodeWord, encodeCall } from '../chain/abi.ts'
+import { isAddress } from '../chain/address.ts'
+import { evmErrors } from '../chain/errors.ts'
+import type { EvmChain } from '../chain/evm-chain.ts'
+import { type Hex, toHex } from '../crypto/bytes.ts'
+import { domainSeparator, type TokenDomain, transferDigest } from '../crypto/eip712.ts'
+import { deployCall, proofOf, type Settleable, simulator, transferCall } from './simulation.ts'
+import { domainOf, keyOf, paymentKey, type Refusal, readPayload, refuseAuthorization, refuseTerms } from './wire.ts'
+
+/** What settling `exact` on an EVM network takes. */
+export type ExactEvmFacilitatorOptions = {
+  readonly chain: EvmChain
+  /** Tokens to serve beside those of the table: what a token's code does is then your responsibility (A7). */
+  readonly assets?: readonly Asset[]
+  /** Factories that may deploy a payer's smart wallet at your expense (ERC-6492). None unless told. */
+  readonly erc6492Factories?: readonly string[]
+  /** Unix seconds. */
+  readonly now?: () => number
+}
+
+/**
+ * Verifies and settles x402 `exact` by EIP-3009 on one EVM network.
+ *
+ * Verifying costs one RPC round trip; a bad payment is a verdict with the spec's reason, and an RPC that fails is an error.
+ * Errors: `config/foreign-asset`, `config/no-authorizations`, `config/bad-address` at creation; `config/wrong-chain`,
+ * `config/no-multicall`, `config/domain-mismatch`, `config/no-token`, `evm/rpc` from `start`; `evm/rpc`, `evm/call-failed` from `verify`.
+ */
+export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): FacilitatorScheme {
+  const { chain, now = () => Date.now() / 1000 } = options
+  const { network } = chain
+  const tokens = tokensOf(chain, options.assets ?? [])
+  const factories = new Set((options.erc6492Factories ?? []).map(factoryAddress))
+  const simulate = simulator(chain)
+  let served: ReadonlyMap<string, TokenDomain> | undefined
+
+  const start: FacilitatorScheme['start'] = async ({ signal } = {}) => {
+    await chain.start({ signal })
+    served ??= await checkedTokens(chain, { tokens, signal })
+  }
+
+  const readings = new WeakMap<PaymentPayload, Settleable | Refusal>()
+  // `plan` and `outcome` ask for what `verify` has read, so each payment object is recovered once.
+  const settleable = (payment: PaymentPayload): Settleable | Refusal => {
+    const reading = readings.get(payment) ?? readSettleable(payment, { chain, tokens })
+    readings.set(payment, reading)
+    return reading
+  }
+
+  return {
+    scheme: 'exact',
+    network,
+    writer: chain,
+    supported: () => ({ x402Version: 2, scheme: 'exact', network }),
+    start,
+    key: (payment) => (payment.accepted.network === network ? paymentKey(payment) : undefined),
+    async verify(submission, { signal } = {}) {
+      const { payment, requirements } = submission
+      const wrongTerms = refuseTerms(submission, network) ?? refuseToken(submission, tokens)
+      if (wrongTerms !== undefined) return { valid: false, ...wrongTerms }
+      const reading = settleable(payment)
+      if ('reason' in reading) return { valid: false, ...reading }
+      const { authorization, asset, proof } = reading
+      const refused = (refusal: Refusal): Verdict => ({ valid: false, ...refusal, payer: authorization.from })
+      if (proof.by === 'undeployed' && !factories.has(proof.wrapped.factory.toLowerCase()))
+        return refused({ reason: 'eip6492_factory_not_allowed' })
+      const early = refuseAuthorization(authorization, { requirements, now: now() })
+      // Where a contract must judge the signature, the order of wire.md §8 would cost a second round trip.
+      if (early !== undefined) return refused(early)
+      await start({ signal })
+      if (served?.has(asset.toLowerCase()) !== true) return refused({ reason: 'asset_not_deployed_contract' })
+      const refusal = await simulate(reading, { signal })
+      return refusal === undefined ? { valid: true, payer: authorization.from } : refused(refusal)
+    },
+    plan(submission) {
+      const reading = settleable(submission.payment)
+      if ('reason' in reading) throw evmErrors('evm/not-settleable', { reason: reading.reason })
+      const alone = reading.proof.by !== 'key'
+      return [deployCall(reading), transferCall(reading)]
+        .filter((call) => call !== undefined)
+        .map((call): Call => ({ ...call, gas: chain.maxGasPerPayment, alone }))
+    },
+    outcome: (submission, { transaction, status }) => outcomeOf(submission, { transaction, ...status }),
+  }
+}
+
+function tokensOf({ network, chainId }: EvmChain, extra: readonly Asset[]): ReadonlyMap<string, TokenDomain> {
+  for (const { network: home, symbol, address, transfer, eip712 } of extra) {
+    if (home !== network) throw evmErrors('config/foreign-asset', { asset: symbol, network: home, wanted: network })
+    if (!isAddress(address)) throw evmErrors('config/bad-address', { option: `The address of ${symbol}`, address })
+    if (transfer !== 'eip3009' || eip712 === undefined) throw evmErrors('config/no-authorizations', { network, asset: symbol })
+  }
+  const here = [...knownAssets, ...extra].filter((asset) => asset.network === network && asset.transfer === 'eip3009')
+  return new Map(
+    here.flatMap(({ address, eip712 }) =>
+      eip712 === undefined ? [] : [[address.toLowerCase(), { ...eip712, chainId, verifyingContract: address }] as const],
+    ),
+  )
+}
+
+function factoryAddress(address: string): string {
+  if (!isAddress(address)) throw evmErrors('config/bad-address', { option: 'An entry of erc6492Factories', address })
+  return address.toLowerCase()
+}
+
+type Checking = { readonly tokens: ReadonlyMap<string, TokenDomain>; readonly signal: AbortSignal | undefined }
+
+/** The tokens that stand on the chain, each saying the same domain as is known of it. */
+async function checkedTokens(chain: EvmChain, { tokens, signal }: Checking): Promise<ReadonlyMap<string, TokenDomain>> {
+  const all = [...tokens]
+  const answers = await chain.read(
+    all.map(([target]) => ({ target, data: encodeCall('0x3644e515', []) })),
+    { signal },
+  )
+  const present = all.filter(([asset, domain], index) => {
+    const answer = answers[index]
+    if (answer?.success === true && answer.data === '0x') return false
+    const expected = toHex(domainSeparator(domain))
+    const actual = answer?.data ?? '0x'
+    if (actual !== expected) throw evmErrors('config/domain-mismatch', { asset, network: chain.network, expected, actual })
+    return true
+  })
+  if (present.length === 0) throw evmErrors('config/no-token', { network: chain.network, tokens: [...tokens.keys()].join(', ') })
+  return new Map(present)
+}
+
+/** Only listed tokens are called (A7), and only terms that name a token's own domain can have been signed for it. */
+function refuseToken({ requirements }: Submission, tokens: ReadonlyMap<string, TokenDomain>): Refusal | undefined {
+  const token = tokens.get(requirements.asset.toLowerCase())
+  const terms = domainOf(requirements)
+  if (token === undefined) return { reason: 'invalid_payment_requirements', message: `The token ${requirements.asset} is not served here.` }
+  if (terms?.name !== token.name)
+    return { reason: 'invalid_exact_evm_token_name_mismatch', message: `The token's EIP-712 name is "${token.name}".` }
+  if (terms.version !== token.version)
+    return { reason: 'invalid_exact_evm_token_version_mismatch', message: `The token's EIP-712 version is "${token.version}".` }
+  return undefined
+}
+
+type Reading = { readonly chain: EvmChain; readonly tokens: ReadonlyMap<string, TokenDomain> }
+
+function readSettleable(payment: PaymentPayload, { chain, tokens }: Reading): Settleable | Refusal {
+  const payload = readPayload(payment)
+  if (payload === undefined) return { reason: 'invalid_payload' }
+  const { asset } = payment.accepted
+  const domain = tokens.get(asset.toLowerCase())
+  if (domain === undefined || !isAddress(asset)) return { reason: 'invalid_payment_requirements' }
+  const { authorization, signature } = payload
+  const digest = transferDigest(domain, authorization)
+  const proof = proofOf(signature, { payer: authorization.from, digest, secp256k1: chain.secp256k1 })
+  return proof === undefined ? { reason: 'invalid_exact_evm_signature' } : { asset, authorization, digest, proof }
+}
+
+// wire.md §7.2.
+const authorizationUsed = '0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5'
+const transferred = '0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef'
+
+type Mined = { readonly transaction: string; readonly success: boolean; readonly logs: readonly Log[] }
+
+/**
+ * A used nonce proves nothing: the payer can sign it twice and mine the other transfer (M1). Paid is only what shows the
+ * nonce's use and, as the token's very next event, this transfer.
+ */
+function outcomeOf({ payment, requirements }: Submission, { transaction, success, logs }: Mined): Outcome {
+  const { network, asset, payTo, amount } = requirements
+  const authorization = readPayload(payment)?.authorization
+  const failed = { status: 'notSettled', network, transaction, retry: 'never' } as const
+  if (authorization === undefined) return { ...failed, reason: 'invalid_payload' }
+  const { from, nonce } = authorization
+  const { deadAfter } = keyOf(authorization, { network, asset })
+  if (!success) return { ...failed, reason: 'invalid_exact_evm_transaction_failed', payer: from, deadAfter }
+  const events = logs.filter(({ address }) => sameAddress(address, asset)).toSorted((a, b) => a.index - b.index)
+  const paid = events.some((event, at) => {
+    const next = events[at + 1]
+    return (
+      hasTopics(event, [authorizationUsed, from, nonce]) &&
+      next !== undefined &&
+      hasTopics(next, [transferred, from, payTo]) &&
+      isHex(next.data) &&
+      decodeWord(next.data) === BigInt(amount)
+    )
+  })
+  if (!paid) return { ...failed, reason: 'invalid_exact_evm_transfer_event_mismatch', payer: from, deadAfter }
+  return { status: 'settled', transaction, network, payer: from, amount }
+}
+
+function hasTopics({ topics }: Log, wanted: readonly string[]): boolean {
+  return topics.length === wanted.length && wanted.every((value, index) => topics[index]?.toLowerCase() === word(value))
+}
+
+function word(value: string): string {
+  return `0x${value.slice(2).toLowerCase().padStart(64, '0')}`
+}
+
+function isHex(text: string): text is Hex {
+  return /^0x[0-9a-fA-F]*$/.test(text)
+}

@@ -1,0 +1,13 @@
+export type { CallResult, Target } from './chain/abi.ts'
+export {
+  type EvmChain,
+  type EvmChainOptions,
+  type EvmSender,
+  evmChain,
+  type ReadOptions,
+  type SenderTransaction,
+} from './chain/evm-chain.ts'
+export type { FeeOptions } from './chain/fees.ts'
+export { fastestSecp256k1 } from './crypto/native-secp256k1.ts'
+export type { Secp256k1 } from './crypto/secp256k1.ts'
+export { type ExactEvmFacilitatorOptions, exactEvmFacilitator } from './exact/facilitator.ts'
