@@ -25,7 +25,7 @@ const scenes: readonly Scene[] = [
     init: {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ prompt: 'lighthouse keeper, silver whistle, harbour' }),
+      body: JSON.stringify({ prompt: 'a lighthouse keeper, a silver whistle, the harbour' }),
     },
     show: (response) => response.text(),
   },
@@ -115,7 +115,7 @@ async function balances(chain: EvmChain): Promise<{ buyer: bigint; seller: bigin
 
 function change(units: bigint): string {
   const text = formatAmount(units < 0n ? -units : units, { decimals: 6, symbol: 'USDC' })
-  return `${units < 0n ? '−' : '+'}${text}`
+  return units === 0n ? 'unchanged' : `${units < 0n ? '−' : '+'}${text}`
 }
 
 async function lastLine(response: Response): Promise<string> {

@@ -80,8 +80,10 @@ function primes(_: IncomingMessage, response: ServerResponse): void {
 
 // No model runs here: a rule writes the story, so that the route can be tried without one.
 function tell(prompt: string): string {
-  const words = prompt.split(/\s+/).filter((word) => word.length > 3)
-  const [hero = 'a traveller', thing = 'a coin', place = 'the sea'] = words
+  const [hero = 'a traveller', thing = 'a coin', place = 'the sea'] = prompt
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean)
   return `Once, near ${place}, ${hero} found ${thing}. It paid its way, one request at a time, and nobody had to trust anybody.`
 }
 

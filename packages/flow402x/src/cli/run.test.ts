@@ -1,0 +1,197 @@
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Dev, startDev } from '../dev/dev.ts'
+import { runCommand } from './run.ts'
+
+let dev: Dev
+let folder: string
+beforeAll(async () => {
+  dev = await startDev()
+  folder = await mkdtemp(join(tmpdir(), 'flow402x-cli-'))
+})
+afterAll(async () => {
+  await dev?.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+type Given = {
+  readonly env?: Record<string, string>
+  readonly input?: string
+  readonly signal?: AbortSignal
+  readonly onOut?: (text: string) => void
+}
+
+async function run(args: readonly string[], { env = {}, input = '', signal = new AbortController().signal, onOut }: Given = {}) {
+  const out: Buffer[] = []
+  const notes: string[] = []
+  const code = await runCommand(args, {
+    out: (chunk) => {
+      out.push(Buffer.from(chunk))
+      onOut?.(Buffer.from(chunk).toString())
+    },
+    note: (line) => notes.push(line),
+    env,
+    stdin: (async function* () {
+      yield input
+    })(),
+    signal,
+  })
+  return { code, out: Buffer.concat(out).toString('utf8'), notes: notes.join('\n') }
+}
+
+function chain() {
+  const [first] = dev.chains
+  if (first === undefined) throw new TypeError('no chain')
+  return first
+}
+
+function wallet(): Record<string, string> {
+  return { FLOW402X_EVM_PRIVATE_KEY: chain().buyer.privateKey }
+}
+
+async function spentBy(call: () => Promise<unknown>): Promise<bigint> {
+  const before = await chain().balanceOf(chain().buyer.address)
+  await call()
+  return before - (await chain().balanceOf(chain().buyer.address))
+}
+
+describe('flow402x pay', () => {
+  it('pays a route and prints its body, the story beside it', async () => {
+    let result: Awaited<ReturnType<typeof run>> | undefined
+    const spent = await spentBy(async () => {
+      result = await run(['pay', `${dev.world.seller.url}/weather?place=Lisbon`], { env: wallet() })
+    })
+    expect(spent).toBe(1000n)
+    expect(result?.code).toBe(0)
+    expect(JSON.parse(result?.out ?? '')).toMatchObject({ place: 'Lisbon' })
+    expect(result?.notes).toMatch(/asks 0\.001 USDC on Base Sepolia[\s\S]*paid 0\.001 USDC in 0x[0-9a-f]{64}/)
+  })
+
+  it('sends data from standard input, and prints one line of JSON', async () => {
+    const args = ['pay', `${dev.world.seller.url}/ai/generate`, '-d', '@-', '-H', 'Content-Type: application/json', '--json']
+    const { code, out } = await run(args, { env: wallet(), input: '{"prompt":"silver whistle harbour"}' })
+    expect(code).toBe(0)
+    const answer = JSON.parse(out)
+    expect(answer).toMatchObject({ status: 200, price: '0.02 USDC', network: 'eip155:84532', receipt: { success: true } })
+    expect(JSON.parse(answer.body)).toMatchObject({ model: 'sample-rules-1' })
+  })
+
+  it('writes a file, byte for byte what another purchase prints', async () => {
+    const file = join(folder, 'primes.csv')
+    const url = `${dev.world.seller.url}/primes.csv`
+    expect((await run(['pay', url, '-o', file], { env: wallet() })).code).toBe(0)
+    const printed = await run(['pay', url], { env: wallet() })
+    expect(printed.out.split('\n')).toHaveLength(20_002)
+    expect(await readFile(file, 'utf8')).toBe(printed.out)
+  })
+
+  it('quotes without paying', async () => {
+    const spent = await spentBy(async () => {
+      const { code, out } = await run(['pay', '--quote', `${dev.world.seller.url}/primes.csv`], { env: wallet() })
+      expect({ code, out }).toEqual({ code: 0, out: expect.stringContaining('0.05 USDC on Base Sepolia by exact') })
+    })
+    expect(spent).toBe(0n)
+  })
+
+  it('refuses more than --max and moves nothing', async () => {
+    const spent = await spentBy(async () => {
+      const { code, out } = await run(['pay', '--max', '$0.01', '--json', `${dev.world.seller.url}/primes.csv`], { env: wallet() })
+      expect(code).toBe(1)
+      expect(JSON.parse(out)).toMatchObject({ error: { moneyMoved: 'no' } })
+    })
+    expect(spent).toBe(0n)
+  })
+
+  it('answers 1 for a status of 400 and above, which costs nothing', async () => {
+    const spent = await spentBy(async () => {
+      const { code, out } = await run(['pay', `${dev.world.seller.url}/ai/generate`, '-d', '{}'], { env: wallet() })
+      expect({ code, out }).toEqual({ code: 1, out: expect.stringContaining('Nothing was charged') })
+    })
+    expect(spent).toBe(0n)
+  })
+
+  it('takes the key from a file that only its owner reads', async () => {
+    const file = join(folder, 'key')
+    await writeFile(file, `${chain().buyer.privateKey}\n`, { mode: 0o600 })
+    const env = { FLOW402X_EVM_PRIVATE_KEY_FILE: file }
+    expect((await run(['pay', `${dev.world.seller.url}/weather`], { env })).code).toBe(0)
+    await chmod(file, 0o644)
+    const open = await run(['pay', `${dev.world.seller.url}/weather`], { env })
+    expect(open).toEqual({ code: 1, out: '', notes: expect.stringContaining('cli/open-key-file') })
+    expect(open.notes).not.toContain(chain().buyer.privateKey)
+  })
+
+  it.each([
+    [['pay'], 'Give exactly one URL'],
+    [['pay', 'weather'], 'is no URL'],
+    [['pay', 'http://127.0.0.1:1/', '--sideways'], 'Unknown option'],
+    [['pay', 'http://127.0.0.1:1/', '-H', 'no colon'], 'is no header'],
+    [['fly'], 'There is no command "fly"'],
+    [['dev', '--seller-port', 'many'], 'is no port'],
+  ])('explains a wrong call: %j', async (args, words) => {
+    expect(await run(args, { env: wallet() })).toEqual({ code: 2, out: '', notes: expect.stringContaining(words) })
+  })
+
+  it('names the variable when there is no key', async () => {
+    const { code, notes } = await run(['pay', `${dev.world.seller.url}/weather`])
+    expect({ code, notes }).toEqual({ code: 1, notes: expect.stringContaining('FLOW402X_EVM_PRIVATE_KEY') })
+  })
+
+  it.each([['--help'], ['pay', '--help'], ['dev', '-h']])('helps: %j', async (...args) => {
+    const { code, out } = await run(args)
+    expect({ code, out }).toEqual({ code: 0, out: expect.stringContaining('flow402x') })
+  })
+})
+
+describe('flow402x dev', () => {
+  it('prints one line with everything a program needs, serves it, and ends when interrupted', async () => {
+    const interrupted = new AbortController()
+    const { promise, resolve } = ready()
+    const running = run(['dev', '--json'], { signal: interrupted.signal, onOut: resolve })
+    const line = await promise
+    const world = JSON.parse(line)
+    expect(line.trimEnd().split('\n')).toHaveLength(1)
+    expect(world).toMatchObject({
+      evm: [
+        { network: 'eip155:84532', usdc: '0x036CbD53842c5426634e7929541eC2318f3dCF7e', rpcUrl: expect.stringMatching(/^http:\/\/127/) },
+      ],
+      facilitator: { url: expect.stringMatching(/^http:\/\/127/) },
+      seller: {
+        routes: expect.arrayContaining([{ method: 'GET', path: '/weather', price: '$0.001', scheme: 'exact', network: 'eip155:84532' }]),
+      },
+    })
+    const supported = await fetch(`${world.facilitator.url}/supported`)
+    expect(supported.status).toBe(200)
+    expect((await fetch(`${world.seller.url}/weather`)).status).toBe(402)
+    interrupted.abort()
+    expect((await running).code).toBe(0)
+    await expect(fetch(`${world.seller.url}/weather`)).rejects.toThrow()
+  })
+
+  it('imitates several networks at once', async () => {
+    const several = await startDev({ networks: ['base-sepolia', 'arbitrum-sepolia'] })
+    try {
+      expect(several.world.evm.map(({ network }) => network)).toEqual(['eip155:84532', 'eip155:421614'])
+      const env = wallet()
+      const { code, out } = await run(['pay', '--network', 'arbitrum-sepolia', '--json', `${several.world.seller.url}/weather`], { env })
+      expect({ code, paid: JSON.parse(out) }).toMatchObject({ code: 0, paid: { network: 'eip155:421614', receipt: { success: true } } })
+    } finally {
+      await several.close()
+    }
+  })
+
+  it('says which port is taken', async () => {
+    const port = new URL(dev.world.seller.url).port
+    expect(await run(['dev', '--seller-port', port])).toEqual({ code: 1, out: '', notes: expect.stringContaining(`Port ${port} is taken`) })
+  })
+})
+
+function ready() {
+  let resolve: (text: string) => void = () => {}
+  const promise = new Promise<string>((done) => {
+    resolve = done
+  })
+  return { promise, resolve: (text: string) => resolve(text) }
+}
