@@ -113,6 +113,8 @@ export type {
   ClaimRequest,
   ClaimState,
   ClaimStore,
+  LogKey,
+  LogStore,
   PaymentKey,
   Reservation,
   Store,

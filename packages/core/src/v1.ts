@@ -92,6 +92,7 @@ export const xPaymentResponseHeader: HeaderCodec<SettleResponse> = headerCodec('
   schema: settleResponse,
   limit: 16_384,
   ascii: true,
+  receipt: true,
 })
 
 /** The body of `/verify` and `/settle` from a v1 server (x402 v1 §7). */
@@ -167,9 +168,7 @@ export function supportedInV1(kinds: readonly SupportedKind[]): SupportedKind[] 
 
 /** The one offer of a network that v1 has words for: `exact`, and on EVM by EIP-3009. */
 function offerInV1(network: Network, offers: readonly PaymentRequirements[]): PaymentRequirements | undefined {
-  return offers.find(
-    (offer) => offer.network === network && offer.scheme === 'exact' && offer.extra?.['assetTransferMethod'] !== 'permit2',
-  )
+  return offers.find((offer) => offer.network === network && offer.scheme === 'exact' && offer.extra?.assetTransferMethod !== 'permit2')
 }
 
 function requirementsToV1(offer: PaymentRequirements) {

@@ -9,9 +9,53 @@ const core2 = `${spec}/x402-specification-v2.md`
 /** Every requirement that a test of this repository proves, by id. `H`, `A` and `M` are rows of the hazards and money rules. */
 export const requirements = {
   'HTTP-BASE64': { text: 'Payment headers are one value of standard base64 over UTF-8 JSON; padding may be missing.', link: http2 },
-  'NET-ASSETS': { text: 'Tokens have the address, decimals, EIP-712 domain and transfer method of the table, and a $ means the first of a network.', link: 'wire.md §6' },
-  H53: { text: 'No number stands in the money path: amounts are exact for 0 to 18 decimals, and a price below one atomic unit is refused at start.', link: 'hazards.md H53' },
-  A17: { text: 'A swapped asset, network or unit is refused: assets are known by network and address, and decimals come from our table.', link: 'hazards.md A17' },
+  'NET-ASSETS': {
+    text: 'Tokens have the address, decimals, EIP-712 domain and transfer method of the table, and a $ means the first of a network.',
+    link: 'wire.md §6',
+  },
+  MATCH: {
+    text: 'A payment pays an advertised entry only: every field equal but `extra`, of which the advertised part stands in it unchanged.',
+    link: 'wire.md §5.2',
+  },
+  ECHO: { text: 'Extensions a server declared come back unaltered or not at all; the client may add to them.', link: 'wire.md §5.3' },
+  'PAYMENT-ID': {
+    text: 'A payment identifier has 16 to 128 letters of a-z, A-Z, 0-9, _ and -.',
+    link: `${spec}/extensions/payment_identifier.md`,
+  },
+  'VERIFY-JSON': { text: 'A verdict has `isValid`, and a reason when it is false.', link: core2 },
+  'SETTLE-JSON': { text: 'A settlement has `success`, `transaction` (empty when nothing was broadcast) and `network`.', link: core2 },
+  'FAC-PENDING': {
+    text: '"Broadcast, outcome unknown" is neither paid nor unpaid: it is asked again with the same payment.',
+    link: 'wire.md §4',
+  },
+  'ERROR-CODES': {
+    text: 'Reasons are the strings of the specification; unknown ones pass through, and text after a colon is detail.',
+    link: 'wire.md §19',
+  },
+  M3: {
+    text: 'Not settled is not dead: a failure says `never` or `same` with `deadAfter` unless the chain proved more.',
+    link: 'money-rules.md M3',
+  },
+  M4: {
+    text: 'Pick-up needs a secret: the payment id is random, known to payer and seller alone, and stripped before anyone else sees the payment.',
+    link: 'money-rules.md M4',
+  },
+  H17: {
+    text: 'Every error says its code, phase, whether money moved and what to do next; a corrupt header is 400.',
+    link: 'hazards.md H17',
+  },
+  A13: {
+    text: 'Exactly one payment header with one value of at most 8 kB is read; everything else is 400 without a call to the facilitator.',
+    link: 'hazards.md A13',
+  },
+  H53: {
+    text: 'No number stands in the money path: amounts are exact for 0 to 18 decimals, and a price below one atomic unit is refused at start.',
+    link: 'hazards.md H53',
+  },
+  A17: {
+    text: 'A swapped asset, network or unit is refused: assets are known by network and address, and decimals come from our table.',
+    link: 'hazards.md A17',
+  },
   'V1-ASCII': { text: 'What is encoded for version 1 is ASCII.', link: http1 },
   'JSON-NULL': { text: 'Optional fields may be null, and unknown fields survive.', link: core2 },
 } as const satisfies Readonly<Record<string, Requirement>>

@@ -98,9 +98,7 @@ describe('finding', () => {
   ])('%s is unknown', (_, network, asset) => {
     verifies('A17')
     expect(findAsset(network, asset)).toBeUndefined()
-    expect(() => assetOf(network, asset)).toThrow(
-      expect.objectContaining({ code: 'config/unknown-asset', context: { network, asset } }),
-    )
+    expect(() => assetOf(network, asset)).toThrow(expect.objectContaining({ code: 'config/unknown-asset', context: { network, asset } }))
   })
 })
 
@@ -132,7 +130,9 @@ describe('a price in an asset', () => {
   })
 
   test('another token is never taken for this one', () => {
-    expect(() => priceInAsset(parsePrice('1 ETH'), assetOf('eip155:8453'))).toThrowErrorMatchingInlineSnapshot(`[X402Error: A price in ETH cannot be asked in USDC: give the price in that asset itself, or a rate for it.]`)
+    expect(() => priceInAsset(parsePrice('1 ETH'), assetOf('eip155:8453'))).toThrowErrorMatchingInlineSnapshot(
+      `[X402Error: A price in ETH cannot be asked in USDC: give the price in that asset itself, or a rate for it.]`,
+    )
     expect(() => priceInAsset(parsePrice('1 DAI'), assetOf('eip155:1', 'USDC'))).toThrow(
       expect.objectContaining({ code: 'config/no-rate' }),
     )

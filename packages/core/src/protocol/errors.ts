@@ -131,6 +131,14 @@ export const coreErrors = defineErrors({
     message: ({ header, why }: { header: string; why: string }) =>
       `${header} could not be read: ${why}. Nothing was charged; send one value of base64 over UTF-8 JSON.`,
   },
+  'headers/bad-receipt': {
+    status: 502,
+    phase: 'settle',
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: ({ header, why }: { header: string; why: string }) =>
+      `${header} could not be read: ${why}. The payment may have been charged; only the same payment is safe to send again.`,
+  },
   'headers/duplicate': {
     ...badRequest,
     message: ({ header }: { header: string }) =>

@@ -11,25 +11,36 @@ export type HeaderCodec<Value> = {
   readonly limit: number
   /** The header's value. */
   encode(value: Value): string
-  /** The checked value. Errors: `headers/too-large`, `headers/malformed`. */
+  /** The checked value. Errors: `headers/too-large`, `headers/malformed`; of a receipt, `headers/bad-receipt`. */
   decode(header: string): Value
 }
 
-/** What is asked of a codec: the schema of its value, its size limit, and whether its JSON is kept to ASCII. */
-export type HeaderCodecOptions<Value> = { readonly schema: z.ZodMiniType<Value>; readonly limit: number; readonly ascii?: boolean }
+/** What is asked of a codec: the schema of its value and its size limit in characters. */
+export type HeaderCodecOptions<Value> = {
+  readonly schema: z.ZodMiniType<Value>
+  readonly limit: number
+  /** Whether its JSON is kept to ASCII, for readers that take bytes for characters. */
+  readonly ascii?: boolean
+  /** Whether it tells what came of a payment: one that cannot be read then says that money may have moved. */
+  readonly receipt?: boolean
+}
 
 // Padding may be missing; white space, url-safe letters and joined values are refused (wire.md §1.1).
 const strictBase64 = /^[A-Za-z0-9+/]+={0,2}$/
 
 /** Builds the codec of one header. */
-export function headerCodec<Value>(name: string, { schema, limit, ascii = false }: HeaderCodecOptions<Value>): HeaderCodec<Value> {
-  const malformed = (why: string, cause?: unknown) => coreErrors('headers/malformed', { header: name, why, cause })
+export function headerCodec<Value>(name: string, options: HeaderCodecOptions<Value>): HeaderCodec<Value> {
+  const { schema, limit, ascii = false, receipt = false } = options
+  const malformed = (why: string, cause?: unknown) =>
+    coreErrors(receipt ? 'headers/bad-receipt' : 'headers/malformed', { header: name, why, cause })
   return {
     name,
     limit,
     encode: (value) => toBase64(ascii ? escapeNonAscii(JSON.stringify(value)) : JSON.stringify(value)),
     decode(header) {
-      if (header.length > limit) throw coreErrors('headers/too-large', { header: name, length: header.length, limit })
+      const { length } = header
+      if (length > limit && receipt) throw malformed(`it has ${length} characters, and at most ${limit} are read`)
+      if (length > limit) throw coreErrors('headers/too-large', { header: name, length, limit })
       if (!strictBase64.test(header) || header.replace(/=+$/, '').length % 4 === 1)
         throw malformed('it is not one value of standard base64')
       const parsed = z.safeParse(schema, parseJson(header, malformed))
@@ -49,7 +60,11 @@ export const paymentRequiredHeader: HeaderCodec<PaymentRequired> = headerCodec('
 export const paymentSignatureHeader: HeaderCodec<PaymentPayload> = headerCodec('PAYMENT-SIGNATURE', { schema: paymentPayload, limit: 8192 })
 
 /** `PAYMENT-RESPONSE`, server to client (x402 v2, HTTP transport). */
-export const paymentResponseHeader: HeaderCodec<SettleResponse> = headerCodec('PAYMENT-RESPONSE', { schema: settleResponse, limit: 16_384 })
+export const paymentResponseHeader: HeaderCodec<SettleResponse> = headerCodec('PAYMENT-RESPONSE', {
+  schema: settleResponse,
+  limit: 16_384,
+  receipt: true,
+})
 
 /** The first thing a schema found wrong, as `path: message`. */
 export function firstIssue(error: z.core.$ZodError): string {

@@ -1,15 +1,15 @@
 import { verifies } from '@flow402x/testing/requirements'
-import { assert, bigInt, integer, property } from 'fast-check'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { formatDecimal, formatPrice, fromAtomic, parseDecimal, parsePrice, toAtomic } from './money.ts'
 
-const decimals = integer({ min: 0, max: 18 })
-const units = bigInt({ min: 0n, max: 10n ** 40n - 1n })
+const decimals = fc.integer({ min: 0, max: 18 })
+const units = fc.bigInt({ min: 0n, max: 10n ** 40n - 1n })
 
 test('atomic units survive the way to text and back, for 0 to 18 decimals', () => {
   verifies('H53')
-  assert(
-    property(units, decimals, (amount, places) => {
+  fc.assert(
+    fc.property(units, decimals, (amount, places) => {
       const text = formatDecimal(fromAtomic(amount, places))
       expect(text).toMatch(/^(0|[1-9]\d*)(\.\d*[1-9])?$/)
       expect(toAtomic(parsed(text), places)).toBe(amount)
@@ -18,8 +18,8 @@ test('atomic units survive the way to text and back, for 0 to 18 decimals', () =
 })
 
 test('a decimal text survives parsing and formatting when it has no needless zeros', () => {
-  assert(
-    property(units, decimals, (amount, places) => {
+  fc.assert(
+    fc.property(units, decimals, (amount, places) => {
       const text = formatDecimal(fromAtomic(amount, places))
       expect(formatDecimal(parsed(text))).toBe(text)
     }),
@@ -27,8 +27,8 @@ test('a decimal text survives parsing and formatting when it has no needless zer
 })
 
 test('a price survives formatting and parsing', () => {
-  assert(
-    property(bigInt({ min: 1n, max: 10n ** 40n - 1n }), decimals, (amount, places) => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 1n, max: 10n ** 40n - 1n }), decimals, (amount, places) => {
       const text = formatDecimal(fromAtomic(amount, places))
       for (const price of [`$${text}`, `${text} USDC`, `${text} USDC.E`]) expect(formatPrice(parsePrice(price))).toBe(price)
     }),
@@ -37,8 +37,8 @@ test('a price survives formatting and parsing', () => {
 
 test('no digit is ever dropped: a price is exact in a token or refused', () => {
   verifies('H53')
-  assert(
-    property(units, decimals, decimals, (amount, scale, places) => {
+  fc.assert(
+    fc.property(units, decimals, decimals, (amount, scale, places) => {
       const asked = { units: amount, scale }
       const exact = (amount * 10n ** 18n) % 10n ** BigInt(18 + scale - places) === 0n
       if (exact) expect(toAtomic(asked, places) * 10n ** BigInt(scale)).toBe(amount * 10n ** BigInt(places))

@@ -32,15 +32,27 @@ test.each([
   expect(parseNetwork(text)).toBe(network)
 })
 
-test.each(['', 'mainnet', 'base-goerli', 'base mainnet 2', '8453', 'eip155:', 'eip155:base', 'eip155:0x2105', 'eip155:08453', 'eip155:0', ':1', 'constructor'])(
-  '%j is refused',
-  (text) => {
-    expect(() => parseNetwork(text)).toThrow(expect.objectContaining({ code: 'config/unknown-network' }))
-  },
-)
+test.each([
+  '',
+  'mainnet',
+  'base-goerli',
+  'base mainnet 2',
+  '8453',
+  'eip155:',
+  'eip155:base',
+  'eip155:0x2105',
+  'eip155:08453',
+  'eip155:0',
+  ':1',
+  'constructor',
+])('%j is refused', (text) => {
+  expect(() => parseNetwork(text)).toThrow(expect.objectContaining({ code: 'config/unknown-network' }))
+})
 
 test('a refusal lists every name', () => {
-  expect(() => parseNetwork('bass')).toThrowErrorMatchingInlineSnapshot(`[X402Error: "bass" is no network: give a CAIP-2 id such as "eip155:8453" or one of the names base, base-sepolia, ethereum, arbitrum, arbitrum-sepolia, polygon, avalanche, solana, solana-devnet, solana-testnet.]`)
+  expect(() => parseNetwork('bass')).toThrowErrorMatchingInlineSnapshot(
+    `[X402Error: "bass" is no network: give a CAIP-2 id such as "eip155:8453" or one of the names base, base-sepolia, ethereum, arbitrum, arbitrum-sepolia, polygon, avalanche, solana, solana-devnet, solana-testnet.]`,
+  )
 })
 
 describe.each(networks)('$title', ({ network, name, title, ...facts }) => {

@@ -63,9 +63,10 @@ export type PaymentPayload = z.infer<typeof paymentPayload>
  */
 export function acceptsOffer(offer: PaymentRequirements, accepted: PaymentRequirements, ignored: readonly string[] = []): boolean {
   for (const key of new Set([...Object.keys(offer), ...Object.keys(accepted)])) {
-    if (key === 'extra' || (offer[key] ?? undefined) === (accepted[key] ?? undefined)) continue
-    const address = (key === 'asset' || key === 'payTo') && sameAddress(offer[key], accepted[key])
-    if (!address && !contains(accepted[key], offer[key], true)) return false
+    const [asked, given] = [memberOf(offer, key), memberOf(accepted, key)]
+    if (key === 'extra' || contains(given, asked, true)) continue
+    const address = key === 'asset' || key === 'payTo'
+    if (!address || typeof asked !== 'string' || typeof given !== 'string' || !sameAddress(asked, given)) return false
   }
   const asked = Object.entries(offer.extra ?? {}).filter(([key]) => !ignored.includes(key))
   return asked.every(([key, value]) => contains(memberOf(accepted.extra, key), value, false))
@@ -73,7 +74,7 @@ export function acceptsOffer(offer: PaymentRequirements, accepted: PaymentRequir
 
 /** Whether `value` holds all of `part`: objects recursively (both ways where `exact`), everything else by equality. */
 export function contains(value: unknown, part: unknown, exact: boolean): boolean {
-  if (Object.is(value ?? undefined, part ?? undefined)) return true
+  if ((value ?? undefined) === (part ?? undefined)) return true
   if (Array.isArray(value) && Array.isArray(part)) {
     return value.length === part.length && part.every((item, index) => contains(value[index], item, true))
   }

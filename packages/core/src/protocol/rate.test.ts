@@ -1,4 +1,4 @@
-import { assert, bigInt, constantFrom, integer, property } from 'fast-check'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { formatDecimal, parsePrice } from './money.ts'
 import { formatRate, parseRate, toAtomicRate } from './rate.ts'
@@ -31,10 +31,10 @@ test.each([
 })
 
 test('a rate survives formatting and parsing', () => {
-  const unit = constantFrom('second', 'minute', 'hour', 'day', 'view', 'token', 'byte', 'Mb-1')
-  const symbol = constantFrom('USD', 'USDC', 'ETH')
-  assert(
-    property(bigInt({ min: 1n, max: 10n ** 30n }), integer({ min: 0, max: 18 }), symbol, unit, (units, scale, money, word) => {
+  const unit = fc.constantFrom('second', 'minute', 'hour', 'day', 'view', 'token', 'byte', 'Mb-1')
+  const symbol = fc.constantFrom('USD', 'USDC', 'ETH')
+  fc.assert(
+    fc.property(fc.bigInt({ min: 1n, max: 10n ** 30n }), fc.integer({ min: 0, max: 18 }), symbol, unit, (units, scale, money, word) => {
       const text = `${formatDecimal({ units, scale })} ${money}/${word}`
       expect(formatRate(parseRate(text))).toBe(text)
     }),
@@ -59,11 +59,16 @@ describe('atomic rates', () => {
   })
 
   test('sixty seconds cost what a minute costs', () => {
-    assert(
-      property(bigInt({ min: 1n, max: 10n ** 20n }), integer({ min: 0, max: 18 }), integer({ min: 0, max: 18 }), (units, scale, decimals) => {
-        const { numerator, denominator } = toAtomicRate(parseRate(`${formatDecimal({ units, scale })} USD/minute`), decimals)
-        expect(60n * numerator * 10n ** BigInt(scale)).toBe(units * 10n ** BigInt(decimals) * denominator)
-      }),
+    fc.assert(
+      fc.property(
+        fc.bigInt({ min: 1n, max: 10n ** 20n }),
+        fc.integer({ min: 0, max: 18 }),
+        fc.integer({ min: 0, max: 18 }),
+        (units, scale, decimals) => {
+          const { numerator, denominator } = toAtomicRate(parseRate(`${formatDecimal({ units, scale })} USD/minute`), decimals)
+          expect(60n * numerator * 10n ** BigInt(scale)).toBe(units * 10n ** BigInt(decimals) * denominator)
+        },
+      ),
     )
   })
 })
