@@ -56,7 +56,7 @@ export const evmErrors = defineErrors({
   'config/no-token': {
     ...atStart,
     message: ({ network, tokens }: { network: string; tokens: string }) =>
-      `None of the tokens to serve on ${network} is deployed there (${tokens || 'none is known'}): check the RPC URL, or give the token in assets.`,
+      `On ${network} no EIP-3009 token answers at ${tokens || 'any known address'}: check the RPC URL and the assets given.`,
   },
   'evm/unsupported-terms': {
     status: 402,

@@ -16,7 +16,7 @@ export type Authorization = {
 /** EIP-712 typed data, complete with `EIP712Domain`, as `eth_signTypedData_v4` and every wallet library take it (H20). */
 export type TypedData = {
   readonly domain: { readonly name: string; readonly version: string; readonly chainId: number; readonly verifyingContract: Hex }
-  readonly types: typeof types
+  readonly types: Readonly<Record<string, readonly { readonly name: string; readonly type: string }[]>>
   readonly primaryType: 'TransferWithAuthorization'
   readonly message: Authorization
 }
@@ -36,7 +36,7 @@ const types = {
     { name: 'validBefore', type: 'uint256' },
     { name: 'nonce', type: 'bytes32' },
   ],
-} as const
+}
 
 // keccak256 of "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)".
 const domainType = toBytes('0x8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f')

@@ -19,7 +19,7 @@ export type ExactEvmClientOptions = {
 /**
  * Pays by a signed EIP-3009 authorization (x402 `exact` on EVM): the payer needs tokens and no gas, and sends nothing.
  *
- * Errors: `config/bad-address` and `config/not-evm` at creation; `evm/unsupported-terms` and `evm/bad-signature` from
+ * Errors: `config/bad-address`, `config/no-signer` and `config/not-evm` at creation; `evm/unsupported-terms` and `evm/bad-signature` from
  * `prepare`, and whatever the signer throws.
  */
 export function exactEvmClient({
@@ -29,6 +29,9 @@ export function exactEvmClient({
 }: ExactEvmClientOptions): ClientScheme {
   const { address } = signer
   if (!isPayable(address)) throw evmErrors('config/bad-address', { option: 'signer.address', address })
+  if (signer.sign === undefined && signer.signTypedData === undefined) {
+    throw evmErrors('config/no-signer', { why: `${address} has neither sign nor signTypedData` })
+  }
   const payable = networks?.map(evmNetwork)
   const refuse = (requirements: PaymentRequirements) => {
     if (payable !== undefined && !payable.includes(requirements.network))

@@ -40,14 +40,16 @@ export type ExactEvmFacilitatorOptions = {
 export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): FacilitatorScheme {
   const { chain, now = () => Date.now() / 1000 } = options
   const { network } = chain
-  const tokens = tokensOf(chain, options.assets ?? [])
-  const factories = new Set((options.erc6492Factories ?? []).map(factoryAddress))
+  const { assets = [], erc6492Factories = [] } = options
+  const tokens = tokensOf(chain, assets)
+  const required = assets.map(({ address }) => address.toLowerCase())
+  const factories = new Set(erc6492Factories.map(factoryAddress))
   const simulate = simulator(chain)
   let served: ReadonlyMap<string, TokenDomain> | undefined
 
   const start: FacilitatorScheme['start'] = async ({ signal } = {}) => {
     await chain.start({ signal })
-    served ??= await checkedTokens(chain, { tokens, signal })
+    served ??= await checkedTokens(chain, { tokens, required, signal })
   }
 
   const readings = new WeakMap<PaymentPayload, Settleable | Refusal>()
@@ -57,6 +59,9 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
     readings.set(payment, reading)
     return reading
   }
+
+  // Payments whose settlement was seen to run no code of the payer's; of any other that is not known.
+  const plain = new WeakSet<PaymentPayload>()
 
   return {
     scheme: 'exact',
@@ -80,13 +85,14 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       if (early !== undefined) return refused(early)
       await start({ signal })
       if (served?.has(asset.toLowerCase()) !== true) return refused({ reason: 'asset_not_deployed_contract' })
-      const refusal = await simulate(reading, { signal })
+      const { refusal, runsPayerCode } = await simulate(reading, { signal })
+      if (!runsPayerCode) plain.add(payment)
       return refusal === undefined ? { valid: true, payer: authorization.from } : refused(refusal)
     },
     plan(submission) {
       const reading = settleable(submission.payment)
       if ('reason' in reading) throw evmErrors('evm/not-settleable', { reason: reading.reason })
-      const alone = reading.proof.by !== 'key'
+      const alone = !plain.has(submission.payment)
       return [deployCall(reading), transferCall(reading)]
         .filter((call) => call !== undefined)
         .map((call): Call => ({ ...call, gas: chain.maxGasPerPayment, alone }))
@@ -114,10 +120,14 @@ function factoryAddress(address: string): string {
   return address.toLowerCase()
 }
 
-type Checking = { readonly tokens: ReadonlyMap<string, TokenDomain>; readonly signal: AbortSignal | undefined }
+type Checking = {
+  readonly tokens: ReadonlyMap<string, TokenDomain>
+  readonly required: readonly string[]
+  readonly signal: AbortSignal | undefined
+}
 
 /** The tokens that stand on the chain, each saying the same domain as is known of it. */
-async function checkedTokens(chain: EvmChain, { tokens, signal }: Checking): Promise<ReadonlyMap<string, TokenDomain>> {
+async function checkedTokens(chain: EvmChain, { tokens, required, signal }: Checking): Promise<ReadonlyMap<string, TokenDomain>> {
   const all = [...tokens]
   const answers = await chain.read(
     all.map(([target]) => ({ target, data: encodeCall('0x3644e515', []) })),
@@ -125,14 +135,19 @@ async function checkedTokens(chain: EvmChain, { tokens, signal }: Checking): Pro
   )
   const present = all.filter(([asset, domain], index) => {
     const answer = answers[index]
-    if (answer?.success === true && answer.data === '0x') return false
+    // Not deployed on this chain, or a token that does not tell its domain.
+    if (answer?.success !== true || answer.data === '0x') return false
     const expected = toHex(domainSeparator(domain))
-    const actual = answer?.data ?? '0x'
+    const actual = answer.data
     if (actual !== expected) throw evmErrors('config/domain-mismatch', { asset, network: chain.network, expected, actual })
     return true
   })
-  if (present.length === 0) throw evmErrors('config/no-token', { network: chain.network, tokens: [...tokens.keys()].join(', ') })
-  return new Map(present)
+  const served = new Map(present)
+  const missing = required.filter((asset) => !served.has(asset))
+  if (served.size === 0 || missing.length > 0) {
+    throw evmErrors('config/no-token', { network: chain.network, tokens: (missing.length > 0 ? missing : [...tokens.keys()]).join(', ') })
+  }
+  return served
 }
 
 /** Only listed tokens are called (A7), and only terms that name a token's own domain can have been signed for it. */

@@ -35,9 +35,7 @@ export function proofOf(
 export function transferCall({ asset, authorization, proof }: Settleable): Target {
   const { from, to, value, validAfter, validBefore, nonce } = authorization
   const words = [from, to, value, validAfter, validBefore, nonce] as const
-  if (proof.by !== 'key') {
-    return { target: asset, data: encodeCall('0xcf092995', words, proof.by === 'contract' ? proof.signature : proof.wrapped.signature) }
-  }
+  if (proof.by !== 'key') return { target: asset, data: encodeCall('0xcf092995', words, signatureOf(proof)) }
   const { signature } = proof
   const vrs = [BigInt(signature[64] ?? 0), toHex(signature.subarray(0, 32)), toHex(signature.subarray(32, 64))] as const
   return { target: asset, data: encodeCall('0xe3ee160e', [...words, ...vrs]) }
@@ -47,6 +45,9 @@ export function transferCall({ asset, authorization, proof }: Settleable): Targe
 export function deployCall({ proof }: Settleable): Target | undefined {
   return proof.by === 'undeployed' ? { target: proof.wrapped.factory, data: proof.wrapped.factoryData } : undefined
 }
+
+/** Why a payment would not settle, if so, and whether settling it runs code that its payer chose (M14). */
+export type Simulation = { readonly refusal?: Refusal; readonly runsPayerCode: boolean }
 
 /**
  * Asks the chain whether payments would settle: nonce, balance, and the settlement itself, in one `eth_call`.
@@ -58,13 +59,13 @@ export function deployCall({ proof }: Settleable): Target | undefined {
  */
 export function simulator(
   chain: EvmChain,
-): (payment: Settleable, options?: { readonly signal?: AbortSignal | undefined }) => Promise<Refusal | undefined> {
+): (payment: Settleable, options?: { readonly signal?: AbortSignal | undefined }) => Promise<Simulation> {
   const alone = async (payment: Settleable, signal?: AbortSignal) => {
     const reads = readCalls(payment)
     const acts = actCalls(payment)
     const gas = chain.maxGasPerPayment + readGas
     const results = await chain.read([...reads, ...acts], { signal, gas: payment.proof.by === 'key' ? undefined : gas })
-    return refusalFrom(payment, { reads: results.slice(0, reads.length), acts: results.slice(reads.length) })
+    return simulation(payment, { reads: results.slice(0, reads.length), acts: results.slice(reads.length) })
   }
   const shared = coalesce((payments: readonly Settleable[]) => together(chain, payments), { most: 32, atOnce: 4 })
   return async (payment, { signal } = {}) => {
@@ -78,7 +79,7 @@ export function simulator(
 // Multicall3 and the reads, on top of what the payment itself may use.
 const readGas = 200_000n
 
-type Shared = Refusal | undefined | 'ask alone'
+type Shared = Simulation | 'ask alone'
 
 async function together(chain: EvmChain, payments: readonly Settleable[]): Promise<readonly Shared[]> {
   const reads = payments.map(readCalls)
@@ -93,10 +94,10 @@ async function together(chain: EvmChain, payments: readonly Settleable[]): Promi
   return payments.map((payment, index) => {
     const readEnd = read + (reads[index]?.length ?? 0)
     const actEnd = act + (acts[index]?.length ?? 0)
-    const refusal = refusalFrom(payment, { reads: results.slice(read, readEnd), acts: results.slice(act, actEnd) })
+    const answer = simulation(payment, { reads: results.slice(read, readEnd), acts: results.slice(act, actEnd) })
     read = readEnd
     act = actEnd
-    return refusal !== undefined && payments.length > 1 ? 'ask alone' : refusal
+    return answer.refusal !== undefined && payments.length > 1 ? 'ask alone' : answer
   })
 }
 
@@ -107,20 +108,30 @@ function readCalls({ asset, authorization: { from, nonce } }: Settleable): reado
   ]
 }
 
+// Of a payer without code the check answers nothing: so a key account is told from one that delegates to a contract (EIP-7702).
 function actCalls(payment: Settleable): readonly Target[] {
   const { authorization, digest, proof } = payment
-  const transfer = transferCall(payment)
-  if (proof.by === 'key') return [transfer]
-  const signature = proof.by === 'contract' ? proof.signature : proof.wrapped.signature
-  const check = { target: authorization.from, data: encodeCall(isValidSignature, [toHex(digest)], signature) }
+  const check = { target: authorization.from, data: encodeCall(isValidSignature, [toHex(digest)], signatureOf(proof)) }
   const deploy = deployCall(payment)
-  return deploy === undefined ? [check, transfer] : [deploy, check, transfer]
+  return [...(deploy === undefined ? [] : [deploy]), check, transferCall(payment)]
+}
+
+function signatureOf(proof: Proof): Hex {
+  if (proof.by === 'key') return toHex(proof.signature)
+  return proof.by === 'contract' ? proof.signature : proof.wrapped.signature
 }
 
 // EIP-1271; a contract that accepts the signature answers with the same four bytes.
 const isValidSignature = '0x1626ba7e'
 
 type Answers = { readonly reads: readonly CallResult[]; readonly acts: readonly CallResult[] }
+
+function simulation(payment: Settleable, answers: Answers): Simulation {
+  const refusal = refusalFrom(payment, answers)
+  const check = answers.acts.at(-2)
+  const runsPayerCode = payment.proof.by !== 'key' || check?.success !== true || check.data !== '0x'
+  return { runsPayerCode, ...(refusal === undefined ? {} : { refusal }) }
+}
 
 function refusalFrom({ authorization, proof }: Settleable, { reads, acts }: Answers): Refusal | undefined {
   const [state, balance] = reads
