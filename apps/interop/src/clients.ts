@@ -2,13 +2,13 @@ import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { createClient } from '@flow402x/client'
 import { registerExactEvmScheme } from '@x402/evm/exact/client'
 import { wrapFetchWithPayment, x402Client } from '@x402/fetch'
-import { createWalletClient, type Hex, http } from 'viem'
+import type { Hex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { baseSepolia } from 'viem/chains'
-import { wrapFetchWithPayment as wrapFetchWithPaymentV1 } from 'x402-fetch'
+import { createSigner, wrapFetchWithPayment as wrapFetchWithPaymentV1 } from 'x402-fetch'
+import { networkV1 } from './world.ts'
 
 /** Whoever pays; `fetch` sees everything that goes over the wire. */
-export type Payer = { readonly privateKey: Hex; readonly rpcUrl: string; readonly fetch?: typeof fetch }
+export type Payer = { readonly privateKey: Hex; readonly fetch?: typeof fetch }
 
 /** The call that every client has in common. */
 export type PayingFetch = (url: string, init?: RequestInit) => Promise<Response>
@@ -40,8 +40,8 @@ export const official: ClientPeer = {
 export const legacy: ClientPeer = {
   name: 'x402-fetch 1.2',
   versions: [1],
-  connect({ privateKey, rpcUrl, fetch: send = fetch }) {
-    const wallet = createWalletClient({ account: privateKeyToAccount(privateKey), chain: baseSepolia, transport: http(rpcUrl) })
-    return wrapFetchWithPaymentV1(send, wallet)
+  connect({ privateKey, fetch: send = fetch }) {
+    const signer = createSigner(networkV1, privateKey)
+    return async (url, init) => wrapFetchWithPaymentV1(send, await signer)(url, init)
   },
 }

@@ -8,7 +8,7 @@ import { x402Facilitator } from '@x402/core/facilitator'
 import { toFacilitatorEvmSigner } from '@x402/evm'
 import { registerExactEvmScheme } from '@x402/evm/exact/facilitator'
 import express from 'express'
-import { createWalletClient, defineChain, http, publicActions } from 'viem'
+import { createWalletClient, defineChain, type Hex, http, publicActions, type VerifyTypedDataParameters } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { type Listening, listen, network } from './world.ts'
 
@@ -17,6 +17,8 @@ export type FacilitatorPeer = {
   readonly name: 'ours, in process' | 'ours, HTTP' | '@x402/core, HTTP'
   readonly value: Facilitator
   readonly url: string
+  /** The account whose transactions settle. */
+  readonly signer: Hex
 }
 
 /** Starts our facilitator and the official one, each with a signer of its own. */
@@ -27,9 +29,14 @@ export async function startFacilitators(chain: EvmChain) {
   const ours = await serveFacilitator(local)
   const official = await startOfficial(chain)
   const byName: { readonly [name in FacilitatorPeer['name']]: FacilitatorPeer } = {
-    'ours, in process': { name: 'ours, in process', value: local, url: ours.url },
-    'ours, HTTP': { name: 'ours, HTTP', value: httpFacilitator(ours.url), url: ours.url },
-    '@x402/core, HTTP': { name: '@x402/core, HTTP', value: httpFacilitator(official.url), url: official.url },
+    'ours, in process': { name: 'ours, in process', value: local, url: ours.url, signer: chain.facilitator.address },
+    'ours, HTTP': { name: 'ours, HTTP', value: httpFacilitator(ours.url), url: ours.url, signer: chain.facilitator.address },
+    '@x402/core, HTTP': {
+      name: '@x402/core, HTTP',
+      value: httpFacilitator(official.url),
+      url: official.url,
+      signer: chain.owner.address,
+    },
   }
   const close = async () => {
     await ours.close()
@@ -53,7 +60,8 @@ async function startOfficial(chain: EvmChain): Promise<Listening> {
   const signer = toFacilitatorEvmSigner({
     address: account.address,
     readContract: (call) => wallet.readContract({ ...call, args: call.args ?? [] }),
-    verifyTypedData: (call) => wallet.verifyTypedData(call),
+    // The official package leaves open what viem spells out; it hands over complete typed data.
+    verifyTypedData: (call) => wallet.verifyTypedData(call as VerifyTypedDataParameters),
     writeContract: (call) => wallet.writeContract({ ...call, args: call.args ?? [] }),
     sendTransaction: (call) => wallet.sendTransaction(call),
     waitForTransactionReceipt: (call) => wallet.waitForTransactionReceipt(call),

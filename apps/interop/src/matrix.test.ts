@@ -53,14 +53,22 @@ describe.each(cells)('$client.name buys from $server.name, settled by $facilitat
 })
 
 async function buyTwice({ client, server, facilitator, flow }: Cell, bought: Purchase[]): Promise<void> {
-  const { buyer, seller, rpcUrl } = world.chain
+  const { buyer, seller, balanceOf } = world.chain
   const version = Math.max(...server.versions.filter((one) => client.versions.includes(one))) === 1 ? 1 : 2
-  const shop = await server.open({ payTo: seller.address, facilitator: world.facilitators[facilitator], flow })
+  const before = await balanceOf(seller.address)
+  const earnedAtRun: bigint[] = []
+  const during = async () => void earnedAtRun.push((await balanceOf(seller.address)) - before)
+  const shop = await server.open({ payTo: seller.address, facilitator: world.facilitators[facilitator], flow, during })
   try {
-    const pay = client.connect({ privateKey: buyer.privateKey, rpcUrl })
-    const inits = [{ method: 'GET' }, { method: 'POST', body: '{"prompt":"naïve — 価格"}', headers: { 'content-type': 'application/json' } }]
+    const pay = client.connect({ privateKey: buyer.privateKey })
+    const inits = [
+      { method: 'GET' },
+      { method: 'POST', body: '{"prompt":"naïve — 価格"}', headers: { 'content-type': 'application/json' } },
+    ]
     for (const init of inits) bought.push(await expectPurchase(world, { shop, pay, version, buyer, init }))
     expect(new Set(bought.map(({ transaction }) => transaction)).size).toBe(2)
+    // What the flow means: settled before the handler ran, or after.
+    expect(earnedAtRun).toEqual(flow === 'upfront' ? [price, 2n * price] : [0n, price])
   } finally {
     await shop.close()
   }

@@ -33,7 +33,10 @@ export async function expectPurchase(
     transaction: expect.stringMatching(/^0x[0-9a-f]{64}$/),
   })
   const transaction = receipt?.transaction ?? ''
-  expect(await world.transfersIn(transaction)).toEqual([{ from: buyer.address, to: world.chain.seller.address, value: price }])
+  expect(await world.settlementIn(transaction)).toEqual({
+    sender: shop.facilitator.signer,
+    transfers: [{ from: buyer.address, to: world.chain.seller.address, value: price }],
+  })
   expect({ runs: shop.runs() - runs, movement }).toEqual({ runs: 1, movement: { buyer: -price, seller: price } })
   return { transaction, moved: movement.seller }
 }

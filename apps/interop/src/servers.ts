@@ -32,7 +32,7 @@ export type Sale = {
 }
 
 /** A shop that is open. */
-export type Shop = Listening & { runs(): number }
+export type Shop = Listening & { readonly facilitator: FacilitatorPeer; runs(): number }
 
 /** A server of one house; `newest` is the version it asks in when a client understands both. */
 export type ServerPeer = { readonly name: string; readonly versions: readonly (1 | 2)[]; open(sale: Sale): Promise<Shop> }
@@ -66,7 +66,9 @@ export const ourServers: readonly ServerPeer[] = [
     open: (sale) =>
       openOurs(sale, (server, goods) => {
         const app = new Hono()
-        app.all(path, paidHono(server, terms(sale)), async ({ req, json }) => json(await goods({ method: req.method, body: await req.text() })))
+        app.all(path, paidHono(server, terms(sale)), async ({ req, json }) =>
+          json(await goods({ method: req.method, body: await req.text() })),
+        )
         return getRequestListener(app.fetch)
       }),
   },
@@ -97,7 +99,8 @@ export const ourServers: readonly ServerPeer[] = [
   {
     name: 'ours, fetch',
     versions: both,
-    open: (sale) => openOurs(sale, (server, goods) => getRequestListener(paidFetch(server, terms(sale), (request) => respond(request, goods)))),
+    open: (sale) =>
+      openOurs(sale, (server, goods) => getRequestListener(paidFetch(server, terms(sale), (request) => respond(request, goods)))),
   },
   {
     name: 'ours, Next route',
@@ -178,7 +181,7 @@ async function openCounted(sale: Sale, mount: (goods: Goods) => RequestListener 
     await sale.during?.()
     return { method, body }
   }
-  return { ...(await listen(await mount(goods))), runs: () => runs }
+  return { ...(await listen(await mount(goods))), facilitator: sale.facilitator, runs: () => runs }
 }
 
 function officialRoutes({ payTo, flow }: Sale) {

@@ -12,13 +12,16 @@ export const networkV1 = 'base-sepolia'
 export type World = {
   readonly chain: EvmChain
   readonly facilitators: { readonly [name in FacilitatorPeer['name']]: FacilitatorPeer }
-  /** The USDC that each transfer of a transaction moved, as the mined receipt says. */
-  transfersIn(transaction: string): Promise<readonly Transfer[]>
+  /** Who sent a transaction and what USDC it moved, as the mined receipt says. */
+  settlementIn(transaction: string): Promise<Settlement | undefined>
   close(): Promise<void>
 }
 
 /** One movement of tokens, in atomic units. */
 export type Transfer = { readonly from: Hex; readonly to: Hex; readonly value: bigint }
+
+/** A mined transaction with its movements of USDC. */
+export type Settlement = { readonly sender: Hex; readonly transfers: readonly Transfer[] }
 
 /** Something that listens on loopback. */
 export type Listening = { readonly url: string; close(): Promise<void> }
@@ -31,7 +34,7 @@ export async function startWorld(): Promise<World> {
   return {
     chain,
     facilitators: facilitators.byName,
-    transfersIn: (transaction) => transfersIn(reader, { transaction, token: chain.usdc.address }),
+    settlementIn: (transaction) => settlementIn(reader, { transaction, token: chain.usdc.address }),
     async close() {
       await facilitators.close()
       await chain.stop()
@@ -57,9 +60,12 @@ export async function listen(listener: RequestListener): Promise<Listening> {
   }
 }
 
-async function transfersIn(reader: PublicClient, { transaction, token }: { transaction: string; token: Hex }): Promise<Transfer[]> {
-  if (!isHash(transaction)) return []
-  const receipt = await reader.getTransactionReceipt({ hash: transaction })
-  const logs = parseEventLogs({ abi: erc20Abi, eventName: 'Transfer', logs: receipt.logs })
-  return logs.filter((log) => getAddress(log.address) === token).map(({ args: { from, to, value } }) => ({ from, to, value }))
+async function settlementIn(
+  reader: PublicClient,
+  { transaction, token }: { readonly transaction: string; readonly token: Hex },
+): Promise<Settlement | undefined> {
+  if (!isHash(transaction)) return undefined
+  const { from, logs } = await reader.getTransactionReceipt({ hash: transaction })
+  const moves = parseEventLogs({ abi: erc20Abi, eventName: 'Transfer', logs }).filter((log) => getAddress(log.address) === token)
+  return { sender: getAddress(from), transfers: moves.map(({ args }) => ({ from: args.from, to: args.to, value: args.value })) }
 }
