@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express'
-import { chargeNode } from '../engine/node-http.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import type { Server } from '../engine/server.ts'
+import { chargeNode } from '../http/node-http.ts'
 
 /**
  * Charges for what follows in Express 5: `app.get('/weather', paid(server, { price: '$0.01' }), handler)`. Handlers find
@@ -15,7 +15,7 @@ export function paid(server: Server, options: PaidOptions): RequestHandler {
     await charge({
       request,
       response,
-      url: `${request.protocol}://${request.get('host') ?? 'localhost'}${request.originalUrl}`,
+      asked: { origin: `${request.protocol}://${request.get('host') ?? 'localhost'}`, target: request.originalUrl },
       parsedBody: () => request.body,
       handle: ({ payment, signal }) => {
         Object.assign(response.locals, { payment, paymentSignal: signal })

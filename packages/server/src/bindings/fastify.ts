@@ -1,8 +1,8 @@
 import type { FastifyReply, preHandlerHookHandler } from 'fastify'
-import { chargeNode } from '../engine/node-http.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import type { PaymentInfo } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
+import { chargeNode } from '../http/node-http.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -25,13 +25,12 @@ export function paid(server: Server, options: PaidOptions): preHandlerHookHandle
       Object.assign(request, { payment, paymentSignal: signal })
       done()
     }
-    const url = `${request.protocol}://${request.host}${request.originalUrl}`
     // Headers of earlier hooks live in the reply until it is sent; answers that replace the handler's need them too.
     for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
     charge({
       request: request.raw,
       response: reply.raw,
-      url,
+      asked: { origin: `${request.protocol}://${request.host}`, target: request.originalUrl },
       parsedBody: () => request.body,
       handle,
       answer: (given) => answer(reply, given),

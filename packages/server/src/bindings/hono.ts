@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from 'hono'
 import type { PaidOptions } from '../engine/offers.ts'
 import type { PaymentInfo } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
-import { chargeWeb } from '../engine/web.ts'
+import { chargeWeb } from '../http/web.ts'
 
 /** What the middleware puts into Hono's context: `c.get('payment')`. */
 export type PaidVariables = { readonly payment: PaymentInfo; readonly paymentSignal: AbortSignal }

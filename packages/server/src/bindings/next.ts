@@ -1,7 +1,7 @@
 import type { PaidOptions } from '../engine/offers.ts'
 import type { PaymentInfo } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
-import { chargeWeb } from '../engine/web.ts'
+import { chargeWeb } from '../http/web.ts'
 
 /** A route handler of Next's app router, told who paid beside its own context (`params`). */
 export type PaidRouteHandler<Incoming extends Request, Context> = (

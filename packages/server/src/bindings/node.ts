@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { chargeNode } from '../engine/node-http.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import type { PaymentInfo } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
+import { chargeNode } from '../http/node-http.ts'
 
 /** A listener of `node:http` that is told who paid. */
 export type PaidNodeHandler = (

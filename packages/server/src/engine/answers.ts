@@ -8,7 +8,8 @@ import {
   type X402Error,
 } from '@flow402x/core'
 import { receiptToV1, xPaymentResponseHeader } from '@flow402x/core/v1'
-import { challenge, type Quote } from './offers.ts'
+import { challenge, declaredBy, type Quote } from './offers.ts'
+import { ownBytes } from './request.ts'
 import type { Engine } from './server.ts'
 
 /** The dialect a payer speaks, and so the header its receipt goes into. */
@@ -58,8 +59,7 @@ export function challengeResponse(
     status = 402,
   }: { quote: Quote; resource: ResourceInfo; error: string; detail?: string; status?: 402 | 412 },
 ): Response {
-  const extensions = Object.fromEntries(engine.extensions.map(({ key, declare }) => [key, declare()]))
-  const { header, body } = challenge(quote, { resource, error, extensions })
+  const { header, body } = challenge(quote, { resource, error, extensions: declaredBy(engine) })
   const problem = { type: 'urn:flow402x:payment-required', title: 'Payment Required', status, detail: detail ?? askingPrice(quote, error) }
   const response = json(status, { ...problem, ...body })
   response.headers.set('PAYMENT-REQUIRED', header)
@@ -104,8 +104,7 @@ export function storedResponse(stored: StoredResponse): Response {
   const headers = new Headers()
   for (const [name, value] of stored.headers) headers.append(name, value)
   const bodiless = stored.status === 204 || stored.status === 205 || stored.status === 304
-  // WebCrypto's and fetch's types want an ArrayBuffer behind the view; every stored body has one.
-  return new Response(bodiless ? null : (stored.body as Uint8Array<ArrayBuffer>), { status: stored.status, headers })
+  return new Response(bodiless ? null : ownBytes(stored.body), { status: stored.status, headers })
 }
 
 /** The answer to a browser's preflight: which headers a paying request may carry. No handler runs for it. */

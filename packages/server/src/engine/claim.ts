@@ -6,13 +6,15 @@ export const maxAttempts = 3
 
 // How long the holder of a claim is believed to be settling it.
 const settleLease = 100_000
+// How long it is waited for; then the answer is that nobody knows, and it is asked again later.
+const settlePatience = 90_000
 // How long after its own expiry a payment that nobody can account for is given up (M3).
 const expiryMargin = 60
 
 /** A settlement as the server took it down: the outcome and the claim that now stands. */
 export type Settling = { readonly outcome: Outcome; readonly claim: Claim }
 
-/** `change` is written with `settling`, `lease` (Unix ms) is what the settled claim is held until. */
+/** `change` is written with `settling`, `lease` (ms) is how long the settled claim is held for its delivery. */
 export type SettleClaimOptions = {
   readonly facilitator: Facilitator
   readonly change?: ClaimChange
@@ -36,7 +38,7 @@ export async function settleClaim(
   const answer = await askFacilitator(engine, settling, facilitator)
   const outcome = repeated ? doubted(answer, settling, engine.clock()) : answer
   announce(engine, settling, outcome)
-  const leaseUntil = outcome.status === 'settled' ? lease : 0
+  const leaseUntil = outcome.status === 'settled' && lease > 0 ? engine.clock() + lease : 0
   const claim = await engine.claims.update(settling, { state: stateAfter[outcome.status], leaseUntil, outcome })
   return claim === undefined ? undefined : { outcome, claim }
 }
@@ -73,11 +75,18 @@ function networkOf(claim: Claim): string {
 }
 
 async function askFacilitator(engine: Engine, claim: Claim, facilitator: Facilitator): Promise<Outcome> {
+  const unknown: Outcome = { status: 'pending', network: networkOf(claim), payer: claim.payer }
+  let late: ReturnType<typeof setTimeout> | undefined
+  const patience = new Promise<Outcome>((resolve) => {
+    late = setTimeout(() => resolve(unknown), settlePatience)
+  })
   try {
-    return await facilitator.settle(claim.submission, { claimId: claim.claimId })
+    return await Promise.race([facilitator.settle(claim.submission, { claimId: claim.claimId }), patience])
   } catch (error) {
     engine.emit({ type: 'error', error })
-    return { status: 'pending', network: networkOf(claim), payer: claim.payer }
+    return unknown
+  } finally {
+    clearTimeout(late)
   }
 }
 

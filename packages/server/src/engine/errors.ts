@@ -73,6 +73,14 @@ export const serverErrors = defineErrors({
     message: ({ limit }: { limit: number }) =>
       `The request body has more than ${limit} bytes, which is what can be bound to a payment here. Nothing was charged.`,
   },
+  'payment/body-cut-short': {
+    ...refused,
+    message: (_: Record<never, never>) => 'The request ended before its body did. Nothing was charged.',
+  },
+  'payment/bad-url': {
+    ...refused,
+    message: (_: Record<never, never>) => 'The request target and Host header make no URL. Nothing was charged.',
+  },
   'payment/busy': {
     status: 409,
     phase: 'deliver',

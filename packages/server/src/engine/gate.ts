@@ -1,6 +1,7 @@
+import { isX402Error } from '@flow402x/core'
 import { challengeResponse, preflightResponse, problemResponse } from './answers.ts'
 import { serverErrors } from './errors.ts'
-import { checkPaidOptions, type PaidOptions, quoter } from './offers.ts'
+import { checkPaidOptions, type PaidOptions, quoter, resourceOf } from './offers.ts'
 import { admitPayment } from './payment.ts'
 import { readPayment } from './payment-header.ts'
 import type { IncomingRequest } from './request.ts'
@@ -16,17 +17,19 @@ export type Gate = {
 /**
  * The gate of one route.
  *
- * Errors, at once: `config/bad-price`, `config/sub-atomic`, `config/below-minimum`, `config/unsupported-flow`, `config/short-timeout`.
+ * Errors, at once: `config/bad-price`, `config/sub-atomic`, `config/below-minimum`, `config/unsupported-flow`,
+ * `config/short-timeout`, `config/offer-too-large`.
  */
 export function createGate({ engine }: Server, options: PaidOptions): Gate {
-  checkPaidOptions(options, engine.schemes, engine.minimum)
+  checkPaidOptions(options, engine)
   const quoteFor = quoter(options, engine.minimum)
   return {
     async admit(incoming) {
-      const request = { ...incoming, url: publicUrl(engine, incoming.url) }
       try {
+        const request = { ...incoming, url: publicUrl(engine, incoming.url) }
         return await admit(engine, { request, options, quoteFor })
       } catch (error) {
+        if (isX402Error(error) && error.status < 500) return { kind: 'answer', response: problemResponse(engine, error) }
         engine.emit({ type: 'error', error })
         return { kind: 'answer', response: problemResponse(engine, serverErrors('server/not-ready', {}), { retryAfter: 5 }) }
       }
@@ -43,12 +46,7 @@ async function admit(engine: Engine, { request, options, quoteFor }: Entry): Pro
     return { kind: 'answer', response: preflightResponse(engine, { method: preflight, headers }) }
   }
   const quote = await quoteFor(await engine.ready(), request)
-  const { description, mimeType } = options
-  const resource = {
-    url: request.url,
-    ...(description === undefined ? {} : { description }),
-    ...(mimeType === undefined ? {} : { mimeType }),
-  }
+  const resource = resourceOf(options, request.url)
   const ask = (error: string, detail?: string, status: 402 | 412 = 402): Admission => {
     engine.emit(error === unpaid ? { type: 'challenged', url: request.url } : { type: 'refused', url: request.url, reason: error })
     return {
@@ -71,6 +69,7 @@ async function admit(engine: Engine, { request, options, quoteFor }: Entry): Pro
 const unpaid = 'Payment required'
 
 function publicUrl(engine: Engine, text: string): string {
+  if (!URL.canParse(text)) throw serverErrors('payment/bad-url', {})
   const url = new URL(text)
   url.hash = ''
   return engine.origin === undefined ? url.href : `${engine.origin}${url.pathname}${url.search}`

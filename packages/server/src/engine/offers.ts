@@ -8,12 +8,11 @@ import {
   parsePrice,
   paymentRequiredHeader,
   type ResourceInfo,
-  type ServerScheme,
 } from '@flow402x/core'
 import { requiredToV1 } from '@flow402x/core/v1'
 import { serverErrors } from './errors.ts'
 import type { IncomingRequest } from './request.ts'
-import type { ReadyServer, Served } from './server.ts'
+import type { Engine, ReadyServer, Served } from './server.ts'
 
 /** What a route asks. `price` and `payTo` may depend on the request. */
 export type PaidOptions = {
@@ -46,16 +45,30 @@ export const leastTimeout = 15
 const headerBudget = 8192
 
 /** What can be checked of a route before its first request: fixed prices, flow and timeout. */
-export function checkPaidOptions(options: PaidOptions, schemes: readonly ServerScheme[], minimum: Price): void {
-  const { price, flow = 'authorization', maxTimeoutSeconds: seconds = 300 } = options
+export function checkPaidOptions(options: PaidOptions, engine: Engine): void {
+  const { price: text, flow = 'authorization', maxTimeoutSeconds: seconds = 300 } = options
   if (seconds < leastTimeout) throw serverErrors('config/short-timeout', { seconds, least: leastTimeout })
-  for (const scheme of schemes) {
-    if (!scheme.flows.includes(flow)) throw serverErrors('config/unsupported-flow', { scheme: scheme.scheme, flow })
-    if (typeof price !== 'string') continue
+  for (const { scheme, flows } of engine.schemes) if (!flows.includes(flow)) throw serverErrors('config/unsupported-flow', { scheme, flow })
+  if (typeof text !== 'string') return
+  const price = checkedPrice(text, engine.minimum)
+  const payTo = typeof options.payTo === 'string' ? options.payTo : undefined
+  const offers = engine.schemes.map((scheme) => {
     const kind = { x402Version: 2, scheme: scheme.scheme, network: scheme.network }
-    const payTo = typeof options.payTo === 'string' ? options.payTo : undefined
-    scheme.requirements({ price: checkedPrice(price, minimum), kind, payTo, maxTimeoutSeconds: seconds, flow })
-  }
+    const requirements = scheme.requirements({ price, kind, payTo, maxTimeoutSeconds: seconds, flow })
+    return { requirements, price: scheme.describe(requirements) }
+  })
+  const url = `${engine.origin ?? 'http://localhost'}/`
+  challenge({ offers }, { resource: resourceOf(options, url), error: '', extensions: declaredBy(engine) })
+}
+
+/** What a route sells, at the URL it was asked at. */
+export function resourceOf({ description, mimeType }: PaidOptions, url: string): ResourceInfo {
+  return { url, ...(description === undefined ? {} : { description }), ...(mimeType === undefined ? {} : { mimeType }) }
+}
+
+/** The extensions of every 402. */
+export function declaredBy({ extensions }: Engine): Record<string, unknown> {
+  return Object.fromEntries(extensions.map(({ key, declare }) => [key, declare()]))
 }
 
 /** Makes the quote of each request; routes whose price and payee are fixed are quoted once. */
@@ -73,14 +86,19 @@ export function quoter(options: PaidOptions, minimum: Price): (ready: ReadyServe
 
 /** The 402 of a quote, as v2 header and as the one JSON body that v1 clients and people read (DESIGN §8.4). */
 export function challenge(
-  quote: Quote,
+  quote: { readonly offers: readonly Pick<Offer, 'requirements' | 'price'>[] },
   options: { readonly resource: ResourceInfo; readonly error: string; readonly extensions: Record<string, unknown> },
 ): Challenge {
   const { resource, error, extensions } = options
   const accepts = quote.offers.map(({ requirements }) => requirements)
   const required: PaymentRequired = { x402Version: 2, error, resource, accepts, extensions }
   const header = paymentRequiredHeader.encode(required)
-  if (header.length > headerBudget) throw serverErrors('config/offer-too-large', { length: header.length, limit: headerBudget })
+  if (header.length > headerBudget) {
+    // A long query is the client's own and is named without; what is too long then is the seller's.
+    const [url = '', query] = resource.url.split('?', 2)
+    if (query !== undefined) return challenge(quote, { ...options, resource: { ...resource, url } })
+    throw serverErrors('config/offer-too-large', { length: header.length, limit: headerBudget })
+  }
   const prices = quote.offers.map(({ price }) => price)
   const v1 = requiredToV1(required, prices)
   return { header, body: v1 ?? { ...required, accepts: accepts.map((offer, index) => ({ ...offer, price: prices[index] })) } }

@@ -16,7 +16,18 @@ import { alreadyUsed, handlerFailed, maxAttempts, settleClaim } from './claim.ts
 import { serverErrors } from './errors.ts'
 import type { Offer, PaidOptions, Quote } from './offers.ts'
 import { bindingOf, digestText, type IncomingRequest } from './request.ts'
-import { type Admission, busyResponse, dressDelivered, heldRun, paidRun, pendingResponse, type RunContext, undelivered } from './run.ts'
+import {
+  type Admission,
+  busyResponse,
+  dressDelivered,
+  heldRun,
+  paidRun,
+  paidRunLease,
+  pendingResponse,
+  type RunContext,
+  settleMargin,
+  undelivered,
+} from './run.ts'
 import type { Engine } from './server.ts'
 
 /** A request that carries one readable payment. `ask` answers with the offers again and says why. */
@@ -59,7 +70,7 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   const body = await request.body(engine.maxBodyBytes)
   if (body === undefined) return problem(engine, serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes }))
   const binding = await bindingOf(request, body)
-  const unfinished = await engine.claims.undelivered(key.payer, binding, { maxAttempts })
+  const unfinished = await engine.claims.undelivered(key.payer, binding, { maxAttempts, now: engine.clock() })
   const rescued = unfinished === undefined ? undefined : await rescue(matched, unfinished)
   return rescued ?? claimAndRun(matched, binding)
 }
@@ -72,8 +83,10 @@ async function match(visit: Visit, { offer, key, id }: { offer: Offer; key: Paym
 }
 
 async function verify({ visit, engine, served, submission, key }: Matched): Promise<Admission | undefined> {
-  const checked = served.scheme.check(submission, { now: Math.floor(engine.clock() / 1000) })
+  const now = engine.clock()
+  const checked = served.scheme.check(submission, { now: Math.floor(now / 1000) })
   if (!checked.valid) return visit.ask(checked.reason, checked.message)
+  if (!settlesFirst(visit.options) && key.deadAfter * 1000 - now <= settleMargin) return visit.ask('invalid_payload', tooShort)
   try {
     const verdict = await served.facilitator.verify(submission)
     if (verdict.valid) return verdict.payer === '' || sameAddress(verdict.payer, key.payer) ? undefined : visit.ask('invalid_payload')
@@ -86,6 +99,12 @@ async function verify({ visit, engine, served, submission, key }: Matched): Prom
   }
 }
 
+const tooShort = `The payment is valid for less than ${settleMargin / 1000} seconds more, which is too short to work and settle.`
+
+function settlesFirst({ flow = 'authorization' }: PaidOptions): boolean {
+  return flow === 'upfront'
+}
+
 async function claimAndRun(matched: Matched, binding: string): Promise<Admission> {
   const { engine, key, submission, secret, options, served, url } = matched
   const now = engine.clock()
@@ -93,8 +112,8 @@ async function claimAndRun(matched: Matched, binding: string): Promise<Admission
   const { granted, claim } = await engine.claims.claim({ ...request, ...(secret === undefined ? {} : { secret }) }, { maxAttempts })
   if (!granted) return meet(matched, claim)
   engine.emit({ type: 'claimed', url, payer: claim.payer, claimId: claim.claimId })
-  if ((options.flow ?? 'authorization') === 'authorization') return heldRun(matched, claim)
-  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, lease: rerunLease(engine) })
+  if (!settlesFirst(options)) return heldRun(matched, claim)
+  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, lease: paidRunLease(options) })
   if (settling === undefined) return answer(busyResponse(matched))
   return settling.outcome.status === 'settled' ? paidRun(matched, settling.claim) : unsettled(matched, settling)
 }
@@ -119,7 +138,6 @@ async function meet(matched: Matched, claim: Claim): Promise<Admission> {
 async function rescue(matched: Matched, claim: Claim): Promise<Admission | undefined> {
   const { engine } = matched
   if (claim.state !== 'settling') return deliver(matched, claim)
-  if (engine.clock() < claim.leaseUntil) return answer(pendingResponse(matched, claim))
   const again = await settleClaim(engine, claim, { facilitator: matched.served.facilitator, repeated: true })
   if (again === undefined) return answer(busyResponse(matched))
   if (again.outcome.status === 'notSettled') return undefined
@@ -139,7 +157,10 @@ async function settleAgain(matched: Matched, claim: Claim, isPayer: boolean): Pr
 async function deliver(matched: Matched, claim: Claim): Promise<Admission> {
   const { engine } = matched
   if (claim.response !== undefined) {
-    if (claim.state === 'settled') await engine.claims.update(claim, { state: 'delivered' })
+    // Of two that come for it at once one is served: the other's own payment was not asked for (M6).
+    if (claim.state === 'settled' && (await engine.claims.update(claim, { state: 'delivered' })) === undefined) {
+      return answer(busyResponse(matched))
+    }
     const response = storedResponse(claim.response)
     dressDelivered(matched, claim)(response.headers)
     return answer(response)
@@ -147,7 +168,10 @@ async function deliver(matched: Matched, claim: Claim): Promise<Admission> {
   if (claim.state === 'delivered') return refuse(matched, alreadyUsed(claim))
   if (engine.clock() < claim.leaseUntil) return answer(busyResponse(matched))
   if (claim.attempts >= maxAttempts) return answer(undelivered(matched, claim))
-  const held = await engine.claims.update(claim, { attempts: claim.attempts + 1, leaseUntil: rerunLease(engine) })
+  const held = await engine.claims.update(claim, {
+    attempts: claim.attempts + 1,
+    leaseUntil: engine.clock() + paidRunLease(matched.options),
+  })
   return held === undefined ? answer(busyResponse(matched)) : paidRun(matched, held)
 }
 
@@ -169,10 +193,6 @@ function paidUndelivered(claim: Claim): Outcome & { readonly status: 'notSettled
 async function sameBinding({ visit, engine }: Matched, claim: Claim): Promise<boolean> {
   const body = await visit.request.body(engine.maxBodyBytes)
   return body !== undefined && (await bindingOf(visit.request, body)) === claim.binding
-}
-
-function rerunLease(engine: Engine): number {
-  return engine.clock() + 300_000
 }
 
 function problem(engine: Engine, error: X402Error, retryAfter?: number): Admission {

@@ -16,9 +16,14 @@ export async function bindingOf(request: IncomingRequest, body: Uint8Array): Pro
 
 /** SHA-256 as lower-case hex. */
 export async function digest(bytes: Uint8Array): Promise<string> {
-  // WebCrypto's types want an ArrayBuffer behind the view; every view here has one.
-  const hash = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
+  const hash = await crypto.subtle.digest('SHA-256', ownBytes(bytes))
   return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** Bytes as WebCrypto and fetch want them typed. */
+export function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  // Every view in this package is over an ArrayBuffer: none is made over a shared one.
+  return bytes as Uint8Array<ArrayBuffer>
 }
 
 /** SHA-256 of a text as lower-case hex. */

@@ -44,10 +44,17 @@ export type RunContext = {
   readonly options: PaidOptions
 }
 
-// What is left of a payment's validity for settling it after the handler.
-const settleMargin = 10_000
+/** What is left of a payment's validity for settling it after the handler, in milliseconds. */
+export const settleMargin = 10_000
+// How long the response of a settled claim may take to leave; after that its payer may fetch it.
+const deliverLease = 10_000
 // How long an answer may take that was paid for beforehand.
 const paidHandlerTimeout = 300_000
+
+/** How long the handler of a settled claim is believed to be running, in milliseconds. */
+export function paidRunLease({ handlerTimeout = paidHandlerTimeout }: PaidOptions): number {
+  return handlerTimeout + deliverLease
+}
 
 /** Verified, claimed, not settled: the handler works, then its payment is settled, then its response leaves (DESIGN §5.2). */
 export function heldRun(context: RunContext, claim: Claim): Run {
@@ -125,7 +132,7 @@ async function settleHeld(context: RunContext, claim: Claim, result: HandlerResu
   const { engine, served, dialect } = context
   const response = storable(result)
   const change = response === undefined ? {} : { response }
-  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, change })
+  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, change, lease: deliverLease })
   if (settling === undefined) return { kind: 'answer', response: busyResponse(context) }
   const { outcome } = settling
   if (outcome.status === 'pending') return { kind: 'answer', response: pendingResponse(context, settling.claim) }
@@ -167,8 +174,12 @@ async function guarded(context: RunContext, claim: Claim, step: () => Promise<Re
   }
 }
 
+// They describe one connection, not the response (RFC 9110 §7.6.1).
+const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'trailer', 'content-length', 'date'])
+
 function storable({ status, headers, body }: HandlerResult): StoredResponse | undefined {
-  return body === undefined || body.length > keptBytes ? undefined : { status, headers, body }
+  if (body === undefined || body.length > keptBytes) return undefined
+  return { status, headers: headers.filter(([name]) => !hopByHop.has(name.toLowerCase())), body }
 }
 
 function failed({ engine, url }: RunContext, { payer, claimId }: Claim, result: HandlerResult | Failure): void {

@@ -97,25 +97,27 @@ export function createServer(options: ServerOptions): Server {
     requirePaymentId: options.requirePaymentId ?? false,
     extensions: [paymentIdentifier({ required: options.requirePaymentId ?? false })],
     xPaymentRequired: options.compat?.xPaymentRequired ?? false,
-    emit: (event) => onEvent?.(event),
+    emit: (event) => observe(onEvent, event),
     clock,
     ready,
   }
   return Object.freeze({
     engine: Object.freeze(engine),
-    async start() {
-      await ready(true)
+    async start({ signal } = {}) {
+      await ready({ again: true, signal })
     },
   })
 }
 
+type ReadyOptions = { readonly again?: boolean; readonly signal?: AbortSignal | undefined }
+
 /** Asks once and remembers; a failure is remembered for a second, so that a dead facilitator is not asked per request. */
 function readiness(schemes: readonly ServerScheme[], facilitators: readonly Facilitator[], clock: () => number) {
   let last: { promise: Promise<ReadyServer>; failedAt?: number } | undefined
-  return (again = false): Promise<ReadyServer> => {
+  return ({ again = false, signal }: ReadyOptions = {}): Promise<ReadyServer> => {
     const failedAt = last?.failedAt
     if (last !== undefined && (failedAt === undefined || (!again && clock() - failedAt < 1000))) return last.promise
-    const attempt: { promise: Promise<ReadyServer>; failedAt?: number } = { promise: serve(schemes, facilitators) }
+    const attempt: { promise: Promise<ReadyServer>; failedAt?: number } = { promise: serve(schemes, { facilitators, signal }) }
     attempt.promise.catch(() => {
       attempt.failedAt = clock()
     })
@@ -124,8 +126,11 @@ function readiness(schemes: readonly ServerScheme[], facilitators: readonly Faci
   }
 }
 
-async function serve(schemes: readonly ServerScheme[], facilitators: readonly Facilitator[]): Promise<ReadyServer> {
-  const answers = await Promise.allSettled(facilitators.map((facilitator) => facilitator.supported()))
+async function serve(
+  schemes: readonly ServerScheme[],
+  { facilitators, signal }: { readonly facilitators: readonly Facilitator[]; readonly signal: AbortSignal | undefined },
+): Promise<ReadyServer> {
+  const answers = await Promise.allSettled(facilitators.map(async (facilitator) => facilitator.supported({ signal })))
   const served = schemes.map((scheme): Served => {
     for (const [index, facilitator] of facilitators.entries()) {
       const answer = answers[index]
@@ -138,6 +143,14 @@ async function serve(schemes: readonly ServerScheme[], facilitators: readonly Fa
     throw serverErrors('config/unsupported-scheme', { scheme: scheme.scheme, network: scheme.network })
   })
   return { served }
+}
+
+function observe(onEvent: ServerOptions['onEvent'], event: ServerEvent): void {
+  try {
+    onEvent?.(event)
+  } catch {
+    // An observer that fails must not change what happens to money.
+  }
 }
 
 function checkSchemes(schemes: readonly ServerScheme[]): void {

@@ -1,20 +1,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createGate } from './gate.ts'
+import { serverErrors } from '../engine/errors.ts'
+import { createGate } from '../engine/gate.ts'
+import type { PaidOptions } from '../engine/offers.ts'
+import type { IncomingRequest } from '../engine/request.ts'
+import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from '../engine/run.ts'
+import type { Server } from '../engine/server.ts'
 import { takeResponse } from './node-response.ts'
-import type { PaidOptions } from './offers.ts'
-import type { IncomingRequest } from './request.ts'
-import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from './run.ts'
-import type { Server } from './server.ts'
 
 /** Calls the handler; what it throws or rejects is a failed handler. */
 export type NodeHandler = (paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal }) => unknown
 
-/** One visit to a charged handler. A framework says what it knows better than Node: the URL, a parsed body, how to answer. */
+/** One visit to a charged handler. A framework says what it knows better than Node: what was asked, a parsed body, how to answer. */
 export type NodeVisit = {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly handle: NodeHandler
-  readonly url?: string
+  readonly asked?: { readonly origin: string; readonly target: string }
   readonly parsedBody?: () => unknown
   readonly answer?: (answer: Response) => Promise<void>
 }
@@ -38,13 +39,17 @@ async function runNode(run: Run, response: ServerResponse, handle: NodeHandler):
     return Promise.race([taken.result, handled.then(() => taken.result)])
   }
   const release = await run.complete(work())
-  if (release.kind === 'deliver') taken.deliver(release.dress)
-  else await writeResponse(taken.discard(), release.response)
+  if (release.kind === 'deliver') return taken.deliver(release.dress)
+  const body = await bodyBytes(release.response)
+  taken.replace(() => writeWhole(response, release.response, body))
+}
+
+async function writeResponse(response: ServerResponse, answer: Response): Promise<void> {
+  writeWhole(response, answer, await bodyBytes(answer))
 }
 
 /** Writes an answer of the engine; headers that were set before the gate stay where the answer has none of its own. */
-export async function writeResponse(response: ServerResponse, answer: Response): Promise<void> {
-  const body = Buffer.from(await answer.arrayBuffer())
+function writeWhole(response: ServerResponse, answer: Response, body: Buffer): void {
   const origin = response.getHeader('access-control-allow-origin')
   for (const [name, value] of answer.headers) {
     if (name === 'vary' || name === 'access-control-expose-headers') appendTo(response, name, value)
@@ -56,21 +61,31 @@ export async function writeResponse(response: ServerResponse, answer: Response):
   response.end(body)
 }
 
+async function bodyBytes(answer: Response): Promise<Buffer> {
+  return Buffer.from(await answer.arrayBuffer())
+}
+
 function appendTo(response: ServerResponse, name: string, value: string): void {
   const present = response.getHeader(name)
   response.setHeader(name, present === undefined ? value : `${String(present)}, ${value}`)
 }
 
-function incomingNode({ request, url, parsedBody }: NodeVisit): IncomingRequest {
-  const scheme = 'encrypted' in request.socket ? 'https' : 'http'
+function incomingNode({ request, asked, parsedBody }: NodeVisit): IncomingRequest {
+  const own = `${'encrypted' in request.socket ? 'https' : 'http'}://${request.headers.host ?? 'localhost'}`
+  const { origin, target } = asked ?? { origin: own, target: request.url ?? '/' }
+  let body: Promise<Uint8Array | undefined> | undefined
   return {
     method: request.method ?? 'GET',
-    url: url ?? new URL(request.url ?? '/', `${scheme}://${request.headers.host ?? 'localhost'}`).href,
+    // By hand: resolving `//x/y` against the origin would take `x` for the host.
+    url: target.startsWith('/') ? `${origin}${target}` : target,
     header: (name) => {
       const value = request.headers[name]
       return Array.isArray(value) ? value.join(', ') : value
     },
-    body: (limit) => bodyOf(request, { limit, parsed: parsedBody?.() }),
+    body(limit) {
+      body ??= bodyOf(request, { limit, parsed: parsedBody?.() })
+      return body
+    },
   }
 }
 
@@ -87,15 +102,18 @@ function peek(request: IncomingMessage, limit: number): Promise<Uint8Array | und
   const chunks: Buffer[] = []
   let length = 0
   return new Promise((resolve, reject) => {
+    let settled = false
     const settle = (done: () => void) => {
+      settled = true
       request.off('readable', read).off('error', fail).off('close', cut)
       done()
     }
-    const fail = (error: Error) => settle(() => reject(error))
-    const cut = () => fail(new TypeError('The request ended before its body did.'))
+    const fail = (cause: unknown) => settle(() => reject(serverErrors('payment/body-cut-short', { cause })))
+    const cut = () => fail(undefined)
     const read = () => {
-      for (let chunk: unknown = request.read(); chunk !== null; chunk = request.read()) {
-        const bytes = Buffer.from(chunk as Buffer)
+      // Reading an exhausted stream, or listening for more, would end it, and its next reader would wait for an end that was before.
+      while (request.readableLength > 0) {
+        const bytes = Buffer.from(request.read())
         chunks.push(bytes)
         length += bytes.length
         if (length > limit) return settle(() => resolve(undefined))
@@ -108,7 +126,7 @@ function peek(request: IncomingMessage, limit: number): Promise<Uint8Array | und
         resolve(whole)
       })
     }
-    request.on('readable', read).on('error', fail).on('close', cut)
     read()
+    if (!settled) request.on('readable', read).on('error', fail).on('close', cut)
   })
 }

@@ -1,9 +1,10 @@
-import type { Dress } from './answers.ts'
-import { createGate } from './gate.ts'
-import type { PaidOptions } from './offers.ts'
-import type { IncomingRequest } from './request.ts'
-import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from './run.ts'
-import type { Server } from './server.ts'
+import type { Dress } from '../engine/answers.ts'
+import { serverErrors } from '../engine/errors.ts'
+import { createGate } from '../engine/gate.ts'
+import type { PaidOptions } from '../engine/offers.ts'
+import { type IncomingRequest, ownBytes } from '../engine/request.ts'
+import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from '../engine/run.ts'
+import type { Server } from '../engine/server.ts'
 
 /** A handler of the web platform that is told who paid. `signal` aborts when its time is over. */
 export type WebHandler = (
@@ -32,16 +33,19 @@ function readable(request: Request): { incoming: IncomingRequest; forward: () =>
     url: request.url,
     header: (name) => request.headers.get(name) ?? undefined,
     body(limit) {
-      body ??= readAtMost(request.body, limit).then(({ chunk, rest }) => {
-        bytes = rest === undefined ? chunk : undefined
-        return bytes
-      })
+      body ??= readAtMost(request.body, limit).then(
+        ({ chunk, rest }) => {
+          bytes = rest === undefined ? chunk : undefined
+          return bytes
+        },
+        (cause) => {
+          throw serverErrors('payment/body-cut-short', { cause })
+        },
+      )
       return body
     },
   }
-  // fetch's types want an ArrayBuffer behind the view; every chunk read here has one.
-  const forward = () =>
-    bytes === undefined || request.body === null ? request : new Request(request, { body: bytes as Uint8Array<ArrayBuffer> })
+  const forward = () => (bytes === undefined || request.body === null ? request : new Request(request, { body: ownBytes(bytes) }))
   return { incoming, forward }
 }
 
@@ -50,20 +54,20 @@ async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Re
   const release = await run.complete(
     (async (): Promise<HandlerResult> => {
       const response = await work()
-      const { chunk, rest } = await readAtMost(response.body, keptBytes)
+      const { chunk, rest } = await readAtMost(response.body, keptBytes, run.signal)
       made = { response, chunk, rest }
       const { status, headers } = response
       return { status, headers: [...headers], ...(rest === undefined ? { body: chunk } : {}) }
     })(),
   )
   if (release.kind === 'answer') {
-    await made?.rest?.cancel()
+    // A source that cannot even be cancelled must not cost the payer this answer.
+    await made?.rest?.cancel().catch(() => {})
     return release.response
   }
   if (made === undefined) return new Response(null, { status: 500 })
   const { response, chunk, rest } = made
-  // As above: the view has an ArrayBuffer behind it.
-  const body = response.body === null ? null : rest === undefined ? (chunk as Uint8Array<ArrayBuffer>) : prepend(chunk, rest)
+  const body = response.body === null ? null : rest === undefined ? ownBytes(chunk) : prepend(chunk, rest)
   return dressed(response, body, release.dress)
 }
 
@@ -89,16 +93,25 @@ function dressed(response: Response, body: BodyInit | null, dress: Dress): Respo
 async function readAtMost(
   stream: ReadableStream<Uint8Array> | null,
   limit: number,
+  signal?: AbortSignal,
 ): Promise<{ chunk: Uint8Array; rest?: ReadableStream<Uint8Array> }> {
   if (stream === null) return { chunk: new Uint8Array() }
   const reader = stream.getReader()
+  // Nobody waits for what comes after the handler's time; its source is told so.
+  const stop = () => void reader.cancel(signal?.reason).catch(() => {})
+  signal?.addEventListener('abort', stop, { once: true })
+  if (signal?.aborted === true) stop()
   const chunks: Uint8Array[] = []
   let length = 0
-  while (length <= limit) {
-    const { done, value } = await reader.read()
-    if (done) return { chunk: concat(chunks, length) }
-    chunks.push(value)
-    length += value.length
+  try {
+    while (length <= limit) {
+      const { done, value } = await reader.read()
+      if (done) return { chunk: concat(chunks, length) }
+      chunks.push(value)
+      length += value.length
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop)
   }
   reader.releaseLock()
   return { chunk: concat(chunks, length), rest: stream }

@@ -1,0 +1,12 @@
+export { type AnsweringFacilitator, answeringFacilitator, type SettleAnswer } from './suites/answering-facilitator.ts'
+export { type Behaviour, type BindingRoute, type BindingStage, type BindingSuite, testBinding } from './suites/binding.ts'
+export {
+  type AuthorizationChange,
+  exactRequirements,
+  type FacilitatorMount,
+  type MountedFacilitator,
+  signExact,
+  testFacilitator,
+} from './suites/facilitator.ts'
+export { preparePayment, receiptOf, sendPaid, signPayment } from './suites/purchase.ts'
+export { type Answer, type OpenAnswer, open, type Sending, send } from './suites/wire.ts'

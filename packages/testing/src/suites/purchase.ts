@@ -1,0 +1,50 @@
+import {
+  type ClientScheme,
+  echoExtensions,
+  type PaymentPayload,
+  paymentRequiredHeader,
+  paymentResponseHeader,
+  paymentSignatureHeader,
+  type SettleResponse,
+} from '@flow402x/core'
+import { type Answer, type Sending, send } from './wire.ts'
+
+/** A payment for one URL, signed anew; `id` is its payment identifier. Gives the value of `PAYMENT-SIGNATURE`. */
+export async function signPayment(
+  payer: ClientScheme,
+  { url, sending = {}, id }: { readonly url: string; readonly sending?: Sending; readonly id?: string },
+): Promise<string> {
+  return paymentSignatureHeader.encode(await preparePayment(payer, { url, sending, ...(id === undefined ? {} : { id }) }))
+}
+
+/** As `signPayment`, and gives the payment itself. */
+export async function preparePayment(
+  payer: ClientScheme,
+  { url, sending = {}, id }: { readonly url: string; readonly sending?: Sending; readonly id?: string },
+): Promise<PaymentPayload> {
+  const asked = await send(url, { ...sending, body: [] })
+  const required = paymentRequiredHeader.decode(asked.headers['payment-required']?.join() ?? '')
+  const accepted = required.accepts.find((offer) => payer.supports(offer)) ?? required.accepts[0]
+  if (accepted === undefined) throw new TypeError('The 402 offers nothing.')
+  const now = Math.floor(Date.now() / 1000)
+  const { payload } = await payer.prepare(accepted, { now, maxTimeoutSeconds: accepted.maxTimeoutSeconds })
+  const extensions = id === undefined ? undefined : echoExtensions(required, id)
+  return {
+    x402Version: 2,
+    resource: required.resource,
+    accepted,
+    payload: { ...payload },
+    ...(extensions === undefined ? {} : { extensions }),
+  }
+}
+
+/** Sends a request with a payment. */
+export function sendPaid(url: string, payment: string, sending: Sending = {}): Promise<Answer> {
+  return send(url, { ...sending, headers: { ...sending.headers, 'PAYMENT-SIGNATURE': payment } })
+}
+
+/** The receipt an answer carries, if it has one. */
+export function receiptOf(answer: Pick<Answer, 'headers'>): SettleResponse | undefined {
+  const [header] = answer.headers['payment-response'] ?? []
+  return header === undefined ? undefined : paymentResponseHeader.decode(header)
+}
