@@ -1,1 +1,1 @@
-export { type MemoryStoreOptions, memoryStore } from './claims/memory-store.ts'
+export { type MemoryStoreOptions, memoryStore } from './memory/memory-store.ts'

@@ -66,23 +66,33 @@ export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'outcome'
 export interface ClaimStore {
   /**
    * Inserts the claim, or takes an `open` one of the same binding with attempts left; else grants nothing and says what stands.
-   * `maxAttempts` counts runs of the handler.
+   * `maxAttempts` counts runs of the handler. A payer's `secret` names one payment: where it names another, that one's claim is
+   * what stands, and its `id` is not the one asked for.
    */
   claim(request: ClaimRequest, options: { readonly maxAttempts: number }): Promise<{ readonly granted: boolean; readonly claim: Claim }>
   /** The claim on a payment. */
   find(id: string): Promise<Claim | undefined>
   /**
-   * The payer's oldest `settled` or `settling` claim for the same binding: paid, or maybe paid, and not delivered (M4).
-   * Claims whose handler failed `maxAttempts` times are left to a refund.
+   * The payer's oldest `settled` or `settling` claim for the same binding that nobody serves: paid, or maybe paid, and not
+   * delivered (M4). `now` (Unix ms) tells which leases have ended. Claims whose handler failed `maxAttempts` times are left to
+   * a refund.
    */
-  undelivered(payer: string, binding: string, options: { readonly maxAttempts: number }): Promise<Claim | undefined>
+  undelivered(payer: string, binding: string, options: { readonly maxAttempts: number; readonly now: number }): Promise<Claim | undefined>
   /** Changes a claim if its state and epoch are still those of `claim`, raising the epoch; else nothing and `undefined` (M6). */
   update(claim: Claim, change: ClaimChange): Promise<Claim | undefined>
+  /** The claims that have not ended and that nobody holds at `now` (Unix ms), in any order: what a reconciler finishes (hazards §2). */
+  unfinished(options: { readonly now: number }): AsyncIterable<Claim>
+  /** Forgets claims that ended and whose payment has long been dead at `now` (Unix ms), and says how many; others are kept (M12). */
+  purge(now: number): Promise<number>
 }
 
-/** A store as the packages share it: one value, every engine the same. */
-export interface Store {
-  readonly claims: ClaimStore
+/** One log on chain. Spelled as the chain's adapter writes it, so that one log has one spelling. */
+export type LogKey = { readonly network: string; readonly transaction: string; readonly logIndex: number }
+
+/** What on chain has paid for something: shared by all schemes, kept for ever (M1). */
+export interface LogStore {
+  /** Lets a log pay a key, and says whether it is this key that it pays: the first one asked for, whoever asks again. */
+  consume(log: LogKey, key: string): Promise<boolean>
 }
 
 /** A limit that a reservation must fit: the sum of everything reserved or committed under `scope` stays at or below `limit`. */
@@ -110,4 +120,13 @@ export interface BudgetStore {
   release(id: string): Promise<void>
   /** What a scope has in use. */
   use(scope: string): Promise<BudgetUse>
+}
+
+/** A store as the packages share it: one value, every engine the same. */
+export interface Store {
+  readonly claims: ClaimStore
+  readonly budgets: BudgetStore
+  readonly logs: LogStore
+  /** Lets go of files and connections; what was answered before is safe without it. */
+  close(): Promise<void>
 }

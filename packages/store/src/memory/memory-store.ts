@@ -1,0 +1,138 @@
+import type { BudgetStore, BudgetUse, Claim, ClaimStore, LogStore, Reservation, Store } from '@flow402x/core'
+import { storeErrors } from '../claims/errors.ts'
+import { defaultRetention, type RetentionOptions, sweepSeldom } from '../claims/retention.ts'
+
+/** `force` lets the store run in production all the same: what it holds dies with the process. */
+export type MemoryStoreOptions = RetentionOptions & { readonly force?: boolean }
+
+/**
+ * A store in the memory of one process, for tests and first steps.
+ *
+ * Errors: `config/memory-store` when `NODE_ENV` is `production`: a restart would forget which payments were served.
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): Store {
+  if (options.force !== true && globalThis.process?.env?.NODE_ENV === 'production') throw storeErrors('config/memory-store', {})
+  const { retention = defaultRetention } = options
+  return { claims: memoryClaims(retention), budgets: memoryBudgets(), logs: memoryLogs(), close: async () => {} }
+}
+
+// No operation of these stores awaits before it is done, so each is atomic in its process.
+
+function memoryClaims(retention: number): ClaimStore {
+  const claims = new Map<string, Claim>()
+  const named = new Map<string, string>()
+
+  const put = (claim: Claim) => {
+    claims.set(claim.id, claim)
+    return claim
+  }
+  const sweep = (now: number, limit: number): number => {
+    const ended = [...claims.values()].filter((claim) => hasEnded(claim) && claim.deadAfter * 1000 + retention < now).slice(0, limit)
+    for (const claim of ended) {
+      claims.delete(claim.id)
+      if (claim.secret !== undefined) named.delete(nameOf(claim.payer, claim.secret))
+    }
+    return ended.length
+  }
+  const seldom = sweepSeldom(sweep)
+
+  return {
+    async claim({ key, now, ...request }, { maxAttempts }) {
+      seldom(now)
+      const found = claims.get(key.id)
+      const free = found?.state === 'open' && found.binding === request.binding && found.attempts < maxAttempts
+      if (found !== undefined && !free) return { granted: false, claim: found }
+      if (request.secret !== undefined) {
+        const name = nameOf(key.payer, request.secret)
+        const other = claims.get(named.get(name) ?? key.id)
+        if (other !== undefined && other.id !== key.id) return { granted: false, claim: other }
+        named.set(name, key.id)
+      }
+      if (found === undefined) return { granted: true, claim: put({ ...key, ...request, state: 'claimed', epoch: 1, attempts: 1 }) }
+      return { granted: true, claim: put({ ...found, ...request, state: 'claimed', epoch: found.epoch + 1, attempts: found.attempts + 1 }) }
+    },
+    async find(id) {
+      return claims.get(id)
+    },
+    async undelivered(payer, binding, { maxAttempts, now }) {
+      for (const claim of claims.values()) {
+        const unfinished = claim.state === 'settling' || (claim.state === 'settled' && claim.attempts < maxAttempts)
+        if (unfinished && claim.payer === payer && claim.binding === binding && claim.leaseUntil <= now) return claim
+      }
+      return undefined
+    },
+    async update(claim, change) {
+      const found = claims.get(claim.id)
+      if (found === undefined || found.epoch !== claim.epoch || found.state !== claim.state) return undefined
+      return put({ ...found, ...change, epoch: found.epoch + 1 })
+    },
+    async *unfinished({ now }) {
+      yield* [...claims.values()].filter((claim) => !hasEnded(claim) && claim.leaseUntil <= now)
+    },
+    async purge(now) {
+      return sweep(now, Number.POSITIVE_INFINITY)
+    },
+  }
+}
+
+function memoryBudgets(): BudgetStore {
+  const held = new Map<string, Reservation>()
+  const uses = new Map<string, BudgetUse>()
+  const use = (scope: string): BudgetUse => uses.get(scope) ?? { reserved: 0n, committed: 0n }
+
+  const move = ({ amount, limits }: Reservation, by: { readonly reserved: bigint; readonly committed: bigint }): void => {
+    for (const { scope } of limits) {
+      const { reserved, committed } = use(scope)
+      uses.set(scope, { reserved: reserved + amount * by.reserved, committed: committed + amount * by.committed })
+    }
+  }
+  const end = (id: string, committed: bigint): void => {
+    const reservation = held.get(id)
+    if (reservation === undefined) return
+    held.delete(id)
+    move(reservation, { reserved: -1n, committed })
+  }
+
+  return {
+    async reserve(reservation) {
+      if (held.has(reservation.id)) return { granted: true }
+      for (const { scope, limit } of reservation.limits) {
+        const { reserved, committed } = use(scope)
+        const left = limit - reserved - committed
+        if (reservation.amount > left) return { granted: false, scope, left: left > 0n ? left : 0n }
+      }
+      held.set(reservation.id, reservation)
+      move(reservation, { reserved: 1n, committed: 0n })
+      return { granted: true }
+    },
+    async commit(id) {
+      end(id, 1n)
+    },
+    async release(id) {
+      end(id, 0n)
+    },
+    async use(scope) {
+      return use(scope)
+    },
+  }
+}
+
+function memoryLogs(): LogStore {
+  const payers = new Map<string, string>()
+  return {
+    async consume({ network, transaction, logIndex }, key) {
+      const log = JSON.stringify([network, transaction, logIndex])
+      const payer = payers.get(log) ?? key
+      payers.set(log, payer)
+      return payer === key
+    },
+  }
+}
+
+function hasEnded({ state }: Claim): boolean {
+  return state === 'delivered' || state === 'failed'
+}
+
+function nameOf(payer: string, secret: string): string {
+  return JSON.stringify([payer, secret])
+}
