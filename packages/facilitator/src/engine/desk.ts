@@ -100,7 +100,7 @@ async function execute(desk: Desk, job: Job, keep: (transaction: string) => void
     })
     if (delivery.sent !== 'no') return confirm(desk, job, delivery.signed.transaction)
     const reason = delivery.cancelled ? 'settlement_cancelled' : 'settlement_not_sent'
-    const outcome = { ...refusal({ valid: false, reason }, submission, key), retry: 'same' } as const
+    const outcome = { ...refusal({ valid: false, reason }, submission, key), retry: delivery.retry }
     return announced(desk, job, outcome)
   })
 }

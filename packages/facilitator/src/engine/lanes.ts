@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Call, type ChainWriter, isX402Error, type SignedTransaction } from '@flow402x/core'
+import { type Call, type ChainWriter, isX402Error, type Retry, type SignedTransaction, type TransactionStatus } from '@flow402x/core'
 import type { OnEvent } from './events.ts'
 
 /** One transaction to send. */
@@ -15,7 +15,7 @@ export type Job = {
 /** What became of a job: sent, perhaps sent (the chain must say), or certainly not. */
 export type Delivery =
   | { readonly sent: 'yes' | 'perhaps'; readonly signed: SignedTransaction }
-  | { readonly sent: 'no'; readonly cancelled: boolean }
+  | { readonly sent: 'no'; readonly retry: Retry; readonly cancelled: boolean }
 
 /** The order in which one signer sends. */
 export type Lane = { send(job: Job): Promise<Delivery> }
@@ -61,48 +61,57 @@ function createLane(writer: ChainWriter, { signer, onEvent }: { readonly signer:
 
   // Never rejects: the lane goes on whatever happens to one job.
   async function run(job: Job): Promise<Delivery> {
-    if (job.cancelled()) return { sent: 'no', cancelled: true }
-    let signed: SignedTransaction
-    try {
-      const calls = job.plan()
-      const nonce = next ?? (await writer.nonce(signer))
-      signed = await writer.sign(calls, { signer, nonce })
-      await job.keep(signed)
-    } catch (error) {
-      onEvent({ type: 'notSent', network, signer, error })
-      return { sent: 'no', cancelled: false }
+    for (let tries = 1; ; tries += 1) {
+      if (job.cancelled()) return { sent: 'no', retry: 'same', cancelled: true }
+      let signed: SignedTransaction
+      try {
+        const calls = job.plan()
+        const nonce = next ?? (await writer.nonce(signer))
+        signed = await writer.sign(calls, { signer, nonce })
+        await job.keep(signed)
+      } catch (error) {
+        onEvent({ type: 'notSent', network, signer, error })
+        return { sent: 'no', retry: isX402Error(error) ? error.retry : 'same', cancelled: false }
+      }
+      const sent = await deliver(signed)
+      // Refused bytes may have had a nonce that this key used elsewhere: then a fresh one is what they lacked.
+      const stale = sent === 'no' && next !== undefined && tries < 3
+      next = sent === 'yes' ? signed.nonce + 1n : undefined
+      if (sent === 'yes') onEvent({ type: 'sent', network, signer, nonce: signed.nonce, transaction: signed.transaction })
+      if (sent !== 'no') return { sent, signed }
+      if (!stale) return { sent, retry: 'same', cancelled: false }
     }
-    const sent = await deliver(signed)
-    next = sent === 'yes' ? signed.nonce + 1n : undefined
-    if (sent === 'yes') onEvent({ type: 'sent', network, signer, nonce: signed.nonce, transaction: signed.transaction })
-    return sent === 'no' ? { sent, cancelled: false } : { sent, signed }
   }
 
   /** A failed send proves nothing (the answer may be what was lost), so the same bytes go out again until the chain has them. */
   async function deliver(signed: SignedTransaction): Promise<Delivery['sent']> {
     const { transaction, nonce } = signed
+    let doubtful = false
     for (let attempt = 1; ; attempt += 1) {
       try {
         await writer.send(signed)
         return 'yes'
       } catch (error) {
         onEvent({ type: 'sendFailed', network, signer, nonce, transaction, attempt, error })
-        // Only the first refusal is a proof: an earlier send of these bytes may have arrived.
-        if (attempt === 1 && isX402Error(error) && error.moneyMoved === 'no') return 'no'
+        doubtful ||= !isX402Error(error) || error.moneyMoved !== 'no'
       }
-      if (await mined(transaction)) return 'yes'
+      const state = await stateOf(transaction)
+      if (state === 'mined') return 'yes'
+      doubtful ||= state === undefined
+      // Bytes that are in the pool are no error when they come again: refused twice and mined never, they were not taken.
+      if (attempt > 1 && !doubtful) return 'no'
       const pause = pauses[attempt - 1]
       if (pause === undefined) return 'perhaps'
       await delay(pause)
     }
   }
 
-  async function mined(transaction: string): Promise<boolean> {
+  async function stateOf(transaction: string): Promise<TransactionStatus['state'] | undefined> {
     try {
-      return (await writer.status(transaction)).state === 'mined'
+      return (await writer.status(transaction)).state
     } catch (error) {
       onEvent({ type: 'readFailed', network, error })
-      return false
+      return undefined
     }
   }
 }
