@@ -24,6 +24,10 @@ export const requirements = {
   },
   'VERIFY-JSON': { text: 'A verdict has `isValid`, and a reason when it is false.', link: core2 },
   'SETTLE-JSON': { text: 'A settlement has `success`, `transaction` (empty when nothing was broadcast) and `network`.', link: core2 },
+  'FAC-REQUEST': {
+    text: '`/verify` and `/settle` take one version, the payment and the requirements; `/supported` takes nothing.',
+    link: core2,
+  },
   'FAC-PENDING': {
     text: '"Broadcast, outcome unknown" is neither paid nor unpaid: it is asked again with the same payment.',
     link: 'wire.md §4',
@@ -56,7 +60,19 @@ export const requirements = {
     text: 'A swapped asset, network or unit is refused: assets are known by network and address, and decimals come from our table.',
     link: 'hazards.md A17',
   },
+  'V1-BODY': {
+    text: 'A v1 402 is a JSON body with a name for the network, the resource in each offer, and no null.',
+    link: `${spec}/x402-specification-v1.md`,
+  },
+  'V1-KNOWN': { text: 'A v1 body lists only what every v1 client knows, and one offer for each network.', link: 'wire.md §3.2' },
+  'V1-PAYMENT': { text: 'A v1 payment travels in X-PAYMENT and names scheme and network alone.', link: http1 },
+  'V1-RECEIPT': { text: 'A v1 receipt travels in X-PAYMENT-RESPONSE and names its network in v1 words.', link: http1 },
+  'V1-FACILITATOR': {
+    text: 'A facilitator takes v1 requests, and lists its v1 kinds beside the v2 ones.',
+    link: `${spec}/x402-specification-v1.md`,
+  },
   'V1-ASCII': { text: 'What is encoded for version 1 is ASCII.', link: http1 },
+  H26: { text: 'A 402 or payment of either version becomes one typed value or is refused with a named reason.', link: 'hazards.md H26' },
   'JSON-NULL': { text: 'Optional fields may be null, and unknown fields survive.', link: core2 },
 } as const satisfies Readonly<Record<string, Requirement>>
 

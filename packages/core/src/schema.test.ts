@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest'
+import * as z from 'zod/mini'
+import { facilitatorRequest } from './protocol/facilitator.ts'
+import { paymentPayload, paymentRequired, paymentRequirements, resourceInfo } from './protocol/payment.ts'
+import { settleResponse, supportedResponse, verifyResponse } from './protocol/settlement.ts'
+import { facilitatorRequestV1, paymentPayloadV1, paymentRequiredV1, paymentRequirementsV1 } from './v1.ts'
+
+// `npx vitest run packages/core/src/schema.test.ts -u` writes the files anew.
+test.each([
+  ['resource-info', resourceInfo],
+  ['payment-required', paymentRequired],
+  ['payment-requirements', paymentRequirements],
+  ['payment-payload', paymentPayload],
+  ['verify-response', verifyResponse],
+  ['settle-response', settleResponse],
+  ['supported-response', supportedResponse],
+  ['facilitator-request', facilitatorRequest],
+  ['payment-required-v1', paymentRequiredV1],
+  ['payment-requirements-v1', paymentRequirementsV1],
+  ['payment-payload-v1', paymentPayloadV1],
+  ['facilitator-request-v1', facilitatorRequestV1],
+] as const)('schema/%s.json says what the schema in the code says', async (name, schema) => {
+  const json = z.toJSONSchema(schema, { io: 'input', override: readable })
+  await expect(`${JSON.stringify(json, null, 2)}\n`).toMatchFileSnapshot(`../schema/${name}.json`)
+})
+
+// Two defaults of JSON Schema are left unsaid: that peers may add members, and that names are strings.
+function readable({ jsonSchema }: { jsonSchema: Record<string, unknown> }): void {
+  for (const key of ['additionalProperties', 'propertyNames'] as const) {
+    const said = JSON.stringify(jsonSchema[key])
+    if (said === '{}' || said === '{"type":"string"}') delete jsonSchema[key]
+  }
+}
