@@ -93,9 +93,8 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       const reading = settleable(submission.payment)
       if ('reason' in reading) throw evmErrors('evm/not-settleable', { reason: reading.reason })
       const alone = !plain.has(submission.payment)
-      return [deployCall(reading), transferCall(reading)]
-        .filter((call) => call !== undefined)
-        .map((call): Call => ({ ...call, gas: chain.maxGasPerPayment, alone }))
+      const calls = [deployCall(reading), transferCall(reading)].filter((call) => call !== undefined)
+      return calls.map((call): Call => ({ ...call, gas: chain.maxGasPerPayment / BigInt(calls.length), alone }))
     },
     outcome: (submission, { transaction, status }) => outcomeOf(submission, { transaction, ...status }),
   }

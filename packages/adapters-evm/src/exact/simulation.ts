@@ -63,8 +63,11 @@ export function simulator(
   const alone = async (payment: Settleable, signal?: AbortSignal) => {
     const reads = readCalls(payment)
     const acts = actCalls(payment)
-    const gas = chain.maxGasPerPayment + readGas
-    const results = await chain.read([...reads, ...acts], { signal, gas: payment.proof.by === 'key' ? undefined : gas })
+    const results = await chain.read([...reads, ...acts], { signal, gas: gasFor(chain) }).catch((error: unknown) => {
+      if (!isX402Error(error, 'evm/call-failed') || !/out ?of ?gas/i.test(error.message)) throw error
+      return undefined
+    })
+    if (results === undefined) return { runsPayerCode: true, refusal: burned }
     return simulation(payment, { reads: results.slice(0, reads.length), acts: results.slice(reads.length) })
   }
   const shared = coalesce((payments: readonly Settleable[]) => together(chain, payments), { most: 32, atOnce: 4 })
@@ -76,15 +79,18 @@ export function simulator(
   }
 }
 
-// Multicall3 and the reads, on top of what the payment itself may use.
-const readGas = 200_000n
+// A payer's code runs twice, in the check and in the transfer; Multicall3 and the reads come on top.
+const gasFor = ({ maxGasPerPayment }: EvmChain): bigint => 2n * maxGasPerPayment + 200_000n
+
+const burned: Refusal = { reason: 'invalid_exact_evm_transaction_simulation_failed', message: 'It uses more gas than one payment may.' }
 
 type Shared = Simulation | 'ask alone'
 
 async function together(chain: EvmChain, payments: readonly Settleable[]): Promise<readonly Shared[]> {
   const reads = payments.map(readCalls)
   const acts = payments.map(actCalls)
-  const results = await chain.read([...reads.flat(), ...acts.flat()]).catch((error: unknown) => {
+  const gas = gasFor(chain) * BigInt(payments.length)
+  const results = await chain.read([...reads.flat(), ...acts.flat()], { gas }).catch((error: unknown) => {
     if (payments.length > 1 && isX402Error(error, 'evm/call-failed')) return undefined
     throw error
   })
