@@ -17,14 +17,16 @@ export default defineConfig({
     projects: [
       {
         ...conditions,
+        extends: true,
         test: { name: 'unit', include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts'], exclude: ['apps/interop/**'] },
       },
       {
         ...conditions,
+        extends: true,
         test: { name: 'types', include: [], typecheck: { enabled: true, only: true, include: ['packages/*/src/**/*.test-d.ts'] } },
       },
-      { test: { name: 'conventions', include: ['conventions.test.ts'] } },
-      { ...conditions, test: { name: 'interop', include: ['apps/interop/src/**/*.test.ts'], testTimeout: 60_000 } },
+      { extends: true, test: { name: 'conventions', include: ['conventions.test.ts'] } },
+      { ...conditions, extends: true, test: { name: 'interop', include: ['apps/interop/src/**/*.test.ts'], testTimeout: 60_000 } },
     ],
   },
 })
