@@ -128,6 +128,8 @@ function askingPrice(quote: Quote, error: string): string {
   return `${error}. This resource costs ${prices.join(' or ')}. Nothing was charged.`
 }
 
+// In ASCII: version 1 clients encode what they were offered with `btoa` (wire.md §3.2).
 function json(status: number, body: unknown): Response {
-  return new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json' } })
+  const text = JSON.stringify(body).replaceAll(/[\u0080-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return new Response(text, { status, headers: { 'Content-Type': 'application/json' } })
 }

@@ -2,6 +2,7 @@ import {
   type ClientScheme,
   echoExtensions,
   type PaymentPayload,
+  type PaymentRequired,
   paymentRequiredHeader,
   paymentResponseHeader,
   paymentSignatureHeader,
@@ -14,28 +15,23 @@ export async function signPayment(
   payer: ClientScheme,
   { url, sending = {}, id }: { readonly url: string; readonly sending?: Sending; readonly id?: string },
 ): Promise<string> {
-  return paymentSignatureHeader.encode(await preparePayment(payer, { url, sending, ...(id === undefined ? {} : { id }) }))
-}
-
-/** As `signPayment`, and gives the payment itself. */
-export async function preparePayment(
-  payer: ClientScheme,
-  { url, sending = {}, id }: { readonly url: string; readonly sending?: Sending; readonly id?: string },
-): Promise<PaymentPayload> {
   const asked = await send(url, { ...sending, body: [] })
   const required = paymentRequiredHeader.decode(asked.headers['payment-required']?.join() ?? '')
-  const accepted = required.accepts.find((offer) => payer.supports(offer)) ?? required.accepts[0]
-  if (accepted === undefined) throw new TypeError('The 402 offers nothing.')
+  return paymentSignatureHeader.encode(await preparePayment(payer, { required, id }))
+}
+
+/** A payment for the first offer of a 402 that the payer can pay, signed anew. */
+export async function preparePayment(
+  payer: ClientScheme,
+  { required, id }: { readonly required: PaymentRequired; readonly id?: string | undefined },
+): Promise<PaymentPayload> {
+  const [accepted] = required.accepts.filter((offer) => payer.supports(offer))
+  if (accepted === undefined) throw new TypeError('The 402 offers nothing that this payer can pay.')
   const now = Math.floor(Date.now() / 1000)
   const { payload } = await payer.prepare(accepted, { now, maxTimeoutSeconds: accepted.maxTimeoutSeconds })
   const extensions = id === undefined ? undefined : echoExtensions(required, id)
-  return {
-    x402Version: 2,
-    resource: required.resource,
-    accepted,
-    payload: { ...payload },
-    ...(extensions === undefined ? {} : { extensions }),
-  }
+  const echo = extensions === undefined ? {} : { extensions }
+  return { x402Version: 2, resource: required.resource, accepted, payload: { ...payload }, ...echo }
 }
 
 /** Sends a request with a payment. */
