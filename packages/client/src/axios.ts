@@ -25,11 +25,16 @@ async function withPlainBody(config: InternalAxiosRequestConfig): Promise<Intern
     if (type !== null) config.headers.setContentType(type)
     return { ...config, data: await response.arrayBuffer() }
   }
-  // axios has taken the boundary of such a form into the headers already.
-  return isFormStream(body) ? { ...config, data: await new Response(chunksOf(body)).arrayBuffer() } : config
+  if (!isFormStream(body)) return config
+  for (const [name, value] of Object.entries(body.getHeaders())) if (/^content-type$/i.test(name)) config.headers.setContentType(value)
+  return { ...config, data: await new Response(chunksOf(body)).arrayBuffer() }
 }
 
-type FormStream = { getHeaders(): unknown; on(event: string, listener: (value: unknown) => void): unknown; resume(): unknown }
+type FormStream = {
+  getHeaders(): Record<string, string>
+  on(event: string, listener: (value: unknown) => void): unknown
+  resume(): unknown
+}
 
 function isFormStream(body: unknown): body is FormStream {
   if (typeof body !== 'object' || body === null || Symbol.asyncIterator in body) return false

@@ -7,7 +7,7 @@ import {
   type ResourceInfo,
 } from '@flow402x/core'
 import { clientErrors, type LeftOut } from './errors.ts'
-import type { Purse } from './spending.ts'
+import type { Limits } from './limits.ts'
 
 /** What a payment is for and what it costs, frozen: exactly this is signed. */
 export type Terms = {
@@ -39,7 +39,7 @@ type ChooseOptions = {
   readonly method: string
   readonly version: 1 | 2
   readonly schemes: readonly ClientScheme[]
-  readonly purse: Purse
+  readonly limits: Limits
   readonly maxTimeoutSeconds: number
   readonly prefer: readonly string[] | ((terms: readonly Terms[]) => Terms) | undefined
 }
@@ -74,12 +74,12 @@ function consider(offered: PaymentRequirements, resource: ResourceInfo, options:
   if (named.length === 0) return 'no such scheme is set up'
   const near = named.filter((scheme) => scheme.networks.some((pattern) => covers(pattern, network)))
   if (near.length === 0) return 'no scheme is set up for this network'
-  const asset = options.purse.asset(network, offered.asset)
+  const asset = options.limits.asset(network, offered.asset)
   if (asset === undefined) return 'the asset is not known'
   const amount = BigInt(offered.amount)
   if (amount === 0n) return 'it asks for nothing'
   if (offered.maxTimeoutSeconds < 1) return 'it leaves no time to pay'
-  const over = options.purse.tooMuch(asset, amount)
+  const over = options.limits.tooMuch(asset, amount)
   if (over !== undefined) return over
   const requirements = deepFreeze(structuredClone(offered))
   const scheme = near.find((candidate) => candidate.supports(requirements))

@@ -3,8 +3,10 @@ import { xPaymentHeader } from '@flow402x/core/v1'
 import { type Fetch, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
 import { type Exchange, follow } from '../http/redirect.ts'
+import { memoryBudget } from './budget.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors, type LeftOut } from './errors.ts'
+import { readLimits } from './limits.ts'
 import { type ClientOptions, checkOptions } from './options.ts'
 import { type Asked, complete, consider, pay, type Wallet } from './pay.ts'
 import type { Attempt } from './sign.ts'
@@ -80,8 +82,23 @@ function createWallet(options: ClientOptions): Wallet {
       // An observer never decides what becomes of a payment.
     }
   }
-  const purse = createPurse({ budget, assets, now })
-  return { purse, fetch, schemes, prefer, beforeSign, retry, maxTimeoutSeconds, allowInsecure, now, random, emit, open: new WeakMap() }
+  const limits = readLimits({ budget, assets, now })
+  const purse = createPurse({ limits, store: budget.store ?? memoryBudget(), now })
+  return {
+    limits,
+    purse,
+    fetch,
+    schemes,
+    prefer,
+    beforeSign,
+    retry,
+    maxTimeoutSeconds,
+    allowInsecure,
+    now,
+    random,
+    emit,
+    open: new WeakMap(),
+  }
 }
 
 /** The unpaid try: an answer, or a 402 with an offer. */

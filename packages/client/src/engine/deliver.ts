@@ -13,6 +13,7 @@ export type Delivered = { readonly response: Response; readonly receipt: SettleR
 /** What is told of a pause before the same payment is sent again. */
 export type Pause = { readonly attempt: number; readonly waitMs: number; readonly status?: number; readonly transaction?: string }
 
+/** How a payment is sent: the caller's `signal` stops the waiting and not the payment. */
 export type DeliverOptions = {
   readonly fetch: Fetch
   readonly retry: RetryOptions
@@ -66,7 +67,7 @@ async function sendOnce(attempt: Attempt, { fetch, retry, signal }: DeliverOptio
     const refused = (why: string) => clientErrors('client/paid-redirect-refused', { url: message.url, why })
     if (isOpaqueRedirect(response)) throw refused('a browser does not tell where it leads')
     const next = message.redirect === 'manual' ? undefined : nextHop(message, response)
-    if (next === undefined) return { response: hops === 0 ? response : markRedirected(response), receipt }
+    if (next === undefined) return { response: hops === 0 && !attempt.redirected ? response : markRedirected(response), receipt }
     await response.body?.cancel()
     if (message.redirect === 'error') throw refused('the caller asked for no redirects')
     if (next === 'nowhere') throw refused('its target is no http or https URL')

@@ -1,4 +1,4 @@
-import { type Asset, type BudgetStore, type ClientScheme, firstIssue, networkSchema } from '@flow402x/core'
+import { type Asset, type BudgetStore, type ClientScheme, networkSchema } from '@flow402x/core'
 import * as z from 'zod/mini'
 import type { Fetch } from '../http/message.ts'
 import type { Terms } from './choose.ts'
@@ -86,10 +86,7 @@ export type ClientOptions = z.infer<typeof clientOptions>
 /** The options, checked: unknown names, duplicate schemes and assets without usable decimals are errors here. */
 export function checkOptions(options: ClientOptions): ClientOptions {
   const parsed = z.safeParse(clientOptions, options)
-  if (!parsed.success) {
-    const why = firstIssue(parsed.error)
-    throw clientErrors('client/bad-option', { option: why.slice(0, why.indexOf(':')), why: why.slice(why.indexOf(':') + 2) })
-  }
+  if (!parsed.success) throw clientErrors('client/bad-option', describe(parsed.error))
   const seen = new Set<string>()
   for (const { scheme, networks, send } of parsed.data.schemes) {
     if (send !== undefined) {
@@ -105,4 +102,9 @@ export function checkOptions(options: ClientOptions): ClientOptions {
     }
   }
   return parsed.data
+}
+
+function describe({ issues: [issue] }: z.core.$ZodError): { readonly option: string; readonly why: string } {
+  if (issue?.code === 'unrecognized_keys') return { option: [...issue.path, ...issue.keys].join('.'), why: 'there is no such option' }
+  return { option: issue?.path.join('.') || 'options', why: issue?.message ?? 'it does not fit' }
 }

@@ -6,12 +6,14 @@ import { type Choice, choose, sameTerms, type Terms } from './choose.ts'
 import { type Delivered, deliver } from './deliver.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
+import type { Limits } from './limits.ts'
 import type { ClientOptions, RetryOptions } from './options.ts'
 import { type Attempt, approve, clockSkew, hex, sign } from './sign.ts'
 import type { Purse } from './spending.ts'
 
 /** What every call of one client shares. */
 export type Wallet = {
+  readonly limits: Limits
   readonly purse: Purse
   readonly fetch: Fetch
   readonly schemes: ClientOptions['schemes']
@@ -80,7 +82,8 @@ async function prepare(wallet: Wallet, { message, response, offer }: Asked, id: 
     await approve(terms, { beforeSign, signal })
     signal?.throwIfAborted()
     emit({ id, type: 'signing', terms })
-    const attempt = await sign(chosen, { id, message, required: offer.required, now: Math.floor(now() / 1000) + skew, random })
+    const { redirected } = response
+    const attempt = await sign(chosen, { id, message, redirected, required: offer.required, now: Math.floor(now() / 1000) + skew, random })
     signal?.throwIfAborted()
     emit({ id, type: 'signed', terms, deadAfter: attempt.prepared.key.deadAfter })
     return attempt

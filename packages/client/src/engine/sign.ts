@@ -21,6 +21,8 @@ export type Attempt = {
   readonly prepared: Prepared
   /** The request with its payment header. */
   readonly message: Message
+  /** Whether redirects led to who asked. */
+  readonly redirected: boolean
   sends: number
   receipt: SettleResponse | undefined
 }
@@ -28,6 +30,7 @@ export type Attempt = {
 type SignOptions = {
   readonly id: string
   readonly message: Message
+  readonly redirected: boolean
   readonly required: PaymentRequired
   /** Unix seconds by the seller's clock. */
   readonly now: number
@@ -44,7 +47,7 @@ const maxSkewSeconds = 605
  */
 export async function sign({ terms, scheme }: Candidate, options: SignOptions): Promise<Attempt> {
   const { url, maxTimeoutSeconds, requirements, resource, version } = terms
-  const { message, id, now, required, random } = options
+  const { message, id, now, required, random, redirected } = options
   const prepareOptions = { now, maxTimeoutSeconds, signal: message.signal }
   const prepared = await scheme.prepare(requirements, prepareOptions).catch((cause: unknown) => {
     if (cause instanceof X402Error || message.signal?.aborted) throw cause
@@ -58,7 +61,7 @@ export async function sign({ terms, scheme }: Candidate, options: SignOptions): 
     payload: { ...prepared.payload },
     ...(extensions === undefined ? {} : { extensions }),
   }
-  return { id, terms, scheme, prepared, message: withPayment(message, payment, version), sends: 0, receipt: undefined }
+  return { id, terms, scheme, prepared, message: withPayment(message, payment, version), redirected, sends: 0, receipt: undefined }
 }
 
 /** Asks `beforeSign`; only `true` is a yes (H36). Errors: `client/refused`. */
