@@ -7,12 +7,17 @@ const chainDown = { status: 503, phase: 'settle', moneyMoved: 'no', retry: 'same
 export const evmErrors = defineErrors({
   'config/bad-private-key': {
     ...atStart,
-    message: () => 'This is no private key: give 32 bytes of hex that are a valid secp256k1 key. (The value is not shown here on purpose.)',
+    message: () =>
+      'This is no private key: give 0x and 64 hex digits that are a valid secp256k1 key. (The value is not shown here on purpose.)',
   },
   'config/bad-address': {
     ...atStart,
     message: ({ option, address }: { option: string; address: string }) =>
       `${option} is "${address}", which is no EVM address one can pay: give 0x and 40 hex digits, not all zero.`,
+  },
+  'config/bad-rpc-url': {
+    ...atStart,
+    message: () => 'rpcUrl is no http or https URL. (The value is not shown here on purpose: it may hold a key.)',
   },
   'config/not-evm': {
     ...atStart,

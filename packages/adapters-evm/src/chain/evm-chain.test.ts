@@ -186,6 +186,7 @@ describe('the RPC', () => {
   test.each<[string, string, (request: IncomingMessage, response: ServerResponse) => void]>([
     ['evm/rpc', 'text', (_, response) => response.end('hello')],
     ['evm/rpc', 'another shape', (_, response) => response.end('{"jsonrpc":"2.0","id":1,"result":7}')],
+    ['evm/rpc', 'neither result nor error', (_, response) => response.writeHead(503).end('{"message":"try later"}')],
     ['evm/rpc', 'no object', (_, response) => response.end('[]')],
     ['evm/rpc', 'a broken connection', (request) => request.socket.destroy()],
     ['evm/rpc', 'nothing in time', () => {}],
@@ -202,6 +203,17 @@ describe('the RPC', () => {
     await new Promise((resolve) => server.close(resolve))
     expect(error).toMatchObject({ code, status: 503, moneyMoved: 'no', context: { host: `127.0.0.1:${port}` } })
     expect(JSON.stringify([error, String(error)])).not.toContain('api-key')
+  })
+
+  test('a gateway’s empty answer is not read as "no such transaction"', async () => {
+    const gateway = connect({ fetch: async () => Response.json({ message: 'try later' }, { status: 429 }) })
+    await expect(gateway.status(`0x${'11'.repeat(32)}`)).rejects.toMatchObject({ code: 'evm/rpc' })
+    const signed = await signNext(connect(), [call])
+    await expect(gateway.send(signed)).rejects.toMatchObject({ code: 'evm/broadcast-unknown', moneyMoved: 'unknown' })
+  })
+
+  test.each(['', 'localhost:8545', 'ws://127.0.0.1:8545', 'not a url'])('"%s" is refused at creation', (rpcUrl) => {
+    expect(errorOf(() => connect({ rpcUrl }))?.code).toBe('config/bad-rpc-url')
   })
 
   test('an abort gives the signal’s reason', async () => {

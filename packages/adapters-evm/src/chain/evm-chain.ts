@@ -75,7 +75,7 @@ export interface EvmChain extends ChainWriter {
  * Connects schemes to one EVM network; nothing is sent before it is used.
  *
  * Errors: `config/unknown-network`, `config/not-evm`, `config/no-signer`, `config/bad-private-key`, `config/bad-address`,
- * `config/unsafe-local-key`; from `sign` and `send` those of `evm/…`.
+ * `config/bad-rpc-url`, `config/unsafe-local-key`; from `sign` and `send` those of `evm/…`.
  */
 export function evmChain(options: EvmChainOptions): EvmChain {
   const { fetch = globalThis.fetch, timeoutMs = 10_000, maxGasPerPayment = 1_000_000n, clock = Date.now, fees = {} } = options
@@ -213,15 +213,15 @@ async function send(rpc: Rpc, { bytes, transaction, signer }: SignedTransaction)
     if (isPoor(error.message)) throw evmErrors('evm/no-gas-money', { address: signer, cause: error })
     // "Nonce too low" is also what a node says of a transaction that it has mined already.
     const known = await rpc
-      .ask({ method: 'eth_getTransactionByHash', params: [transaction], result: z.nullish(z.looseObject({})) })
+      .ask({ method: 'eth_getTransactionByHash', params: [transaction], result: z.nullable(z.looseObject({})) })
       .catch((cause: unknown) => {
         throw evmErrors('evm/broadcast-unknown', { host: rpc.host, transaction, cause })
       })
-    if (known == null) throw evmErrors('evm/refused', { host: rpc.host, transaction, why: error.message, cause: error })
+    if (known === null) throw evmErrors('evm/refused', { host: rpc.host, transaction, why: error.message, cause: error })
   }
 }
 
-const receiptSchema = z.nullish(
+const receiptSchema = z.nullable(
   z.looseObject({
     status: quantity,
     blockNumber: quantity,
@@ -231,7 +231,7 @@ const receiptSchema = z.nullish(
 
 async function status(rpc: Rpc, transaction: string): Promise<TransactionStatus> {
   const receipt = await rpc.ask({ method: 'eth_getTransactionReceipt', params: [transaction], result: receiptSchema })
-  if (receipt == null) return { state: 'unknown' }
+  if (receipt === null) return { state: 'unknown' }
   const logs = receipt.logs.map(({ address, topics, data, logIndex }) => ({ address, topics, data, index: Number(logIndex) }))
   return { state: 'mined', success: receipt.status === 1n, block: receipt.blockNumber, logs }
 }

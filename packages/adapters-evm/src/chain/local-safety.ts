@@ -1,5 +1,6 @@
 import { networkFacts } from '@flow402x/core'
 import { evmErrors } from './errors.ts'
+import { parseRpcUrl } from './rpc.ts'
 
 // The accounts of the mnemonic "test test test test test test test test test test test junk", whose keys everybody has.
 const published = new Set([
@@ -21,10 +22,10 @@ const worthless = new Set(['eip155:31337', 'eip155:1337'])
 /**
  * Refuses a real key on a local chain that bears a real network's id: what it signs there is valid on the real one (DESIGN §7).
  *
- * Errors: `config/unsafe-local-key`.
+ * Errors: `config/unsafe-local-key`, `config/bad-rpc-url`.
  */
 export function assertSafeSigners({ network, rpcUrl, signers }: { network: string; rpcUrl: string; signers: readonly string[] }): void {
-  if (worthless.has(network) || networkFacts(network)?.testnet === true || !isLoopback(new URL(rpcUrl).hostname)) return
+  if (worthless.has(network) || networkFacts(network)?.testnet === true || !isLoopback(parseRpcUrl(rpcUrl).hostname)) return
   const real = signers.find((address) => !published.has(address.toLowerCase()))
   if (real !== undefined) throw evmErrors('config/unsafe-local-key', { network, address: real })
 }

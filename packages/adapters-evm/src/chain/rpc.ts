@@ -27,9 +27,9 @@ const answerSchema = z.looseObject({
   error: z.nullish(z.looseObject({ code: z.optional(z.number()), message: z.string() })),
 })
 
-/** JSON-RPC over HTTP, one request each. */
+/** JSON-RPC over HTTP, one request each. Errors: `config/bad-rpc-url`. */
 export function httpRpc({ url, fetch, timeoutMs }: HttpRpcOptions): Rpc {
-  const { host } = new URL(url)
+  const { host } = parseRpcUrl(url)
   let id = 0
   return {
     host,
@@ -41,11 +41,20 @@ export function httpRpc({ url, fetch, timeoutMs }: HttpRpcOptions): Rpc {
       if (!envelope.success) throw failed('its answer is no JSON-RPC')
       const { error } = envelope.data
       if (error != null) throw evmErrors('evm/call-failed', { host, method, why: error.message.slice(0, 300) })
+      // An answer without a result, as overloaded gateways give it, must never be read as the chain's "there is none".
+      if (envelope.data.result === undefined) throw failed('its answer has neither result nor error')
       const read = z.safeParse(result, envelope.data.result)
       if (!read.success) throw failed('its answer has another shape than expected')
       return read.data
     },
   }
+}
+
+/** The URL of an RPC. Errors: `config/bad-rpc-url`, which does not show it. */
+export function parseRpcUrl(url: string): URL {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) throw evmErrors('config/bad-rpc-url', {})
+  return parsed
 }
 
 type Post = HttpRpcOptions & { readonly signal: AbortSignal | undefined; readonly failed: (why: string, cause?: unknown) => Error }
