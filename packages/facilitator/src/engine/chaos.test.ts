@@ -1,0 +1,179 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import type { Outcome, Submission } from '@flow402x/core'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { exactRequirements, signExact } from '@flow402x/testing/suites'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { FacilitatorEvent } from './events.ts'
+import { createFacilitator, type LocalFacilitator } from './facilitator.ts'
+
+/** What the proxy does with one `eth_sendRawTransaction`. */
+type Fault = 'none' | 'errorBefore' | 'errorAfter' | 'brokenBefore' | 'brokenAfter'
+
+type Proxy = { readonly url: string; plan: (send: number) => Fault; sends: number; faults: number; down: boolean; close(): Promise<void> }
+
+/** A real RPC provider on a bad day: it stands in front of anvil and answers some sends with an error, before or after they arrived. */
+async function startProxy(target: string): Promise<Proxy> {
+  const server = createServer(async (incoming, outgoing) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk)
+    const body = Buffer.concat(chunks).toString()
+    const forward = async (): Promise<string> => {
+      const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+      return answer.text()
+    }
+    const fault = proxy.down ? 'brokenBefore' : body.includes('eth_sendRawTransaction') ? proxy.plan(proxy.sends++) : 'none'
+    if (fault !== 'none') proxy.faults += 1
+    const answer = fault === 'none' || fault.endsWith('After') ? await forward() : ''
+    if (fault.startsWith('broken')) return outgoing.destroy()
+    const error = JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: 'internal error' } })
+    return outgoing.writeHead(200, { 'content-type': 'application/json' }).end(fault === 'none' ? answer : error)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  // A listening server has an address with a port.
+  const { port } = server.address() as AddressInfo
+  const close = (): Promise<void> => {
+    server.closeAllConnections()
+    return new Promise((resolve) => server.close(() => resolve()))
+  }
+  const proxy: Proxy = { url: `http://127.0.0.1:${port}`, plan: () => 'none', sends: 0, faults: 0, down: false, close }
+  return proxy
+}
+
+describe('a facilitator whose RPC fails', () => {
+  let chain: EvmChain
+  let proxy: Proxy
+  let events: FacilitatorEvent[]
+  let facilitator: LocalFacilitator
+
+  const start = async (signers: number, confirmTimeout = 20_000): Promise<void> => {
+    chain = await startEvmChain()
+    proxy = await startProxy(chain.rpcUrl)
+    events = []
+    const keys = [chain.facilitator, ...chain.accounts.slice(-3)].slice(0, signers).map(({ privateKey }) => privateKey)
+    const writer = evmChain({ network: chain.network, rpcUrl: proxy.url, signers: keys })
+    facilitator = createFacilitator({
+      schemes: [exactEvmFacilitator({ chain: writer })],
+      confirmTimeout,
+      onEvent: (event) => events.push(event),
+    })
+    await facilitator.start()
+  }
+  const stop = async (): Promise<void> => {
+    await facilitator.close()
+    await proxy.close()
+    await chain.stop()
+  }
+  const payments = (count: number, amount = 10n): Promise<Submission[]> =>
+    Promise.all(Array.from({ length: count }, () => signExact(chain, exactRequirements(chain, amount), { payer: chain.buyer })))
+  const settleAll = (submissions: readonly Submission[], label: string): Promise<Outcome[]> =>
+    Promise.all(submissions.map((submission, index) => facilitator.settle(submission, { claimId: `${label}-${index}` })))
+  const nonces = async (): Promise<unknown[]> => {
+    const { signers } = await facilitator.supported()
+    const both = (signers?.['eip155:*'] ?? []).map(async (signer) => [
+      await chain.rpc('eth_getTransactionCount', [signer, 'latest']),
+      await chain.rpc('eth_getTransactionCount', [signer, 'pending']),
+    ])
+    return Promise.all(both)
+  }
+
+  describe('on one send in ten, before or after it arrived', () => {
+    beforeAll(() => start(1))
+    afterAll(stop)
+
+    it('mines 200 payments at once, each once, without a gap and without a wedge (H9)', async () => {
+      const faults: Fault[] = ['errorBefore', 'errorAfter', 'brokenBefore', 'brokenAfter']
+      proxy.plan = (send) => (send % 10 === 3 ? (faults[Math.floor(send / 10) % 4] ?? 'none') : 'none')
+      const before = await chain.balanceOf(chain.seller.address)
+      const outcomes = await settleAll(await payments(200), 'one-in-ten')
+      expect(outcomes.filter(({ status }) => status !== 'settled')).toEqual([])
+      expect(new Set(outcomes.map(({ transaction }) => transaction)).size).toBe(200)
+      expect((await chain.balanceOf(chain.seller.address)) - before).toBe(2000n)
+      expect(proxy.faults).toBeGreaterThanOrEqual(20)
+      const [[latest, pending] = []] = (await nonces()) as string[][] // each is a pair of quantities
+      expect([latest, pending]).toEqual(['0xc8', '0xc8'])
+    }, 60_000)
+
+    it('settles the next payment as if nothing had been', async () => {
+      proxy.plan = () => 'none'
+      expect(await settleAll(await payments(1), 'afterwards')).toMatchObject([{ status: 'settled' }])
+    })
+  })
+
+  describe('for good while a payment is being sent', () => {
+    beforeAll(() => start(1, 6000))
+    afterAll(stop)
+
+    it('answers pending for the one that may have arrived and settles it later with the same bytes', async () => {
+      const [lost] = await payments(1)
+      if (lost === undefined) return expect.unreachable()
+      proxy.plan = () => 'brokenAfter'
+      await chain.rpc('evm_setAutomine', [false])
+      const outcome = await facilitator.settle(lost, { claimId: 'lost' })
+      expect(outcome).toMatchObject({ status: 'pending', transaction: expect.stringMatching(/^0x/) })
+      proxy.plan = () => 'none'
+      await chain.rpc('evm_setAutomine', [true])
+      await chain.mine()
+      const [next] = await settleAll(await payments(1), 'next')
+      expect(next).toMatchObject({ status: 'settled' })
+      expect(await facilitator.settle(lost, { claimId: 'lost' })).toMatchObject({ status: 'settled', transaction: outcome.transaction })
+    }, 30_000)
+
+    it('judges and sends nothing while the RPC is down, and serves the same payment when it is back', async () => {
+      const [first] = await payments(1)
+      if (first === undefined) return expect.unreachable()
+      const before = await nonces()
+      expect(await facilitator.verify(first)).toMatchObject({ valid: true })
+      proxy.down = true
+      await expect(facilitator.verify(first)).rejects.toMatchObject({ code: 'facilitator/cannot-verify', status: 503, moneyMoved: 'no' })
+      await expect(facilitator.settle(first, { claimId: 'down' })).rejects.toMatchObject({ code: 'facilitator/cannot-verify' })
+      proxy.down = false
+      expect(await nonces()).toEqual(before)
+      expect(await facilitator.settle(first, { claimId: 'down' })).toMatchObject({ status: 'settled' })
+    })
+  })
+
+  describe('not at all, with four signers and a poisoned payment', () => {
+    beforeAll(() => start(4))
+    afterAll(stop)
+
+    it('uses every lane, and mines all others when one reverts on chain', async () => {
+      const poor = chain.accounts[4] ?? chain.buyer
+      const all = await chain.balanceOf(poor.address)
+      const poison = await Promise.all([all, all - 1n].map((amount) => signExact(chain, exactRequirements(chain, amount), { payer: poor })))
+      const good = await payments(32)
+      const mixed = [...good.slice(0, 10), ...poison, ...good.slice(10)]
+      await chain.rpc('evm_setAutomine', [false])
+      const settling = settleAll(mixed, 'poisoned')
+      await expect.poll(() => events.filter(({ type }) => type === 'sent').length, { timeout: 10_000 }).toBe(34)
+      await chain.rpc('evm_setAutomine', [true])
+      await chain.mine()
+      const outcomes = await settling
+      const [one, two] = outcomes.slice(10, 12)
+      expect([one?.status, two?.status].sort()).toEqual(['notSettled', 'settled'])
+      expect([one, two].find((outcome) => outcome?.status === 'notSettled')).toMatchObject({
+        reason: 'invalid_exact_evm_transaction_failed',
+        retry: 'never',
+        transaction: expect.stringMatching(/^0x/),
+      })
+      expect(outcomes.filter(({ status }) => status === 'settled')).toHaveLength(33)
+      const perSigner = (await nonces()) as string[][] // each is a pair of quantities
+      expect(perSigner.map(([latest]) => Number(latest)).reduce((sum, count) => sum + count)).toBe(34)
+      for (const [latest] of perSigner) expect(Number(latest)).toBeGreaterThanOrEqual(8)
+    }, 30_000)
+  })
+
+  describe('that shares a key with somebody else', () => {
+    beforeAll(() => start(1))
+    afterAll(stop)
+
+    it('takes a fresh nonce when its own was used elsewhere', async () => {
+      expect(await settleAll(await payments(1), 'before')).toMatchObject([{ status: 'settled' }])
+      const from = chain.facilitator.address
+      await chain.rpc('anvil_impersonateAccount', [from])
+      await chain.rpc('eth_sendTransaction', [{ from, to: chain.owner.address, value: 1n }])
+      expect(await settleAll(await payments(3), 'after')).toMatchObject(Array(3).fill({ status: 'settled' }))
+    })
+  })
+})
