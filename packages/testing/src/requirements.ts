@@ -74,6 +74,32 @@ export const requirements = {
   'V1-ASCII': { text: 'What is encoded for version 1 is ASCII.', link: http1 },
   H26: { text: 'A 402 or payment of either version becomes one typed value or is refused with a named reason.', link: 'hazards.md H26' },
   'JSON-NULL': { text: 'Optional fields may be null, and unknown fields survive.', link: core2 },
+  'EXACT-EVM': {
+    text: 'exact by EIP-3009 is checked in order: scheme, domain, network, signature, payee, window, amount, token, and a simulation of the settlement.',
+    link: `${spec}/schemes/exact/scheme_exact_evm.md`,
+  },
+  'EVM-DIGEST': { text: 'Type hashes, domain separators and digests are those of the published vectors.', link: 'wire.md §20' },
+  M1: {
+    text: 'A used nonce proves nothing: paid is only AuthorizationUsed followed at once by this Transfer of the same token.',
+    link: 'money-rules.md M1',
+  },
+  M11: { text: 'A payment key is built from parsed values: network, token, payer and nonce.', link: 'money-rules.md M11' },
+  M12: { text: 'A signature that lives longer than maxTimeoutSeconds and a minute is refused.', link: 'money-rules.md M12' },
+  M14: {
+    text: 'What runs code of the payer settles alone, within a gas cap, and is estimated at the real gas price.',
+    link: 'money-rules.md M14',
+  },
+  A4: { text: 'The case of hex, the encoding of a signature and the order of JSON make no second payment.', link: 'hazards.md A4' },
+  A7: {
+    text: 'Only listed tokens and allowed factories are called, within absolute caps of gas and fees; nothing hostile is sent.',
+    link: 'hazards.md A7',
+  },
+  A26: { text: 'The signed payee, amount, token and chain are compared with what was asked.', link: 'hazards.md A26' },
+  H20: {
+    text: 'Typed data always carries EIP712Domain, domains are compared with the chain, and keys, EIP-1271, ERC-6492 and EIP-7702 payers all pay.',
+    link: 'hazards.md H20',
+  },
+  H24: { text: 'Verify simulates the very call that settles: what it calls valid settles in the same state.', link: 'hazards.md H24' },
 } as const satisfies Readonly<Record<string, Requirement>>
 
 /** The id of a requirement. */

@@ -1,4 +1,5 @@
 import { assets } from '@flow402x/core'
+import { verifies } from '@flow402x/testing/requirements'
 import vectors from '@flow402x/testing/vectors/evm.json'
 import fc from 'fast-check'
 import { getAddress, hashTypedData, keccak256, domainSeparator as separatorOfViem, toHex as textToHex } from 'viem'
@@ -27,6 +28,7 @@ test('the digest is the one viem makes of the typed data, for any domain and mes
 })
 
 test('the domain separator of every asset of the table is the one viem makes', () => {
+  verifies('EVM-DIGEST')
   for (const { network, address, eip712 } of assets.filter((asset) => asset.transfer === 'eip3009')) {
     const { name, version } = eip712 ?? { name: '', version: '' }
     const chainId = BigInt(network.slice(7))
@@ -60,6 +62,7 @@ describe('the published vectors', () => {
   })
 
   test.each(vectors.authorizations)('digest on $network', (vector) => {
+    verifies('EVM-DIGEST')
     expect(toHex(transferDigest(domainOf(vector), messageOf(vector)))).toBe(vector.digest)
   })
 })

@@ -1,5 +1,6 @@
 import { isX402Error, type PaymentRequirements } from '@flow402x/core'
 import { developmentAccounts } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { createWalletClient, http, recoverTypedDataAddress } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { baseSepolia } from 'viem/chains'
@@ -62,6 +63,7 @@ describe.each(Object.entries(signers))('%s', (_, signer) => {
 })
 
 test('typed data is complete, with EIP712Domain (H20)', async () => {
+  verifies('H20')
   let seen: TypedData | undefined
   const signer: EvmSigner = {
     address: account.address,

@@ -1,5 +1,6 @@
 import { type Outcome, type PaymentRequirements, parsePrice, type Submission, type Verdict } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { encodeFunctionData, getAddress, getContractAddress, type Hex, parseAbi, serializeErc6492Signature } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -64,6 +65,7 @@ const withSignature = (submission: Submission, signature: string): Submission =>
 
 describe('a payer with a key', () => {
   test('is verified in one round trip, and exactly the price moves', async () => {
+    verifies(['EXACT-EVM', 'H24'])
     const before = [await local.balanceOf(local.buyer.address), await local.balanceOf(local.seller.address)] as const
     const submission = await pay(buyer())
     requests = []
@@ -162,6 +164,7 @@ describe('refused by what the chain says', () => {
   })
 
   test('a changed amount, payee or nonce under the old signature', async () => {
+    verifies('A26')
     const { payment } = await pay(buyer())
     const authorization = Object(payment.payload.authorization)
     for (const change of [{ value: '10001' }, { to: local.owner.address }, { nonce: `0x${'77'.repeat(32)}` }]) {
@@ -223,6 +226,7 @@ describe('refused by what the chain says', () => {
 })
 
 test('a decoy with the same nonce proves nothing (M1)', async () => {
+  verifies('M1')
   const random = (bytes: Uint8Array) => bytes.fill(0x5a)
   const real = await pay(buyer(), { random })
   const decoy = await pay(buyer(), { random, asked: { payTo: local.buyer.address } })
@@ -242,6 +246,7 @@ test('a decoy with the same nonce proves nothing (M1)', async () => {
 })
 
 test('events are read one against the next: a used nonce with somebody else’s transfer is no payment (M1)', async () => {
+  verifies('M1')
   const first = await pay(buyer())
   const second = await pay(spare(0))
   await facilitator.verify(first)
@@ -265,6 +270,7 @@ test('events are read one against the next: a used nonce with somebody else’s 
 
 describe('a payer that is a contract', () => {
   test('pays by EIP-1271, alone in its transaction (M14)', async () => {
+    verifies(['H20', 'H24', 'M14'])
     const wallet = await local.deploySmartAccount(getAddress(spare(0).address))
     const submission = await pay(signedBy(wallet, spare(0)))
     requests = []
@@ -279,6 +285,7 @@ describe('a payer that is a contract', () => {
   })
 
   test('that burns gas only when it is paid for is not sent (M14)', async () => {
+    verifies(['M14', 'A7'])
     // Valid at gas price 0, an endless loop at any other: what a simulation sees is not what a transaction does.
     const bomb = getAddress(`0x${'b0'.repeat(20)}`)
     await local.rpc('anvil_setCode', [bomb, '0x3a601457631626ba7e60e01b60005260206000f35b601456'])
@@ -291,6 +298,7 @@ describe('a payer that is a contract', () => {
   })
 
   test('with a key of its own and delegated code pays alone, if that code agrees (EIP-7702)', async () => {
+    verifies(['H20', 'M14'])
     const [agrees, refuses] = [getAddress(`0x${'a1'.repeat(20)}`), getAddress(`0x${'a2'.repeat(20)}`)]
     await local.rpc('anvil_setCode', [agrees, acceptsAll])
     await local.rpc('anvil_setCode', [refuses, '0x60206000f3'])
@@ -321,6 +329,7 @@ describe('a payer whose wallet is not deployed (ERC-6492)', () => {
   }
 
   test('is refused, without asking the chain, unless its factory is allowed', async () => {
+    verifies('A7')
     const submission = await undeployed('01')
     requests = []
     expect(reasonOf(await facilitator.verify(submission))).toBe('eip6492_factory_not_allowed')
@@ -330,6 +339,7 @@ describe('a payer whose wallet is not deployed (ERC-6492)', () => {
   })
 
   test('is deployed and paid by in one transaction where it is', async () => {
+    verifies(['H20', 'H24'])
     const open = exactEvmFacilitator({ chain, erc6492Factories: [factory.toLowerCase()] })
     await open.start()
     const submission = await undeployed('02')
@@ -368,6 +378,7 @@ describe('many at once', () => {
   })
 
   test('are not taken down by one that burns all gas', async () => {
+    verifies('A7')
     const bomb = getAddress(`0x${'a3'.repeat(20)}`)
     const payer = spare(2)
     await local.rpc('anvil_setCode', [bomb, '0x5b600056'])
@@ -394,6 +405,7 @@ describe('start', () => {
     ({ network: 'eip155:84532', address, symbol: 'TOK', decimals: 6, transfer: 'eip3009', eip712 }) as const
 
   test('refuses a token whose own domain is another, and one that is not there', async () => {
+    verifies('H20')
     const renamed = exactEvmFacilitator({ chain, assets: [wrong(local.usdc.address, { name: 'USDC', version: '3' })] })
     await expect(renamed.start()).rejects.toMatchObject({ code: 'config/domain-mismatch', message: expect.stringContaining('0x71f17a3b') })
     const absent = exactEvmFacilitator({ chain, assets: [wrong(`0x${'12'.repeat(20)}`, { name: 'T', version: '1' })] })

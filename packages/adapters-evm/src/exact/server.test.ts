@@ -1,4 +1,5 @@
 import { type Asset, isX402Error, type PaymentRequirements, parsePrice, type RequirementsInput, type Submission } from '@flow402x/core'
+import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { exactEvmServer } from '../server.ts'
@@ -100,6 +101,7 @@ describe('check', () => {
   })
 
   test('takes the windows of v1 clients and of clocks that differ by less than a minute', () => {
+    verifies('M12')
     expect(server.check(submission({ signed: { validAfter: `${now - 600}` } }), { now }).valid).toBe(true)
     expect(server.check(submission({ signed: { validBefore: `${now + 360}` } }), { now }).valid).toBe(true)
     expect(server.check(submission({ signed: { validBefore: `${now + 6}` } }), { now }).valid).toBe(true)
@@ -122,6 +124,7 @@ describe('check', () => {
     ['invalid_exact_evm_payload_authorization_value_mismatch', { signed: { value: '9999' } }],
     ['invalid_exact_evm_payload_authorization_value_mismatch', { signed: { value: '10001' } }],
   ])('refuses with %s: %o', (reason, change) => {
+    verifies(['EXACT-EVM', 'A26', 'M12'])
     expect(server.check(submission(change), { now })).toMatchObject({ valid: false, reason })
   })
 })
@@ -138,6 +141,7 @@ describe('the key', () => {
   })
 
   test('is the same whatever the case of hex, the signature, the order of JSON and leading zeros (A4)', () => {
+    verifies(['A4', 'M11'])
     const anyCase = (text: string) =>
       fc
         .array(fc.boolean(), { minLength: text.length, maxLength: text.length })
