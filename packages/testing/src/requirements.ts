@@ -75,7 +75,7 @@ export const requirements = {
   H26: { text: 'A 402 or payment of either version becomes one typed value or is refused with a named reason.', link: 'hazards.md H26' },
   'JSON-NULL': { text: 'Optional fields may be null, and unknown fields survive.', link: core2 },
   'EXACT-EVM': {
-    text: 'exact by EIP-3009 is checked in order: scheme, domain, network, signature, payee, window, amount, token, and a simulation of the settlement.',
+    text: 'exact by EIP-3009 checks scheme, domain, network, a signature by key, payee, window and amount in this order, then a simulation of the settlement; a signature that only a contract can judge is judged there.',
     link: `${spec}/schemes/exact/scheme_exact_evm.md`,
   },
   'EVM-DIGEST': { text: 'Type hashes, domain separators and digests are those of the published vectors.', link: 'wire.md §20' },
