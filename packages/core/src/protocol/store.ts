@@ -66,8 +66,8 @@ export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'outcome'
 export interface ClaimStore {
   /**
    * Inserts the claim, or takes an `open` one of the same binding with attempts left; else grants nothing and says what stands.
-   * `maxAttempts` counts runs of the handler. A payer's `secret` names one payment: where it names another, that one's claim is
-   * what stands, and its `id` is not the one asked for.
+   * `maxAttempts` counts runs of the handler. A payer's `secret` names one payment, and a claim keeps the first it had: where the
+   * secret already names another payment, that one's claim is what stands, and its `id` is not the one asked for.
    */
   claim(request: ClaimRequest, options: { readonly maxAttempts: number }): Promise<{ readonly granted: boolean; readonly claim: Claim }>
   /** The claim on a payment. */

@@ -42,14 +42,19 @@ function memoryClaims(retention: number): ClaimStore {
       const found = claims.get(key.id)
       const free = found?.state === 'open' && found.binding === request.binding && found.attempts < maxAttempts
       if (found !== undefined && !free) return { granted: false, claim: found }
-      if (request.secret !== undefined) {
-        const name = nameOf(key.payer, request.secret)
+      const secret = found?.secret ?? request.secret
+      if (secret !== undefined) {
+        const name = nameOf(key.payer, secret)
         const other = claims.get(named.get(name) ?? key.id)
         if (other !== undefined && other.id !== key.id) return { granted: false, claim: other }
         named.set(name, key.id)
       }
-      if (found === undefined) return { granted: true, claim: put({ ...key, ...request, state: 'claimed', epoch: 1, attempts: 1 }) }
-      return { granted: true, claim: put({ ...found, ...request, state: 'claimed', epoch: found.epoch + 1, attempts: found.attempts + 1 }) }
+      const { epoch, attempts } = found ?? { epoch: 0, attempts: 0 }
+      const known = secret === undefined ? {} : { secret }
+      return {
+        granted: true,
+        claim: put({ ...key, ...found, ...request, ...known, state: 'claimed', epoch: epoch + 1, attempts: attempts + 1 }),
+      }
     },
     async find(id) {
       return claims.get(id)
@@ -81,7 +86,7 @@ function memoryBudgets(): BudgetStore {
   const use = (scope: string): BudgetUse => uses.get(scope) ?? { reserved: 0n, committed: 0n }
 
   const move = ({ amount, limits }: Reservation, by: { readonly reserved: bigint; readonly committed: bigint }): void => {
-    for (const { scope } of limits) {
+    for (const scope of new Set(limits.map((limit) => limit.scope))) {
       const { reserved, committed } = use(scope)
       uses.set(scope, { reserved: reserved + amount * by.reserved, committed: committed + amount * by.committed })
     }

@@ -1,0 +1,120 @@
+import { type Claim, firstIssue, type Outcome, paymentPayload, paymentRequirements, type StoredResponse } from '@flow402x/core'
+import * as z from 'zod/mini'
+import { storeErrors } from './errors.ts'
+
+/** A value of a column: the same columns in every engine. */
+export type Column = string | number | Uint8Array | null
+
+/** The columns of a claim, in the order of `claimColumns`. */
+export type ClaimRow = readonly Column[]
+
+const text = z.string()
+// Redis gives back text where SQL gives back numbers.
+const number = z.pipe(z.union([text, z.number()]), z.transform(Number))
+/** A column of JSON; what it holds is judged by the schema that follows. */
+export const json = z.pipe(
+  text,
+  z.transform((value, context): unknown => {
+    try {
+      return JSON.parse(value)
+    } catch {
+      context.issues.push({ code: 'custom', message: 'no JSON', input: value })
+      return z.NEVER
+    }
+  }),
+)
+const dictionary = z.record(text, z.unknown())
+
+const common = { network: text, payer: z.exactOptional(text) }
+const outcome: z.ZodMiniType<Outcome> = z.discriminatedUnion('status', [
+  z.object({
+    status: z.literal('settled'),
+    ...common,
+    transaction: text,
+    amount: z.exactOptional(text),
+    extra: z.exactOptional(dictionary),
+    extensions: z.exactOptional(dictionary),
+  }),
+  z.object({ status: z.literal('pending'), ...common, transaction: z.exactOptional(text) }),
+  z.object({
+    status: z.literal('notSettled'),
+    ...common,
+    transaction: z.exactOptional(text),
+    reason: text,
+    message: z.exactOptional(text),
+    retry: z.enum(['same', 'resign', 'never']),
+    deadAfter: z.exactOptional(z.number()),
+  }),
+])
+
+const claimRow = z.object({
+  id: text,
+  payer: text,
+  dead_after: number,
+  binding: text,
+  claim_id: text,
+  submission: z.pipe(json, z.object({ payment: paymentPayload, requirements: paymentRequirements })),
+  secret: z.nullish(text),
+  state: z.enum(['claimed', 'open', 'settling', 'settled', 'delivered', 'failed']),
+  epoch: number,
+  attempts: number,
+  lease_until: number,
+  outcome: z.nullish(z.pipe(json, outcome)),
+  response_status: z.nullish(number),
+  response_headers: z.nullish(z.pipe(json, z.array(z.tuple([text, text])))),
+  response_body: z.nullish(z.union([z.instanceof(Uint8Array), z.instanceof(ArrayBuffer)])),
+})
+
+/** The columns of a claim as every engine names them. */
+export const claimColumns = Object.keys(claimRow.shape)
+
+/** A claim as its columns hold it: numbers as they are, everything structured as JSON, the body as bytes. */
+export function writeClaim(claim: Claim): ClaimRow {
+  const { id, payer, deadAfter, binding, claimId, submission, secret = null } = claim
+  return [id, payer, deadAfter, binding, claimId, JSON.stringify(submission), secret, ...writeProgress(claim, claim.response)]
+}
+
+/** The columns that change while a claim is worked on, from `state` to the end of `claimColumns`; null is "as it was". */
+export function writeProgress(claim: Claim, response: StoredResponse | undefined): ClaimRow {
+  const { state, epoch, attempts, leaseUntil, outcome } = claim
+  const outcomeText = outcome === undefined ? null : JSON.stringify(outcome)
+  if (response === undefined) return [state, epoch, attempts, leaseUntil, outcomeText, null, null, null]
+  return [state, epoch, attempts, leaseUntil, outcomeText, response.status, JSON.stringify(response.headers), response.body]
+}
+
+/**
+ * The claim that columns hold.
+ *
+ * Errors: `store/unreadable` where they were not written by `writeClaim`.
+ */
+export function readClaim(columns: Readonly<Record<string, unknown>>): Claim {
+  const row = readColumns(columns, { schema: claimRow, what: `Claim ${String(columns.id)}` })
+  return {
+    id: row.id,
+    payer: row.payer,
+    deadAfter: row.dead_after,
+    binding: row.binding,
+    claimId: row.claim_id,
+    submission: row.submission,
+    ...(row.secret == null ? {} : { secret: row.secret }),
+    state: row.state,
+    epoch: row.epoch,
+    attempts: row.attempts,
+    leaseUntil: row.lease_until,
+    ...(row.outcome == null ? {} : { outcome: row.outcome }),
+    ...responseOf(row),
+  }
+}
+
+/** What columns hold, judged by a schema. Errors: `store/unreadable`. */
+export function readColumns<Value>(columns: unknown, expected: { readonly schema: z.ZodMiniType<Value>; readonly what: string }): Value {
+  const parsed = z.safeParse(expected.schema, columns)
+  if (parsed.success) return parsed.data
+  throw storeErrors('store/unreadable', { what: expected.what, why: firstIssue(parsed.error) })
+}
+
+function responseOf(row: z.infer<typeof claimRow>): Pick<Claim, 'response'> {
+  const { response_status: status, response_headers: headers, response_body: body } = row
+  if (status == null || headers == null || body == null) return {}
+  return { response: { status, headers, body: new Uint8Array(body) } }
+}

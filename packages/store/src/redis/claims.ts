@@ -1,0 +1,200 @@
+import type { Claim, ClaimStore, LogStore } from '@flow402x/core'
+import { claimColumns, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
+import { defaultRetention, type RetentionOptions, sweepSeldom } from '../claims/retention.ts'
+import type { RedisConnection } from './connection.ts'
+import { claimScript, firstScript, forgetScript, removeScript, secretScript, unlistScript, updateScript } from './scripts.ts'
+
+type Fields = Readonly<Record<string, unknown>>
+
+// The keys of one claim share a slot, and the claims of a store are spread over this many. Another number would lose them.
+const slots = 64
+const slotColumn = claimColumns.indexOf('state')
+
+/**
+ * Claims in Redis. What makes a payment itself, its id, chooses the slot, so that a claim and the lists of what is unfinished
+ * and ended change in one script. What a payer looks for (the payment that an id names, purchases that were not delivered)
+ * stands in slots of the payer: it is written before a claim comes to count on it and read with the claim's own word.
+ */
+export function redisClaims(connection: RedisConnection, { retention = defaultRetention }: RetentionOptions): ClaimStore {
+  const { client, run } = connection
+  const keys = claimKeys(connection.prefix)
+
+  async function find(id: string): Promise<Found | undefined> {
+    return found(await client.hgetallBuffer(keys.claim(id)))
+  }
+
+  async function forget(claim: Claim): Promise<number> {
+    const { id, payer, binding, secret, epoch } = claim
+    if (secret !== undefined) await run(forgetScript, { keys: [keys.name(payer, secret)], values: [id] })
+    await run(unlistScript, { keys: [keys.undelivered(payer, binding)], values: [id, epoch] })
+    return Number(await run(removeScript, { keys: keys.own(id), values: [id, epoch] }))
+  }
+
+  async function sweepSlot(slot: number, { now, limit }: { readonly now: number; readonly limit: number }): Promise<number> {
+    const ids = await client.zrangebyscore(keys.ended(slot), '-inf', (now - retention) / 1000, 'LIMIT', 0, limit)
+    let forgotten = 0
+    for (const id of ids) {
+      const ended = await find(id)
+      if (ended !== undefined) forgotten += await forget(ended.claim)
+    }
+    return forgotten
+  }
+
+  const allSlots = Array.from({ length: slots }, (_, slot) => slot)
+  const seldom = sweepSeldom((now, limit) => Promise.all(allSlots.map((slot) => sweepSlot(slot, { now, limit: Math.ceil(limit / slots) }))))
+
+  async function unlist({ id, payer, binding }: Claim, epoch: number): Promise<void> {
+    await run(unlistScript, { keys: [keys.undelivered(payer, binding)], values: [id, epoch] })
+  }
+
+  /** The claim that the payer's payment id names, where it is another than this one; else the id names this one from now on. */
+  async function namedBefore({ id, payer }: Claim, secret: string): Promise<Claim | undefined> {
+    const name = keys.name(payer, secret)
+    for (;;) {
+      const owner = String(await run(firstScript, { keys: [name], values: [id] }))
+      if (owner === id) return undefined
+      const other = await find(owner)
+      if (other !== undefined) return other.claim
+      // The other was forgotten between the two looks at it.
+      await run(forgetScript, { keys: [name], values: [owner] })
+    }
+  }
+
+  async function update(claim: Claim, change: Parameters<ClaimStore['update']>[1]): Promise<Claim | undefined> {
+    const next = { ...claim, ...change, epoch: claim.epoch + 1 }
+    if (isPaid(next) && !isPaid(claim)) await client.hset(keys.undelivered(claim.payer, claim.binding), claim.id, next.epoch)
+    const fields = pairs(claimColumns.slice(slotColumn), writeProgress(next, change.response))
+    const values = [claim.id, claim.state, claim.epoch, next.state, next.leaseUntil, next.deadAfter, ...fields]
+    if ((await run(updateScript, { keys: keys.own(claim.id), values })) !== 1) return undefined
+    if (isPaid(claim) && !isPaid(next)) await unlist(claim, claim.epoch)
+    return next
+  }
+
+  return {
+    update,
+    async claim(request, { maxAttempts }) {
+      const { key, now, ...held } = request
+      await seldom(now)
+      const fresh: Claim = { id: key.id, payer: key.payer, deadAfter: key.deadAfter, ...held, state: 'claimed', epoch: 1, attempts: 1 }
+      const asked = [key.id, held.binding, maxAttempts, held.claimId, held.leaseUntil, JSON.stringify(held.submission)]
+      const fields = [...pairs(claimColumns, writeClaim(fresh)), 'created_at', now]
+      const [claimKey, unfinishedKey] = keys.own(key.id)
+      const answer = await run(claimScript, { keys: [claimKey, unfinishedKey], values: [...asked, ...fields] })
+      const { granted, standing } = readAnswer(answer)
+      const claim = standing ?? fresh
+      const isNamed = standing?.secret !== undefined
+      if (!granted || held.secret === undefined || isNamed) {
+        return { granted, claim }
+      }
+      const other = await namedBefore(claim, held.secret)
+      if (other === undefined) {
+        if (standing === undefined) return { granted, claim }
+        await run(secretScript, { keys: [claimKey], values: [claim.epoch, held.secret] })
+        return { granted, claim: { ...claim, secret: held.secret } }
+      }
+      if (claim.attempts > 1) await update(claim, { state: 'open', leaseUntil: 0, attempts: claim.attempts - 1 })
+      else await run(removeScript, { keys: keys.own(claim.id), values: [claim.id, claim.epoch] })
+      return { granted: false, claim: other }
+    },
+    async find(id) {
+      return (await find(id))?.claim
+    },
+    async undelivered(payer, binding, { maxAttempts, now }) {
+      const listed = Object.entries(await client.hgetall(keys.undelivered(payer, binding)))
+      const standing = await Promise.all(listed.map(([id]) => find(id)))
+      for (const [index, [, epoch]] of listed.entries()) {
+        const claim = standing[index]?.claim
+        if (claim !== undefined && !isPaid(claim) && claim.epoch >= Number(epoch)) await unlist(claim, Number(epoch))
+      }
+      const left = standing.filter((one) => one !== undefined && isUndelivered(one.claim, { maxAttempts, now }))
+      return left.sort((a, b) => (a?.createdAt ?? 0) - (b?.createdAt ?? 0))[0]?.claim
+    },
+    async *unfinished({ now }) {
+      for (const slot of allSlots) {
+        for (const id of await client.zrangebyscore(keys.unfinished(slot), '-inf', now)) {
+          const left = await find(id)
+          if (left !== undefined && left.claim.leaseUntil <= now && left.claim.state !== 'delivered' && left.claim.state !== 'failed')
+            yield left.claim
+        }
+      }
+    },
+    async purge(now) {
+      const forgotten = await Promise.all(allSlots.map((slot) => sweepSlot(slot, { now, limit: Number.MAX_SAFE_INTEGER })))
+      return forgotten.reduce((sum, count) => sum + count, 0)
+    },
+  }
+}
+
+/** The logs that paid, in Redis: one key each, for ever. */
+export function redisLogs({ prefix, run }: RedisConnection): LogStore {
+  return {
+    async consume({ network, transaction, logIndex }, key) {
+      const log = JSON.stringify([network, transaction, logIndex])
+      return String(await run(firstScript, { keys: [`${slotTag(prefix, slotOf(log))}log:${log}`], values: [key] })) === key
+    },
+  }
+}
+
+type Found = { readonly claim: Claim; readonly createdAt: number }
+
+function isPaid({ state }: Claim): boolean {
+  return state === 'settling' || state === 'settled'
+}
+
+function isUndelivered(claim: Claim, { maxAttempts, now }: { readonly maxAttempts: number; readonly now: number }): boolean {
+  return claim.leaseUntil <= now && (claim.state === 'settling' || (claim.state === 'settled' && claim.attempts < maxAttempts))
+}
+
+function claimKeys(prefix: string) {
+  const tag = (slot: number): string => slotTag(prefix, slot)
+  const of = (kind: string, [first, second]: readonly [string, string]): string =>
+    `${tag(slotOf(first))}${kind}:${JSON.stringify([first, second])}`
+  return {
+    claim: (id: string): string => `${tag(slotOf(id))}claim:${id}`,
+    unfinished: (slot: number): string => `${tag(slot)}unfinished`,
+    ended: (slot: number): string => `${tag(slot)}ended`,
+    name: (payer: string, secret: string): string => of('name', [payer, secret]),
+    undelivered: (payer: string, binding: string): string => of('undelivered', [payer, binding]),
+    own(id: string): readonly [string, string, string] {
+      return [this.claim(id), this.unfinished(slotOf(id)), this.ended(slotOf(id))]
+    },
+  }
+}
+
+function slotTag(prefix: string, slot: number): string {
+  return `{${prefix}-${slot}}:`
+}
+
+/** FNV-1a: even and the same for ever. */
+function slotOf(text: string): number {
+  let hash = 0x811c9dc5
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
+  return hash % slots
+}
+
+function pairs<Value>(names: readonly string[], values: readonly (Value | null)[]): (Value | string)[] {
+  return names.flatMap((name, index) => {
+    const value = values[index]
+    return value == null ? [] : [name, value]
+  })
+}
+
+function found(fields: Readonly<Record<string, Buffer>>): Found | undefined {
+  if (fields.id === undefined) return undefined
+  const columns: Fields = Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, name === 'response_body' ? value : value.toString()]),
+  )
+  return { claim: readClaim(columns), createdAt: Number(columns.created_at) }
+}
+
+/** What the claim script gives: whether it was granted, and the fields of what stood before. */
+function readAnswer(answer: unknown): { readonly granted: boolean; readonly standing: Claim | undefined } {
+  const [granted, flat]: unknown[] = Array.isArray(answer) ? answer : []
+  const fields: Record<string, Buffer> = {}
+  const list: unknown[] = Array.isArray(flat) ? flat : []
+  for (let index = 0; index + 1 < list.length; index += 2) {
+    const value = list[index + 1]
+    if (Buffer.isBuffer(value)) fields[String(list[index])] = value
+  }
+  return { granted: granted === 1, standing: found(fields)?.claim }
+}

@@ -1,0 +1,55 @@
+import type { Column } from '../claims/record.ts'
+
+/** A row as an engine returns it, by column. */
+export type Row = Readonly<Record<string, unknown>>
+
+/** One statement; its parameters are written `?1`, `?2`, … */
+export type Statement = { readonly text: string; readonly values: readonly Column[] }
+
+/** What is done within one transaction, written once for every engine: it yields statements and is given their rows. */
+export type Work<Result> = Generator<Statement, Result, readonly Row[]>
+
+/** The little that the SQL of this package asks of an engine. */
+export interface SqlDatabase {
+  /** The engine's type for bytes, and what it takes to hold rows that are read until the transaction ends. */
+  readonly dialect: { readonly bytes: 'BLOB' | 'BYTEA'; readonly lock: '' | ' FOR UPDATE' }
+  /** One statement, a transaction of its own, durable when it is answered. */
+  query(statement: Statement): Promise<readonly Row[]>
+  /** All of it or none of it, durable when it is answered; it may be run again where others changed the same rows. */
+  transaction<Result>(work: () => Work<Result>): Promise<Result>
+  close(): Promise<void>
+}
+
+/** The store's tables, made where they are missing. Processes that start at once wait for one another on the row of a version. */
+export function* migrate({ bytes }: SqlDatabase['dialect']): Work<void> {
+  yield run('CREATE TABLE IF NOT EXISTS flow402x_migrations (version INTEGER PRIMARY KEY)')
+  for (const [version, statements] of migrations.entries()) {
+    const added = yield run('INSERT INTO flow402x_migrations (version) VALUES (?1) ON CONFLICT DO NOTHING RETURNING version', [version + 1])
+    if (added.length === 0) continue
+    for (const text of statements) yield run(text.replaceAll('BYTES', bytes))
+  }
+}
+
+/** A statement and its values. */
+export function run(text: string, values: readonly Column[] = []): Statement {
+  return { text, values }
+}
+
+// Times are the caller's and amounts are text: neither overflows. A migration that was published is never changed.
+const migrations: readonly (readonly string[])[] = [
+  [
+    `CREATE TABLE flow402x_claims (
+      id TEXT PRIMARY KEY, payer TEXT NOT NULL, dead_after DOUBLE PRECISION NOT NULL, binding TEXT NOT NULL, claim_id TEXT NOT NULL,
+      submission TEXT NOT NULL, secret TEXT, state TEXT NOT NULL, epoch INTEGER NOT NULL, attempts INTEGER NOT NULL,
+      lease_until DOUBLE PRECISION NOT NULL, outcome TEXT, response_status INTEGER, response_headers TEXT, response_body BYTES,
+      created_at DOUBLE PRECISION NOT NULL)`,
+    'CREATE UNIQUE INDEX flow402x_claims_secret ON flow402x_claims (payer, secret) WHERE secret IS NOT NULL',
+    "CREATE INDEX flow402x_claims_undelivered ON flow402x_claims (payer, binding) WHERE state IN ('settling', 'settled')",
+    "CREATE INDEX flow402x_claims_unfinished ON flow402x_claims (id) WHERE state IN ('claimed', 'open', 'settling', 'settled')",
+    "CREATE INDEX flow402x_claims_ended ON flow402x_claims (dead_after) WHERE state IN ('delivered', 'failed')",
+    'CREATE TABLE flow402x_budget_scopes (scope TEXT PRIMARY KEY, reserved TEXT NOT NULL, committed TEXT NOT NULL)',
+    'CREATE TABLE flow402x_reservations (id TEXT PRIMARY KEY, amount TEXT NOT NULL, scopes TEXT NOT NULL)',
+    `CREATE TABLE flow402x_logs (
+      network TEXT NOT NULL, tx TEXT NOT NULL, log_index INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (network, tx, log_index))`,
+  ],
+]
