@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { paymentRequiredHeader } from '@flow402x/core'
+import { verifies } from '@flow402x/testing/requirements'
 import { build } from 'esbuild'
 import { type Dev, startDev } from 'flow402x'
 import { type Browser, chromium, type Page } from 'playwright-core'
@@ -50,6 +51,7 @@ describe.skipIf(missing !== undefined)(`a page in Chromium pays across origins${
   })
 
   it('a GET, and reads the receipt that another origin sent', async () => {
+    verifies('H22')
     const { spent, result } = await spending(() => purchase(`${dev.world.seller.url}/weather?place=Porto`))
     expect(result).toEqual({ status: 200, body: expect.stringContaining('Porto'), transaction: expect.stringMatching(/^0x[0-9a-f]{64}$/) })
     expect(spent).toBe(1000n)
@@ -63,6 +65,7 @@ describe.skipIf(missing !== undefined)(`a page in Chromium pays across origins${
   })
 
   it('and sends no payment after a redirect of the paid try', async () => {
+    verifies('A19')
     const seen: IncomingMessage[] = []
     const elsewhere = await serve((request, response) => {
       seen.push(request)

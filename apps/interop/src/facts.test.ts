@@ -4,6 +4,7 @@ import { createClient } from '@flow402x/client'
 import { createServer } from '@flow402x/server'
 import { paid } from '@flow402x/server/express'
 import { memoryStore } from '@flow402x/store/memory'
+import { verifies } from '@flow402x/testing/requirements'
 import { decodePaymentRequiredHeader, decodePaymentSignatureHeader, HTTPFacilitatorClient } from '@x402/core/http'
 import { PaymentRequiredV2Schema } from '@x402/core/schemas'
 import { ExactEvmScheme } from '@x402/evm/exact/client'
@@ -49,6 +50,7 @@ async function inShop(visit: (shop: Shop) => Promise<void>, sale: Partial<Sale> 
 
 describe('one 402 for everyone', () => {
   it('carries a v2 header and a v1 body with members that neither knows', async () => {
+    verifies(['HTTP-REQUIRED', 'V1-BODY'])
     await inShop(async ({ url }) => {
       const response = await fetch(`${url}/goods`)
       const offer = {
@@ -101,6 +103,7 @@ describe('one 402 for everyone', () => {
   })
 
   it('lets a browser send what the official client sends across origins', async () => {
+    verifies('HTTP-CORS')
     await inShop(async ({ url }) => {
       const asked = 'payment-signature,access-control-expose-headers,content-type'
       const headers = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': asked }
@@ -305,6 +308,7 @@ describe('networks', () => {
 
 describe('/supported', () => {
   it('says to the official client what the official facilitator says, always in the same words', async () => {
+    verifies('FAC-SUPPORTED')
     const supported = async (name: 'ours, HTTP' | '@x402/core, HTTP') =>
       new HTTPFacilitatorClient({ url: world.facilitators[name].url }).getSupported()
     const [mine, again, theirs] = [await supported('ours, HTTP'), await supported('ours, HTTP'), await supported('@x402/core, HTTP')]

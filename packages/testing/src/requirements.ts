@@ -8,6 +8,24 @@ const core2 = `${spec}/x402-specification-v2.md`
 
 /** Every requirement that a test of this repository proves, by id. `H`, `A` and `M` are rows of the hazards and money rules. */
 export const requirements = {
+  'HTTP-REQUIRED': { text: 'A 402 carries PAYMENT-REQUIRED and is never stored.', link: http2 },
+  'HTTP-RECEIPT': { text: 'A paid answer carries PAYMENT-RESPONSE and is private to caches.', link: http2 },
+  'HTTP-UNSETTLED': { text: 'A settlement that failed is told in PAYMENT-RESPONSE, with none of the goods.', link: http2 },
+  'HTTP-MALFORMED': { text: 'A payment header that cannot be read is 400.', link: http2 },
+  'HTTP-NO-MATCH': { text: 'A payment that pays none of the offers is 402 with the offers.', link: http2 },
+  'HTTP-ALLOWANCE': { text: 'A missing Permit2 allowance is 412.', link: 'wire.md §1.2' },
+  'HTTP-CORS': {
+    text: 'Payment headers may be sent and read across origins, with every header that official clients send.',
+    link: 'wire.md §1.1',
+  },
+  'CLIENT-ONCE': { text: 'A client never pays a request that carries a payment already.', link: 'wire.md §1.3' },
+  'FLOW-AUTHORIZATION': {
+    text: 'By default a payment is verified before the handler and settled after it, and not at all where it failed.',
+    link: 'wire.md §5.1',
+  },
+  'FLOW-UPFRONT': { text: 'With `upfront` a payment is settled before the handler.', link: 'wire.md §5.1' },
+  'FAC-SUPPORTED': { text: '`/supported` lists kinds and signers, in the same words at every call.', link: 'wire.md §4' },
+  'FAC-200': { text: 'A payment that is refused is an answer of 200.', link: 'wire.md §4' },
   'HTTP-BASE64': { text: 'Payment headers are one value of standard base64 over UTF-8 JSON; padding may be missing.', link: http2 },
   'NET-ASSETS': {
     text: 'Tokens have the address, decimals, EIP-712 domain and transfer method of the table, and a $ means the first of a network.',
@@ -100,6 +118,40 @@ export const requirements = {
     link: 'hazards.md H20',
   },
   H24: { text: 'Verify simulates the very call that settles: what it calls valid settles in the same state.', link: 'hazards.md H24' },
+  M7: { text: 'Before settlement nothing of the handler’s response leaves: no status, header, cookie or byte.', link: 'money-rules.md M7' },
+  H2: { text: 'One logical call signs one authorization, and sends it again, until it is answered or dead.', link: 'hazards.md H2' },
+  H5: { text: 'No facilitator, or one that is broken, lets nobody in: an error at start, 503 later.', link: 'hazards.md H5' },
+  H6: { text: 'What is signed is within the cap, in a known asset, on an allowed network, whatever is offered.', link: 'hazards.md H6' },
+  H7: { text: 'A budget is never passed by parallel calls, and an unknown outcome keeps its amount.', link: 'hazards.md H7' },
+  H10: {
+    text: 'Handler × settlement is one table for every binding: a failed handler settles nothing, a failed settlement delivers nothing.',
+    link: 'hazards.md H10',
+  },
+  H11: { text: 'A payment is bound to what was bought: method, URL, body and credentials.', link: 'hazards.md H11' },
+  H22: { text: 'A browser can read a 402 and its receipt across origins.', link: 'hazards.md H22' },
+  H25: { text: 'Every kind of body arrives byte-identical on the paid try.', link: 'hazards.md H25' },
+  H34: { text: 'Ten minutes of clock skew pass.', link: 'hazards.md H34' },
+  H35: { text: 'Parallel calls pay with distinct payments.', link: 'hazards.md H35' },
+  H36: { text: 'A question before signing fails closed on any answer but yes.', link: 'hazards.md H36' },
+  H45: { text: 'The payment header follows no redirect to another origin.', link: 'hazards.md H45' },
+  H46: {
+    text: 'With `upfront` no handler runs unless settled, and a flow that a scheme lacks is refused, not downgraded.',
+    link: 'hazards.md H46',
+  },
+  H52: { text: 'The public origin is an option; Host is not trusted where it is given.', link: 'hazards.md H52' },
+  A1: { text: 'Copies of one payment run the handler once and are settled once.', link: 'hazards.md A1' },
+  A2: { text: 'A payment made for one method, URL and body is refused for another.', link: 'hazards.md A2' },
+  A3: { text: 'Asked to settle one payment many times, a facilitator tells success to one claim.', link: 'hazards.md A3' },
+  A14: { text: 'No shared cache keeps a 402 or paid bytes.', link: 'hazards.md A14' },
+  A15: { text: 'Terms are frozen before signing, and other terms on the second 402 get no signature.', link: 'hazards.md A15' },
+  A18: { text: 'A client clamps how long its authorizations live.', link: 'hazards.md A18' },
+  A19: {
+    text: 'A redirect of the paid try shows the payment to no other origin; a 402 after a redirect belongs to the new one.',
+    link: 'hazards.md A19',
+  },
+  A27: { text: 'Offers over plain HTTP from another machine are refused.', link: 'hazards.md A27' },
+  A29: { text: 'There is no default facilitator: a server without one is an error at start.', link: 'hazards.md A29' },
+  A30: { text: '402 for ever costs one authorization.', link: 'hazards.md A30' },
 } as const satisfies Readonly<Record<string, Requirement>>
 
 /** The id of a requirement. */

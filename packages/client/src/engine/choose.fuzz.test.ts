@@ -1,4 +1,5 @@
 import { assets, findAsset, type PaymentRequirements } from '@flow402x/core'
+import { verifies } from '@flow402x/testing/requirements'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { pen } from '../fixtures/pen.ts'
@@ -19,6 +20,7 @@ beforeAll(async () => {
 afterAll(() => seller.close())
 
 describe('A17: offers that must not be taken', () => {
+  verifies('A17')
   const table: [string, Partial<PaymentRequirements>][] = [
     ['an asset nobody knows', { asset: '0x00000000000000000000000000000000deadbeef' }],
     ['a symbol in place of an address', { asset: 'USDC' }],
@@ -97,6 +99,7 @@ describe('H6: whatever is offered', () => {
     .map(({ pair: named, ...rest }) => ({ ...named, ...rest }))
 
   it('what is signed is a known asset, at most the cap, for at most the longest time', async () => {
+    verifies(['H6', 'A17', 'A18'])
     let signatures = 0
     await fc.assert(
       fc.asyncProperty(fc.array(offer, { minLength: 1, maxLength: 4 }), async (accepts) => {

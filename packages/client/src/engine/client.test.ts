@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type PaymentRequired, paymentRequiredHeader, readPaymentId } from '@flow402x/core'
 import { requiredToV1, xPaymentHeader, xPaymentResponseHeader } from '@flow402x/core/v1'
+import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pen } from '../fixtures/pen.ts'
 import { answer, ask, asking, cent, type Seller, settled, startSeller } from '../fixtures/seller.ts'
@@ -33,6 +34,7 @@ describe('a paid call', () => {
   })
 
   it('touches neither what is free nor what carries a payment already', async () => {
+    verifies('CLIENT-ONCE')
     const scheme = pen()
     const { fetch } = createClient({ schemes: [scheme] })
     const free = await start((_, response) => response.end('free'))
@@ -45,6 +47,7 @@ describe('a paid call', () => {
   })
 
   it('H35: makes 36 distinct payments for 36 parallel calls', async () => {
+    verifies('H35')
     const client = createClient({ schemes: [pen()] })
     const seller = await start()
     const responses = await Promise.all(Array.from({ length: 36 }, () => client.fetch(seller.url)))
@@ -54,6 +57,7 @@ describe('a paid call', () => {
   })
 
   it('echoes extensions with a secret payment id of its own each time', async () => {
+    verifies(['ECHO', 'M4'])
     const client = createClient({ schemes: [pen()] })
     const extensions = { 'payment-identifier': { info: { required: true }, schema: {} }, other: { info: { a: 1 } } }
     const seller = await start(({ payment }, response) =>
@@ -68,6 +72,7 @@ describe('a paid call', () => {
   })
 
   it('echoes what it does not know of an offer, and freezes it before signing (A15)', async () => {
+    verifies(['A15', 'JSON-NULL'])
     const scheme = pen()
     const offer = { ...cent, extra: { ...cent.extra, paymentFlow: 'upfront', deep: { list: [1, { a: null }] } }, later: 'x' }
     const client = createClient({
@@ -87,6 +92,7 @@ describe('a paid call', () => {
 })
 
 describe('bodies arrive byte-identical on the paid try (H25)', () => {
+  verifies('H25')
   const bytes = new Uint8Array(70_000).map((_, index) => index * 7)
   const form = () => {
     const data = new FormData()
@@ -162,6 +168,7 @@ describe('bodies arrive byte-identical on the paid try (H25)', () => {
 })
 
 describe('version 1 and what is malformed (H26)', () => {
+  verifies('H26')
   const v1 = (required: PaymentRequired = asking()) => JSON.stringify(requiredToV1(required, []))
   const json = { 'Content-Type': 'application/json' }
 
@@ -228,6 +235,7 @@ describe('version 1 and what is malformed (H26)', () => {
 })
 
 describe('before signing (H36)', () => {
+  verifies('H36')
   it.each([
     ['false', () => false, 'it answered false'],
     ['a refusal', () => ({ refuse: 'not today' }), 'not today'],
@@ -284,6 +292,7 @@ describe('clocks and windows', () => {
   }
 
   it.each([-600, -31, 0, 45, 600])('H34: signs by the clock of the seller, %i seconds away', async (skew) => {
+    verifies('H34')
     expect(await payAt(skew)).toEqual({ status: 200, now: local / 1000 + skew })
   })
 
@@ -292,6 +301,7 @@ describe('clocks and windows', () => {
   })
 
   it('A18: signs for its own maximum where a seller asks a year', async () => {
+    verifies('A18')
     const scheme = pen()
     const yearlong = { ...cent, maxTimeoutSeconds: 31_536_000 }
     const seller = await start(({ payment }, response) =>
@@ -304,6 +314,7 @@ describe('clocks and windows', () => {
   })
 
   it('A27: refuses an offer that came over plain HTTP from another machine', async () => {
+    verifies('A27')
     const scheme = pen()
     const seller = await start()
     const elsewhere: typeof fetch = (input, init) => fetch(String(input).replace('http://shop.example', seller.url), init)

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { SettleResponse } from '@flow402x/core'
 import { requiredToV1 } from '@flow402x/core/v1'
+import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pen } from '../fixtures/pen.ts'
 import { answer, ask, asking, cent, failed, pending, type Seen, type Seller, settled, startSeller } from '../fixtures/seller.ts'
@@ -44,6 +45,7 @@ function expectOnePayment({ scheme, paid }: Awaited<ReturnType<typeof meet>>, tr
 }
 
 describe('H2: the same payment again, never a second one', () => {
+  verifies('H2')
   const hangUp: Answers = (_, response) => response.destroy()
 
   it('after the connection broke', async () => {
@@ -263,6 +265,7 @@ describe('a caller who aborts', () => {
 
 describe('hostile second answers', () => {
   it('A30: 402 for ever costs one authorization', async () => {
+    verifies('A30')
     const met = await meet((_, response) => ask(response))
     expect((await met.call()).status).toBe(402)
     expectOnePayment(met, 1)
@@ -276,6 +279,7 @@ describe('hostile second answers', () => {
     ['asset', { asset: '0x833589fCD6eDb6E08f4c7C32D4F71b54bdA02913' }],
     ['network', { network: 'eip155:8453' }],
   ])('A15: another %s on the second 402 is refused without a signature', async (_, change) => {
+    verifies('A15')
     const met = await meet((_, response) => ask(response, asking([{ ...cent, ...change }])))
     await expect(met.call()).rejects.toMatchObject({ code: 'client/offer-changed', moneyMoved: 'unknown', retry: 'never' })
     expectOnePayment(met, 1)
@@ -283,6 +287,7 @@ describe('hostile second answers', () => {
   })
 
   it('A15: also in version 1', async () => {
+    verifies('A15')
     const body = (amount: string) => JSON.stringify(requiredToV1(asking([{ ...cent, amount }]), []))
     const seller = await startSeller(({ headers }, response) =>
       response.writeHead(402, { 'Content-Type': 'application/json' }).end(body(headers['x-payment'] === undefined ? '10000' : '20000')),

@@ -1,4 +1,5 @@
 import { type Asset, assetId, findAsset, type PaymentRequirements } from '@flow402x/core'
+import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pen } from '../fixtures/pen.ts'
 import { answer, ask, asking, cent, type Seller, settled, startSeller, usdc } from '../fixtures/seller.ts'
@@ -24,6 +25,7 @@ const outcomes = (results: PromiseSettledResult<Response>[]) => ({
 })
 
 describe('H7: a budget is never passed', () => {
+  verifies('H7')
   it('by 50 parallel calls', async () => {
     const scheme = pen()
     const client = createClient({ schemes: [scheme], budget: { total: '$0.205' } })

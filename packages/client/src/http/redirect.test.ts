@@ -1,3 +1,4 @@
+import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createClient } from '../engine/client.ts'
 import { pen } from '../fixtures/pen.ts'
@@ -38,6 +39,7 @@ async function lay(
 }
 
 describe('an unpaid try that is redirected (A19)', () => {
+  verifies(['A19', 'H45'])
   it.each(table)('%i to %s: the 402 belongs to where it came from, and only that origin sees the payment', async (status, name) => {
     const { home, elsewhere, place } = await lay(({ url }, respond) => {
       if (url !== '/from') return false
@@ -107,6 +109,7 @@ describe('an unpaid try that is redirected (A19)', () => {
 })
 
 describe('a paid try that is redirected (A19)', () => {
+  verifies(['A19', 'H45'])
   it.each(table)('%i to %s', async (status, name) => {
     const { home, elsewhere, place } = await lay(({ url, payment }, respond) => {
       if (url !== '/from' || payment === undefined) return false
@@ -142,6 +145,20 @@ describe('a paid try that is redirected (A19)', () => {
     ])
     expect(goods.seen.map(({ headers }) => headers['payment-signature'])).toEqual([undefined])
     expect((await client.spent()).total.committed).toBe('$0.01')
+  })
+
+  it('sends no payment along for goods on its own origin either', async () => {
+    const home = await start(({ payment, url }, response) => {
+      if (url === '/file') response.end('goods')
+      else if (payment === undefined) ask(response)
+      else answer(response, settled, { status: 303, headers: { Location: '/file' }, body: '' })
+    })
+    expect(await (await createClient({ schemes: [pen()] }).fetch(home.url)).text()).toBe('goods')
+    expect(home.seen.map(({ url, payment }) => [url, payment !== undefined])).toEqual([
+      ['/', false],
+      ['/', true],
+      ['/file', false],
+    ])
   })
 
   it('hands a paid redirect to who asked for manual ones', async () => {

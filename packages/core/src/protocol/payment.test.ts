@@ -101,6 +101,7 @@ describe('an accepted entry pays no offer', () => {
     ['a number for the amount', {}, { amount: 10_000 }],
     ['a field of its own', {}, { discount: '0.5' }],
     ['another field of the offer', { note: { a: 1 } }, { note: { a: 1, b: 2 } }],
+    ['a field of its own in another case', { signer: '0xAB' }, { signer: '0xab' }],
     ['a renamed null', { note: { a: null } }, { note: { b: 1 } }],
     ['a longer list in extra', { extra: { kinds: ['a'] } }, { extra: { kinds: ['a', 'b'] } }],
     ['a list in another order', { extra: { kinds: ['a', 'b'] } }, { extra: { kinds: ['b', 'a'] } }],

@@ -3,6 +3,7 @@ import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { type PaymentPayload, paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -34,6 +35,7 @@ async function expectRefused(answer: Response, status: number, error: string): P
 }
 
 describe('what cannot be read is 400 (A13)', () => {
+  verifies(['A13', 'HTTP-MALFORMED', 'PAYMENT-ID'])
   const headers: readonly [string, HeadersInit][] = [
     ['nothing', { 'PAYMENT-SIGNATURE': '' }],
     ['no base64', { 'PAYMENT-SIGNATURE': '{"x402Version":2}' }],
@@ -92,6 +94,7 @@ describe('what pays none of the offers is 402, with the offers', () => {
     ['additional field', { discount: '100%' }],
   ]
   it.each(changed)('another %s', async (_, change) => {
+    verifies(['MATCH', 'HTTP-NO-MATCH', 'A17'])
     const answer = await pays({ ...good, accepted: { ...good.accepted, ...change } })
     expect(paymentRequiredHeader.decode(answer.headers.get('PAYMENT-REQUIRED') ?? '').accepts).toEqual(required.accepts)
     await expectRefused(answer, 402, 'No matching payment requirements')
@@ -105,6 +108,7 @@ describe('what pays none of the offers is 402, with the offers', () => {
   })
 
   it('an altered extension', async () => {
+    verifies('ECHO')
     const extensions = { 'payment-identifier': { info: { required: true, id: 'a_secret_of_the_payer_0001' } } }
     await expectRefused(await pays({ ...good, extensions }), 402, 'extension_echo_mismatch')
   })
@@ -129,6 +133,7 @@ describe('what the signed message says is compared with what was asked', () => {
     ['no payer', { from: undefined }, 'invalid_payload'],
   ]
   it.each(signed)('%s', async (_, change, reason) => {
+    verifies(['A26', 'M12'])
     const authorization = Object.assign({}, good.payload['authorization'], change)
     await expectRefused(await pays({ ...good, payload: { ...good.payload, authorization } }), 402, reason)
   })
@@ -140,6 +145,7 @@ describe('what the signed message says is compared with what was asked', () => {
   })
 
   it("a bad signature is the facilitator's verdict, and a missing allowance is 412", async () => {
+    verifies('HTTP-ALLOWANCE')
     const verify = facilitator.verify
     for (const [reason, status] of [
       ['invalid_exact_evm_signature', 402],

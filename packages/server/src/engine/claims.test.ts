@@ -4,6 +4,7 @@ import { type ClaimStore, type PaymentPayload, paymentRequiredHeader, paymentRes
 import { paymentToV1, xPaymentHeader } from '@flow402x/core/v1'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
 import { describe, expect, it, vi } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
@@ -68,6 +69,7 @@ describe('a payment is for what it was first sent with (H11, A2)', () => {
     ['credentials', '/', { method: 'POST', body: 'same', headers: { Authorization: 'Bearer other' } }],
   ]
   it.each(others)('another %s is refused, also after a failed handler', async (_, url, init) => {
+    verifies(['A2', 'H11'])
     const shop = open()
     shop.answerWith(500)
     const payment = await shop.prepare({ id: secret })
@@ -100,6 +102,7 @@ describe('one payment in any spelling is one (A4, M11)', () => {
     ['another signature', (payment) => ({ ...payment, payload: { ...payment.payload, signature: `0x${'11'.repeat(65)}` } })],
   ]
   it.each(spellings)('%s', async (_, change) => {
+    verifies(['A4', 'M11'])
     const shop = open()
     const payment = await shop.prepare()
     const answers = await Promise.all([shop.pay(payment), shop.pay(change(payment))])
@@ -109,6 +112,7 @@ describe('one payment in any spelling is one (A4, M11)', () => {
   })
 
   it('version 1 and version 2 at once', async () => {
+    verifies('M11')
     const shop = open()
     const payment = await shop.prepare()
     const v1 = paymentToV1(payment)
@@ -123,6 +127,7 @@ describe('one payment in any spelling is one (A4, M11)', () => {
 
 describe('an answer is given again to its payer alone (M4)', () => {
   it("with the id the same bytes; without it, or with a stranger's, nothing", async () => {
+    verifies('M4')
     const shop = open()
     const payment = await shop.prepare({ id: secret })
     const { extensions: _, ...bare } = payment
@@ -135,6 +140,7 @@ describe('an answer is given again to its payer alone (M4)', () => {
   })
 
   it('the id stays between payer and server', async () => {
+    verifies('M4')
     const shop = open()
     await shop.pay(await shop.prepare({ id: secret }))
     expect(JSON.stringify(shop.facilitator.verified)).not.toContain(secret)

@@ -4,6 +4,7 @@ import { paymentRequiredHeader, paymentResponseHeader, paymentSignatureHeader } 
 import { paymentRequiredV1, paymentToV1, xPaymentHeader, xPaymentResponseHeader } from '@flow402x/core/v1'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
 import { describe, expect, it } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
@@ -34,6 +35,7 @@ type Options = { readonly server?: Partial<ServerOptions>; readonly route?: Part
 
 describe('one 402 for everyone (DESIGN §8.4)', () => {
   it('speaks version 2 in its header', async () => {
+    verifies('HTTP-REQUIRED')
     const answer = await open({ route: { description: 'Wetter für morgen', mimeType: 'application/json' } }).ask()
     expect(answer.status).toBe(402)
     expect(paymentRequiredHeader.decode(answer.headers.get('PAYMENT-REQUIRED') ?? '')).toMatchInlineSnapshot(`
@@ -71,6 +73,7 @@ describe('one 402 for everyone (DESIGN §8.4)', () => {
   })
 
   it('speaks version 1 in its body, with the human price and the members of RFC 9457', async () => {
+    verifies('V1-BODY')
     const answer = await open({ route: { description: 'fair weather', mimeType: 'application/json' } }).ask()
     const body = await answer.json()
     expect(paymentRequiredV1.safeParse(body).success).toBe(true)
@@ -105,6 +108,7 @@ describe('one 402 for everyone (DESIGN §8.4)', () => {
   })
 
   it('keeps what version 1 reads to ASCII', async () => {
+    verifies('V1-ASCII')
     const text = await (await open({ route: { description: 'Wetter für morgen ☀' } }).ask()).text()
     expect(text).toMatch(/^[\x20-\x7e]+$/)
     expect(JSON.parse(text).accepts[0].description).toBe('Wetter für morgen ☀')
@@ -131,6 +135,7 @@ describe('one 402 for everyone (DESIGN §8.4)', () => {
 
 describe('a payment in either dialect', () => {
   it("version 1 in X-PAYMENT gets X-PAYMENT-RESPONSE with the network's old name", async () => {
+    verifies(['V1-PAYMENT', 'V1-RECEIPT'])
     const shop = open()
     const payment = paymentToV1(await shop.prepare())
     const answer = await shop.ask({ 'X-PAYMENT': xPaymentHeader.encode(payment ?? fail()) })
@@ -195,6 +200,7 @@ describe('price and payee may depend on the request', () => {
 
 describe('the origin (H52)', () => {
   it('is the option, whatever Host says', async () => {
+    verifies('H52')
     const shop = open({ server: { origin: 'https://api.example.com' } })
     const payment = await shop.prepare('http://lies.test/weather?a=1')
     expect(payment.resource?.url).toBe('https://api.example.com/weather?a=1')
@@ -205,6 +211,7 @@ describe('the origin (H52)', () => {
 
 describe('browsers and caches (H22, H44, A14)', () => {
   it('a preflight is answered without the handler', async () => {
+    verifies(['H22', 'HTTP-CORS'])
     const shop = open()
     const headers = { Origin: 'https://app.test', 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'x-own' }
     const answer = await shop.charge(new Request('http://shop.test/', { method: 'OPTIONS', headers }))
@@ -226,6 +233,7 @@ describe('browsers and caches (H22, H44, A14)', () => {
   })
 
   it('a 402 is never stored, and its headers can be read', async () => {
+    verifies(['A14', 'H22', 'HTTP-REQUIRED'])
     expect(Object.fromEntries((await open().ask()).headers)).toMatchObject({
       'access-control-allow-origin': '*',
       'access-control-expose-headers': 'PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After',
@@ -234,6 +242,7 @@ describe('browsers and caches (H22, H44, A14)', () => {
   })
 
   it('a paid answer is private, and varies by payment', async () => {
+    verifies(['A14', 'HTTP-RECEIPT'])
     const shop = open()
     const answer = await shop.ask({ 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(await shop.prepare()) })
     expect(Object.fromEntries(answer.headers)).toMatchObject({

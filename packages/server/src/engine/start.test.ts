@@ -3,6 +3,7 @@ import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import type { Facilitator, ServerScheme } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { answeringFacilitator } from '@flow402x/testing/suites'
 import { afterEach, describe, expect, it } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
@@ -30,6 +31,7 @@ describe('a mistake is an error at once, with a sentence that says what to do', 
     ['config/bad-price', { minimumPrice: 'free' }],
   ]
   it.each(servers)('createServer: %s', (code, options) => {
+    verifies(['H5', 'A29'])
     expect(() => make(options)).toThrow(expect.objectContaining({ code }))
   })
 
@@ -44,10 +46,12 @@ describe('a mistake is an error at once, with a sentence that says what to do', 
     ['config/offer-too-large', { price: '$1', description: 'long '.repeat(2000) }],
   ]
   it.each(routes)('paid: %s', (code, options) => {
+    verifies('H53')
     expect(() => paid(make(), options, () => new Response())).toThrow(expect.objectContaining({ code }))
   })
 
   it('paid: a flow the scheme does not have is refused, not downgraded', () => {
+    verifies('H46')
     const held: ServerScheme = { ...scheme, flows: ['authorization'] }
     const route = () => paid(make({ schemes: [held] }), { price: '$1', flow: 'upfront' }, () => new Response())
     expect(route).toThrow(expect.objectContaining({ code: 'config/unsupported-flow' }))
@@ -82,6 +86,7 @@ describe('without a facilitator that serves, nobody is let in', () => {
     ['a broken connection', 'facilitator/unreachable', (request) => request.socket.destroy()],
   ]
   it.each(remotes)('%s: %s', async (_, code, listener) => {
+    verifies('H5')
     const http = createHttp(listener)
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
     closing.push(() => http.close())
@@ -93,6 +98,7 @@ describe('without a facilitator that serves, nobody is let in', () => {
   })
 
   it('one in process that throws, or answers nonsense', async () => {
+    verifies('H5')
     const nonsense: Facilitator = { ...answeringFacilitator(scheme), supported: () => Promise.reject(new TypeError('bug')) }
     const server = make({ facilitator: nonsense })
     await expect(server.start()).rejects.toThrow('bug')

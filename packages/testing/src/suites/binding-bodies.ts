@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { verifies } from '../requirements.ts'
 import type { Bench } from './binding.ts'
 import { sendPaid, signPayment } from './purchase.ts'
 import { type Sending, send } from './wire.ts'
@@ -26,6 +27,7 @@ const bodies: readonly (Sending & { readonly title: string })[] = [
 /** The gate reads a body for its digest, and the handler still gets every byte (H11, H25). */
 export function testBindingBodies(bench: Bench): void {
   describe('request bodies', () => {
+    verifies('H25')
     beforeEach(() => {
       bench.reset()
       bench.behave('echo')
@@ -53,6 +55,7 @@ export function testBindingBodies(bench: Bench): void {
     })
 
     it('the same payment for another body is refused', async () => {
+      verifies(['A2', 'H11'])
       const url = bench.url('/authorization/echo?bound')
       bench.behave('broken')
       const payment = await signPayment(bench.payer, { url, sending: { method: 'POST' } })

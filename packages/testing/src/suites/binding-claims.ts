@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { verifies } from '../requirements.ts'
 import type { Bench } from './binding.ts'
 import { receiptOf, sendPaid, signPayment } from './purchase.ts'
 
@@ -18,6 +19,7 @@ export function testBindingClaims(bench: Bench): void {
     })
 
     it.each(['/authorization', '/upfront'])('fifty copies of one payment run the handler once: %s', async (path) => {
+      verifies('A1')
       const url = fresh(path)
       const payment = await signPayment(bench.payer, { url })
       const answers = await Promise.all(Array.from({ length: 50 }, () => sendPaid(url, payment)))
@@ -28,6 +30,7 @@ export function testBindingClaims(bench: Bench): void {
     })
 
     it('the same payment with its id gets the same bytes, without it nothing', async () => {
+      verifies('M4')
       bench.behave('cookies')
       const url = fresh('/authorization')
       const payment = await signPayment(bench.payer, { url, id })
@@ -40,6 +43,7 @@ export function testBindingClaims(bench: Bench): void {
     })
 
     it('a failed handler lets the same payment try again, three times in all', async () => {
+      verifies('M3')
       bench.behave('broken')
       const url = fresh('/authorization')
       const payment = await signPayment(bench.payer, { url })
@@ -60,6 +64,7 @@ export function testBindingClaims(bench: Bench): void {
     })
 
     it('what was pending is delivered to a new payment of its payer, which is not settled', async () => {
+      verifies('M4')
       const url = fresh('/authorization')
       bench.facilitator.answer = 'pending'
       expect((await sendPaid(url, await signPayment(bench.payer, { url }))).status).toBe(503)

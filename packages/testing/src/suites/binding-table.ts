@@ -1,5 +1,6 @@
 import type { PaymentFlow } from '@flow402x/core'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { verifies } from '../requirements.ts'
 import type { SettleAnswer } from './answering-facilitator.ts'
 import type { Behaviour, Bench } from './binding.ts'
 import { receiptOf, sendPaid, signPayment } from './purchase.ts'
@@ -55,12 +56,14 @@ export function testBindingTable(bench: Bench): void {
 
   describe.each(working)('a handler that answers $behaviour $method', (row) => {
     it.each(answers)('held back until settled: %s', async (settle) => {
+      verifies(['H10', 'M7', 'FLOW-AUTHORIZATION', 'HTTP-RECEIPT', 'HTTP-UNSETTLED'])
       const { answer } = await visit('authorization', row, settle)
       expect([bench.runs(), bench.facilitator.settled.length]).toEqual([1, 1])
       expectWorking(answer, row, settle)
     })
 
     it.each(answers)('settled up front: %s', async (settle) => {
+      verifies(['H10', 'H46', 'M7', 'FLOW-UPFRONT'])
       const { answer } = await visit('upfront', row, settle)
       expect([bench.runs(), bench.facilitator.settled.length]).toEqual([settle === 'ok' ? 1 : 0, 1])
       expectWorking(answer, row, settle)
@@ -69,6 +72,7 @@ export function testBindingTable(bench: Bench): void {
 
   describe.each(failing)('a handler that fails: $behaviour', (row) => {
     it.each(answers)('held back, nothing is settled (settle would be: %s)', async (settle) => {
+      verifies(['H10', 'M3', 'FLOW-AUTHORIZATION'])
       const { answer } = await visit('authorization', row, settle)
       expect([bench.runs(), bench.facilitator.settled.length]).toEqual([1, 0])
       expect(answer.status).toBe(row.status)
@@ -84,6 +88,7 @@ export function testBindingTable(bench: Bench): void {
     })
 
     it.each(['refused', 'throws', 'pending'] as const)('settled up front: %s', async (settle) => {
+      verifies('H46')
       const { answer } = await visit('upfront', row, settle)
       expect([bench.runs(), bench.facilitator.settled.length]).toEqual([0, 1])
       expectUnsettled(answer, settle)
@@ -153,6 +158,7 @@ function testStreams(bench: Bench): void {
   })
 
   it('held back, no byte leaves and nothing is settled while the handler still works', async () => {
+    verifies('M7')
     bench.behave('streams')
     const release = bench.closeGate()
     const url = bench.url('/authorization?gate')

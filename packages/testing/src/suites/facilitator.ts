@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DevelopmentAccount } from '../chains/accounts.ts'
 import type { EvmChain } from '../chains/evm-chain.ts'
 import { hexSchema } from '../chains/json-rpc.ts'
+import { verifies } from '../requirements.ts'
 
 /** A facilitator that settles on a local chain, both started for one run of the suite. */
 export type MountedFacilitator = { readonly facilitator: Facilitator; readonly chain: EvmChain; close(): Promise<void> }
@@ -87,11 +88,13 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
 
     describe('supported', () => {
       it('says the same bytes every time', async () => {
+        verifies('FAC-SUPPORTED')
         const answers = await Promise.all([1, 2, 3].map(async () => JSON.stringify(await facilitator.supported())))
         expect(new Set(answers).size).toBe(1)
       })
 
       it('lists exact on its network, and its signers', async () => {
+        verifies('FAC-SUPPORTED')
         const { kinds, signers } = await facilitator.supported()
         expect(kinds).toContainEqual(expect.objectContaining({ x402Version: 2, scheme: 'exact', network: chain.network }))
         expect(signers?.['eip155:*']).not.toHaveLength(0)
@@ -112,6 +115,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       })
 
       it('refuses a payment that was signed for less, for more, or too long ago', async () => {
+        verifies('A26')
         const bad = await Promise.all([
           pay(1000n, { amount: 999n }),
           pay(1000n, { amount: 1001n }),
@@ -153,6 +157,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
 
     describe('settle', () => {
       it('moves exactly what was asked, in a transaction that is mined', async () => {
+        verifies('EXACT-EVM')
         const before = await income()
         const outcome = await facilitator.settle(await pay(1234n), { claimId: 'exactly-what-was-asked' })
         const receipt = await chain.rpc('eth_getTransactionReceipt', [settledIn(outcome)])
@@ -162,6 +167,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       })
 
       it('verifies again, whoever asks, and sends nothing for a bad payment', async () => {
+        verifies('EXACT-EVM')
         const before = await sent()
         const bad = await Promise.all([pay(1000n, { amount: 999n }), pay(10n ** 15n), pay(1000n, { validBefore: 1_700_000_000 })])
         for (const submission of bad) {
@@ -171,6 +177,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       })
 
       it('settles a payment once for one claim, asked twenty times at once and once more', async () => {
+        verifies('A3')
         const submission = await pay(500n)
         const before = { income: await income(), sent: await sent() }
         const ask = (): Promise<Outcome> => facilitator.settle(submission, { claimId: 'one-claim-twenty-times' })
@@ -181,6 +188,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       })
 
       it('tells every other claim that the payment is taken, at once and later', async () => {
+        verifies('A3')
         const submission = await pay(500n)
         const before = await income()
         const claims = ['claim-of-a', 'claim-of-b', 'claim-of-c', undefined]
@@ -194,6 +202,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       })
 
       it('takes another spelling of the same authorization for the same payment', async () => {
+        verifies(['A4', 'M11'])
         const submission = await pay(500n)
         const { authorization } = submission.payment.payload as { authorization: { from: string; nonce: string } } // signExact put it there
         const respelled = {
@@ -244,6 +253,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       }
 
       it('answers pending with the transaction, and settled with the same one when it is mined', async () => {
+        verifies('FAC-PENDING')
         const submission = await pay(700n)
         const before = { income: await income(), sent: await sent() }
         const ask = (): Promise<Outcome> => facilitator.settle(submission, { claimId: 'pending-then-mined' })
