@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
-import { type BindingStage, testBinding } from '@flow402x/testing/suites'
+import { answeringFacilitator, type BindingStage, preparePayment, testBinding } from '@flow402x/testing/suites'
 import { serve } from '@hono/node-server'
+import { describe, expect, it } from 'vitest'
 import { createServer } from '../index.ts'
 import { paid as paidFetch } from './fetch.ts'
 import { paid as paidNext } from './next.ts'
@@ -103,3 +105,29 @@ async function* pieces(chunks: readonly string[], gate: () => Promise<void>) {
     yield new TextEncoder().encode(chunk)
   }
 }
+
+describe('what a Next route handler is given', () => {
+  class OwnRequest extends Request {
+    get path() {
+      return new URL(this.url).pathname
+    }
+  }
+
+  it('its own kind of request with the body unread, its context, and who paid', async () => {
+    const server = createServer({ facilitator: answeringFacilitator(parties.scheme), schemes: [parties.scheme], store: memoryStore() })
+    const context = { params: Promise.resolve({ city: 'bern' }) }
+    const handler = paidNext<OwnRequest, typeof context>(server, { price: '$0.01' }, async (request, { params, payment }) =>
+      Response.json({ path: request.path, body: await request.text(), params: await params, payer: payment.payer }),
+    )
+    const post = (headers: HeadersInit = {}) =>
+      handler(new OwnRequest('http://shop.test/weather', { method: 'POST', body: 'tomorrow', headers }), context)
+    const required = paymentRequiredHeader.decode((await post()).headers.get('PAYMENT-REQUIRED') ?? '')
+    const answer = await post({ 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(await preparePayment(parties.payer, { required })) })
+    expect(await answer.json()).toEqual({
+      path: '/weather',
+      body: 'tomorrow',
+      params: { city: 'bern' },
+      payer: buyer?.address.toLowerCase(),
+    })
+  })
+})

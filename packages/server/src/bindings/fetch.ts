@@ -15,5 +15,5 @@ import { chargeWeb, type WebHandler } from '../http/web.ts'
  */
 export function paid(server: Server, options: PaidOptions, handler: WebHandler): (request: Request) => Promise<Response> {
   const charge = chargeWeb(server, options)
-  return (request) => charge(request, handler)
+  return (request) => charge({ request, handle: handler })
 }

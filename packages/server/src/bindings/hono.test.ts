@@ -1,21 +1,26 @@
 import { once } from 'node:events'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
-import { type BindingStage, testBinding } from '@flow402x/testing/suites'
+import { answeringFacilitator, type BindingStage, preparePayment, testBinding } from '@flow402x/testing/suites'
 import { serve } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
+import { cors } from 'hono/cors'
 import { stream } from 'hono/streaming'
+import { describe, expect, it } from 'vitest'
 import { createServer } from '../index.ts'
 import { paid } from './hono.ts'
 
 const [, , seller, buyer] = developmentAccounts
+const scheme = exactEvmServer({ network: 'base-sepolia', payTo: seller?.address ?? '' })
+const payer = exactEvmClient({ signer: privateKeySigner(buyer?.privateKey ?? '0x') })
 
 testBinding({
   name: 'Hono',
-  scheme: exactEvmServer({ network: 'base-sepolia', payTo: seller?.address ?? '' }),
-  payer: exactEvmClient({ signer: privateKeySigner(buyer?.privateKey ?? '0x') }),
+  scheme,
+  payer,
   async mount(stage) {
     const server = createServer({ ...stage.seller, store: memoryStore() })
     const app = new Hono()
@@ -71,3 +76,72 @@ function behave({ enter, gate, goods }: BindingStage, path: string, context: Con
   }
   return behaviours[enter(path)]()
 }
+
+describe('beside other middleware of Hono', () => {
+  const start = (build: (app: Hono, charge: ReturnType<typeof paid>) => void) => {
+    const facilitator = answeringFacilitator(scheme)
+    const app = new Hono()
+    build(app, paid(createServer({ facilitator, schemes: [scheme], store: memoryStore() }), { price: '$0.01' }))
+    const ask = async (url: string, init: RequestInit = {}) => app.request(`http://shop.test${url}`, init)
+    const pay = async (url: string, init: RequestInit = {}) => {
+      const required = paymentRequiredHeader.decode((await ask(url, init)).headers.get('PAYMENT-REQUIRED') ?? '')
+      const header = paymentSignatureHeader.encode(await preparePayment(payer, { required }))
+      return ask(url, { ...init, headers: { ...init.headers, 'PAYMENT-SIGNATURE': header } })
+    }
+    return { facilitator, ask, pay }
+  }
+
+  it('its CORS wins over ours, on every answer and on preflights', async () => {
+    const { ask, pay, facilitator } = start((app, charge) => {
+      app.use(cors({ origin: 'https://app.test', credentials: true }))
+      app.all('/', charge, (context) => context.text('goods'))
+    })
+    const headers = { Origin: 'https://app.test' }
+    const preflight = await ask('/', { method: 'OPTIONS', headers: { ...headers, 'Access-Control-Request-Method': 'GET' } })
+    expect([preflight.status, preflight.headers.get('Access-Control-Allow-Credentials')]).toEqual([204, 'true'])
+    for (const answer of [await ask('/', { headers }), await pay('/', { headers })]) {
+      expect(answer.headers.get('Access-Control-Allow-Origin')).toBe('https://app.test')
+      expect(answer.headers.get('Access-Control-Expose-Headers')).toContain('PAYMENT-REQUIRED')
+    }
+    facilitator.answer = 'refused'
+    expect((await pay('/', { headers })).headers.get('Access-Control-Allow-Origin')).toBe('https://app.test')
+  })
+
+  it.each([true, false])('a body reaches the handler, read before the gate as well: %s', async (before) => {
+    const { pay } = start((app, charge) => {
+      if (before) {
+        app.use(async (context, next) => {
+          await context.req.json()
+          await next()
+        })
+      }
+      app.post('/', charge, async (context) => context.json(await context.req.json()))
+    })
+    const answer = await pay('/', { method: 'POST', body: '{"city":"Bern"}', headers: { 'Content-Type': 'application/json' } })
+    expect([answer.status, await answer.json()]).toEqual([200, { city: 'Bern' }])
+  })
+
+  it('a body read before the gate is bound', async () => {
+    let failing = true
+    const { ask, facilitator } = start((app, charge) => {
+      app.use(async (context, next) => {
+        await context.req.text()
+        await next()
+      })
+      app.post('/', charge, (context) => context.text('goods', failing ? 500 : 200))
+    })
+    const post = (body: string, headers: Record<string, string> = {}) => ask('/', { method: 'POST', body, headers })
+    const required = paymentRequiredHeader.decode((await post('a')).headers.get('PAYMENT-REQUIRED') ?? '')
+    const header = { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(await preparePayment(payer, { required })) }
+    expect((await post('bought', header)).status).toBe(500)
+    failing = false
+    expect((await post('other', header)).status).toBe(402)
+    expect((await post('bought', header)).status).toBe(200)
+    expect(facilitator.settled.length).toBe(1)
+  })
+
+  it('the handler knows its payer', async () => {
+    const { pay } = start((app, charge) => app.get('/', charge, (context) => context.json(context.get('payment'))))
+    expect(await (await pay('/')).json()).toMatchObject({ payer: buyer?.address.toLowerCase(), requirements: { amount: '10000' } })
+  })
+})

@@ -16,12 +16,16 @@ export function paid(server: Server, options: PaidOptions): MiddlewareHandler<{ 
   const charge = chargeWeb(server, options)
   return async (context, next) => {
     const outer = [...context.res.headers]
-    const response = await charge(context.req.raw, async (forwarded, { payment, signal }) => {
-      context.req.raw = forwarded
-      context.set('payment', payment)
-      context.set('paymentSignal', signal)
-      await next()
-      return context.res
+    const response = await charge({
+      request: context.req.raw,
+      keptBody: () => context.req.arrayBuffer(),
+      async handle(forwarded, { payment, signal }) {
+        context.req.raw = forwarded
+        context.set('payment', payment)
+        context.set('paymentSignal', signal)
+        await next()
+        return context.res
+      },
     })
     for (const [name, value] of outer) keepOuter(response.headers, name, value)
     // Hono merges the headers of an old response into a new one: those of a response that was held back must not leave.

@@ -20,6 +20,6 @@ export function paid<Incoming extends Request, Context>(
   handler: PaidRouteHandler<Incoming, Context>,
 ): (request: Incoming, context: Context) => Promise<Response> {
   const charge = chargeWeb(server, options)
-  // The handler sees a request of its own kind: the same one, or a copy of it whose body can still be read.
-  return (request, context) => charge(request, (forwarded, facts) => handler(forwarded as Incoming, { ...context, ...facts }))
+  // The handler sees a request of its own kind: the same one, or a copy of that kind whose body can still be read.
+  return (request, context) => charge({ request, handle: (forwarded, facts) => handler(forwarded as Incoming, { ...context, ...facts }) })
 }

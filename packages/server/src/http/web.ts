@@ -12,20 +12,23 @@ export type WebHandler = (
   paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal },
 ) => Response | Promise<Response>
 
+/** One visit to a charged handler. A framework that keeps bodies it has read gives them in `keptBody`. */
+export type WebVisit = { readonly request: Request; readonly handle: WebHandler; readonly keptBody?: () => Promise<ArrayBuffer> }
+
 /** Charges for a web handler: `Request` in, `Response` out, on every runtime that has them. */
-export function chargeWeb(server: Server, options: PaidOptions): (request: Request, handler: WebHandler) => Promise<Response> {
+export function chargeWeb(server: Server, options: PaidOptions): (visit: WebVisit) => Promise<Response> {
   const gate = createGate(server, options)
-  return async (request, handler) => {
-    const { incoming, forward } = readable(request)
+  return async (visit) => {
+    const { incoming, forward } = readable(visit)
     const admission = await gate.admit(incoming)
     if (admission.kind === 'answer') return admission.response
-    const work = async () => handler(forward(), { payment: admission.payment, signal: admission.signal })
+    const work = async () => visit.handle(forward(), { payment: admission.payment, signal: admission.signal })
     return admission.hold ? holdResponse(admission, work) : streamResponse(admission, work)
   }
 }
 
 /** The request as the engine reads it, and the request for the handler, whose body is still unread. */
-function readable(request: Request): { incoming: IncomingRequest; forward: () => Request } {
+function readable({ request, keptBody }: WebVisit): { incoming: IncomingRequest; forward: () => Request } {
   let body: Promise<Uint8Array | undefined> | undefined
   let bytes: Uint8Array | undefined
   const incoming: IncomingRequest = {
@@ -33,20 +36,32 @@ function readable(request: Request): { incoming: IncomingRequest; forward: () =>
     url: request.url,
     header: (name) => request.headers.get(name) ?? undefined,
     body(limit) {
-      body ??= readAtMost(request.body, limit).then(
-        ({ chunk, rest }) => {
-          bytes = rest === undefined ? chunk : undefined
-          return bytes
-        },
-        (cause) => {
-          throw serverErrors('payment/body-cut-short', { cause })
-        },
-      )
+      body ??= bodyOf({ request, keptBody, limit }).then((whole) => {
+        bytes = whole
+        return whole
+      })
       return body
     },
   }
-  const forward = () => (bytes === undefined || request.body === null ? request : new Request(request, { body: ownBytes(bytes) }))
+  // A framework's own kind of request, such as NextRequest, is copied as that kind: its constructor takes what Request's does.
+  const Own = request.constructor as typeof Request
+  const forward = () => (bytes === undefined || request.body === null ? request : new Own(request, { body: ownBytes(bytes) }))
   return { incoming, forward }
+}
+
+type Reading = { readonly request: Request; readonly keptBody: WebVisit['keptBody']; readonly limit: number }
+
+async function bodyOf({ request, keptBody, limit }: Reading): Promise<Uint8Array | undefined> {
+  if (request.bodyUsed && keptBody !== undefined) {
+    const kept = new Uint8Array(await keptBody())
+    return kept.length > limit ? undefined : kept
+  }
+  try {
+    const { chunk, rest } = await readAtMost(request.body, limit)
+    return rest === undefined ? chunk : undefined
+  } catch (cause) {
+    throw serverErrors('payment/body-cut-short', { cause })
+  }
 }
 
 async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Response> {
