@@ -26,7 +26,16 @@ export default defineConfig({
         test: { name: 'types', include: [], typecheck: { enabled: true, only: true, include: ['packages/*/src/**/*.test-d.ts'] } },
       },
       { extends: true, test: { name: 'conventions', include: ['conventions.test.ts'] } },
-      { ...conditions, extends: true, test: { name: 'interop', include: ['apps/interop/src/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        ...conditions,
+        extends: true,
+        test: {
+          name: 'interop',
+          include: ['apps/interop/src/**/*.test.ts'],
+          globalSetup: 'apps/interop/src/report.ts',
+          testTimeout: 60_000,
+        },
+      },
     ],
   },
 })

@@ -10,7 +10,7 @@ import type { FacilitatorPeer } from './facilitators.ts'
 import { type Changes, middleman } from './middleman.ts'
 import { receiptIn, watch } from './purchase.ts'
 import { legacyServer, officialServers, ourServers, price, type ServerPeer, type Shop } from './servers.ts'
-import { printTable } from './table.ts'
+import { leaveTable } from './table.ts'
 import { startWorld, type World } from './world.ts'
 
 type Pair = { readonly client: ClientPeer; readonly server: ServerPeer; readonly facilitator: FacilitatorPeer['name'] }
@@ -91,7 +91,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  print()
+  report()
   await world?.close()
 })
 
@@ -221,8 +221,9 @@ async function drain(payer: DevelopmentAccount): Promise<void> {
   await wallet.writeContract({ address: chain.usdc.address, abi: erc20Abi, functionName: 'transfer', args })
 }
 
-function print(): void {
-  printTable('x402 interop: what is refused', {
+function report(): void {
+  leaveTable('1-refused', {
+    title: 'x402 interop: what is refused, and why',
     head: ['client', 'server', 'facilitator', 'payment', 'status', 'reason'],
     rows: rows.map(({ pair, what, refused }) => [
       pair.client.name,

@@ -4,7 +4,7 @@ import { type ClientPeer, legacy, official, ours } from './clients.ts'
 import type { FacilitatorPeer } from './facilitators.ts'
 import { expectPurchase, type Purchase } from './purchase.ts'
 import { legacyServer, officialServers, ourServers, price, type ServerPeer } from './servers.ts'
-import { printTable } from './table.ts'
+import { leaveTable } from './table.ts'
 import { startWorld, type World } from './world.ts'
 
 type Cell = {
@@ -35,7 +35,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  print()
+  report()
   await world?.close()
 })
 
@@ -87,12 +87,13 @@ function cross(options: {
   )
 }
 
-function print(): void {
+function report(): void {
   const usdc = (units: bigint) => `${units / 1_000_000n}.${String(units % 1_000_000n).padStart(6, '0')} USDC`
   const sum = (bought: readonly Purchase[]) => bought.reduce((total, { moved }) => total + moved, 0n)
   const all = rows.flatMap(({ bought }) => bought)
   const green = rows.filter(({ ok }) => ok).length
-  printTable(`x402 interop: who pays whom through whom (each purchase ${usdc(price)})`, {
+  leaveTable('2-matrix', {
+    title: `x402 interop: who pays whom through whom (each purchase ${usdc(price)})`,
     head: ['', 'client', 'server', 'facilitator', 'flow', 'transactions', 'moved'],
     rows: rows.map(({ cell: { client, server, facilitator, flow }, bought, ok }) => [
       ok ? '✓' : '✗',

@@ -1,14 +1,24 @@
-/** A table of plain text, one column per cell; the last line counts. */
-export function printTable(
-  title: string,
-  { head, rows, total }: { head: readonly string[]; rows: readonly (readonly string[])[]; total: string },
-): void {
-  const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)))
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { inject } from 'vitest'
+
+/** A table of plain text, one column per cell; `total` is its last line. */
+export type Table = {
+  readonly title: string
+  readonly head: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+  readonly total: string
+}
+
+/** Leaves a table for the end of the run; tables are printed in the order of their names. */
+export function leaveTable(name: string, { title, head, rows, total }: Table): void {
+  const widths = head.map((text, column) => Math.max(text.length, ...rows.map((row) => row[column]?.length ?? 0)))
   const line = (cells: readonly string[]) =>
     cells
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .map((text, column) => text.padEnd(widths[column] ?? 0))
       .join('  ')
       .trimEnd()
   const rule = widths.map((width) => '─'.repeat(width)).join('──')
-  console.log(`\n${[title, rule, line(head), rule, ...rows.map(line), rule, total].join('\n')}\n`)
+  const text = [title, rule, line(head), rule, ...rows.map(line), rule, total].join('\n')
+  writeFileSync(join(inject('tables'), name), `\n${text}\n`)
 }
