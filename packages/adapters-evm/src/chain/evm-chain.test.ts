@@ -126,6 +126,20 @@ describe('what it may cost', () => {
     await expect(signNext(connect(), [broken])).rejects.toMatchObject({ code: 'evm/would-revert', moneyMoved: 'no', retry: 'never' })
   })
 
+  // What geth says of a sender that can pay 12,000 gas, and of a call that burns all that the node allows.
+  test.each([
+    ['evm/no-gas-money', 'gas required exceeds allowance (12000)'],
+    ['evm/no-gas-money', 'insufficient funds for gas * price + value'],
+    ['evm/would-revert', 'gas required exceeds allowance (50000000)'],
+    ['evm/would-revert', 'execution reverted'],
+  ])('%s where the node says "%s"', async (code, message) => {
+    const node: typeof fetch = (input, init) =>
+      String(init?.body).includes('eth_estimateGas')
+        ? Promise.resolve(Response.json({ error: { code: -32000, message } }))
+        : fetch(input, init)
+    await expect(signNext(connect({ fetch: node }), [call])).rejects.toMatchObject({ code, moneyMoved: 'no' })
+  })
+
   test('a signer without coins is told so', async () => {
     const chain = connect({ signers: [secret] })
     await expect(signNext(chain, [call])).rejects.toMatchObject({ code: 'evm/no-gas-money', context: { address: chain.signers[0] } })

@@ -210,7 +210,7 @@ async function send(rpc: Rpc, { bytes, transaction, signer }: SignedTransaction)
   } catch (error) {
     if (!isX402Error(error, 'evm/call-failed')) throw evmErrors('evm/broadcast-unknown', { host: rpc.host, transaction, cause: error })
     if (/already known|already imported|already exists|known transaction/i.test(error.message)) return
-    if (isPoor(error.message)) throw evmErrors('evm/no-gas-money', { address: signer, cause: error })
+    if (isPoor(error.message, 0n)) throw evmErrors('evm/no-gas-money', { address: signer, cause: error })
     // "Nonce too low" is also what a node says of a transaction that it has mined already.
     const known = await rpc
       .ask({ method: 'eth_getTransactionByHash', params: [transaction], result: z.nullable(z.looseObject({})) })

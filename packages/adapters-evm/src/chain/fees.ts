@@ -85,7 +85,7 @@ export function gasLimits({ rpc, clock }: Source): {
     }
     const gas = await rpc.ask({ method: 'eth_estimateGas', params: [call], result: quantity }).catch((error: unknown) => {
       if (!isX402Error(error, 'evm/call-failed')) throw error
-      if (isPoor(error.message)) throw evmErrors('evm/no-gas-money', { address: from, cause: error })
+      if (isPoor(error.message, cap)) throw evmErrors('evm/no-gas-money', { address: from, cause: error })
       throw evmErrors('evm/would-revert', { target, why: error.message, cause: error })
     })
     if (gas > cap) throw evmErrors('evm/gas-cap', { gas, cap })
@@ -111,7 +111,9 @@ export function toQuantity(value: bigint): Hex {
   return `0x${value.toString(16)}`
 }
 
-/** Whether a node's refusal says that the sender cannot pay the gas; nodes agree on the words, not on a code. */
-export function isPoor(message: string): boolean {
-  return /insufficient funds|gas required exceeds allowance/i.test(message)
+/** Whether a node's refusal says that the sender cannot pay `gas`; nodes agree on the words, not on a code. */
+export function isPoor(message: string, gas: bigint): boolean {
+  // Estimating stops at what the sender can pay, or else at the node's own limit, which says nothing of the sender.
+  const allowance = /gas required exceeds allowance\D{1,3}(\d+)/i.exec(message)?.[1]
+  return /insufficient funds/i.test(message) || (allowance !== undefined && BigInt(allowance) < gas)
 }
