@@ -230,6 +230,16 @@ describe('one payment of the official client at our server', () => {
     )
   })
 
+  it('is read from X-PAYMENT as well', async () => {
+    const { buyer } = world.chain
+    const payment = await heldPayment()
+    await inShop(async (shop) => {
+      const held = await payment(shop.url)
+      const pay = (url: string) => fetch(url, { headers: { 'x-payment': held['payment-signature'] ?? '' } })
+      await expectPurchase(world, { shop, pay, version: 2, buyer, init: { method: 'GET' } })
+    })
+  })
+
   it('costs nothing while the handler fails, and pays when it succeeds', async () => {
     const { buyer } = world.chain
     const payment = await heldPayment()
