@@ -20,8 +20,13 @@ export type ServedFacilitator = { readonly url: string; close(): Promise<void> }
 export async function serveFacilitator(facilitator: Facilitator, options: ServeOptions = {}): Promise<ServedFacilitator> {
   const { host = '127.0.0.1', port = 0, ...endpoint } = options
   const handle = facilitatorEndpoint(facilitator, endpoint)
+  const underWay = new Set<Promise<void>>()
   const server = createServer((incoming, outgoing) => {
-    void answer(handle, { incoming, outgoing })
+    const exchange = answer(handle, { incoming, outgoing })
+      // Whatever a peer sent, one exchange never ends the process.
+      .catch(() => void outgoing.destroy())
+      .finally(() => underWay.delete(exchange))
+    underWay.add(exchange)
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => resolve())
@@ -31,11 +36,13 @@ export async function serveFacilitator(facilitator: Facilitator, options: ServeO
   const name = host.includes(':') ? `[${host}]` : host
   return {
     url: `http://${name}:${bound}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeIdleConnections()
-      }),
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      while (underWay.size > 0) await Promise.all(underWay)
+      // Clients open connections in advance, which Node does not count as idle.
+      server.closeAllConnections()
+      await closed
+    },
   }
 }
 
@@ -46,25 +53,35 @@ async function answer(handle: (request: Request) => Promise<Response>, { incomin
   outgoing.once('close', () => {
     if (!outgoing.writableFinished) gone.abort()
   })
-  const response = await handle(requestOf(incoming, gone.signal))
-  const body = Buffer.from(await response.arrayBuffer())
-  // A body that was refused unread would otherwise hold the connection.
-  const headers = {
-    ...Object.fromEntries(response.headers),
-    'content-length': String(body.length),
-    ...(incoming.complete ? {} : { connection: 'close' }),
+  const request = requestOf(incoming, gone.signal)
+  if (request === undefined) {
+    outgoing.writeHead(400, { connection: 'close' }).end()
+    return
   }
-  outgoing.writeHead(response.status, headers).end(body)
+  const response = await handle(request)
+  const body = Buffer.from(await response.arrayBuffer())
+  const headers = { ...Object.fromEntries(response.headers), 'content-length': String(body.length) }
+  // A body that was refused unread would otherwise hold the connection.
+  outgoing.writeHead(response.status, incoming.complete ? headers : { ...headers, connection: 'close' })
+  await new Promise<void>((resolve) => {
+    outgoing.once('close', resolve).end(body)
+    if (outgoing.destroyed) resolve()
+  })
 }
 
-function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request {
-  const { method = 'GET', url = '/' } = incoming
+// The authority is of no interest here, and a hostile Host header must not break the URL.
+const origin = 'http://facilitator.invalid'
+
+/** The request as the Web has it, or nothing for a target or method that the Web has no word for. */
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+  const { method = 'GET', url: target = '/' } = incoming
+  const url = target.startsWith('/') ? `${origin}${target}` : target
+  if (!URL.canParse(url) || /^(TRACE|TRACK|CONNECT)$/i.test(method)) return undefined
   const headers = new Headers()
   for (const [name, values] of Object.entries(incoming.headersDistinct)) for (const value of values ?? []) headers.append(name, value)
-  // The authority is of no interest here, and a hostile Host header must not break the URL.
-  const init = { method, headers, signal }
-  if (method === 'GET' || method === 'HEAD') return new Request(new URL(url, 'http://facilitator.invalid'), init)
+  if (method === 'GET' || method === 'HEAD') return new Request(url, { method, headers, signal })
   // Node's web streams are the DOM's by another declaration.
   const body = Readable.toWeb(incoming) as ReadableStream<Uint8Array> & BodyInit
-  return new Request(new URL(url, 'http://facilitator.invalid'), { ...init, body, duplex: 'half' } as RequestInit)
+  // The DOM's declaration has no `duplex`, which a streamed body needs.
+  return new Request(url, { method, headers, signal, body, duplex: 'half' } as RequestInit)
 }
