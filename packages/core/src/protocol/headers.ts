@@ -72,8 +72,7 @@ export function firstIssue(error: z.core.$ZodError): string {
   return issue === undefined ? 'it does not fit the schema' : `${issue.path.join('.') || 'value'}: ${issue.message}`
 }
 
-/** Base64 (standard alphabet, padded) of UTF-8 text. */
-export function toBase64(text: string): string {
+function toBase64(text: string): string {
   if (typeof Buffer !== 'undefined') return Buffer.from(text, 'utf8').toString('base64')
   const bytes = new TextEncoder().encode(text)
   let binary = ''
