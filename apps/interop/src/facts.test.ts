@@ -196,8 +196,7 @@ describe('one payment of the official client at our server', () => {
     })
   })
 
-  // Known and reported: the engine does not look at the claims again after a refusal. Make it a plain `it` with the mend.
-  it.fails('asks no copy to pay again that the first overtook', async () => {
+  it('asks no copy to pay again that the first overtook', async () => {
     const { buyer } = world.chain
     const payment = await heldPayment()
     const { value, ...peer } = world.facilitators['@x402/core, HTTP']

@@ -1,4 +1,5 @@
 import {
+  type MoneyMoved,
   type Outcome,
   outcomeToWire,
   paymentResponseHeader,
@@ -81,11 +82,18 @@ export function problemResponse(
   return response
 }
 
+/** A payment that is not settled now; `moneyMoved` says whether it was settled before, for another request. */
+export type NotSettled = {
+  readonly outcome: Outcome & { readonly status: 'notSettled' }
+  readonly dialect: Dialect
+  readonly moneyMoved?: MoneyMoved
+}
+
 /** A settlement that did not happen: 402 with the receipt that says so and no new offer (wire.md §1.2). */
-export function notSettledResponse(engine: Engine, outcome: Outcome & { readonly status: 'notSettled' }, dialect: Dialect): Response {
+export function notSettledResponse(engine: Engine, { outcome, dialect, moneyMoved = 'no' }: NotSettled): Response {
   const { reason, message, retry, deadAfter } = outcome
   const detail = message ?? `The payment was not settled: ${reason}.`
-  const facts = { phase: 'settle', moneyMoved: 'no', retry, ...(deadAfter === undefined ? {} : { deadAfter }) }
+  const facts = { phase: 'settle', moneyMoved, retry, ...(deadAfter === undefined ? {} : { deadAfter }) }
   const response = json(402, {
     ...(dialect === 'v1' ? { x402Version: 1, accepts: [] } : {}),
     type: `urn:flow402x:error:payment/${reason}`,

@@ -1,4 +1,4 @@
-import type { Claim, ClaimChange, Facilitator, Outcome } from '@flow402x/core'
+import type { Claim, ClaimChange, Facilitator, MoneyMoved, Outcome } from '@flow402x/core'
 import type { Engine } from './server.ts'
 
 /** How often a handler may run for one payment: once, and again only after it failed (M3, M9). */
@@ -65,9 +65,16 @@ export function alreadyUsed(claim: Claim): Outcome & { readonly status: 'notSett
     reason: 'duplicate_settlement',
     message: 'This payment was already used. It pays once, for the request it was first sent with.',
     payer: claim.payer,
+    ...(claim.outcome?.transaction === undefined ? {} : { transaction: claim.outcome.transaction }),
     retry: 'never',
     deadAfter: claim.deadAfter,
   }
+}
+
+/** Whether the money of a claim has moved, as far as its server knows. */
+export function moneyMovedIn({ state }: Claim): MoneyMoved {
+  if (state === 'settled' || state === 'delivered') return 'yes'
+  return state === 'settling' ? 'unknown' : 'no'
 }
 
 function networkOf(claim: Claim): string {

@@ -2,6 +2,7 @@ import {
   acceptsOffer,
   type Claim,
   echoesExtensions,
+  type MoneyMoved,
   type Outcome,
   type PaymentKey,
   type PaymentPayload,
@@ -11,8 +12,8 @@ import {
   withoutPaymentId,
   X402Error,
 } from '@flow402x/core'
-import { type Dialect, notSettledResponse, problemResponse, storedResponse } from './answers.ts'
-import { alreadyUsed, handlerFailed, maxAttempts, settleClaim } from './claim.ts'
+import { type Dialect, type NotSettled, notSettledResponse, problemResponse, storedResponse } from './answers.ts'
+import { alreadyUsed, handlerFailed, maxAttempts, moneyMovedIn, settleClaim } from './claim.ts'
 import { serverErrors } from './errors.ts'
 import type { Offer, PaidOptions, Quote } from './offers.ts'
 import { bindingOf, digestText, type IncomingRequest } from './request.ts'
@@ -66,13 +67,19 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   if (standing !== undefined && standing.state !== 'open') return meet(matched, standing)
 
   const refusal = await verify(matched)
-  if (refusal !== undefined) return refusal
+  if (refusal !== undefined) return overtaken(matched, refusal)
   const body = await request.body(engine.maxBodyBytes)
   if (body === undefined) return problem(engine, serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes }))
   const binding = await bindingOf(request, body)
   const unfinished = await engine.claims.undelivered(key.payer, binding, { maxAttempts, now: engine.clock() })
   const rescued = unfinished === undefined ? undefined : await rescue(matched, unfinished)
   return rescued ?? claimAndRun(matched, binding)
+}
+
+/** A copy may have been claimed or settled while this one was verified, and that is then why it was refused. */
+async function overtaken(matched: Matched, refusal: Admission): Promise<Admission> {
+  const since = await matched.engine.claims.find(matched.key.id)
+  return since === undefined || since.state === 'open' ? refusal : meet(matched, since)
 }
 
 async function match(visit: Visit, { offer, key, id }: { offer: Offer; key: PaymentKey; id: string | undefined }): Promise<Matched> {
@@ -121,17 +128,18 @@ async function claimAndRun(matched: Matched, binding: string): Promise<Admission
 /** A copy of a payment that is known: only who knows the payment id is answered as its payer (M4). */
 async function meet(matched: Matched, claim: Claim): Promise<Admission> {
   const { engine, secret } = matched
-  if (claim.state === 'open') return refuse(matched, claim.attempts < maxAttempts ? alreadyUsed(claim) : handlerFailed(claim))
-  if (claim.state === 'failed') return refuse(matched, claim.outcome?.status === 'notSettled' ? claim.outcome : alreadyUsed(claim))
+  const refused = (outcome: NotSettled['outcome']) => refuse(matched, outcome, moneyMovedIn(claim))
+  if (claim.state === 'open') return refused(claim.attempts < maxAttempts ? alreadyUsed(claim) : handlerFailed(claim))
+  if (claim.state === 'failed') return refused(claim.outcome?.status === 'notSettled' ? claim.outcome : alreadyUsed(claim))
   if (claim.state === 'claimed') {
     // A claim whose holder vanished may have been prepared for settlement by nobody, yet its signature lives (M3).
-    return engine.clock() < claim.leaseUntil ? answer(busyResponse(matched)) : refuse(matched, { ...handlerFailed(claim), retry: 'never' })
+    return engine.clock() < claim.leaseUntil ? answer(busyResponse(matched)) : refused({ ...handlerFailed(claim), retry: 'never' })
   }
   const isPayer = secret !== undefined && secret === claim.secret
-  if (isPayer && !(await sameBinding(matched, claim))) return refuse(matched, alreadyUsed(claim))
+  if (isPayer && !(await sameBinding(matched, claim))) return refused(alreadyUsed(claim))
   if (claim.state === 'settling') return settleAgain(matched, claim, isPayer)
   if (isPayer) return deliver(matched, claim)
-  return claim.state === 'delivered' ? refuse(matched, alreadyUsed(claim)) : refuse(matched, paidUndelivered(claim))
+  return refused(claim.state === 'delivered' ? alreadyUsed(claim) : paidUndelivered(claim))
 }
 
 /** The payer's unfinished purchase of the same thing is finished first, and nothing more is settled (M4). */
@@ -150,7 +158,7 @@ async function settleAgain(matched: Matched, claim: Claim, isPayer: boolean): Pr
   const again = await settleClaim(engine, claim, { facilitator: served.facilitator, repeated: true })
   if (again === undefined) return answer(busyResponse(matched))
   if (again.outcome.status !== 'settled') return unsettled(matched, again)
-  return isPayer ? deliver(matched, again.claim) : refuse(matched, paidUndelivered(again.claim))
+  return isPayer ? deliver(matched, again.claim) : refuse(matched, paidUndelivered(again.claim), 'yes')
 }
 
 /** The goods of a settled claim: the stored response, or the handler once more where nothing was kept (M9). */
@@ -165,7 +173,7 @@ async function deliver(matched: Matched, claim: Claim): Promise<Admission> {
     dressDelivered(matched, claim)(response.headers)
     return answer(response)
   }
-  if (claim.state === 'delivered') return refuse(matched, alreadyUsed(claim))
+  if (claim.state === 'delivered') return refuse(matched, alreadyUsed(claim), 'yes')
   if (engine.clock() < claim.leaseUntil) return answer(busyResponse(matched))
   if (claim.attempts >= maxAttempts) return answer(undelivered(matched, claim))
   const held = await engine.claims.update(claim, {
@@ -179,15 +187,15 @@ function unsettled(matched: Matched, { outcome, claim }: { outcome: Outcome; cla
   return outcome.status === 'notSettled' ? refuse(matched, outcome) : answer(pendingResponse(matched, claim))
 }
 
-function refuse({ engine, dialect, url }: Matched, outcome: Outcome & { readonly status: 'notSettled' }): Admission {
+function refuse({ engine, dialect, url }: Matched, outcome: NotSettled['outcome'], moneyMoved: MoneyMoved = 'no'): Admission {
   engine.emit({ type: 'refused', url, reason: outcome.reason })
-  return answer(notSettledResponse(engine, outcome, dialect))
+  return answer(notSettledResponse(engine, { outcome, dialect, moneyMoved }))
 }
 
-function paidUndelivered(claim: Claim): Outcome & { readonly status: 'notSettled' } {
+function paidUndelivered(claim: Claim): NotSettled['outcome'] {
   const transaction = claim.outcome?.transaction ?? ''
   const message = `This payment was settled in ${transaction} and not delivered. A new payment from the same wallet for the same request is delivered without being charged.`
-  return { ...alreadyUsed(claim), transaction, message }
+  return { ...alreadyUsed(claim), message }
 }
 
 async function sameBinding({ visit, engine }: Matched, claim: Claim): Promise<boolean> {

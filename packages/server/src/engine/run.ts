@@ -136,7 +136,7 @@ async function settleHeld(context: RunContext, claim: Claim, result: HandlerResu
   if (settling === undefined) return { kind: 'answer', response: busyResponse(context) }
   const { outcome } = settling
   if (outcome.status === 'pending') return { kind: 'answer', response: pendingResponse(context, settling.claim) }
-  if (outcome.status === 'notSettled') return { kind: 'answer', response: notSettledResponse(engine, outcome, dialect) }
+  if (outcome.status === 'notSettled') return { kind: 'answer', response: notSettledResponse(engine, { outcome, dialect }) }
   await engine.claims.update(settling.claim, { state: 'delivered' })
   delivered(context, settling.claim)
   return { kind: 'deliver', dress: dressDelivered(context, settling.claim) }
