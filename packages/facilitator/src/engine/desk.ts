@@ -4,7 +4,7 @@ import type { OnEvent } from './events.ts'
 import { createLanes, type Lanes } from './lanes.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { type Receipts, watchReceipts } from './receipts.ts'
-import { createSettlements, type Settlements } from './settlements.ts'
+import { createSettlements, isDead, type Settlements } from './settlements.ts'
 
 /** One scheme on one network, with everything its payments need. Schemes of one chain share its lanes and its watcher. */
 export type Desk = DeskOptions & {
@@ -106,13 +106,19 @@ async function execute(desk: Desk, job: Job, keep: (transaction: string) => void
 }
 
 async function confirm(desk: Desk, job: Job, transaction: string): Promise<Outcome> {
-  const { scheme, receipts, onEvent } = desk
+  const { scheme, receipts, onEvent, clock } = desk
+  const { submission, key } = job
   const { network } = scheme
-  const pending = { status: 'pending', network, transaction, ...(job.key === undefined ? {} : { payer: job.key.payer }) } as const
-  const mined = await receipts.wait(transaction)
-  if (mined === undefined) return announced(desk, job, pending)
+  const since = clock()
+  const pending = { status: 'pending', network, transaction, ...(key === undefined ? {} : { payer: key.payer }) } as const
+  const status = await receipts.wait(transaction)
+  if (status?.state === 'unknown' && key !== undefined && isDead(key, since)) {
+    // Not on chain while its signature lived: mined now it would only revert.
+    return announced(desk, job, { ...refusal({ valid: false, reason: 'settlement_expired' }, submission, key), transaction })
+  }
+  if (status?.state !== 'mined') return announced(desk, job, pending)
   try {
-    return announced(desk, job, scheme.outcome(job.submission, { transaction, status: mined }))
+    return announced(desk, job, scheme.outcome(submission, { transaction, status }))
   } catch (error) {
     onEvent({ type: 'outcomeFailed', network, transaction, error })
     return pending

@@ -196,6 +196,26 @@ describe('settling', () => {
     expect(sends()).toEqual(['send tx1', 'send tx2', 'send tx3', 'send tx4', 'send tx5'])
   })
 
+  it('ends a payment that was never mined when its signature is dead, and not while the chain is silent', async () => {
+    let now = 1_000_000_000_000
+    const { facilitator, chain } = make({ clock: () => now })
+    const settle = () => facilitator.settle(smallPayment('a'), { claimId: 'one' })
+    chain.mining = false
+    const pending = { status: 'pending', network: 'test:1', transaction: 'tx1', payer: 'payer' }
+    expect(await settle()).toEqual(pending)
+    now = 2_000_000_500_000
+    expect(await settle()).toEqual(pending)
+    now = 2_000_001_000_000
+    chain.onStatus = () => {
+      throw lost()
+    }
+    expect(await settle()).toEqual(pending)
+    chain.onStatus = () => {}
+    const ended = await settle()
+    expect(ended).toMatchObject({ status: 'notSettled', reason: 'settlement_expired', retry: 'never', transaction: 'tx1', deadAfter: 2e9 })
+    expect(await settle()).toBe(ended)
+  })
+
   it('tells its observer everything, and is not disturbed by one that throws', async () => {
     const { facilitator, events } = make()
     const outcome = await facilitator.settle(smallPayment('a'))

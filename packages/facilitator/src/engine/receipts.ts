@@ -1,13 +1,13 @@
 import type { ChainWriter, TransactionStatus } from '@flow402x/core'
 import type { OnEvent } from './events.ts'
 
-/** A transaction that the chain has mined, whatever it did there. */
-export type Mined = TransactionStatus & { readonly state: 'mined' }
-
 /** Waits for transactions of one chain. */
 export type Receipts = {
-  /** Resolves when the transaction is mined, or with nothing when the time is over or the watch was stopped. */
-  wait(transaction: string): Promise<Mined | undefined>
+  /**
+   * Resolves when the transaction is mined. When the time is over, with what the chain said last, and with nothing where it
+   * said nothing or the watch was stopped.
+   */
+  wait(transaction: string): Promise<TransactionStatus | undefined>
   /** Every wait ends now, and so does each that begins later. */
   stop(): void
 }
@@ -24,7 +24,7 @@ export function watchReceipts(
   writer: ChainWriter,
   { timeout, onEvent }: { readonly timeout: number; readonly onEvent: OnEvent },
 ): Receipts {
-  const waiting = new Map<string, Set<(mined: Mined | undefined) => void>>()
+  const waiting = new Map<string, Set<Waiter>>()
   let interval = fastest
   let timer: NodeJS.Timeout | undefined
   let lastRound = 0
@@ -37,14 +37,17 @@ export function watchReceipts(
       return new Promise((resolve) => {
         const waiters = waiting.get(transaction) ?? new Set()
         waiting.set(transaction, waiters)
-        const late = setTimeout(() => end(undefined), timeout)
-        const end = (mined: Mined | undefined): void => {
-          clearTimeout(late)
-          waiters.delete(end)
-          if (waiters.size === 0) waiting.delete(transaction)
-          resolve(mined)
+        const waiter: Waiter = {
+          said: undefined,
+          end(status) {
+            clearTimeout(late)
+            waiters.delete(waiter)
+            if (waiters.size === 0) waiting.delete(transaction)
+            resolve(status)
+          },
         }
-        waiters.add(end)
+        const late = setTimeout(() => waiter.end(waiter.said), timeout)
+        waiters.add(waiter)
         interval = fastest
         schedule()
       })
@@ -52,7 +55,7 @@ export function watchReceipts(
     stop() {
       stopped = true
       clearTimeout(timer)
-      for (const transaction of [...waiting.keys()]) finish(transaction, undefined)
+      for (const waiter of [...waiting.values()].flatMap((waiters) => [...waiters])) waiter.end(undefined)
     },
   }
 
@@ -68,9 +71,12 @@ export function watchReceipts(
     interval = Math.min(interval * 1.5, slowest)
     const asked = [...waiting.keys()].map(async (transaction) => {
       const status = await read(transaction)
-      if (status?.state !== 'mined') return
-      interval = fastest
-      finish(transaction, status)
+      if (status === undefined) return
+      if (status.state === 'mined') interval = fastest
+      for (const waiter of [...(waiting.get(transaction) ?? [])]) {
+        if (status.state === 'mined') waiter.end(status)
+        else waiter.said = status
+      }
     })
     await Promise.all(asked)
     inRound = false
@@ -85,8 +91,6 @@ export function watchReceipts(
       return undefined
     }
   }
-
-  function finish(transaction: string, mined: Mined | undefined): void {
-    for (const end of [...(waiting.get(transaction) ?? [])]) end(mined)
-  }
 }
+
+type Waiter = { said: TransactionStatus | undefined; readonly end: (status: TransactionStatus | undefined) => void }

@@ -29,9 +29,9 @@ type Row = {
   current: Promise<Outcome>
 }
 
-// Clocks of payer, seller and chain may differ by minutes; a signature is dead everywhere after this.
+// Clocks of payer, seller and chain may differ by minutes.
 const marginSeconds = 600
-const sweepSeconds = 60
+const sweepMilliseconds = 60_000
 
 /**
  * One payment, one settlement (D1, A3). The same claim joins a settlement under way, gets the same end again, and has a
@@ -80,13 +80,18 @@ export function createSettlements({ clock }: { readonly clock: () => number }): 
   }
 
   function sweep(): void {
-    const now = clock() / 1000
+    const now = clock()
     if (now < nextSweep) return
-    nextSweep = now + sweepSeconds
+    nextSweep = now + sweepMilliseconds
     for (const [id, row] of rows) {
-      if (row.state === 'final' && row.deadAfter + marginSeconds < now) rows.delete(id)
+      if (row.state === 'final' && isDead(row, now)) rows.delete(id)
     }
   }
+}
+
+/** Whether a signature can be used nowhere any more, on any clock. `now` in Unix milliseconds. */
+export function isDead({ deadAfter }: Pick<PaymentKey, 'deadAfter'>, now: number): boolean {
+  return now / 1000 > deadAfter + marginSeconds
 }
 
 const never = new Promise<Outcome>(() => {})
