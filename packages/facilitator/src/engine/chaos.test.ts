@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import type { Outcome, Submission } from '@flow402x/core'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { exactRequirements, signExact } from '@flow402x/testing/suites'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FacilitatorEvent } from './events.ts'
@@ -83,6 +84,7 @@ describe('a facilitator whose RPC fails', () => {
     afterAll(stop)
 
     it('mines 200 payments at once, each once, without a gap and without a wedge (H9)', async () => {
+      verifies('H9')
       const faults: Fault[] = ['errorBefore', 'errorAfter', 'brokenBefore', 'brokenAfter']
       proxy.plan = (send) => (send % 10 === 3 ? (faults[Math.floor(send / 10) % 4] ?? 'none') : 'none')
       const before = await chain.balanceOf(chain.seller.address)
@@ -106,6 +108,7 @@ describe('a facilitator whose RPC fails', () => {
     afterAll(stop)
 
     it('answers pending for the one that may have arrived and settles it later with the same bytes', async () => {
+      verifies('H1')
       const [lost] = await payments(1)
       if (lost === undefined) return expect.unreachable()
       proxy.plan = () => 'brokenAfter'

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Submission } from '@flow402x/core'
+import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type HttpFacilitatorOptions, httpFacilitator } from './remote-facilitator.ts'
@@ -112,6 +113,7 @@ describe('credentials', () => {
   })
 
   it('never follow a redirect (A29)', async () => {
+    verifies('H56')
     const elsewhere = await scripted({ body: settled })
     for (const status of [301, 302, 303, 307, 308]) {
       const { facilitator } = await scripted({ status, headers: { location: `${elsewhere.url}settle` } })
@@ -124,6 +126,7 @@ describe('credentials', () => {
   })
 
   it('of a wrong shape, and URLs of none, are errors at once (H56)', () => {
+    verifies('H56')
     // A caller without types, who passes the header map of one route for all.
     const flat = { authorization: 'Bearer x' } as HttpFacilitatorOptions['auth'] & object
     expect(() => httpFacilitator('https://facilitator.example', { auth: flat })).toThrow(
@@ -200,6 +203,7 @@ describe('/verify', () => {
   })
 
   it('names refused credentials, which are not the payer’s fault (H13)', async () => {
+    verifies('H13')
     for (const status of [401, 403]) {
       const { facilitator } = await scripted({ status, body: { isValid: false, invalidReason: 'unauthorized' } })
       await expect(facilitator().verify(submission)).rejects.toMatchObject({
@@ -228,6 +232,7 @@ describe('/settle', () => {
   const pending = { status: 'pending', network }
 
   it('is pending when the answer never came: silence is not "not paid" (H1)', async () => {
+    verifies('H1')
     for (const answer of ['hang', 'break', 'breakBody'] as const) {
       expect(await (await scripted(answer)).facilitator().settle(submission)).toEqual(pending)
     }

@@ -188,7 +188,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       })
 
       it('tells every other claim that the payment is taken, at once and later', async () => {
-        verifies('A3')
+        verifies(['A3', 'M2'])
         const submission = await pay(500n)
         const before = await income()
         const claims = ['claim-of-a', 'claim-of-b', 'claim-of-c', undefined]
@@ -270,6 +270,7 @@ export function testFacilitator({ name, mount }: { readonly name: string; readon
       })
 
       it('looks a pending payment up for the same request without a claim, and tells its success once', async () => {
+        verifies('M2')
         const submission = await pay(700n)
         const before = await income()
         let pending: Outcome | undefined
