@@ -1,6 +1,7 @@
 import type { ClientScheme, Facilitator, PaymentFlow, ServerScheme } from '@flow402x/core'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { type AnsweringFacilitator, answeringFacilitator } from './answering-facilitator.ts'
+import { testBindingAliases } from './binding-aliases.ts'
 import { testBindingBodies } from './binding-bodies.ts'
 import { testBindingClaims } from './binding-claims.ts'
 import { testBindingTable } from './binding-table.ts'
@@ -100,6 +101,7 @@ export function testBinding({ name, scheme, payer, mount }: BindingSuite): void 
     testBindingTable(bench)
     testBindingClaims(bench)
     testBindingBodies(bench)
+    testBindingAliases(bench)
   })
 }
 
