@@ -1,2 +1,2 @@
-export type { RedisClient, RedisOptions } from './redis/connection.ts'
+export type { RedisClient, RedisOptions, RedisSource } from './redis/connection.ts'
 export { type RedisStoreOptions, redisBudgets, redisStore } from './redis/redis-store.ts'

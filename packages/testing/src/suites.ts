@@ -9,4 +9,6 @@ export {
   testFacilitator,
 } from './suites/facilitator.ts'
 export { preparePayment, receiptOf, sendPaid, signPayment } from './suites/purchase.ts'
+export { type StoreSuite, testStore } from './suites/store.ts'
+export { type StoreProcess, type StoreProgram, startStoreProcess } from './suites/store-processes.ts'
 export { type Answer, type OpenAnswer, open, type Sending, send } from './suites/wire.ts'

@@ -14,6 +14,10 @@ export const storeErrors = defineErrors({
     message: ({ store, why, fix }: { store: string; why: string; fix: string }) =>
       `${store} could lose what it has acknowledged, so it is not trusted with money: ${why}. ${fix}`,
   },
+  'config/store-unreachable': {
+    ...atStart,
+    message: ({ store, why }: { store: string; why: string }) => `${store} could not be reached, and nothing is sold without it: ${why}.`,
+  },
   'config/amount-too-large': {
     ...atStart,
     message: ({ amount }: { amount: string }) => `Budgets in Redis count amounts of at most 90 digits; ${amount} has more.`,

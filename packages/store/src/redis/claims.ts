@@ -31,7 +31,7 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
   }
 
   async function sweepSlot(slot: number, { now, limit }: { readonly now: number; readonly limit: number }): Promise<number> {
-    const ids = await client.zrangebyscore(keys.ended(slot), '-inf', (now - retention) / 1000, 'LIMIT', 0, limit)
+    const ids = await client.zrangebyscore(keys.ended(slot), '-inf', `(${(now - retention) / 1000}`, 'LIMIT', 0, limit)
     let forgotten = 0
     for (const id of ids) {
       const ended = await find(id)

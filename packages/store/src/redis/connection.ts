@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
-import { type Cluster, Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { storeErrors } from '../claims/errors.ts'
 
 /** A client of `ioredis`: of one server, or of a cluster. */
 export type RedisClient = Redis | Cluster
+
+/** Where Redis is: the URL of a server, the URLs of some nodes of a cluster, or a client of the caller's. */
+export type RedisSource = string | readonly string[] | RedisClient
 
 /** `prefix` begins every key; `flow402x` where nothing is said. Stores of one prefix are one store. */
 export type RedisOptions = { readonly prefix?: string; readonly signal?: AbortSignal | undefined }
@@ -25,21 +28,21 @@ export type RedisDuty = 'claims' | 'budgets'
 
 /** Connects, and checks what every server of it promises. Errors: `config/store-not-durable`; what `ioredis` throws. */
 export async function connectRedis(
-  source: string | RedisClient,
+  source: RedisSource,
   { duty, prefix = 'flow402x', signal }: RedisOptions & { readonly duty: RedisDuty },
 ): Promise<RedisConnection> {
   signal?.throwIfAborted()
-  const client = typeof source === 'string' ? ownClient(source) : source
+  const client = typeof source === 'string' || 'length' in source ? ownClient(source) : source
   const close = async () => {
     if (client !== source) await client.quit()
   }
   try {
-    if (client !== source) await client.connect()
+    if (client !== source) await connected(client)
     const servers = 'nodes' in client ? client.nodes('all') : [client]
     for (const server of servers) await assertDurable(server, duty)
     signal?.throwIfAborted()
   } catch (error) {
-    await close()
+    if (client !== source) client.disconnect()
     throw error
   }
   return {
@@ -50,11 +53,25 @@ export async function connectRedis(
   }
 }
 
-function ownClient(url: string): Redis {
-  const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 2 })
+function ownClient(source: string | readonly string[]): RedisClient {
+  const redisOptions = { lazyConnect: true, maxRetriesPerRequest: 2 }
   // What fails is told to who asked; without a listener it would be printed as well.
-  client.on('error', () => {})
-  return client
+  const ignore = () => {}
+  if (typeof source === 'string') return new Redis(source, redisOptions).on('error', ignore)
+  return new Cluster([...source], { lazyConnect: true, redisOptions }).on('error', ignore)
+}
+
+async function connected(client: RedisClient): Promise<void> {
+  let why = ''
+  // What `connect` rejects with is only that the connection is closed.
+  const note = (error: Error) => {
+    why = error.message
+  }
+  if (client instanceof Redis) client.once('error', note)
+  else client.once('node error', note)
+  await client.connect().catch((cause: unknown) => {
+    throw storeErrors('config/store-unreachable', { store: 'Redis', why: why === '' ? String(cause) : why, cause })
+  })
 }
 
 const digests = new Map<string, string>()

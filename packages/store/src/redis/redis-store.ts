@@ -2,20 +2,20 @@ import type { BudgetStore, Store } from '@flow402x/core'
 import type { RetentionOptions } from '../claims/retention.ts'
 import { redisBudgets as budgetsOf } from './budgets.ts'
 import { redisClaims, redisLogs } from './claims.ts'
-import { connectRedis, type RedisClient, type RedisOptions } from './connection.ts'
+import { connectRedis, type RedisOptions, type RedisSource } from './connection.ts'
 
 /** Options of a store in Redis. */
 export type RedisStoreOptions = RedisOptions & RetentionOptions
 
 /**
- * A store in Redis, one server or a cluster, given as a URL or as an `ioredis` client of the caller's, which stays open at
- * `close`. What a server acknowledged survives its crash; what a replica had not received yet is lost when it takes over, so
+ * A store in Redis: one server by its URL, a cluster by the URLs of some of its nodes, or an `ioredis` client of the caller's,
+ * which stays open at `close`. What a server acknowledged survives its crash; what a replica had not received yet is lost when it takes over, so
  * a deployment that fails over keeps claims in PostgreSQL.
  *
  * Errors: `config/store-not-durable` unless every server has `appendonly yes`, `appendfsync always` and
- * `maxmemory-policy noeviction`; what `ioredis` throws where it cannot be reached; `store/unreadable` from operations.
+ * `maxmemory-policy noeviction`; `config/store-unreachable`; `store/unreadable` and what `ioredis` throws from operations.
  */
-export async function redisStore(source: string | RedisClient, options: RedisStoreOptions = {}): Promise<Store> {
+export async function redisStore(source: RedisSource, options: RedisStoreOptions = {}): Promise<Store> {
   const connection = await connectRedis(source, { ...options, duty: 'claims' })
   return {
     claims: redisClaims(connection, options),
@@ -29,12 +29,9 @@ export async function redisStore(source: string | RedisClient, options: RedisSto
  * Budgets alone in Redis, from servers that need not synchronise with every write: a crash may forget the spending of its last
  * moments.
  *
- * Errors: `config/store-not-durable` unless every server has `maxmemory-policy noeviction`; what `ioredis` throws.
+ * Errors: `config/store-not-durable` unless every server has `maxmemory-policy noeviction`; `config/store-unreachable`.
  */
-export async function redisBudgets(
-  source: string | RedisClient,
-  options: RedisOptions = {},
-): Promise<BudgetStore & { close(): Promise<void> }> {
+export async function redisBudgets(source: RedisSource, options: RedisOptions = {}): Promise<BudgetStore & { close(): Promise<void> }> {
   const connection = await connectRedis(source, { ...options, duty: 'budgets' })
   return { ...budgetsOf(connection), close: connection.close }
 }

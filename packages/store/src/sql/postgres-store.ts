@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Store } from '@flow402x/core'
+import { type Store, X402Error } from '@flow402x/core'
 import { Pool } from 'pg'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
@@ -27,15 +27,15 @@ export type PostgresStoreOptions = RetentionOptions & { readonly connections?: n
  * `close`. It makes its tables (`flow402x_…`) where they are missing. Plain SQL and no locks beyond rows, so that databases that
  * speak PostgreSQL's protocol serve as well.
  *
- * Errors: `config/store-not-durable` where the server may lose what it acknowledged; what `pg` throws where it cannot be
- * reached; `store/contended` and `store/unreadable` from operations.
+ * Errors: `config/store-not-durable` where the server may lose what it acknowledged; `config/store-unreachable`;
+ * `store/contended`, `store/unreadable` and what `pg` throws from operations.
  */
 export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Store> {
   options.signal?.throwIfAborted()
   const { pool, close } = typeof source === 'string' ? ownPool(source, options) : { pool: source, close: async () => {} }
   const database = postgresDatabase(pool, close)
   try {
-    await assertDurable(database)
+    await assertDurable(database).catch(unreachable)
     options.signal?.throwIfAborted()
     await database.transaction(() => migrate(database.dialect))
   } catch (error) {
@@ -43,6 +43,11 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     throw error
   }
   return { claims: sqlClaims(database, options), budgets: sqlBudgets(database), logs: sqlLogs(database), close }
+}
+
+function unreachable(cause: unknown): never {
+  if (cause instanceof X402Error) throw cause
+  throw storeErrors('config/store-unreachable', { store: 'PostgreSQL', why: cause instanceof Error ? cause.message : String(cause), cause })
 }
 
 function ownPool(url: string, { connections = 10 }: PostgresStoreOptions): { readonly pool: PostgresPool; close(): Promise<void> } {

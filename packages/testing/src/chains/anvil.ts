@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import type { X402Error } from '@flow402x/core'
+import { endWithParent } from '../servers/child.ts'
 import { testingErrors } from './errors.ts'
 
 /** A running anvil; `ended` resolves when it runs no more, with the error for whoever still wants it. */
@@ -35,7 +36,7 @@ export async function startAnvil(options: {
   }
   const { pid } = child
   if (pid === undefined) throw await ended
-  endWithParent(child, pid)
+  endWithParent(child, { pid })
   const started = new AbortController()
   try {
     const gone = ended.then((error) => Promise.reject(error))
@@ -78,16 +79,6 @@ function endOf(child: ChildProcess, binary: string): Promise<X402Error> {
       resolve(testingErrors('testing/anvil-exited', { exit: signal ?? `exit code ${code}`, output: output.trim() })),
     )
   })
-}
-
-/** A shell that waits on a pipe only this process holds: even after kill -9 the pipe closes, and the shell ends the chain. */
-function endWithParent(child: ChildProcess, pid: number): void {
-  const guard = spawn('/bin/sh', ['-c', 'read _; kill -9 "$1"', 'sh', String(pid)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
-  guard.unref()
-  // Where there is no such shell, an orderly exit still ends the chain.
-  guard.once('error', () => process.once('exit', () => child.kill('SIGKILL')))
-  // Ended first, so that it never signals a process id that has passed to another.
-  child.once('exit', () => guard.kill('SIGKILL'))
 }
 
 async function portOf(stdout: Readable): Promise<string> {

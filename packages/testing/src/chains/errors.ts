@@ -19,6 +19,15 @@ export const testingErrors = defineErrors({
     message: ({ exit, output }: { exit: string; output: string }) =>
       `anvil is not running any more (${exit}). ${output === '' ? 'It printed nothing on stderr.' : `Its last words: ${output}`}`,
   },
+  'testing/server-missing': {
+    ...atStart,
+    message: ({ server, install }: { server: string; install: string }) => `No ${server} was found to test against: install ${install}.`,
+  },
+  'testing/server-exited': {
+    ...atStart,
+    message: ({ command, exit, output }: { command: string; exit: string; output: string }) =>
+      `${command} ended before it was stopped (${exit}). Its last words: ${output}`,
+  },
   'testing/bad-artifact': {
     ...atStart,
     message: ({ artifact, why }: { artifact: string; why: string }) =>
