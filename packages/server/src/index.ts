@@ -1,5 +1,13 @@
 export type { PaidOptions } from './engine/offers.ts'
-export { type HttpFacilitatorOptions, httpFacilitator } from './engine/remote-facilitator.ts'
+export type { PaidUndelivered, Reconciled } from './engine/reconcile.ts'
+export {
+  type FacilitatorAuth,
+  type FacilitatorCall,
+  type FacilitatorHeaders,
+  type FacilitatorRoute,
+  type HttpFacilitatorOptions,
+  httpFacilitator,
+} from './http/remote-facilitator.ts'
 export type { IncomingRequest } from './engine/request.ts'
 export type { PaymentInfo } from './engine/run.ts'
 export { createServer, type Server, type ServerEvent, type ServerOptions } from './engine/server.ts'

@@ -77,6 +77,11 @@ export function moneyMovedIn({ state }: Claim): MoneyMoved {
   return state === 'settling' ? 'unknown' : 'no'
 }
 
+/** Whether a payment can no longer move, by any clock, at `now` (Unix ms). */
+export function givenUp({ deadAfter }: Claim, now: number): boolean {
+  return now / 1000 > deadAfter + expiryMargin
+}
+
 function networkOf(claim: Claim): string {
   return claim.submission.requirements.network
 }
@@ -98,7 +103,7 @@ async function askFacilitator(engine: Engine, claim: Claim, facilitator: Facilit
 }
 
 function doubted(outcome: Outcome, claim: Claim, now: number): Outcome {
-  if (outcome.status !== 'notSettled' || outcome.retry === 'resign' || now / 1000 > claim.deadAfter + expiryMargin) return outcome
+  if (outcome.status !== 'notSettled' || outcome.retry === 'resign' || givenUp(claim, now)) return outcome
   const { network, payer, transaction } = outcome
   return { status: 'pending', network, ...(payer === undefined ? {} : { payer }), ...(transaction === undefined ? {} : { transaction }) }
 }

@@ -9,6 +9,7 @@ import {
   type SupportedKind,
 } from '@flow402x/core'
 import { serverErrors } from './errors.ts'
+import { type PaidUndelivered, type Reconciled, reconcile, reconcileRounds } from './reconcile.ts'
 
 /** What happened to a payment; nothing in it is secret. */
 export type ServerEvent =
@@ -19,6 +20,7 @@ export type ServerEvent =
   | { readonly type: 'pending'; readonly payer: string; readonly claimId: string; readonly transaction?: string }
   | { readonly type: 'notSettled'; readonly payer: string; readonly claimId: string; readonly reason: string }
   | { readonly type: 'handlerFailed'; readonly url: string; readonly payer: string; readonly claimId: string; readonly error?: unknown }
+  | ({ readonly type: 'undelivered' } & PaidUndelivered)
   | { readonly type: 'error'; readonly error: unknown }
 
 /** What a server is made of. */
@@ -42,6 +44,8 @@ export type ServerOptions = {
   /** `xPaymentRequired` repeats the challenge in `X-Payment-Required` for clients that look there. */
   readonly compat?: { readonly xPaymentRequired?: boolean }
   readonly onEvent?: (event: ServerEvent) => void
+  /** Milliseconds between rounds that finish what was left, from `start` to `close`; 30 s by default. */
+  readonly reconcileEvery?: number
   /** Unix milliseconds. */
   readonly clock?: () => number
 }
@@ -56,6 +60,10 @@ export type ReadyServer = { readonly served: readonly Served[] }
 export type Server = {
   /** Asks the facilitators what they support. Errors: `config/unsupported-scheme`, and the facilitator's own. Requests do the same, and answer 503 until it succeeds. */
   start(options?: { readonly signal?: AbortSignal }): Promise<void>
+  /** Finishes what a crash or a silent facilitator left, and lists what was paid for and not delivered. `start` repeats it by itself. */
+  reconcile(options?: { readonly signal?: AbortSignal }): Promise<Reconciled>
+  /** Ends the rounds that `start` began; requests are served as before. */
+  close(): void
   /** The engine's side of the server. */
   readonly engine: Engine
 }
@@ -101,10 +109,17 @@ export function createServer(options: ServerOptions): Server {
     clock,
     ready,
   }
-  return Object.freeze({
+  let rounds: { stop(): void } | undefined
+  return Object.freeze<Server>({
     engine: Object.freeze(engine),
     async start({ signal } = {}) {
       await ready({ again: true, signal })
+      rounds ??= reconcileRounds(engine, options.reconcileEvery ?? 30_000)
+    },
+    reconcile: (given) => reconcile(engine, given),
+    close() {
+      rounds?.stop()
+      rounds = undefined
     },
   })
 }

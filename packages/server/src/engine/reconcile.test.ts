@@ -1,0 +1,130 @@
+import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
+import { memoryStore } from '@flow402x/store/memory'
+import { developmentAccounts } from '@flow402x/testing'
+import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
+import { describe, expect, it } from 'vitest'
+import { paid } from '../bindings/fetch.ts'
+import { createServer, type ServerEvent } from '../index.ts'
+
+const [, , seller, buyer] = developmentAccounts
+const scheme = exactEvmServer({ network: 'base-sepolia', payTo: seller?.address ?? '' })
+const payer = exactEvmClient({ signer: privateKeySigner(buyer?.privateKey ?? '0x') })
+const id = 'a_secret_of_the_payer_0001'
+
+/** A shop whose server can be started anew on what the one before left in the store. */
+function town() {
+  const store = memoryStore()
+  const facilitator = answeringFacilitator(scheme)
+  const events: ServerEvent[] = []
+  const state = { now: Date.now(), runs: 0, hang: false }
+  const start = (reconcileEvery?: number) => {
+    const server = createServer({
+      facilitator,
+      schemes: [scheme],
+      store,
+      clock: () => state.now,
+      onEvent: (event) => events.push(event),
+      ...(reconcileEvery === undefined ? {} : { reconcileEvery }),
+    })
+    const charge = paid(server, { price: '$0.01' }, async () => {
+      state.runs += 1
+      if (state.hang) await new Promise(() => {})
+      return new Response(`goods ${state.runs}`)
+    })
+    const get = (headers: Record<string, string> = {}) => charge(new Request('http://shop.test/', { headers }))
+    return { server, get }
+  }
+  return { facilitator, events, state, start }
+}
+
+async function payment(get: (headers?: Record<string, string>) => Promise<Response>): Promise<Record<string, string>> {
+  const required = paymentRequiredHeader.decode((await get()).headers.get('PAYMENT-REQUIRED') ?? '')
+  return { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(await preparePayment(payer, { required, id })) }
+}
+
+describe('what was left is finished', () => {
+  it('asks again about a settlement nobody answered, lists it, and serves its payer once', async () => {
+    const { facilitator, events, state, start } = town()
+    facilitator.answer = 'throws'
+    const before = start()
+    const held = await payment(before.get)
+    expect((await before.get(held)).status).toBe(503)
+
+    const after = start()
+    expect(await after.server.reconcile()).toEqual({ ended: 0, pending: 1, undelivered: [] })
+    facilitator.answer = 'ok'
+    const { undelivered } = await after.server.reconcile()
+    expect(undelivered).toEqual([
+      {
+        claimId: facilitator.settled[0]?.claimId,
+        payer: buyer?.address.toLowerCase(),
+        network: 'eip155:84532',
+        asset: '0x036CbD53842c5426634e7929541eC2318f3dCF7e',
+        amount: '10000',
+        transaction: facilitator.settled.at(-1)?.transaction,
+      },
+    ])
+    expect(new Set(facilitator.settled.map(({ claimId }) => claimId)).size).toBe(1)
+
+    const delivered = await after.get(held)
+    expect([delivered.status, await delivered.text(), state.runs]).toEqual([200, 'goods 1', 1])
+    expect(await after.server.reconcile()).toEqual({ ended: 0, pending: 0, undelivered: [] })
+    expect(events.filter(({ type }) => type === 'settled')).toHaveLength(1)
+  })
+
+  it('leaves a refusal in doubt until the payment has died, then ends it', async () => {
+    const { facilitator, state, start } = town()
+    facilitator.answer = 'throws'
+    const { server, get } = start()
+    await get(await payment(get))
+    facilitator.answer = 'refused'
+    expect(await server.reconcile()).toEqual({ ended: 0, pending: 1, undelivered: [] })
+    state.now += 400_000
+    expect(await server.reconcile()).toEqual({ ended: 1, pending: 0, undelivered: [] })
+  })
+
+  it('ends a claim whose handler died with its process, and never runs it again', async () => {
+    const { state, start } = town()
+    const before = start()
+    const held = await payment(before.get)
+    state.hang = true
+    void before.get(held)
+    await expect.poll(() => state.runs).toBe(1)
+
+    const after = start()
+    expect(await after.server.reconcile()).toEqual({ ended: 0, pending: 0, undelivered: [] })
+    state.now += 400_000
+    expect(await after.server.reconcile()).toEqual({ ended: 1, pending: 0, undelivered: [] })
+    state.hang = false
+    expect((await after.get(held)).status).toBe(402)
+    expect(state.runs).toBe(1)
+  })
+
+  it('is done by one of two servers at a time', async () => {
+    const { facilitator, start } = town()
+    facilitator.answer = 'throws'
+    const [one, other] = [start(), start()]
+    await one.get(await payment(one.get))
+    facilitator.answer = 'ok'
+    const asked = facilitator.settled.length
+    await Promise.all([one.server.reconcile(), other.server.reconcile()])
+    expect(facilitator.settled).toHaveLength(asked + 1)
+  })
+
+  it('goes on by itself from start to close, telling of each payment once', async () => {
+    const { facilitator, events, start } = town()
+    facilitator.answer = 'throws'
+    const { server, get } = start(5)
+    await get(await payment(get))
+    facilitator.answer = 'ok'
+    await server.start()
+    const told = () => events.filter(({ type }) => type === 'undelivered').length
+    await expect.poll(told).toBe(1)
+    server.close()
+    const asked = facilitator.settled.length
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect([told(), facilitator.settled.length]).toEqual([1, asked])
+  })
+})
