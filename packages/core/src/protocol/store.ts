@@ -1,4 +1,5 @@
 import type { Submission } from './facilitator.ts'
+import type { SignedTransaction } from './scheme.ts'
 import type { Outcome } from './settlement.ts'
 
 /**
@@ -120,6 +121,95 @@ export interface BudgetStore {
   release(id: string): Promise<void>
   /** What a scope has in use. */
   use(scope: string): Promise<BudgetUse>
+}
+
+/** One nonce of one signer: the unit of the settlement journal (M17). */
+export type SlotKey = { readonly network: string; readonly signer: string; readonly nonce: bigint }
+
+/**
+ * A slot with every transaction that was ever signed for it, in the order they were written down: each before it was sent.
+ * `payments` are the settlements its transactions carry. It is `open` until one of them is mined, `mined` until that block is
+ * final, then `final`; a transaction that is not ours on this nonce leaves it `foreign`, which halts the lane.
+ */
+export type Slot = SlotKey & {
+  readonly attempts: readonly SignedTransaction[]
+  readonly payments: readonly string[]
+  readonly state: 'open' | 'mined' | 'final' | 'foreign'
+  /** Unix milliseconds. */
+  readonly since: number
+}
+
+/** The right to send from one signer, held by one process at a time; `epoch` grows with every holder (M18). */
+export type SignerLease = {
+  readonly network: string
+  readonly signer: string
+  readonly owner: string
+  readonly epoch: number
+  readonly until: number
+}
+
+/**
+ * One payment that was handed in for settling. It ends with an `outcome` that is not pending; until then it is `queued` with
+ * the process that took it, or rides in a slot.
+ */
+export type Settlement = {
+  /** `PaymentKey.id`. */
+  readonly id: string
+  readonly deadAfter: number
+  readonly claimId?: string
+  readonly submission: Submission
+  /** The process that works on it and until when it is believed to (Unix ms); of no meaning once it rides in a slot. */
+  readonly owner: string
+  readonly leaseUntil: number
+  readonly slot?: SlotKey
+  readonly outcome?: Outcome
+  readonly epoch: number
+}
+
+/** What a settlement is begun with. */
+export type NewSettlement = Omit<Settlement, 'slot' | 'outcome' | 'epoch'>
+
+/** The books of a facilitator: nothing that may have moved money is known to memory alone. Every operation is one commit. */
+export interface JournalStore {
+  /** Takes a payment in, or says what stands for it. A `queued` one whose lease has ended at `now` is taken over by the new owner. */
+  begin(settlement: NewSettlement, now: number): Promise<{ readonly begun: boolean; readonly settlement: Settlement }>
+  find(id: string): Promise<Settlement | undefined>
+  /** Ends a settlement that rides in no slot, if its epoch is still this one; with no outcome it is forgotten, so that it may be begun again. */
+  conclude(settlement: Settlement, outcome: Outcome | undefined): Promise<boolean>
+  /** Takes or renews the lease of a signer, unless another process holds it at `now`. */
+  lease(request: {
+    readonly network: string
+    readonly signer: string
+    readonly owner: string
+    readonly now: number
+    readonly until: number
+  }): Promise<SignerLease | undefined>
+  release(lease: SignerLease): Promise<void>
+  /**
+   * Writes a signed transaction down before it is sent: a new slot with its payments, or one more attempt of a slot that
+   * stands. Nothing is written and `false` returned when the lease has passed on, when the nonce is another slot's, or when
+   * one of the payments is no longer queued.
+   */
+  prepare(
+    lease: SignerLease,
+    attempt: SignedTransaction,
+    options: { readonly payments: readonly string[]; readonly now: number },
+  ): Promise<boolean>
+  /** The slots of a signer that are not final, by nonce. */
+  slots(signer: { readonly network: string; readonly signer: string }): Promise<readonly Slot[]>
+  /**
+   * Writes down what a slot came to, with the outcome of each payment it decided; payments without one leave the slot and are
+   * `queued` again. `false` when the lease has passed on.
+   */
+  resolve(
+    lease: SignerLease,
+    slot: SlotKey,
+    result: { readonly state: Slot['state']; readonly outcomes: ReadonlyMap<string, Outcome>; readonly now: number },
+  ): Promise<boolean>
+  /** Settlements without an end that ride in no slot and whose lease has ended at `now`: what a restart left behind. */
+  abandoned(now: number): AsyncIterable<Settlement>
+  /** Forgets what ended and has long been dead; nothing else (M12). */
+  purge(now: number): Promise<number>
 }
 
 /** A store as the packages share it: one value, every engine the same. */
