@@ -1,5 +1,8 @@
 export type { PaidOptions } from './engine/offers.ts'
 export type { PaidUndelivered, Reconciled } from './engine/reconcile.ts'
+export type { IncomingRequest } from './engine/request.ts'
+export type { PaymentInfo } from './engine/run.ts'
+export { createServer, type Server, type ServerEvent, type ServerOptions } from './engine/server.ts'
 export {
   type FacilitatorAuth,
   type FacilitatorCall,
@@ -8,6 +11,3 @@ export {
   type HttpFacilitatorOptions,
   httpFacilitator,
 } from './http/remote-facilitator.ts'
-export type { IncomingRequest } from './engine/request.ts'
-export type { PaymentInfo } from './engine/run.ts'
-export { createServer, type Server, type ServerEvent, type ServerOptions } from './engine/server.ts'

@@ -134,7 +134,7 @@ describe('what the signed message says is compared with what was asked', () => {
   ]
   it.each(signed)('%s', async (_, change, reason) => {
     verifies(['A26', 'M12'])
-    const authorization = Object.assign({}, good.payload['authorization'], change)
+    const authorization = Object.assign({}, good.payload.authorization, change)
     await expectRefused(await pays({ ...good, payload: { ...good.payload, authorization } }), 402, reason)
   })
 

@@ -90,7 +90,7 @@ describe('one payment in any spelling is one (A4, M11)', () => {
   const upper = (hex: unknown) => `0x${String(hex).slice(2).toUpperCase()}`
   const spell = (payment: PaymentPayload, change: (authorization: Record<string, unknown>) => object) => {
     // What `exactEvmClient` made two lines above: the payload of `exact` by EIP-3009.
-    const authorization = payment.payload['authorization'] as Record<string, unknown>
+    const authorization = payment.payload.authorization as Record<string, unknown>
     return { ...payment, payload: { ...payment.payload, authorization: { ...authorization, ...change(authorization) } } }
   }
   const spellings: readonly [string, (payment: PaymentPayload) => PaymentPayload][] = [

@@ -40,7 +40,7 @@ export type Quote = { readonly offers: readonly Offer[] }
 export type Challenge = { readonly header: string; readonly body: Record<string, unknown> }
 
 /** The seconds a payment needs at least: to verify, to run and to settle. */
-export const leastTimeout = 15
+const leastTimeout = 15
 
 const headerBudget = 8192
 

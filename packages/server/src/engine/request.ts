@@ -15,7 +15,7 @@ export async function bindingOf(request: IncomingRequest, body: Uint8Array): Pro
 }
 
 /** SHA-256 as lower-case hex. */
-export async function digest(bytes: Uint8Array): Promise<string> {
+async function digest(bytes: Uint8Array): Promise<string> {
   const hash = await crypto.subtle.digest('SHA-256', ownBytes(bytes))
   return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

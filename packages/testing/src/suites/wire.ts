@@ -47,7 +47,7 @@ export function open(url: string, sending: Sending = {}): Promise<OpenAnswer> {
 }
 
 async function sendBody(outgoing: ClientRequest, { body = [], pause = 0, headers = {} }: Sending): Promise<void> {
-  if (headers['Expect'] === '100-continue') {
+  if (headers.Expect === '100-continue') {
     outgoing.flushHeaders()
     await new Promise((resolve) => outgoing.once('continue', resolve))
   }
