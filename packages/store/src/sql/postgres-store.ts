@@ -52,8 +52,9 @@ function unreachable(cause: unknown): never {
 
 function ownPool(url: string, { connections = 10 }: PostgresStoreOptions): { readonly pool: PostgresPool; close(): Promise<void> } {
   const pool = new Pool({ connectionString: url, max: connections })
-  // A connection that breaks while idle is replaced by the next query; without a listener it would end the process.
-  pool.on('error', () => {})
+  // A connection that breaks while idle, or while it is being closed, is replaced by the next query; without a listener it
+  // would end the process.
+  pool.on('error', () => {}).on('connect', (client) => client.on('error', () => {}))
   return { pool, close: () => pool.end() }
 }
 

@@ -24,7 +24,7 @@ test('stop leaves no process, and may be called again', async () => {
 
 test.skipIf(process.platform !== 'linux')('stop ends the guard as well', async () => {
   const { pid, stop } = await startAnvil({ chainId: 84532 })
-  expect(await guardsOf(pid)).toHaveLength(1)
+  await expect.poll(() => guardsOf(pid)).toHaveLength(1)
   await stop()
   await expect.poll(() => guardsOf(pid)).toHaveLength(0)
 })

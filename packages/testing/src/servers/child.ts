@@ -1,17 +1,14 @@
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 
 /**
  * A shell that waits on a pipe only this process holds: even after kill -9 the pipe closes, and the shell ends the child and
  * removes the folder it worked in.
  */
-export function endWithParent(child: ChildProcess, options: { readonly pid: number; readonly folder?: string }): void {
+export function endWithParent(child: ChildProcess, { pid, folder }: { readonly pid: number; readonly folder?: string }): void {
   const script = 'read _; kill -9 "$1"; [ -z "$2" ] || { sleep 1; rm -rf "$2"; }'
-  const guard = spawn('/bin/sh', ['-c', script, 'sh', String(options.pid), options.folder ?? ''], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  })
+  const named = folder === undefined ? [String(pid)] : [String(pid), folder]
+  const guard = spawn('/bin/sh', ['-c', script, 'sh', ...named], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
   guard.unref()
   // Where there is no such shell, an orderly exit still ends the child.
   guard.once('error', () => process.once('exit', () => child.kill('SIGKILL')))
