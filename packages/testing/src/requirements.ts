@@ -40,6 +40,10 @@ export const requirements = {
     text: 'A payment identifier has 16 to 128 letters of a-z, A-Z, 0-9, _ and -.',
     link: `${spec}/extensions/payment_identifier.md`,
   },
+  'PAYMENT-ID-ONCE': {
+    text: 'A payment identifier with the same payment gives the stored answer, with another payment 409.',
+    link: `${spec}/extensions/payment_identifier.md`,
+  },
   'VERIFY-JSON': { text: 'A verdict has `isValid`, and a reason when it is false.', link: core2 },
   'SETTLE-JSON': { text: 'A settlement has `success`, `transaction` (empty when nothing was broadcast) and `network`.', link: core2 },
   'FAC-REQUEST': {
