@@ -139,6 +139,23 @@ describe('an answer is given again to its payer alone (M4)', () => {
     expect([shop.runs(), shop.facilitator.settled.length]).toEqual([1, 1])
   })
 
+  it('an id names one payment of a payer: with another it is 409, and nothing is run or charged', async () => {
+    verifies(['PAYMENT-ID-ONCE', 'M4'])
+    const shop = open()
+    const payment = await shop.prepare({ id: secret })
+    const first = await (await shop.pay(payment)).text()
+    const second = await shop.prepare({ id: secret })
+    const refused = await shop.pay(second)
+    expect([refused.status, (await refused.json()).code]).toEqual([409, 'payment/identifier-reused'])
+    expect(refused.headers.has('PAYMENT-RESPONSE')).toBe(false)
+    expect([shop.runs(), shop.facilitator.settled.length]).toEqual([1, 1])
+    expect(await (await shop.pay(payment)).text()).toBe(first)
+    const { extensions: _, ...bare } = second
+    expect((await shop.pay(bare)).status).toBe(200)
+    expect((await shop.pay(await shop.prepare({ id: secret, by: other }))).status).toBe(200)
+    expect([shop.runs(), shop.facilitator.settled.length]).toEqual([3, 3])
+  })
+
   it('the id stays between payer and server', async () => {
     verifies('M4')
     const shop = open()

@@ -67,6 +67,12 @@ export const serverErrors = defineErrors({
     message: (_: Record<never, never>) =>
       'This resource requires a payment identifier. Nothing was charged; add one and send the payment again.',
   },
+  'payment/identifier-reused': {
+    ...refused,
+    status: 409,
+    message: (_: Record<never, never>) =>
+      'This payment identifier already names another payment. This one was not charged; make an identifier for every payment.',
+  },
   'payment/body-too-large': {
     ...refused,
     status: 413,

@@ -117,6 +117,7 @@ async function claimAndRun(matched: Matched, binding: string): Promise<Admission
   const now = engine.clock()
   const request = { key, binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: Math.max(now, key.deadAfter * 1000) }
   const { granted, claim } = await engine.claims.claim({ ...request, ...(secret === undefined ? {} : { secret }) }, { maxAttempts })
+  if (claim.id !== key.id) return problem(engine, serverErrors('payment/identifier-reused', {}))
   if (!granted) return meet(matched, claim)
   engine.emit({ type: 'claimed', url, payer: claim.payer, claimId: claim.claimId })
   if (!settlesFirst(options)) return heldRun(matched, claim)
