@@ -21,18 +21,38 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
 function memoryClaims(retention: number): ClaimStore {
   const claims = new Map<string, Claim>()
   const named = new Map<string, string>()
+  // What has not ended by purchase, and what has in the order it did: neither look-up walks through all claims.
+  const purchases = new Map<string, Set<string>>()
+  const ended = new Set<string>()
 
   const put = (claim: Claim) => {
+    const purchase = nameOf(claim.payer, claim.binding)
+    const ids = purchases.get(purchase) ?? new Set()
+    if (hasEnded(claim)) {
+      ids.delete(claim.id)
+      ended.add(claim.id)
+    } else {
+      ids.add(claim.id)
+      ended.delete(claim.id)
+    }
+    if (ids.size > 0) purchases.set(purchase, ids)
+    else purchases.delete(purchase)
     claims.set(claim.id, claim)
     return claim
   }
   const sweep = (now: number, limit: number): number => {
-    const ended = [...claims.values()].filter((claim) => hasEnded(claim) && claim.deadAfter * 1000 + retention < now).slice(0, limit)
-    for (const claim of ended) {
-      claims.delete(claim.id)
+    let [seen, forgotten] = [0, 0]
+    for (const id of ended) {
+      const claim = claims.get(id)
+      seen += 1
+      if (seen > limit) break
+      if (claim === undefined || claim.deadAfter * 1000 + retention >= now) continue
+      claims.delete(id)
+      ended.delete(id)
       if (claim.secret !== undefined) named.delete(nameOf(claim.payer, claim.secret))
+      forgotten += 1
     }
-    return ended.length
+    return forgotten
   }
   const seldom = sweepSeldom(sweep)
 
@@ -60,11 +80,11 @@ function memoryClaims(retention: number): ClaimStore {
       return claims.get(id)
     },
     async undelivered(payer, binding, { maxAttempts, now }) {
-      for (const claim of claims.values()) {
-        const unfinished = claim.state === 'settling' || (claim.state === 'settled' && claim.attempts < maxAttempts)
-        if (unfinished && claim.payer === payer && claim.binding === binding && claim.leaseUntil <= now) return claim
-      }
-      return undefined
+      const unended = [...(purchases.get(nameOf(payer, binding)) ?? [])].map((id) => claims.get(id))
+      return unended.find((claim) => {
+        const paid = claim?.state === 'settling' || (claim?.state === 'settled' && claim.attempts < maxAttempts)
+        return paid && claim.leaseUntil <= now
+      })
     },
     async update(claim, change) {
       const found = claims.get(claim.id)
@@ -138,6 +158,6 @@ function hasEnded({ state }: Claim): boolean {
   return state === 'delivered' || state === 'failed'
 }
 
-function nameOf(payer: string, secret: string): string {
-  return JSON.stringify([payer, secret])
+function nameOf(payer: string, text: string): string {
+  return JSON.stringify([payer, text])
 }

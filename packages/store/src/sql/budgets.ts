@@ -13,21 +13,20 @@ const nothing: BudgetUse = { reserved: 0n, committed: 0n }
 
 /** Budgets in SQL: amounts are text, counted here, while the rows of their scopes are held. */
 export function sqlBudgets(database: SqlDatabase): BudgetStore {
-  const { lock } = database.dialect
   return {
-    reserve: (reservation) => database.transaction(() => reserve(reservation, lock)),
-    commit: (id) => database.transaction(() => end(id, { committed: true, lock })),
-    release: (id) => database.transaction(() => end(id, { committed: false, lock })),
+    reserve: (reservation) => database.transaction(() => reserve(reservation)),
+    commit: (id) => database.transaction(() => end(id, 'committed')),
+    release: (id) => database.transaction(() => end(id, 'released')),
     async use(scope) {
-      const [row] = await database.query(read(scope, ''))
+      const [row] = await database.query(run('SELECT reserved, committed FROM flow402x_budget_scopes WHERE scope = ?1', [scope]))
       return useOf(row, scope)
     },
   }
 }
 
-function* reserve({ id, amount, limits }: Reservation, lock: string): Work<Awaited<ReturnType<BudgetStore['reserve']>>> {
+function* reserve({ id, amount, limits }: Reservation): Work<Awaited<ReturnType<BudgetStore['reserve']>>> {
   const scopes = scopesOf(limits)
-  const uses = yield* hold(scopes, lock)
+  const uses = yield* hold(scopes)
   const held = yield run('SELECT id FROM flow402x_reservations WHERE id = ?1', [id])
   if (held.length > 0) return { granted: true }
   for (const { scope, limit } of limits) {
@@ -40,12 +39,12 @@ function* reserve({ id, amount, limits }: Reservation, lock: string): Work<Await
   return { granted: true }
 }
 
-function* end(id: string, { committed: spent, lock }: { readonly committed: boolean; readonly lock: string }): Work<void> {
+function* end(id: string, as: 'committed' | 'released'): Work<void> {
   const [row] = yield run('DELETE FROM flow402x_reservations WHERE id = ?1 RETURNING amount, scopes', [id])
   if (row === undefined) return
   const { amount, scopes } = readColumns(row, { schema: reservationRow, what: `Reservation ${id}` })
-  for (const [scope, { reserved, committed }] of yield* hold(scopes, lock)) {
-    yield write(scope, { reserved: reserved - amount, committed: committed + (spent ? amount : 0n) })
+  for (const [scope, { reserved, committed }] of yield* hold(scopes)) {
+    yield write(scope, { reserved: reserved - amount, committed: committed + (as === 'committed' ? amount : 0n) })
   }
 }
 
@@ -54,22 +53,18 @@ function scopesOf(limits: Reservation['limits']): string[] {
   return [...new Set(limits.map(({ scope }) => scope))].sort()
 }
 
-function* hold(scopes: readonly string[], lock: string): Work<Map<string, BudgetUse>> {
+/** Reads scopes and holds their rows until the transaction ends: a row that is written is held, also with what it had. */
+function* hold(scopes: readonly string[]): Work<Map<string, BudgetUse>> {
   const uses = new Map<string, BudgetUse>()
-  for (const scope of scopes) {
-    yield run("INSERT INTO flow402x_budget_scopes (scope, reserved, committed) VALUES (?1, '0', '0') ON CONFLICT DO NOTHING", [scope])
-    const [row] = yield read(scope, lock)
-    uses.set(scope, useOf(row, scope))
-  }
+  for (const scope of scopes) uses.set(scope, useOf((yield run(holdScope, [scope]))[0], scope))
   return uses
 }
 
+const holdScope = `INSERT INTO flow402x_budget_scopes (scope, reserved, committed) VALUES (?1, '0', '0')
+  ON CONFLICT (scope) DO UPDATE SET scope = excluded.scope RETURNING reserved, committed`
+
 function useOf(row: Row | undefined, scope: string): BudgetUse {
   return row === undefined ? nothing : readColumns(row, { schema: useRow, what: `Budget ${scope}` })
-}
-
-function read(scope: string, lock: string): Statement {
-  return run(`SELECT reserved, committed FROM flow402x_budget_scopes WHERE scope = ?1${lock}`, [scope])
 }
 
 function write(scope: string, { reserved, committed }: BudgetUse): Statement {

@@ -2,7 +2,7 @@ import type { Claim, ClaimRequest, ClaimStore } from '@flow402x/core'
 import { storeErrors } from '../claims/errors.ts'
 import { claimColumns, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
 import { defaultRetention, type RetentionOptions, sweepSeldom } from '../claims/retention.ts'
-import { run, type SqlDatabase } from './database.ts'
+import { run, type SqlDatabase, unended } from './database.ts'
 
 const columns = claimColumns.join(', ')
 const insert = `INSERT INTO flow402x_claims (${columns}, created_at)
@@ -18,7 +18,7 @@ const select = `SELECT ${columns} FROM flow402x_claims WHERE id = ?1`
 const standing = `${select} OR (payer = ?2 AND secret = ?3)`
 
 const oldestUndelivered = `SELECT ${columns} FROM flow402x_claims
-  WHERE state IN ('settling', 'settled') AND payer = ?1 AND binding = ?2 AND lease_until <= ?4 AND (state = 'settling' OR attempts < ?3)
+  WHERE ${unended} AND payer = ?1 AND binding = ?2 AND lease_until <= ?4 AND (state = 'settling' OR (state = 'settled' AND attempts < ?3))
   ORDER BY created_at, id LIMIT 1`
 
 const advance = `UPDATE flow402x_claims
@@ -28,7 +28,7 @@ const advance = `UPDATE flow402x_claims
   WHERE id = ?1 AND state = ?2 AND epoch = ?3 RETURNING id`
 
 const unfinished = `SELECT ${columns} FROM flow402x_claims
-  WHERE state IN ('claimed', 'open', 'settling', 'settled') AND lease_until <= ?1 AND id > ?2 ORDER BY id LIMIT 16`
+  WHERE ${unended} AND lease_until <= ?1 AND id > ?2 ORDER BY id LIMIT 16`
 
 const ended = "state IN ('delivered', 'failed') AND dead_after < ?1"
 const forget = `DELETE FROM flow402x_claims WHERE ${ended}

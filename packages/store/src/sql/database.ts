@@ -11,8 +11,6 @@ export type Work<Result> = Generator<Statement, Result, readonly Row[]>
 
 /** The little that the SQL of this package asks of an engine. */
 export interface SqlDatabase {
-  /** The engine's type for bytes, and what it takes to hold rows that are read until the transaction ends. */
-  readonly dialect: { readonly bytes: 'BLOB' | 'BYTEA'; readonly lock: '' | ' FOR UPDATE' }
   /** One statement, a transaction of its own, durable when it is answered. */
   query(statement: Statement): Promise<readonly Row[]>
   /** All of it or none of it, durable when it is answered; it may be run again where others changed the same rows. */
@@ -21,7 +19,7 @@ export interface SqlDatabase {
 }
 
 /** The store's tables, made where they are missing. Processes that start at once wait for one another on the row of a version. */
-export function* migrate({ bytes }: SqlDatabase['dialect']): Work<void> {
+export function* migrate(bytes: 'BLOB' | 'BYTEA'): Work<void> {
   yield run('CREATE TABLE IF NOT EXISTS flow402x_migrations (version INTEGER PRIMARY KEY)')
   for (const [version, statements] of migrations.entries()) {
     const added = yield run('INSERT INTO flow402x_migrations (version) VALUES (?1) ON CONFLICT DO NOTHING RETURNING version', [version + 1])
@@ -35,6 +33,9 @@ export function run(text: string, values: readonly Column[] = []): Statement {
   return { text, values }
 }
 
+/** Claims that have not ended: the condition of an index, which a query must repeat word for word to be answered by it. */
+export const unended = "state IN ('claimed', 'open', 'settling', 'settled')"
+
 // Times are the caller's and amounts are text: neither overflows. A migration that was published is never changed.
 const migrations: readonly (readonly string[])[] = [
   [
@@ -44,8 +45,8 @@ const migrations: readonly (readonly string[])[] = [
       lease_until DOUBLE PRECISION NOT NULL, outcome TEXT, response_status INTEGER, response_headers TEXT, response_body BYTES,
       created_at DOUBLE PRECISION NOT NULL)`,
     'CREATE UNIQUE INDEX flow402x_claims_secret ON flow402x_claims (payer, secret) WHERE secret IS NOT NULL',
-    "CREATE INDEX flow402x_claims_undelivered ON flow402x_claims (payer, binding) WHERE state IN ('settling', 'settled')",
-    "CREATE INDEX flow402x_claims_unfinished ON flow402x_claims (id) WHERE state IN ('claimed', 'open', 'settling', 'settled')",
+    // One index for what has not ended: what a payer paid and did not get, and what a reconciler finishes.
+    `CREATE INDEX flow402x_claims_unended ON flow402x_claims (payer, binding) WHERE ${unended}`,
     "CREATE INDEX flow402x_claims_ended ON flow402x_claims (dead_after) WHERE state IN ('delivered', 'failed')",
     'CREATE TABLE flow402x_budget_scopes (scope TEXT PRIMARY KEY, reserved TEXT NOT NULL, committed TEXT NOT NULL)',
     'CREATE TABLE flow402x_reservations (id TEXT PRIMARY KEY, amount TEXT NOT NULL, scopes TEXT NOT NULL)',

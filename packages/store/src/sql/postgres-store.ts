@@ -37,7 +37,7 @@ export async function postgresStore(source: string | PostgresPool, options: Post
   try {
     await assertDurable(database).catch(unreachable)
     options.signal?.throwIfAborted()
-    await database.transaction(() => migrate(database.dialect))
+    await database.transaction(() => migrate('BYTEA'))
   } catch (error) {
     await close()
     throw error
@@ -62,7 +62,6 @@ function postgresDatabase(pool: PostgresPool, close: () => Promise<void>): SqlDa
   const ask = async (connection: PostgresConnection, text: string, values: readonly Column[]): Promise<readonly Row[]> =>
     (await connection.query(dollars(text), [...values])).rows
   return {
-    dialect: { bytes: 'BYTEA', lock: ' FOR UPDATE' },
     query: ({ text, values }) => repeated(() => ask(pool, text, values)),
     transaction: (work) => repeated(() => transact(pool, work)),
     close,

@@ -31,7 +31,6 @@ export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Sto
 function openFile(file: string, { busyTimeout = 5000 }: SqliteStoreOptions): SqlDatabase {
   const connection = new Database(file, { timeout: busyTimeout })
   const prepared = new Map<string, Database.Statement>()
-  const dialect = { bytes: 'BLOB', lock: '' } as const
 
   // The connection is synchronous: nothing else of this process comes between the statements of a transaction.
   const rows = (text: string, values: readonly Column[]): readonly Row[] => {
@@ -52,13 +51,12 @@ function openFile(file: string, { busyTimeout = 5000 }: SqliteStoreOptions): Sql
   }
   try {
     assertDurable(connection, file)
-    transact(() => migrate(dialect))
+    transact(() => migrate('BLOB'))
   } catch (error) {
     connection.close()
     throw error
   }
   return {
-    dialect,
     query: async ({ text, values }) => rows(text, values),
     transaction: async (work) => transact(work),
     close: async () => {
