@@ -15,10 +15,10 @@ import { privateKeySigner } from '../crypto/signer.ts'
 import { type CallResult, decodeAggregate, encodeAggregate, hexSchema, multicall3, type Target } from './abi.ts'
 import { chainIdOf, isAddress } from './address.ts'
 import { evmErrors } from './errors.ts'
-import { type FeeOptions, type Fees, feeSource, gasLimits, isPoor, quantity, toQuantity } from './fees.ts'
+import { type FeeOptions, type Fees, feeSource, gasLimits, isPoor, quantity, raised, toQuantity } from './fees.ts'
 import { assertSafeSigners } from './local-safety.ts'
 import { httpRpc, type Rpc } from './rpc.ts'
-import { signedTransaction, type Transaction, transactionDigest, transactionHash } from './transaction.ts'
+import { readTransaction, signedTransaction, type Transaction, transactionDigest, transactionHash } from './transaction.ts'
 
 /** An account that pays gas: `sign` over a digest, or else a viem account's `signTransaction`. */
 export interface EvmSender {
@@ -97,10 +97,17 @@ export function evmChain(options: EvmChainOptions): EvmChain {
     maxGasPerPayment,
     start: onceDone((signal) => checkChain(rpc, { network, chainId, signal })),
     read: (calls, readOptions) => read(rpc, { calls, network, from: firstSigner, ...readOptions }),
-    async nonce(signer, { signal } = {}) {
-      return rpc.ask({ method: 'eth_getTransactionCount', params: [signer, 'pending'], result: quantity }, { signal })
+    async nonce(signer, { signal, mined } = {}) {
+      const block = mined === true ? 'latest' : 'pending'
+      return rpc.ask({ method: 'eth_getTransactionCount', params: [signer, block], result: quantity }, { signal })
     },
-    sign: signing({ chainId, senders, fees: feeSource({ rpc, clock }, fees), limits: gasLimits({ rpc, clock }) }),
+    ...signing({
+      chainId,
+      senders,
+      fees: feeSource({ rpc, clock }, fees),
+      limits: gasLimits({ rpc, clock }),
+      cap: fees.maxFeePerGas,
+    }),
     send: (signed) => send(rpc, signed),
     status: (transaction) => status(rpc, transaction),
   }
@@ -150,18 +157,37 @@ type Signing = {
   readonly senders: ReadonlyMap<string, EvmSender>
   readonly fees: () => Promise<Fees>
   readonly limits: ReturnType<typeof gasLimits>
+  /** The most that a unit of gas may cost, in wei. */
+  readonly cap: bigint | undefined
 }
 
-function signing({ chainId, senders, fees, limits }: Signing): ChainWriter['sign'] {
-  return async (calls, { signer, nonce }) => {
+function signing({ chainId, senders, fees, limits, cap }: Signing): Pick<ChainWriter, 'sign' | 'replace'> {
+  return {
+    async sign(calls, { signer, nonce }) {
+      const sender = senderOf(signer)
+      const price = await fees()
+      const { call, gas } = await whole(calls, { limits, from: sender.address, fees: price })
+      return signed(sender, { chainId, nonce, ...price, gas, to: call.target, data: call.data })
+    },
+    async replace({ bytes, signer }) {
+      const sender = senderOf(signer)
+      const before = readTransaction(hexSchema.parse(bytes))
+      if (before === undefined) throw evmErrors('evm/bad-signature', { address: signer })
+      return signed(sender, { ...before, ...raised(before, { to: await fees(), cap }) })
+    },
+  }
+
+  function senderOf(signer: string): EvmSender {
     const sender = senders.get(signer.toLowerCase())
     if (sender === undefined) throw evmErrors('evm/unknown-signer', { address: signer })
-    const price = await fees()
-    const { call, gas } = await whole(calls, { limits, from: sender.address, fees: price })
-    const transaction: Transaction = { chainId, nonce, ...price, gas, to: call.target, data: call.data }
-    const bytes = await signBytes(sender, transaction)
-    return { transaction: transactionHash(bytes), bytes, signer: sender.address, nonce }
+    return sender
   }
+
+  async function signed(sender: EvmSender, transaction: Transaction): Promise<SignedTransaction> {
+    const bytes = await signBytes(sender, transaction)
+    return { transaction: transactionHash(bytes), bytes, signer: sender.address, nonce: transaction.nonce }
+  }
+
   async function signBytes(sender: EvmSender, transaction: Transaction): Promise<Hex> {
     if (sender.sign !== undefined) {
       const text = hexSchema.safeParse(await sender.sign({ hash: toHex(transactionDigest(transaction)) })).data

@@ -59,6 +59,22 @@ export function feeSource(
   }
 }
 
+/**
+ * The fees of a transaction that takes the place of one with the fees `before`: what the network asks now, and at least an
+ * eighth more than before, below which nodes keep what they have. Errors: `evm/fee-cap`.
+ */
+export function raised(before: Fees, { to, cap }: { readonly to: Fees; readonly cap: bigint | undefined }): Fees {
+  const more = (fee: bigint): bigint => fee + fee / 8n + 1n
+  const maxPriorityFeePerGas = larger(more(before.maxPriorityFeePerGas), to.maxPriorityFeePerGas)
+  const least = larger(more(before.maxFeePerGas), maxPriorityFeePerGas)
+  if (cap !== undefined && least > cap) throw evmErrors('evm/fee-cap', { fee: least, cap })
+  return { maxPriorityFeePerGas, maxFeePerGas: larger(least, to.maxFeePerGas) }
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
+}
+
 /** What is asked for the gas limit of a call; `cap` is the most that is allowed. */
 export type GasQuestion = Target & { readonly from: string; readonly cap: bigint; readonly fees: Fees }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { keccak256, parseSignature, serializeTransaction } from 'viem'
 import { expect, test } from 'vitest'
 import { toHex } from '../crypto/bytes.ts'
-import { signedTransaction, transactionDigest, transactionHash } from './transaction.ts'
+import { readTransaction, signedTransaction, transactionDigest, transactionHash } from './transaction.ts'
 
 const hexOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(toHex)
 const amount = fc.bigInt({ min: 0n, max: 2n ** 100n })
@@ -27,6 +27,7 @@ test('a transaction is serialised, hashed and signed as viem does it', () => {
       const bytes = signedTransaction(ours, signature)
       expect(bytes).toBe(serializeTransaction(viems, parseSignature(toHex(signature))))
       expect(transactionHash(bytes)).toBe(keccak256(bytes))
+      expect(readTransaction(bytes)).toEqual(ours)
     }),
     { numRuns: 300 },
   )

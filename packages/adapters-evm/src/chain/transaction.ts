@@ -29,6 +29,23 @@ export function transactionHash(bytes: Hex): Hex {
   return toHex(keccak(toBytes(bytes)))
 }
 
+/** What signed bytes say, or nothing for bytes that are no EIP-1559 transaction. */
+export function readTransaction(bytes: Hex): Transaction | undefined {
+  if (!bytes.startsWith('0x02')) return undefined
+  const [chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, , data] = items(bytes.slice(4))
+  if (data === undefined || to === undefined) return undefined
+  const value = (hex: string | undefined): bigint => (hex === undefined || hex === '' ? 0n : BigInt(`0x${hex}`))
+  return {
+    chainId: value(chainId),
+    nonce: value(nonce),
+    maxPriorityFeePerGas: value(maxPriorityFeePerGas),
+    maxFeePerGas: value(maxFeePerGas),
+    gas: value(gas),
+    to: `0x${to}`,
+    data: `0x${data}`,
+  }
+}
+
 function fields({ chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, data }: Transaction): string[] {
   const noEther = integer(0n)
   const noAccessList = list([])
@@ -71,4 +88,27 @@ function prefix(length: number, base: number): string {
   const digits = length.toString(16)
   const even = digits.length % 2 === 0 ? digits : `0${digits}`
   return `${(base + 55 + even.length / 2).toString(16)}${even}`
+}
+
+/** The contents of a list of byte strings, up to the first that is a list itself. */
+function items(digits: string): string[] {
+  const found: string[] = []
+  for (let at = contentOf(digits, 0).start; at < digits.length; ) {
+    const { start, end } = contentOf(digits, at)
+    if (digits.slice(at, at + 2) >= 'c0') break
+    found.push(digits.slice(start, end))
+    at = end
+  }
+  return found
+}
+
+/** Where the content of the item at `at` starts and ends, in hex digits. */
+function contentOf(digits: string, at: number): { readonly start: number; readonly end: number } {
+  const tag = Number.parseInt(digits.slice(at, at + 2), 16)
+  if (tag < 0x80) return { start: at, end: at + 2 }
+  const base = tag < 0xc0 ? 0x80 : 0xc0
+  const short = tag - base
+  if (short <= 55) return { start: at + 2, end: at + 2 + 2 * short }
+  const start = at + 2 + 2 * (short - 55)
+  return { start, end: start + 2 * Number.parseInt(digits.slice(at + 2, start), 16) }
 }

@@ -204,7 +204,10 @@ function outcomeOf({ payment, requirements }: Submission, { transaction, success
       decodeWord(next.data) === BigInt(amount)
     )
   })
-  if (!paid) return { ...failed, reason: 'invalid_exact_evm_transfer_event_mismatch', payer: from, deadAfter }
+  // Without any trace of the nonce this call, isolated among others, failed by itself (M16).
+  const used = events.some((event) => hasTopics(event, [authorizationUsed, from, nonce]))
+  const reason = used ? 'invalid_exact_evm_transfer_event_mismatch' : 'invalid_exact_evm_transaction_failed'
+  if (!paid) return { ...failed, reason, payer: from, deadAfter }
   return { status: 'settled', transaction, network, payer: from, amount }
 }
 

@@ -72,9 +72,11 @@ export interface ChainWriter {
   readonly network: Network
   /** The addresses that can send: one lane each. */
   readonly signers: readonly string[]
-  /** The next nonce of a signer as the chain sees it. */
-  nonce(signer: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<bigint>
+  /** The next nonce of a signer as the chain sees it: after all that it knows of, or with `mined` after what it has mined. */
+  nonce(signer: string, options?: { readonly signal?: AbortSignal | undefined; readonly mined?: boolean | undefined }): Promise<bigint>
   sign(calls: readonly Call[], options: { readonly signer: string; readonly nonce: bigint }): Promise<SignedTransaction>
+  /** Signs the same transaction again, on the same nonce, at a fee for which the chain takes it in the place of this one. */
+  replace(signed: SignedTransaction): Promise<SignedTransaction>
   /** Hands the bytes to the chain; a transaction it already has is no error. */
   send(signed: SignedTransaction): Promise<void>
   status(transaction: string): Promise<TransactionStatus>
