@@ -1,6 +1,7 @@
 import type { BudgetStore, BudgetUse, Claim, ClaimStore, LogStore, Reservation, Store } from '@flow402x/core'
 import { storeErrors } from '../claims/errors.ts'
 import { defaultRetention, type RetentionOptions, sweepSeldom } from '../claims/retention.ts'
+import { memoryJournal } from './journal.ts'
 
 /** `force` lets the store run in production all the same: what it holds dies with the process. */
 export type MemoryStoreOptions = RetentionOptions & { readonly force?: boolean }
@@ -13,7 +14,7 @@ export type MemoryStoreOptions = RetentionOptions & { readonly force?: boolean }
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
   if (options.force !== true && globalThis.process?.env?.NODE_ENV === 'production') throw storeErrors('config/memory-store', {})
   const { retention = defaultRetention } = options
-  return { claims: memoryClaims(retention), budgets: memoryBudgets(), logs: memoryLogs(), close: async () => {} }
+  return { claims: memoryClaims(retention), budgets: memoryBudgets(), logs: memoryLogs(), journal: memoryJournal(retention), close: async () => {} }
 }
 
 // No operation of these stores awaits before it is done, so each is atomic in its process.

@@ -30,7 +30,7 @@ export type PostgresStoreOptions = RetentionOptions & { readonly connections?: n
  * Errors: `config/store-not-durable` where the server may lose what it acknowledged; `config/store-unreachable`;
  * `store/contended`, `store/unreadable` and what `pg` throws from operations.
  */
-export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Store> {
+export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Omit<Store, 'journal'>> {
   options.signal?.throwIfAborted()
   const { pool, close } = typeof source === 'string' ? ownPool(source, options) : { pool: source, close: async () => {} }
   const database = postgresDatabase(pool, close)

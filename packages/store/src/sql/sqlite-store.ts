@@ -18,7 +18,7 @@ export type SqliteStoreOptions = RetentionOptions & { readonly busyTimeout?: num
  * Errors: `config/store-not-durable` where the file cannot be written ahead and synchronised (in memory, on some network
  * disks); `store/unreadable` from operations.
  */
-export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Store {
+export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Omit<Store, 'journal'> {
   const database = openFile(file, options)
   return {
     claims: sqlClaims(database, options),
@@ -32,37 +32,98 @@ function openFile(file: string, { busyTimeout = 5000 }: SqliteStoreOptions): Sql
   const connection = new Database(file, { timeout: busyTimeout })
   const prepared = new Map<string, Database.Statement>()
 
-  // The connection is synchronous: nothing else of this process comes between the statements of a transaction.
   const rows = (text: string, values: readonly Column[]): readonly Row[] => {
     const statement = prepared.get(text) ?? connection.prepare(text)
     prepared.set(text, statement)
     return statement.all(...values.map(bound)) as Row[] // it gives objects by column
   }
-  const transact = <Result>(work: () => Work<Result>): Result => {
-    connection.exec('BEGIN IMMEDIATE')
-    try {
-      const result = drive(work(), rows)
-      connection.exec('COMMIT')
-      return result
-    } catch (error) {
-      if (connection.inTransaction) connection.exec('ROLLBACK')
-      throw error
-    }
-  }
+  const groups = commitInGroups(connection)
   try {
     assertDurable(connection, file)
-    transact(() => migrate('BLOB'))
+    transact(connection, () => drive(migrate('BLOB'), rows))
   } catch (error) {
     connection.close()
     throw error
   }
   return {
-    query: async ({ text, values }) => rows(text, values),
-    transaction: async (work) => transact(work),
-    close: async () => {
+    async query({ text, values }) {
+      return text.startsWith('SELECT') ? rows(text, values) : groups.add(() => rows(text, values))
+    },
+    transaction: (work) => groups.add(() => saved(connection, () => drive(work(), rows))),
+    async close() {
+      groups.flush()
       prepared.clear()
       connection.close()
     },
+  }
+}
+
+const mostInGroup = 256
+
+/**
+ * Changes that are asked for in one turn of the event loop share a transaction: a disk synchronises some thousand times a
+ * second, whatever it writes. Nobody is answered before the group is on disk, and one that fails takes nothing else with it.
+ */
+function commitInGroups(connection: Database.Database) {
+  type Change = { run(): () => void; reject(error: unknown): void }
+  let waiting: Change[] = []
+
+  function flush(): void {
+    const [group, rest] = [waiting.slice(0, mostInGroup), waiting.slice(mostInGroup)]
+    waiting = rest
+    if (rest.length > 0) setImmediate(flush)
+    if (group.length === 0) return
+    try {
+      for (const answer of transact(connection, () => group.map(({ run }) => run()))) answer()
+    } catch (error) {
+      for (const { reject } of group) reject(error)
+    }
+  }
+  return {
+    flush() {
+      while (waiting.length > 0) flush()
+    },
+    add<Result>(work: () => Result): Promise<Result> {
+      return new Promise((resolve, reject) => {
+        if (waiting.length === 0) setImmediate(flush)
+        const run = (): (() => void) => {
+          try {
+            const result = work()
+            return () => resolve(result)
+          } catch (error) {
+            // Some errors end the transaction itself, and with it the group.
+            if (!connection.inTransaction) throw error
+            return () => reject(error)
+          }
+        }
+        waiting.push({ run, reject })
+      })
+    },
+  }
+}
+
+function transact<Result>(connection: Database.Database, work: () => Result): Result {
+  connection.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    connection.exec('COMMIT')
+    return result
+  } catch (error) {
+    if (connection.inTransaction) connection.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/** All of a change or nothing of it, within the group's transaction. */
+function saved<Result>(connection: Database.Database, work: () => Result): Result {
+  connection.exec('SAVEPOINT change')
+  try {
+    return work()
+  } catch (error) {
+    if (connection.inTransaction) connection.exec('ROLLBACK TO change')
+    throw error
+  } finally {
+    if (connection.inTransaction) connection.exec('RELEASE change')
   }
 }
 

@@ -1,0 +1,126 @@
+import type { JournalStore, Settlement, SignerLease, Slot, SlotKey } from '@flow402x/core'
+import { sweepSeldom } from '../claims/retention.ts'
+
+// No operation awaits before it is done, so each is atomic in its process.
+
+/** A facilitator's journal in the memory of one process. */
+export function memoryJournal(retention: number): JournalStore {
+  const settlements = new Map<string, Settlement>()
+  const slots = new Map<string, Slot>()
+  const leases = new Map<string, SignerLease>()
+
+  const put = (settlement: Settlement): Settlement => {
+    settlements.set(settlement.id, settlement)
+    return settlement
+  }
+  const standing = (lease: SignerLease): SignerLease | undefined => {
+    const held = leases.get(laneOf(lease))
+    return held?.owner === lease.owner && held.epoch === lease.epoch ? held : undefined
+  }
+  const sweep = (now: number, limit: number): number => {
+    const over = ({ outcome, slot, deadAfter }: Settlement): boolean =>
+      outcome !== undefined && deadAfter * 1000 + retention < now && (slot === undefined || slots.get(nameOf(slot))?.state === 'final')
+    const ended = [...settlements.values()].filter(over).slice(0, limit)
+    for (const { id } of ended) settlements.delete(id)
+    for (const [name, { state, since, payments }] of slots) {
+      if (state === 'final' && since + retention < now && !payments.some((id) => settlements.has(id))) slots.delete(name)
+    }
+    return ended.length
+  }
+  const seldom = sweepSeldom(sweep)
+
+  return {
+    async begin(settlement, now) {
+      seldom(now)
+      const found = settlements.get(settlement.id)
+      if (found === undefined) return { begun: true, settlement: put({ ...settlement, epoch: 1 }) }
+      if (!isQueued(found) || found.leaseUntil > now) return { begun: false, settlement: found }
+      const { owner, leaseUntil } = settlement
+      return { begun: true, settlement: put({ ...found, owner, leaseUntil, epoch: found.epoch + 1 }) }
+    },
+    async find(id) {
+      return settlements.get(id)
+    },
+    async conclude({ id, epoch }, outcome) {
+      const found = settlements.get(id)
+      if (found?.epoch !== epoch || !isQueued(found) || outcome?.status === 'pending') return false
+      if (outcome === undefined) settlements.delete(id)
+      else put({ ...found, outcome, epoch: epoch + 1 })
+      return true
+    },
+    async lease({ network, signer, owner, now, until }) {
+      const lane = laneOf({ network, signer })
+      const found = leases.get(lane)
+      if (found !== undefined && found.until > now && found.owner !== owner) return undefined
+      const epoch = found?.owner === owner ? found.epoch : (found?.epoch ?? 0) + 1
+      const lease = { network, signer, owner, epoch, until }
+      leases.set(lane, lease)
+      return lease
+    },
+    async release(lease) {
+      const held = standing(lease)
+      // The row stays, so that the epoch goes on growing; nobody is its owner.
+      if (held !== undefined) leases.set(laneOf(lease), { ...held, owner: '', epoch: held.epoch + 1, until: 0 })
+    },
+    async prepare(lease, attempt, { payments, now }) {
+      if (standing(lease) === undefined || attempt.signer !== lease.signer) return false
+      const key = { network: lease.network, signer: lease.signer, nonce: attempt.nonce }
+      const found = slots.get(nameOf(key))
+      const once = [...new Set(payments)]
+      if (found !== undefined) {
+        if (found.state !== 'open' || once.some((id) => !found.payments.includes(id))) return false
+        if (found.attempts.some(({ transaction }) => transaction === attempt.transaction)) return true
+        slots.set(nameOf(key), { ...found, attempts: [...found.attempts, attempt], since: now })
+        return true
+      }
+      const queued = once.flatMap((id) => settlements.get(id) ?? []).filter(isQueued)
+      if (queued.length < once.length) return false
+      slots.set(nameOf(key), { ...key, attempts: [attempt], payments: once, state: 'open', since: now })
+      for (const settlement of queued) put({ ...settlement, slot: key, epoch: settlement.epoch + 1 })
+      return true
+    },
+    async slots(signer) {
+      const lane = laneOf(signer)
+      const standing = [...slots.values()].filter((slot) => slot.state !== 'final' && laneOf(slot) === lane)
+      return standing.sort((a, b) => (a.nonce < b.nonce ? -1 : 1))
+    },
+    async resolve(lease, key, { state, outcomes, now }) {
+      const [held, found] = [standing(lease), slots.get(nameOf(key))]
+      if (held === undefined || found === undefined || laneOf(found) !== laneOf(lease)) return false
+      if (found.state === 'final') return state === 'final'
+      const ended = state === 'final' || state === 'foreign'
+      const payments = found.payments.filter((id) => {
+        const settlement = settlements.get(id)
+        if (settlement === undefined) return false
+        const { slot = key, outcome: before, ...rest } = settlement
+        const told = outcomes.get(id)
+        const outcome = told === undefined ? before : told.status === 'pending' ? undefined : told
+        const epoch = rest.epoch + 1
+        const leaves = ended && outcome === undefined
+        if (leaves) put({ ...rest, owner: held.owner, leaseUntil: held.until, epoch })
+        else if (told !== undefined) put({ ...rest, slot, ...(outcome === undefined ? {} : { outcome }), epoch })
+        return !leaves
+      })
+      slots.set(nameOf(key), { ...found, state, payments, since: state === found.state ? found.since : now })
+      return true
+    },
+    async *abandoned(now) {
+      yield* [...settlements.values()].filter((settlement) => isQueued(settlement) && settlement.leaseUntil <= now)
+    },
+    async purge(now) {
+      return sweep(now, Number.POSITIVE_INFINITY)
+    },
+  }
+}
+
+function isQueued({ slot, outcome }: Settlement): boolean {
+  return slot === undefined && outcome === undefined
+}
+
+function laneOf({ network, signer }: { readonly network: string; readonly signer: string }): string {
+  return JSON.stringify([network, signer])
+}
+
+function nameOf({ network, signer, nonce }: SlotKey): string {
+  return JSON.stringify([network, signer, String(nonce)])
+}
