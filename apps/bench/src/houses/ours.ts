@@ -1,0 +1,65 @@
+import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { evmChain, exactEvmFacilitator, fastestSecp256k1 } from '@flow402x/adapters-evm/facilitator'
+import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { createClient } from '@flow402x/client'
+import type { ClientScheme, Facilitator } from '@flow402x/core'
+import { createFacilitator } from '@flow402x/facilitator'
+import { serveFacilitator } from '@flow402x/facilitator/node'
+import { createServer, type Server } from '@flow402x/server'
+import { memoryStore } from '@flow402x/store/memory'
+import { network, type Settler, type Signed } from './terms.ts'
+
+/** The curve a payer signs with: the native one where its binary is there, or plain JavaScript. */
+export type Curve = 'native' | 'pure JS'
+
+/** How a buyer of ours signs. */
+export function ourScheme(privateKey: string, curve: Curve = 'native'): ClientScheme {
+  const options = curve === 'native' ? { secp256k1: fastestSecp256k1() } : {}
+  return exactEvmClient({ signer: privateKeySigner(privateKey, options) })
+}
+
+/** A buyer of ours with a budget that no row exhausts. */
+export function ourFetch(privateKey: string): (url: string) => Promise<Response> {
+  const client = createClient({ schemes: [ourScheme(privateKey)], budget: { total: '$900' } })
+  return (url) => client.fetch(url)
+}
+
+/** What sells in our house; its facilitator has answered. */
+export async function ourServer({ facilitator, payTo }: { facilitator: Facilitator; payTo: string }): Promise<Server> {
+  const server = createServer({ facilitator, store: memoryStore({ force: true }), schemes: [exactEvmServer({ network, payTo })] })
+  await server.start()
+  return server
+}
+
+/** Our facilitator on a chain. */
+export async function ourFacilitator({ rpcUrl, key }: { rpcUrl: string; key: string }): Promise<Settler> {
+  const chain = evmChain({ network, rpcUrl, signers: [key] })
+  const facilitator = createFacilitator({ schemes: [exactEvmFacilitator({ chain })] })
+  await facilitator.start()
+  let claims = 0
+  return {
+    verify: async (signed) => (await facilitator.verify(signed)).valid,
+    async settle(signed) {
+      claims += 1
+      const outcome = await facilitator.settle(signed, { claimId: `claim-${claims}` })
+      const transaction = 'transaction' in outcome ? (outcome.transaction ?? '') : ''
+      return { settled: outcome.status === 'settled', transaction, reason: 'reason' in outcome ? outcome.reason : outcome.status }
+    },
+    serve: async () => (await serveFacilitator(facilitator)).url,
+  }
+}
+
+/** Signs so many payments that nobody has used yet, for requirements of one payee. */
+export async function signPayments(
+  privateKey: string,
+  { requirements, count }: { requirements: Signed['requirements']; count: number },
+): Promise<Signed[]> {
+  const scheme = ourScheme(privateKey)
+  const signed: Signed[] = []
+  for (let index = 0; index < count; index += 1) {
+    const now = Math.floor(Date.now() / 1000)
+    const { payload } = await scheme.prepare(requirements, { now, maxTimeoutSeconds: requirements.maxTimeoutSeconds })
+    signed.push({ payment: { x402Version: 2, accepted: requirements, payload }, requirements })
+  }
+  return signed
+}

@@ -1,0 +1,57 @@
+import { connect, type Socket } from 'node:net'
+import { percentile } from '../report/figure.ts'
+
+/** What a load is: one fixed request, sent so often over so many kept connections, one at a time on each. */
+export type Load = { readonly url: string; readonly requests: number; readonly connections: number; readonly status: number }
+
+/** What came of a load; latencies in milliseconds. */
+export type LoadResult = { readonly perSecond: number; readonly p50: number; readonly p99: number }
+
+/**
+ * Sends bytes over bare sockets, so that the load costs less than what it loads. Rejects when an answer has another status
+ * than expected.
+ */
+export async function hammer({ url, requests, connections, status }: Load): Promise<LoadResult> {
+  const { hostname, port, pathname, host } = new URL(url)
+  const bytes = `GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\n\r\n`
+  const latencies: number[] = []
+  let left = requests
+  const one = () =>
+    new Promise<void>((resolve, reject) => {
+      const socket = connect(Number(port), hostname).setNoDelay(true)
+      let sent = 0
+      const next = () => {
+        if (left === 0) return void socket.end(resolve)
+        left -= 1
+        sent = performance.now()
+        socket.write(bytes)
+      }
+      readAnswers(socket, (given) => {
+        latencies.push(performance.now() - sent)
+        if (given === status) next()
+        else socket.destroy(new Error(`${url} answered ${given} instead of ${status}`))
+      })
+      socket.once('connect', next).once('error', reject)
+    })
+  const began = performance.now()
+  await Promise.all(Array.from({ length: connections }, one))
+  const seconds = (performance.now() - began) / 1000
+  return { perSecond: requests / seconds, p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) }
+}
+
+function readAnswers(socket: Socket, onAnswer: (status: number) => void): void {
+  let text = ''
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    text += chunk
+    const head = text.indexOf('\r\n\r\n')
+    if (head < 0 || !isWhole(text, head + 4)) return
+    const status = Number(text.slice(9, 12))
+    text = ''
+    onAnswer(status)
+  })
+}
+
+function isWhole(text: string, body: number): boolean {
+  const length = /\r\ncontent-length: ?(\d+)/i.exec(text.slice(0, body))?.[1]
+  return length === undefined ? text.endsWith('0\r\n\r\n') : text.length >= body + Number(length)
+}

@@ -1,0 +1,47 @@
+import { officialFetch } from '../houses/official.ts'
+import { ourFetch } from '../houses/ours.ts'
+import type { House } from '../houses/terms.ts'
+import { inFlight, playRole, roleArgument } from '../measure/part.ts'
+
+/** Who pays; the floor fetches without paying. */
+export type BuyerArgument = { readonly house: House | 'floor'; readonly key: string }
+
+/** What to buy, how often, and how much of it at once. */
+export type Shopping = { readonly url: string; readonly count: number; readonly most: number }
+
+/** What came of it; latencies in milliseconds. */
+export type Bought = {
+  readonly seconds: number
+  readonly latencies: readonly number[]
+  readonly failures: Readonly<Record<string, number>>
+}
+
+/** What a buyer is asked. */
+export type BuyerCalls = { buy(shopping: Shopping): Promise<Bought> }
+
+const { house, key } = roleArgument<BuyerArgument>()
+const get = house === 'ours' ? ourFetch(key) : house === 'official' ? officialFetch(key) : fetch
+
+playRole(
+  {},
+  {
+    async buy({ url, count, most }: Shopping): Promise<Bought> {
+      const latencies: number[] = []
+      const failures: Record<string, number> = {}
+      const began = performance.now()
+      await inFlight({ count, most }, async () => {
+        const start = performance.now()
+        const outcome = await get(url).then(
+          async (response) => {
+            await response.arrayBuffer()
+            return String(response.status)
+          },
+          (error: unknown) => (error instanceof Error ? error.message.slice(0, 200) : 'unknown'),
+        )
+        if (outcome === '200') latencies.push(performance.now() - start)
+        else failures[outcome] = (failures[outcome] ?? 0) + 1
+      })
+      return { seconds: (performance.now() - began) / 1000, latencies, failures }
+    },
+  },
+)

@@ -1,0 +1,33 @@
+import { absent, type Row } from '../report/figure.ts'
+import { challenge } from './challenge.ts'
+import { endToEnd } from './end-to-end.ts'
+import { paidFetch } from './paid-fetch.ts'
+import { codec, sign } from './payload.ts'
+import { settle } from './settle.ts'
+import { size } from './size.ts'
+import { start } from './start.ts'
+import { store } from './store.ts'
+import { verifyEvm } from './verify-evm.ts'
+
+/** Every row, in the order it is run and printed. */
+export const rows: readonly Row[] = [
+  challenge,
+  codec,
+  sign,
+  paidFetch,
+  verifyEvm,
+  later('verify-svm', 'facilitator CPU per exact SVM verify'),
+  settle,
+  endToEnd,
+  later('voucher', 'paid requests per second per core over a channel'),
+  later('stream', 'signed ticks per second per core'),
+  store,
+  later('bazaar', 'search p95 at 100,000 listings'),
+  size,
+  start,
+]
+
+/** A row whose path does not exist yet: it stands in the table, so that nobody takes it for measured. */
+function later(name: string, figure: string): Row {
+  return { name, run: async () => [absent({ row: name, figure })] }
+}

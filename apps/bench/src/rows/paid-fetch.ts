@@ -1,0 +1,64 @@
+import { developmentAccounts } from '@flow402x/testing'
+import { paths } from '../houses/terms.ts'
+import { interleave } from '../measure/interleave.ts'
+import { startRole, withRoles } from '../measure/role.ts'
+import { absent, atMostOfOfficial, type Context, figureOf, median, type Row } from '../report/figure.ts'
+import type { BuyerArgument, BuyerCalls } from '../roles/buyer.ts'
+import type { SellerArgument } from '../roles/seller.ts'
+
+const row = 'paid-fetch'
+
+/** How long a buyer waits for one paid call, where the facilitator answers at once. */
+export const paidFetch: Row = {
+  name: row,
+  async run(context) {
+    context.onProgress('paid calls, facilitator stubbed')
+    const { houses, sameSeller } = await waits(context)
+    return [
+      figureOf({ row, figure: 'p50 of a paid call, each house with its own Express seller', unit: 'ms', ...houses }, [
+        atMostOfOfficial(0.5),
+      ]),
+      figureOf({ row, figure: 'p50 of a paid call, both buyers at our seller', unit: 'ms', ...sameSeller }),
+      absent({ row, figure: 'one round trip with cached terms' }),
+    ]
+  },
+}
+
+const contenders = ['floor', 'ours', 'official', 'official at ours'] as const
+
+async function waits({ rounds, share, profiles }: Context) {
+  const [, , payee, account] = developmentAccounts
+  const key = account?.privateKey ?? ''
+  const stub = startRole<{ url: string }>('stub', { argument: {} })
+  const facilitatorUrl = (await stub).ready.url
+  const sellers = (['ours', 'official'] as const).map((house) => {
+    const argument: SellerArgument = { house, framework: 'Express', facilitatorUrl, payTo: payee?.address ?? '' }
+    return startRole<{ url: string }>('seller', { argument, profiles, name: `${row}-seller-${house}` })
+  })
+  const buyers = (['ours', 'official', 'floor'] as const).map((house) => {
+    const argument: BuyerArgument = { house, key }
+    return startRole<unknown, BuyerCalls>('buyer', { argument, profiles, name: `${row}-buyer-${house}` })
+  })
+  const samples = await withRoles([stub, ...sellers, ...buyers], async () => {
+    const [ourSeller, officialSeller] = (await Promise.all(sellers)).map(({ ready }) => ready.url)
+    const [ours, official, floor] = await Promise.all(buyers)
+    const ways = {
+      floor: { buyer: floor, url: `${ourSeller}${paths.free}` },
+      ours: { buyer: ours, url: `${ourSeller}${paths.goods}` },
+      official: { buyer: official, url: `${officialSeller}${paths.goods}` },
+      'official at ours': { buyer: official, url: `${ourSeller}${paths.goods}` },
+    }
+    return interleave(contenders, {
+      rounds,
+      run: async (name, { warm }) => {
+        const { buyer, url } = ways[name]
+        const bought = await buyer?.call('buy', { url, count: Math.ceil((warm ? 300 : 500) * share), most: 1 })
+        const failures = Object.entries(bought?.failures ?? {})
+        if (failures.length > 0) throw new Error(`${name} did not get the goods: ${JSON.stringify(failures)}`)
+        return median(bought?.latencies ?? [])
+      },
+    })
+  })
+  const { floor, ours, official } = samples
+  return { houses: { floor, ours, official }, sameSeller: { floor, ours, official: samples['official at ours'] } }
+}

@@ -1,0 +1,164 @@
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
+import { signPayments } from '../houses/ours.ts'
+import { type House, type Nonces, network, price, requirementsFor, type Signed } from '../houses/terms.ts'
+import { interleave } from '../measure/interleave.ts'
+import { startRole, withRoles } from '../measure/role.ts'
+import { absent, atLeast, atLeastOfOfficial, type Context, type Figure, figureOf, median, type Row } from '../report/figure.ts'
+import type { BatchResult, FacilitatorArgument, FacilitatorCalls } from '../roles/facilitator.ts'
+
+const row = 'settle'
+
+/** What settling costs, and what is left standing when some payments fail. */
+export const settle: Row = {
+  name: row,
+  async run(context) {
+    const chain = await startEvmChain({ network })
+    try {
+      const batch = { row, note: 'needs batches' }
+      return [
+        ...(await rates(context, chain)),
+        ...(await poisoned(context, chain)),
+        absent({ ...batch, figure: '1 s blocks of 200 M gas, 1,000 waiting: settled per block' }),
+        absent({ ...batch, figure: 'gas per payment ≤ 75 % of official' }),
+      ]
+    } finally {
+      await chain.stop()
+    }
+  },
+}
+
+type Contender = { readonly house: House; readonly nonces: Nonces }
+const ways: Record<'ours' | 'managed' | 'as wired', Contender> = {
+  ours: { house: 'ours', nonces: 'managed' },
+  managed: { house: 'official', nonces: 'managed' },
+  'as wired': { house: 'official', nonces: 'as wired' },
+}
+type Way = keyof typeof ways
+const names: readonly Way[] = ['ours', 'managed', 'as wired']
+
+async function rates({ rounds, share, profiles, onProgress }: Context, chain: EvmChain): Promise<Figure[]> {
+  onProgress('settlements, 32 in flight')
+  const samples = await interleave(names, {
+    rounds,
+    async run(name, { warm }) {
+      const count = Math.ceil((name === 'as wired' ? 96 : 400) * (warm ? 0.25 : 1) * share)
+      const signed = await signPayments(chain.buyer.privateKey, { requirements: requirementsFor(chain.seller.address), count })
+      const result = await settleAll(chain, { way: name, signed, profiles: warm ? undefined : profiles })
+      const errors = Object.values(result.reasons).reduce((sum, number) => sum + number, 0)
+      return {
+        perSecond: result.good === 0 ? 0 : result.good / result.seconds,
+        cpu: result.cpu / Math.max(1, result.good) / 1000,
+        lost: (100 * errors) / count,
+        gas: await gasOf(chain, result.transactions),
+      }
+    },
+  })
+  const of = (name: Way, field: 'perSecond' | 'cpu' | 'lost' | 'gas') => samples[name].map((one) => one[field])
+  return [
+    figureOf(
+      {
+        row,
+        figure: 'settled per second, 32 in flight, automine',
+        unit: '/s',
+        ours: of('ours', 'perSecond'),
+        official: of('managed', 'perSecond'),
+        note: "official with viem's nonce manager",
+      },
+      [atLeastOfOfficial(8)],
+    ),
+    figureOf({
+      row,
+      figure: 'settled per second, 32 in flight, automine',
+      unit: '/s',
+      ours: of('ours', 'perSecond'),
+      official: of('as wired', 'perSecond'),
+      note: 'official as wired in its examples',
+    }),
+    figureOf(
+      {
+        row,
+        figure: 'lost of those',
+        unit: '%',
+        ours: of('ours', 'lost'),
+        official: of('as wired', 'lost'),
+        note: `official as wired; with the nonce manager ${median(of('managed', 'lost')).toFixed(0)} %`,
+      },
+      [{ text: 'no error', kind: 'ratio', meets: ({ ours }) => ours === 0 }],
+    ),
+    figureOf({ row, figure: 'facilitator CPU per settlement', unit: 'ms', ours: of('ours', 'cpu'), official: of('managed', 'cpu') }),
+    figureOf({ row, figure: 'gas per payment, each alone', unit: 'gas', ours: of('ours', 'gas'), official: of('managed', 'gas') }),
+  ]
+}
+
+/** One payment in ten comes from a payer who can pay one of the two it signed: which of them fails is seen only on chain. */
+async function poisoned({ rounds, share, profiles, onProgress }: Context, chain: EvmChain): Promise<Figure[]> {
+  onProgress('settlements, one in ten poisoned')
+  const contenders = ['ours', 'managed'] as const
+  const samples = await interleave(contenders, {
+    rounds: Math.min(rounds, 3),
+    async run(way, { warm }) {
+      const count = Math.max(20, Math.ceil(200 * (warm ? 0.2 : 1) * share))
+      const { signed, good } = await poisonedBatch(chain, count)
+      const result = await settleAll(chain, { way, signed, profiles: warm ? undefined : profiles })
+      return (100 * result.good) / good
+    },
+  })
+  return [
+    figureOf(
+      {
+        row,
+        figure: 'settled of the good ones, 10 % poisoned',
+        unit: '%',
+        ours: samples.ours,
+        official: samples.managed,
+        note: "official with viem's nonce manager",
+      },
+      [{ ...atLeast(100, '%'), kind: 'ratio' }],
+    ),
+  ]
+}
+
+async function poisonedBatch(chain: EvmChain, count: number): Promise<{ readonly signed: Signed[]; readonly good: number }> {
+  const requirements = requirementsFor(chain.seller.address)
+  const signed: Signed[] = []
+  let bad = 0
+  while (signed.length < count) {
+    signed.push(...(await signPayments(chain.buyer.privateKey, { requirements, count: 8 })))
+    const key = generatePrivateKey()
+    await chain.mint(privateKeyToAddress(key), price.atomic)
+    signed.push(...(await signPayments(key, { requirements, count: 2 })))
+    bad += 1
+  }
+  return { signed, good: signed.length - bad }
+}
+
+type Settling = { readonly way: Way; readonly signed: readonly Signed[]; readonly profiles: string | undefined }
+
+// A facilitator of its own for each batch: one that wedged would tell nothing about the next. It settles a few to warm up.
+async function settleAll(chain: EvmChain, { way, signed, profiles }: Settling): Promise<BatchResult> {
+  const { privateKey: key } = way === 'ours' ? chain.facilitator : way === 'managed' ? chain.owner : spare(chain)
+  const argument: FacilitatorArgument = { ...ways[way], rpcUrl: chain.rpcUrl, key }
+  const name = `${row}-${way.replace(' ', '-')}`
+  const role = startRole<{ url: string }, FacilitatorCalls>('facilitator', { argument, profiles, name })
+  return withRoles([role], async () => {
+    const facilitator = await role
+    const first = await signPayments(chain.buyer.privateKey, { requirements: requirementsFor(chain.seller.address), count: 40 })
+    await facilitator.call('settle', { signed: first, most: way === 'as wired' ? 1 : 8, deadline: 30_000 })
+    return facilitator.call('settle', { signed, most: 32, deadline: 12_000 })
+  })
+}
+
+function spare(chain: EvmChain) {
+  return chain.accounts[9] ?? chain.owner
+}
+
+async function gasOf(chain: EvmChain, transactions: readonly string[]): Promise<number> {
+  const gas: number[] = []
+  for (const transaction of transactions.slice(0, 20)) {
+    const receipt = await chain.rpc('eth_getTransactionReceipt', [transaction])
+    const used = typeof receipt === 'object' && receipt !== null && 'gasUsed' in receipt ? Number(receipt.gasUsed) : Number.NaN
+    gas.push(used)
+  }
+  return gas.length === 0 ? Number.NaN : median(gas)
+}

@@ -1,0 +1,140 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+import { buildPackages, root } from '../measure/build.ts'
+import { absent, atMost, type Context, counted, type Figure, figureOf, type Row } from '../report/figure.ts'
+
+const row = 'size'
+const run = promisify(execFile)
+
+/** What a browser loads, and what an install brings. */
+export const size: Row = {
+  name: row,
+  async run(context) {
+    context.onProgress('bundles')
+    const bundles = { ours: [await bundled(ourClient)], official: [await bundled(officialClient)], floor: [await bundled(account)] }
+    const figure = 'client bundle (fetch, exact EVM, private-key account), gzipped'
+    const bundle = figureOf({ row, figure, unit: 'kB', ...bundles, note: 'floor: a viem account' }, [
+      { ...atMost(45, 'kB'), kind: 'ratio' },
+    ])
+    return [bundle, ...(await installs(context))]
+  },
+}
+
+const ourClient = `export { createClient } from '@flow402x/client'
+export { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'`
+const officialClient = `export { wrapFetchWithPayment, x402Client } from '@x402/fetch'
+export { registerExactEvmScheme } from '@x402/evm/exact/client'
+export { privateKeyToAccount } from 'viem/accounts'`
+const account = "export { privateKeyToAccount } from 'viem/accounts'"
+
+async function bundled(contents: string): Promise<number> {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: join(root, 'apps/bench') },
+    bundle: true,
+    write: false,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    conditions: ['@flow402x/source'],
+    logLevel: 'error',
+  })
+  return gzipSync(outputFiles[0]?.contents ?? new Uint8Array(), { level: 9 }).length / 1000
+}
+
+const roles = [
+  {
+    name: 'server only',
+    ours: ['core', 'server', 'adapters-evm'],
+    official: ['@x402/express', '@x402/core', '@x402/evm'],
+    peer: 'express',
+  },
+  { name: 'client only, EVM', ours: ['core', 'client', 'adapters-evm'], official: ['@x402/fetch', '@x402/evm', 'viem'] },
+] as const
+
+async function installs({ onProgress, share }: Context): Promise<Figure[]> {
+  if (share < 1) return [absent({ row, figure: 'install size', note: 'not in a quick run' }, 'unavailable')]
+  onProgress('building and installing the packages')
+  const failure = await buildPackages()
+  if (failure !== undefined) return [absent({ row, figure: 'install size', note: failure }, 'unavailable')]
+  const folder = await mkdtemp(join(tmpdir(), 'flow402x-bench-'))
+  try {
+    const figures: Figure[] = []
+    for (const role of roles) figures.push(...(await installed(folder, role)))
+    return figures
+  } catch (error) {
+    const note = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown'
+    return [absent({ row, figure: 'install size', note }, 'unavailable')]
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function installed(folder: string, role: (typeof roles)[number]): Promise<Figure[]> {
+  const { name } = role
+  const ours = await install(folder, Object.fromEntries(await Promise.all(role.ours.map((one) => packed(folder, one)))))
+  const framework = 'peer' in role ? { [role.peer]: await versionOf(role.peer) } : {}
+  const bare = 'peer' in role ? await install(folder, framework) : { packages: 0, mebibytes: 0 }
+  const versions = await Promise.all(role.official.map(async (one) => [one, await versionOf(one)] as const))
+  const all = await install(folder, { ...Object.fromEntries(versions), ...framework })
+  const official = { packages: all.packages - bare.packages, mebibytes: all.mebibytes - bare.mebibytes }
+  const targets =
+    name === 'server only' ? { size: [{ ...atMost(10, 'MiB'), kind: 'ratio' as const }], count: [counted(6, 'packages')] } : undefined
+  const note = 'beside the framework'
+  return [
+    figureOf(
+      { row, figure: `install, ${name}`, unit: 'MiB', ours: [ours.mebibytes], official: [official.mebibytes], note },
+      targets?.size ?? [],
+    ),
+    figureOf(
+      { row, figure: `packages installed, ${name}`, unit: '', ours: [ours.packages], official: [official.packages], note },
+      targets?.count ?? [],
+    ),
+  ]
+}
+
+/** Packs a package as it would be published, and names it with the file it stands in. */
+async function packed(folder: string, name: string): Promise<[name: string, from: string]> {
+  const file = join(folder, `${name}.tgz`)
+  await run('npx', ['-y', 'pnpm@12.21.0', 'pack', '--out', file], { cwd: join(root, 'packages', name) })
+  return [`@flow402x/${name}`, `file:${file}`]
+}
+
+type Installed = { readonly packages: number; readonly mebibytes: number }
+
+async function install(folder: string, dependencies: Record<string, string>): Promise<Installed> {
+  const home = join(folder, 'install')
+  await rm(home, { recursive: true, force: true })
+  await mkdir(home)
+  // Packed packages name each other by version; here each is the file, whoever asks.
+  const overrides = {
+    viem: await versionOf('viem'),
+    ...Object.fromEntries(Object.entries(dependencies).filter(([, from]) => from.startsWith('file:'))),
+  }
+  await writeFile(join(home, 'package.json'), JSON.stringify({ name: 'measured', private: true, type: 'module', dependencies, overrides }))
+  await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: home })
+  const modules = join(home, 'node_modules')
+  const lock: { readonly packages: object } = JSON.parse(await readFile(join(modules, '.package-lock.json'), 'utf8'))
+  return { packages: Object.keys(lock.packages).length, mebibytes: (await bytesIn(modules)) / 2 ** 20 }
+}
+
+async function bytesIn(folder: string): Promise<number> {
+  let bytes = 0
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size
+  }
+  return bytes
+}
+
+async function versionOf(name: string): Promise<string> {
+  const catalog = await readFile(join(root, 'pnpm-workspace.yaml'), 'utf8')
+  const line = catalog
+    .split('\n')
+    .find((one) => one.trim().replace(/^'/, '').startsWith(name) && /^'?:/.test(one.trim().replace(/^'/, '').slice(name.length)))
+  return line?.slice(line.lastIndexOf(':') + 1).trim() ?? 'latest'
+}
