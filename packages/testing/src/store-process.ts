@@ -1,5 +1,5 @@
-import type { Store } from '@flow402x/core'
 import * as z from 'zod/mini'
+import type { OpenedStore } from './suites/store.ts'
 
 // A store in a process of its own, for `testStore`: told a module, a function of it and arguments, it makes the store and
 // answers calls of its parts until it is killed.
@@ -12,7 +12,7 @@ process.once('disconnect', () => process.exit())
 
 async function open(message: unknown): Promise<void> {
   const { module, make, arguments: input } = z.parse(program, message)
-  const made: Readonly<Record<string, (...input: unknown[]) => Store | Promise<Store>>> = await import(module)
+  const made: Readonly<Record<string, (...input: unknown[]) => OpenedStore | Promise<OpenedStore>>> = await import(module)
   const store = await made[make]?.(...input)
   process.on('message', (next) => {
     const { id, part, method, arguments: values } = z.parse(call, next)

@@ -128,14 +128,15 @@ export type SlotKey = { readonly network: string; readonly signer: string; reado
 
 /**
  * A slot with every transaction that was ever signed for it, in the order they were written down: each before it was sent.
- * `payments` are the settlements its transactions carry. It is `open` until one of them is mined, `mined` until that block is
- * final, then `final`; a transaction that is not ours on this nonce leaves it `foreign`, which halts the lane.
+ * `payments` are the settlements its transactions carry, in the order they were prepared. It is `open` until one of them is
+ * mined, `mined` until that block is final, then `final`; a transaction that is not ours on this nonce leaves it `foreign`, which
+ * halts the lane.
  */
 export type Slot = SlotKey & {
   readonly attempts: readonly SignedTransaction[]
   readonly payments: readonly string[]
   readonly state: 'open' | 'mined' | 'final' | 'foreign'
-  /** Unix milliseconds. */
+  /** When its newest attempt was written down or its state changed, whichever came later (Unix ms). */
   readonly since: number
 }
 
@@ -171,12 +172,18 @@ export type NewSettlement = Omit<Settlement, 'slot' | 'outcome' | 'epoch'>
 
 /** The books of a facilitator: nothing that may have moved money is known to memory alone. Every operation is one commit. */
 export interface JournalStore {
-  /** Takes a payment in, or says what stands for it. A `queued` one whose lease has ended at `now` is taken over by the new owner. */
+  /**
+   * Takes a payment in, or says what stands for it. A `queued` one whose lease has ended at `now` is taken over by the new owner,
+   * and keeps the claim and the submission it was first begun with (M2).
+   */
   begin(settlement: NewSettlement, now: number): Promise<{ readonly begun: boolean; readonly settlement: Settlement }>
   find(id: string): Promise<Settlement | undefined>
-  /** Ends a settlement that rides in no slot, if its epoch is still this one; with no outcome it is forgotten, so that it may be begun again. */
+  /**
+   * Ends a settlement that rides in no slot, if its epoch is still this one; with no outcome it is forgotten, so that it may be
+   * begun again. A pending outcome is no end: `false`, and nothing is written.
+   */
   conclude(settlement: Settlement, outcome: Outcome | undefined): Promise<boolean>
-  /** Takes or renews the lease of a signer, unless another process holds it at `now`. */
+  /** Takes or renews the lease of a signer, unless another process holds it at `now`. Renewing keeps the epoch, taking raises it. */
   lease(request: {
     readonly network: string
     readonly signer: string
@@ -184,11 +191,13 @@ export interface JournalStore {
     readonly now: number
     readonly until: number
   }): Promise<SignerLease | undefined>
+  /** Gives the lease up at once, if it is still this one's. */
   release(lease: SignerLease): Promise<void>
   /**
-   * Writes a signed transaction down before it is sent: a new slot with its payments, or one more attempt of a slot that
-   * stands. Nothing is written and `false` returned when the lease has passed on, when the nonce is another slot's, or when
-   * one of the payments is no longer queued.
+   * Writes a signed transaction down before it is sent: a new slot with its payments, or one more attempt of an `open` slot, which
+   * may carry no other payments than the slot's (an empty list will do). Nothing is written and `false` returned when the lease
+   * has passed on or the signer is not its own, when the nonce is another slot's, or when one of the payments is no longer queued.
+   * Repeating a transaction that is written down changes nothing.
    */
   prepare(
     lease: SignerLease,
@@ -198,8 +207,10 @@ export interface JournalStore {
   /** The slots of a signer that are not final, by nonce. */
   slots(signer: { readonly network: string; readonly signer: string }): Promise<readonly Slot[]>
   /**
-   * Writes down what a slot came to, with the outcome of each payment it decided; payments without one leave the slot and are
-   * `queued` again. `false` when the lease has passed on.
+   * Writes down what a slot came to, with the outcome of each payment it decided; a pending one takes back what a reorg undid.
+   * Payments stay in a slot that is `open` or `mined`; once it is `final` or `foreign` those without an outcome leave it and are
+   * `queued` again, with the holder of the lease and for as long as it has it (M17). Outcomes of other payments are ignored, and
+   * `final` stays. `false` when the lease has passed on or there is no such slot.
    */
   resolve(
     lease: SignerLease,
@@ -208,15 +219,16 @@ export interface JournalStore {
   ): Promise<boolean>
   /** Settlements without an end that ride in no slot and whose lease has ended at `now`: what a restart left behind. */
   abandoned(now: number): AsyncIterable<Settlement>
-  /** Forgets what ended and has long been dead; nothing else (M12). */
+  /** Forgets settlements that ended for good and have long been dead at `now`, and says how many; others are kept (M12). */
   purge(now: number): Promise<number>
 }
 
-/** A store as the packages share it: one value, every engine the same. */
+/** A store as the packages share it: one value, every engine the same. Redis has all but the journal (M18). */
 export interface Store {
   readonly claims: ClaimStore
   readonly budgets: BudgetStore
   readonly logs: LogStore
+  readonly journal: JournalStore
   /** Lets go of files and connections; what was answered before is safe without it. */
   close(): Promise<void>
 }

@@ -14,7 +14,13 @@ export type MemoryStoreOptions = RetentionOptions & { readonly force?: boolean }
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
   if (options.force !== true && globalThis.process?.env?.NODE_ENV === 'production') throw storeErrors('config/memory-store', {})
   const { retention = defaultRetention } = options
-  return { claims: memoryClaims(retention), budgets: memoryBudgets(), logs: memoryLogs(), journal: memoryJournal(retention), close: async () => {} }
+  return {
+    claims: memoryClaims(retention),
+    budgets: memoryBudgets(),
+    logs: memoryLogs(),
+    journal: memoryJournal(retention),
+    close: async () => {},
+  }
 }
 
 // No operation of these stores awaits before it is done, so each is atomic in its process.

@@ -1,13 +1,16 @@
-import type { Claim, ClaimRequest, Outcome, Store, StoredResponse } from '@flow402x/core'
+import type { Claim, ClaimRequest, JournalStore, Outcome, Store, StoredResponse } from '@flow402x/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { verifies } from '../requirements.ts'
 import { type StoreProcess, type StoreProgram, startStoreProcess } from './store-processes.ts'
+
+/** A store as a suite opens it; one without a journal says why it has none. */
+export type OpenedStore = Omit<Store, 'journal'> & { readonly journal?: JournalStore }
 
 /** A store to be proved. */
 export type StoreSuite = {
   readonly name: string
   /** Opens the store: each call is one more connection to the same data, with a `retention` of an hour. */
-  open(): Promise<Store>
+  open(): Promise<OpenedStore>
   /** The same store made in a process of its own; without it the tests with several processes are skipped, for the reason given. */
   readonly program: (() => StoreProgram) | { readonly none: string }
   /** kill -9 of the server that holds the data, and its new start. Stores that are a file have none. */
@@ -21,8 +24,8 @@ const maxAttempts = 3
 /** What every store must do, in one list: claims, budgets, consumed logs, their durability, and what they forget. */
 export function testStore(suite: StoreSuite): void {
   describe(suite.name, () => {
-    let store: Store
-    let others: Store[] = []
+    let store: OpenedStore
+    let others: OpenedStore[] = []
     beforeAll(async () => {
       store = await suite.open()
       others = await Promise.all([suite.open(), suite.open(), suite.open()])
@@ -41,7 +44,7 @@ export function testStore(suite: StoreSuite): void {
   })
 }
 
-type Stage = () => { readonly store: Store; readonly all: readonly Store[] }
+type Stage = () => { readonly store: OpenedStore; readonly all: readonly OpenedStore[] }
 
 function testClaims(stage: Stage): void {
   it('grants the first and shows it to the rest', async () => {
@@ -166,7 +169,7 @@ function testNames(stage: Stage): void {
   })
 }
 
-function testUndelivered(open: () => Store): void {
+function testUndelivered(open: () => OpenedStore): void {
   it('finds the oldest that nobody serves, for the same payer and purchase', async () => {
     verifies('M4')
     const { claims } = open()
@@ -218,7 +221,7 @@ function testUndelivered(open: () => Store): void {
   })
 }
 
-function testKept(open: () => Store): void {
+function testKept(open: () => OpenedStore): void {
   it('gives back every byte of a response, and headers as they were', async () => {
     verifies('M4')
     const { claims } = open()
@@ -377,7 +380,7 @@ function testBudgets(stage: Stage): void {
   })
 }
 
-function testLogs(open: () => readonly Store[]): void {
+function testLogs(open: () => readonly OpenedStore[]): void {
   it('pay one key, once, whoever asks', async () => {
     verifies('M1')
     const log = { network: 'eip155:84532', transaction: unique(), logIndex: 7 }
