@@ -1,14 +1,24 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Dev, startDev } from 'flow402x'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { buy, seller } from './paid-route.ts'
 
+const home = process.cwd()
+// The example keeps its books in the folder it is started in.
+const folder = mkdtempSync(join(tmpdir(), 'flow402x-example-'))
 let dev: Dev
 beforeAll(async () => {
+  process.chdir(folder)
   dev = await startDev()
 })
-afterAll(() => dev?.close())
+afterAll(async () => {
+  await dev?.close()
+  process.chdir(home)
+  rmSync(folder, { recursive: true })
+})
 
 it('sells a route for a cent and buys it', async () => {
   const [chain] = dev.chains

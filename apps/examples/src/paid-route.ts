@@ -4,7 +4,7 @@ import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { createClient, receiptOf } from '@flow402x/client'
 import { createServer, httpFacilitator } from '@flow402x/server'
 import { paid } from '@flow402x/server/express'
-import { memoryStore } from '@flow402x/store/memory'
+import { sqliteStore } from '@flow402x/store/sqlite'
 import express, { type Express } from 'express'
 
 /** The seller: one route that costs a cent, paid to `payTo`. */
@@ -12,7 +12,7 @@ export async function seller(payTo: string, facilitatorUrl: string): Promise<Exp
   // #region seller
   const server = createServer({
     facilitator: httpFacilitator(facilitatorUrl),
-    store: memoryStore(),
+    store: sqliteStore('payments.db'),
     schemes: [exactEvmServer({ network: 'base-sepolia', payTo })],
   })
   await server.start()
