@@ -140,6 +140,10 @@ export const requirements = {
     text: 'A store that could lose what it acknowledged is refused at start.',
     link: 'money-rules.md M18',
   },
+  M17: {
+    text: 'A slot is one nonce of one signer with every transaction signed for it, each written before it is sent; a payment leaves it only when it is final.',
+    link: 'money-rules.md M17',
+  },
   H22: { text: 'A browser can read a 402 and its receipt across origins.', link: 'hazards.md H22' },
   H25: { text: 'Every kind of body arrives byte-identical on the paid try.', link: 'hazards.md H25' },
   H34: { text: 'Ten minutes of clock skew pass.', link: 'hazards.md H34' },

@@ -1,11 +1,16 @@
 import * as z from 'zod/mini'
-import type { OpenedStore } from './suites/store.ts'
+import type { OpenedStore } from './suites/stores/store.ts'
 
 // A store in a process of its own, for `testStore`: told a module, a function of it and arguments, it makes the store and
 // answers calls of its parts until it is killed.
 
 const program = z.object({ module: z.string(), make: z.string(), arguments: z.array(z.unknown()) })
-const call = z.object({ id: z.number(), part: z.enum(['claims', 'budgets', 'logs']), method: z.string(), arguments: z.array(z.unknown()) })
+const call = z.object({
+  id: z.number(),
+  part: z.enum(['claims', 'budgets', 'logs', 'journal']),
+  method: z.string(),
+  arguments: z.array(z.unknown()),
+})
 
 process.once('message', (message) => reply(0, open(message)))
 process.once('disconnect', () => process.exit())

@@ -10,6 +10,6 @@ export {
 } from './suites/facilitator.ts'
 export { preparePayment, receiptOf, sendPaid, signPayment } from './suites/purchase.ts'
 export { type SchemeStage, type SchemeSuite, testScheme } from './suites/scheme.ts'
-export { type StoreSuite, testStore } from './suites/store.ts'
-export { type StoreProcess, type StoreProgram, startStoreProcess } from './suites/store-processes.ts'
+export { type StoreProcess, type StoreProgram, startStoreProcess } from './suites/stores/processes.ts'
+export { type StoreSuite, testStore } from './suites/stores/store.ts'
 export { type Answer, type OpenAnswer, open, type Sending, send } from './suites/wire.ts'

@@ -26,7 +26,8 @@ export const json = z.pipe(
 const dictionary = z.record(text, z.unknown())
 
 const common = { network: text, payer: z.exactOptional(text) }
-const outcome: z.ZodMiniType<Outcome> = z.discriminatedUnion('status', [
+/** A column of an outcome, once it is parsed. */
+export const outcome: z.ZodMiniType<Outcome> = z.discriminatedUnion('status', [
   z.object({
     status: z.literal('settled'),
     ...common,
@@ -47,13 +48,16 @@ const outcome: z.ZodMiniType<Outcome> = z.discriminatedUnion('status', [
   }),
 ])
 
+/** A column of what a facilitator is asked. */
+export const submission = z.pipe(json, z.object({ payment: paymentPayload, requirements: paymentRequirements }))
+
 const claimRow = z.object({
   id: text,
   payer: text,
   dead_after: number,
   binding: text,
   claim_id: text,
-  submission: z.pipe(json, z.object({ payment: paymentPayload, requirements: paymentRequirements })),
+  submission,
   secret: z.nullish(text),
   state: z.enum(['claimed', 'open', 'settling', 'settled', 'delivered', 'failed']),
   epoch: number,

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { redisBudgets, redisStore } from '../redis.ts'
 
 const options = { retention: 3_600_000 }
+const noJournal = 'skipped: Redis alone never holds a journal (M18)'
 const missing = hasRedis() ? '' : ' (skipped: there is no redis-server here)'
 
 describe.skipIf(missing !== '')(`one server${missing}`, () => {
@@ -17,6 +18,7 @@ describe.skipIf(missing !== '')(`one server${missing}`, () => {
 
   testStore({
     name: 'Redis',
+    noJournal,
     open: () => redisStore(server.url, options),
     program: () => ({ module: new URL('../redis.ts', import.meta.url).href, make: 'redisStore', arguments: [server.url, options] }),
     crash: () => server.crash(),
@@ -69,6 +71,7 @@ describe.skipIf(missing !== '')(`three nodes${missing}`, () => {
 
   testStore({
     name: 'a Redis cluster',
+    noJournal,
     open: () => redisStore(cluster.urls, options),
     program: () => ({ module: new URL('../redis.ts', import.meta.url).href, make: 'redisStore', arguments: [cluster.urls, options] }),
     crash: () => cluster.crash(),

@@ -53,4 +53,20 @@ const migrations: readonly (readonly string[])[] = [
     `CREATE TABLE flow402x_logs (
       network TEXT NOT NULL, tx TEXT NOT NULL, log_index INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (network, tx, log_index))`,
   ],
+  [
+    `CREATE TABLE flow402x_settlements (
+      id TEXT PRIMARY KEY, dead_after DOUBLE PRECISION NOT NULL, claim_id TEXT, submission TEXT NOT NULL, owner TEXT NOT NULL,
+      lease_until DOUBLE PRECISION NOT NULL, network TEXT, signer TEXT, nonce TEXT, outcome TEXT, epoch INTEGER NOT NULL)`,
+    'CREATE INDEX flow402x_settlements_queued ON flow402x_settlements (id) WHERE nonce IS NULL AND outcome IS NULL',
+    'CREATE INDEX flow402x_settlements_riding ON flow402x_settlements (network, signer, nonce) WHERE nonce IS NOT NULL',
+    'CREATE INDEX flow402x_settlements_ended ON flow402x_settlements (dead_after) WHERE outcome IS NOT NULL',
+    `CREATE TABLE flow402x_slots (
+      network TEXT NOT NULL, signer TEXT NOT NULL, nonce TEXT NOT NULL, attempts TEXT NOT NULL, payments TEXT NOT NULL,
+      state TEXT NOT NULL, since DOUBLE PRECISION NOT NULL, PRIMARY KEY (network, signer, nonce))`,
+    "CREATE INDEX flow402x_slots_standing ON flow402x_slots (network, signer) WHERE state <> 'final'",
+    "CREATE INDEX flow402x_slots_ended ON flow402x_slots (since) WHERE state = 'final'",
+    `CREATE TABLE flow402x_leases (
+      network TEXT NOT NULL, signer TEXT NOT NULL, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (network, signer))`,
+  ],
 ]

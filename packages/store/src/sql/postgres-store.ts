@@ -7,6 +7,7 @@ import type { RetentionOptions } from '../claims/retention.ts'
 import { sqlBudgets } from './budgets.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
+import { sqlJournal } from './journal.ts'
 import { sqlLogs } from './logs.ts'
 
 /** A connection, as much of `pg`'s as the store uses. */
@@ -30,7 +31,7 @@ export type PostgresStoreOptions = RetentionOptions & { readonly connections?: n
  * Errors: `config/store-not-durable` where the server may lose what it acknowledged; `config/store-unreachable`;
  * `store/contended`, `store/unreadable` and what `pg` throws from operations.
  */
-export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Omit<Store, 'journal'>> {
+export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Store> {
   options.signal?.throwIfAborted()
   const { pool, close } = typeof source === 'string' ? ownPool(source, options) : { pool: source, close: async () => {} }
   const database = postgresDatabase(pool, close)
@@ -42,7 +43,13 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     await close()
     throw error
   }
-  return { claims: sqlClaims(database, options), budgets: sqlBudgets(database), logs: sqlLogs(database), close }
+  return {
+    claims: sqlClaims(database, options),
+    budgets: sqlBudgets(database),
+    logs: sqlLogs(database),
+    journal: sqlJournal(database, options),
+    close,
+  }
 }
 
 function unreachable(cause: unknown): never {

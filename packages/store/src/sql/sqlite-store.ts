@@ -6,6 +6,7 @@ import type { RetentionOptions } from '../claims/retention.ts'
 import { sqlBudgets } from './budgets.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
+import { sqlJournal } from './journal.ts'
 import { sqlLogs } from './logs.ts'
 
 /** `busyTimeout` is how many milliseconds a change waits for other processes that write to the file; 5,000 where nothing is said. */
@@ -18,12 +19,13 @@ export type SqliteStoreOptions = RetentionOptions & { readonly busyTimeout?: num
  * Errors: `config/store-not-durable` where the file cannot be written ahead and synchronised (in memory, on some network
  * disks); `store/unreadable` from operations.
  */
-export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Omit<Store, 'journal'> {
+export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Store {
   const database = openFile(file, options)
   return {
     claims: sqlClaims(database, options),
     budgets: sqlBudgets(database),
     logs: sqlLogs(database),
+    journal: sqlJournal(database, options),
     close: database.close,
   }
 }

@@ -1,9 +1,10 @@
 import type { Claim, ClaimRequest, JournalStore, Outcome, Store, StoredResponse } from '@flow402x/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { verifies } from '../requirements.ts'
-import { type StoreProcess, type StoreProgram, startStoreProcess } from './store-processes.ts'
+import { verifies } from '../../requirements.ts'
+import { testJournal } from './journal.ts'
+import { type StoreProcess, type StoreProgram, startStoreProcess } from './processes.ts'
 
-/** A store as a suite opens it; one without a journal says why it has none. */
+/** A store as a suite opens it: with a journal, or without. */
 export type OpenedStore = Omit<Store, 'journal'> & { readonly journal?: JournalStore }
 
 /** A store to be proved. */
@@ -13,6 +14,8 @@ export type StoreSuite = {
   open(): Promise<OpenedStore>
   /** The same store made in a process of its own; without it the tests with several processes are skipped, for the reason given. */
   readonly program: (() => StoreProgram) | { readonly none: string }
+  /** Why the store keeps no journal; the list of journals is skipped for it. */
+  readonly noJournal?: string
   /** kill -9 of the server that holds the data, and its new start. Stores that are a file have none. */
   crash?(): Promise<void>
 }
@@ -21,7 +24,7 @@ const retention = 3_600_000
 const start = 1_763_700_000_000
 const maxAttempts = 3
 
-/** What every store must do, in one list: claims, budgets, consumed logs, their durability, and what they forget. */
+/** What every store must do, in one list: claims, budgets, consumed logs, journals, their durability, and what they forget. */
 export function testStore(suite: StoreSuite): void {
   describe(suite.name, () => {
     let store: OpenedStore
@@ -40,6 +43,7 @@ export function testStore(suite: StoreSuite): void {
     describe('what is kept', () => testKept(() => store))
     describe('budgets', () => testBudgets(() => ({ store, all: [store, ...others] })))
     describe('logs that paid', () => testLogs(() => [store, ...others]))
+    describe('the journal', () => testJournal(suite, () => [store, ...others].flatMap(({ journal }) => journal ?? [])))
     describe('several processes', () => testProcesses(suite))
   })
 }

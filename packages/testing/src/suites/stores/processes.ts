@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { BudgetStore, ClaimStore, LogStore } from '@flow402x/core'
+import type { BudgetStore, ClaimStore, JournalStore, LogStore } from '@flow402x/core'
 import * as z from 'zod/mini'
 
 /** How a store is made in a process of its own: a module by URL, the name of its function, and its arguments. */
@@ -12,6 +12,7 @@ export type StoreProcess = {
   readonly claims: Pick<ClaimStore, 'claim' | 'find' | 'update'>
   readonly budgets: BudgetStore
   readonly logs: LogStore
+  readonly journal: Pick<JournalStore, 'begin' | 'lease' | 'prepare'>
   kill(): Promise<void>
 }
 
@@ -20,7 +21,7 @@ const reply = z.object({ id: z.number(), result: z.optional(z.unknown()), error:
 /** Starts a process that holds the store, and resolves when it has opened it. */
 export async function startStoreProcess(program: StoreProgram): Promise<StoreProcess> {
   const inSource = import.meta.url.endsWith('.ts')
-  const file = new URL(inSource ? '../store-process.ts' : './store-process.js', import.meta.url)
+  const file = new URL(inSource ? '../../store-process.ts' : './store-process.js', import.meta.url)
   const execArgv = inSource ? ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')] : []
   const child = fork(fileURLToPath(file), [], { serialization: 'advanced', execArgv })
   const waiting = new Map<number, (answer: z.infer<typeof reply>) => void>()
@@ -63,6 +64,11 @@ export async function startStoreProcess(program: StoreProgram): Promise<StorePro
       use: (...input) => call('budgets', 'use', input),
     },
     logs: { consume: (...input) => call('logs', 'consume', input) },
+    journal: {
+      begin: (...input) => call('journal', 'begin', input),
+      lease: (...input) => call('journal', 'lease', input),
+      prepare: (...input) => call('journal', 'prepare', input),
+    },
     async kill() {
       child.kill('SIGKILL')
       await ended
