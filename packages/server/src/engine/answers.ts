@@ -49,24 +49,63 @@ export function dressRefusal(engine: Engine, receipt?: readonly [string, string]
   }
 }
 
+/** What one 402 (or 412) says. */
+type Challenged = {
+  readonly quote: Quote
+  readonly resource: ResourceInfo
+  readonly error: string
+  readonly detail?: string
+  readonly status?: 402 | 412
+}
+
+/** An answer that is only text: whoever writes it without the web platform's `Response` saves the making of one. */
+export type PlainAnswer = { readonly status: number; readonly text: string; readonly headers: Readonly<Record<string, string>> }
+
 /** A 402 (or 412): the offers in the v2 header and in the one body that v1 clients read, with RFC 9457's members. */
-export function challengeResponse(
+export function challengeAnswer(
   engine: Engine,
-  {
-    quote,
-    resource,
-    error,
-    detail,
-    status = 402,
-  }: { quote: Quote; resource: ResourceInfo; error: string; detail?: string; status?: 402 | 412 },
-): Response {
+  challenged: Challenged,
+): { readonly kind: 'answer'; readonly plain: PlainAnswer; readonly response: Response } {
+  const { status = 402 } = challenged
+  const { text, headers } = encodedChallenge(engine, challenged)
+  return {
+    kind: 'answer',
+    plain: { status, text, headers },
+    get response() {
+      return new Response(text, { status, headers })
+    },
+  }
+}
+
+type Encoded = { readonly text: string; readonly headers: Record<string, string> }
+
+// A quote belongs to one route of one server, and one that is asked again is the same object: what it was encoded to is kept
+// for some URLs at a time, so that a query of the client's own choice cannot fill the memory.
+const encodings = new WeakMap<Quote, Map<string, Encoded>>()
+const mostEncodings = 64
+const longestUrl = 2048
+
+function encodedChallenge(engine: Engine, challenged: Challenged): Encoded {
+  const { quote, resource, error, detail, status = 402 } = challenged
+  if (detail !== undefined || resource.url.length > longestUrl) return encodeChallenge(engine, challenged)
+  const kept = encodings.get(quote) ?? new Map<string, Encoded>()
+  const id = `${status} ${resource.url}\n${error}`
+  const known = kept.get(id)
+  if (known !== undefined) return known
+  const encoded = encodeChallenge(engine, challenged)
+  const [oldest] = kept.keys()
+  if (kept.size >= mostEncodings && oldest !== undefined) kept.delete(oldest)
+  encodings.set(quote, kept.set(id, encoded))
+  return encoded
+}
+
+function encodeChallenge(engine: Engine, { quote, resource, error, detail, status = 402 }: Challenged): Encoded {
   const { header, body } = challenge(quote, { resource, error, extensions: declaredBy(engine) })
   const problem = { type: 'urn:flow402x:payment-required', title: 'Payment Required', status, detail: detail ?? askingPrice(quote, error) }
-  const response = json(status, { ...problem, ...body })
-  response.headers.set('PAYMENT-REQUIRED', header)
-  if (engine.xPaymentRequired) response.headers.set('X-Payment-Required', header)
-  dressRefusal(engine)(response.headers)
-  return response
+  const headers = new Headers({ 'Content-Type': 'application/json', 'PAYMENT-REQUIRED': header })
+  if (engine.xPaymentRequired) headers.set('X-Payment-Required', header)
+  dressRefusal(engine)(headers)
+  return { text: asciiJson({ ...problem, ...body }), headers: Object.fromEntries(headers) }
 }
 
 /** An error of ours as RFC 9457, with the reason where official clients look for it; `outcome` where a payment was tried. */
@@ -136,8 +175,11 @@ function askingPrice(quote: Quote, error: string): string {
   return `${error}. This resource costs ${prices.join(' or ')}. Nothing was charged.`
 }
 
-// In ASCII: version 1 clients encode what they were offered with `btoa` (wire.md §3.2).
 function json(status: number, body: unknown): Response {
-  const text = JSON.stringify(body).replaceAll(/[\u0080-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
-  return new Response(text, { status, headers: { 'Content-Type': 'application/json' } })
+  return new Response(asciiJson(body), { status, headers: { 'Content-Type': 'application/json' } })
+}
+
+// In ASCII: version 1 clients encode what they were offered with `btoa` (wire.md §3.2).
+function asciiJson(body: unknown): string {
+  return JSON.stringify(body).replaceAll(/[\u0080-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -34,6 +34,20 @@ function open({ server: given, route, network = 'base-sepolia' }: Options = {}) 
 type Options = { readonly server?: Partial<ServerOptions>; readonly route?: Partial<PaidOptions>; readonly network?: string }
 
 describe('one 402 for everyone (DESIGN §8.4)', () => {
+  it('names the URL that was asked, however many others were asked before and however often', async () => {
+    const { ask } = open()
+    const urls = Array.from({ length: 200 }, (_, index) => `http://shop.test/weather?place=${index % 100}`)
+    for (const url of [...urls, `http://shop.test/weather?place=${'x'.repeat(2500)}`]) {
+      const answer = await ask({}, url)
+      const required = paymentRequiredHeader.decode(answer.headers.get('PAYMENT-REQUIRED') ?? '')
+      const body = paymentRequiredV1.parse(await answer.json())
+      expect([required.resource.url, body.accepts[0]?.resource, required.error]).toEqual([url, url, 'Payment required'])
+    }
+    const unmatched = xPaymentHeader.encode({ x402Version: 1, scheme: 'exact', network: 'base', payload: {} })
+    const refused = await ask({ 'X-PAYMENT': unmatched }, urls[0])
+    expect(await refused.json()).toMatchObject({ error: 'No matching payment requirements' })
+  })
+
   it('speaks version 2 in its header', async () => {
     verifies('HTTP-REQUIRED')
     const answer = await open({ route: { description: 'Wetter für morgen', mimeType: 'application/json' } }).ask()

@@ -1,5 +1,5 @@
 import { isX402Error } from '@flow402x/core'
-import { challengeResponse, preflightResponse, problemResponse } from './answers.ts'
+import { challengeAnswer, preflightResponse, problemResponse } from './answers.ts'
 import { serverErrors } from './errors.ts'
 import { checkPaidOptions, type PaidOptions, quoter, resourceOf } from './offers.ts'
 import { admitPayment } from './payment.ts'
@@ -49,10 +49,7 @@ async function admit(engine: Engine, { request, options, quoteFor }: Entry): Pro
   const resource = resourceOf(options, request.url)
   const ask = (error: string, detail?: string, status: 402 | 412 = 402): Admission => {
     engine.emit(error === unpaid ? { type: 'challenged', url: request.url } : { type: 'refused', url: request.url, reason: error })
-    return {
-      kind: 'answer',
-      response: challengeResponse(engine, { quote, resource, error, status, ...(detail === undefined ? {} : { detail }) }),
-    }
+    return challengeAnswer(engine, { quote, resource, error, status, ...(detail === undefined ? {} : { detail }) })
   }
   const incoming = readPayment(request, quote)
   if (incoming.kind === 'none') return ask(unpaid)

@@ -1,5 +1,14 @@
 import type { Claim, Outcome, PaymentRequirements, StoredResponse } from '@flow402x/core'
-import { type Dialect, type Dress, dressPaid, dressRefusal, notSettledResponse, problemResponse, receiptHeader } from './answers.ts'
+import {
+  type Dialect,
+  type Dress,
+  dressPaid,
+  dressRefusal,
+  notSettledResponse,
+  type PlainAnswer,
+  problemResponse,
+  receiptHeader,
+} from './answers.ts'
 import { handlerFailed, maxAttempts, settleClaim } from './claim.ts'
 import { serverErrors } from './errors.ts'
 import type { PaidOptions } from './offers.ts'
@@ -30,7 +39,7 @@ export type Run = {
 }
 
 /** What a gate says of a request. */
-export type Admission = { readonly kind: 'answer'; readonly response: Response } | Run
+export type Admission = { readonly kind: 'answer'; readonly response: Response; readonly plain?: PlainAnswer } | Run
 
 /** The most bytes of a response that are kept for its payer. */
 export const keptBytes = 1024 * 1024

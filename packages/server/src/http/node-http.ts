@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { PlainAnswer } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
 import { createGate } from '../engine/gate.ts'
 import type { PaidOptions } from '../engine/offers.ts'
@@ -24,10 +25,12 @@ export type NodeVisit = {
 export function chargeNode(server: Server, options: PaidOptions): (visit: NodeVisit) => Promise<void> {
   const gate = createGate(server, options)
   return async (visit) => {
-    const { response, answer = (given) => writeResponse(response, given) } = visit
+    const { response, answer } = visit
     const admission = await gate.admit(incomingNode(visit))
-    if (admission.kind === 'answer') return answer(admission.response)
-    await runNode(admission, response, visit.handle)
+    if (admission.kind === 'run') return runNode(admission, response, visit.handle)
+    if (answer !== undefined) return answer(admission.response)
+    if (admission.plain !== undefined) return writePlain(response, admission.plain)
+    writeWhole(response, admission.response, await bodyBytes(admission.response))
   }
 }
 
@@ -44,21 +47,28 @@ async function runNode(run: Run, response: ServerResponse, handle: NodeHandler):
   taken.replace(() => writeWhole(response, release.response, body))
 }
 
-async function writeResponse(response: ServerResponse, answer: Response): Promise<void> {
-  writeWhole(response, answer, await bodyBytes(answer))
-}
-
 /** Writes an answer of the engine; headers that were set before the gate stay where the answer has none of its own. */
 function writeWhole(response: ServerResponse, answer: Response, body: Buffer): void {
-  const origin = response.getHeader('access-control-allow-origin')
-  for (const [name, value] of answer.headers) {
-    if (name === 'vary' || name === 'access-control-expose-headers') appendTo(response, name, value)
-    else if (name !== 'access-control-allow-origin' || origin === undefined)
-      response.setHeader(name, name === 'set-cookie' ? answer.headers.getSetCookie() : value)
-  }
+  writeHeaders(response, answer.headers)
+  if (answer.headers.has('set-cookie')) response.setHeader('set-cookie', answer.headers.getSetCookie())
   response.statusCode = answer.status
   if (body.length > 0) response.setHeader('content-length', body.length)
   response.end(body)
+}
+
+function writePlain(response: ServerResponse, { status, headers, text }: PlainAnswer): void {
+  writeHeaders(response, Object.entries(headers))
+  response.statusCode = status
+  response.setHeader('content-length', Buffer.byteLength(text))
+  response.end(text)
+}
+
+function writeHeaders(response: ServerResponse, headers: Iterable<readonly [name: string, value: string]>): void {
+  const origin = response.getHeader('access-control-allow-origin')
+  for (const [name, value] of headers) {
+    if (name === 'vary' || name === 'access-control-expose-headers') appendTo(response, name, value)
+    else if (name !== 'access-control-allow-origin' || origin === undefined) response.setHeader(name, value)
+  }
 }
 
 async function bodyBytes(answer: Response): Promise<Buffer> {
