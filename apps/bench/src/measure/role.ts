@@ -29,8 +29,8 @@ export async function startRole<Ready, Part extends Calls = Record<never, never>
   { argument, profiles, name = file }: RoleOptions,
 ): Promise<Role<Ready, Part>> {
   started += 1
-  const profile =
-    profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${started}-${name}.cpuprofile`]
+  // A folder for each: the thread that loads modules writes a profile of its own.
+  const profile = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}/${started}-${name}`]
   const path = fileURLToPath(new URL(`../roles/${file}.ts`, import.meta.url))
   const flags = ['--import', new URL('source-hook.mjs', import.meta.url).href, '--conditions=@flow402x/source', ...profile]
   return startFile(path, { argument, flags })

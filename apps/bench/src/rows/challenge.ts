@@ -61,6 +61,14 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
       official: of('official', 'p50'),
       floor: of('floor', 'p50'),
     }),
+    figureOf({
+      row,
+      figure: `402s per second, ${framework}`,
+      unit: '/s',
+      ours: of('ours', 'perSecond'),
+      official: of('official', 'perSecond'),
+      floor: of('floor', 'perSecond'),
+    }),
     figureOf(
       {
         row,
@@ -68,8 +76,6 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
         unit: '%',
         ours: relative,
         official: relativeOfficial,
-        floor: of('floor', 'perSecond'),
-        note: 'floor: per second',
       },
       framework === 'Hono' ? [atLeast(85, '%')] : [],
     ),
