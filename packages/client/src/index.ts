@@ -1,4 +1,3 @@
-export { memoryBudget } from './engine/budget.ts'
 export type { Terms } from './engine/choose.ts'
 export { type Client, createClient, type Quote } from './engine/client.ts'
 export type { LeftOut } from './engine/errors.ts'

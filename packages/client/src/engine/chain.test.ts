@@ -70,7 +70,8 @@ describe('with real money', () => {
     const responses = await Promise.all(Array.from({ length: 36 }, () => client.fetch(url)))
     expect(responses.map(({ status }) => status)).toEqual(Array(36).fill(200))
     expect(before - (await chain.balanceOf(chain.buyer.address))).toBe(360_000n)
-    expect(new Set(responses.map((response) => receiptOf(response)?.transaction)).size).toBe(36)
+    // A facilitator may settle several of them in one transaction.
+    expect(responses.map((response) => receiptOf(response)?.success)).toEqual(Array(36).fill(true))
   })
 
   it('H2: an answer lost on the way is fetched again with the same payment, and the handler runs once', async () => {

@@ -1,9 +1,9 @@
 import { paymentSignatureHeader } from '@flow402x/core'
+import { memoryBudgets } from '@flow402x/core/memory'
 import { xPaymentHeader } from '@flow402x/core/v1'
 import { type Fetch, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
 import { type Exchange, follow } from '../http/redirect.ts'
-import { memoryBudget } from './budget.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors, type LeftOut } from './errors.ts'
 import { readLimits } from './limits.ts'
@@ -83,7 +83,7 @@ function createWallet(options: ClientOptions): Wallet {
     }
   }
   const limits = readLimits({ budget, assets, now })
-  const purse = createPurse({ limits, store: budget.store ?? memoryBudget(), now })
+  const purse = createPurse({ limits, store: budget.store ?? memoryBudgets(), now })
   return {
     limits,
     purse,

@@ -1,9 +1,9 @@
 import { type Asset, assetId, findAsset, type PaymentRequirements } from '@flow402x/core'
+import { memoryBudgets } from '@flow402x/core/memory'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pen } from '../fixtures/pen.ts'
 import { answer, ask, asking, cent, type Seller, settled, startSeller, usdc } from '../fixtures/seller.ts'
-import { memoryBudget } from './budget.ts'
 import { createClient } from './client.ts'
 import type { BudgetOptions } from './options.ts'
 
@@ -36,7 +36,7 @@ describe('H7: a budget is never passed', () => {
   })
 
   it('by two clients of one store', async () => {
-    const store = memoryBudget()
+    const store = memoryBudgets()
     const make = () => createClient({ schemes: [pen()], budget: { total: '$0.10', store } })
     const [one, two, seller] = [make(), make(), await sellerOf()]
     const results = await Promise.allSettled(Array.from({ length: 30 }, (_, index) => (index % 2 === 0 ? one : two).fetch(seller.url)))
@@ -139,9 +139,9 @@ describe('caps', () => {
   })
 })
 
-describe('memoryBudget', () => {
+describe('memoryBudgets', () => {
   it('repeats nothing, and forgets no limit', async () => {
-    const store = memoryBudget()
+    const store = memoryBudgets()
     const limits = [
       { scope: 'a', limit: 10n },
       { scope: 'b', limit: 6n },

@@ -1,6 +1,6 @@
 import type { Claim, ClaimStore, LogStore } from '@flow402x/core'
+import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
 import { claimColumns, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
-import { defaultRetention, type RetentionOptions, sweepSeldom } from '../claims/retention.ts'
 import type { RedisConnection } from './connection.ts'
 import { claimScript, firstScript, forgetScript, removeScript, secretScript, unlistScript, updateScript } from './scripts.ts'
 

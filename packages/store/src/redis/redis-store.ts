@@ -1,5 +1,5 @@
 import type { BudgetStore, Store } from '@flow402x/core'
-import type { RetentionOptions } from '../claims/retention.ts'
+import type { RetentionOptions } from '@flow402x/core/memory'
 import { redisBudgets as budgetsOf } from './budgets.ts'
 import { redisClaims, redisLogs } from './claims.ts'
 import { connectRedis, type RedisOptions, type RedisSource } from './connection.ts'

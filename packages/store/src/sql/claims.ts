@@ -1,7 +1,7 @@
 import type { Claim, ClaimRequest, ClaimStore } from '@flow402x/core'
+import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
 import { claimColumns, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
-import { defaultRetention, type RetentionOptions, sweepSeldom } from '../claims/retention.ts'
 import { run, type SqlDatabase, unended } from './database.ts'
 
 const columns = claimColumns.join(', ')

@@ -1,7 +1,7 @@
 import type { JournalStore, NewSettlement, Settlement, SignedTransaction, SignerLease, SlotKey } from '@flow402x/core'
+import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
-import { defaultRetention, type RetentionOptions, sweepSeldom } from '../claims/retention.ts'
 import { run, type SqlDatabase, type Statement, type Work } from './database.ts'
 import { readSettlement, readSlot, settlementColumns, slotColumns, writeAttempts } from './journal-rows.ts'
 

@@ -1,5 +1,5 @@
-import type { JournalStore, Settlement, SignerLease, Slot, SlotKey } from '@flow402x/core'
-import { sweepSeldom } from '../claims/retention.ts'
+import type { JournalStore, Settlement, SignerLease, Slot, SlotKey } from '../protocol/store.ts'
+import { sweepSeldom } from './retention.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.
 

@@ -1,0 +1,5 @@
+export { memoryBudgets } from './memory/budgets.ts'
+export { memoryClaims } from './memory/claims.ts'
+export { memoryJournal } from './memory/journal.ts'
+export { memoryLogs } from './memory/logs.ts'
+export { defaultRetention, type RetentionOptions, sweepSeldom } from './memory/retention.ts'
