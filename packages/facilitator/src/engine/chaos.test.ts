@@ -7,7 +7,7 @@ import { verifies } from '@flow402x/testing/requirements'
 import { exactRequirements, signExact } from '@flow402x/testing/suites'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FacilitatorEvent } from './events.ts'
-import { createFacilitator, type LocalFacilitator } from './facilitator.ts'
+import { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from './facilitator.ts'
 
 /** What the proxy does with one `eth_sendRawTransaction`. */
 type Fault = 'none' | 'errorBefore' | 'errorAfter' | 'brokenBefore' | 'brokenAfter'
@@ -48,7 +48,7 @@ describe('a facilitator whose RPC fails', () => {
   let events: FacilitatorEvent[]
   let facilitator: LocalFacilitator
 
-  const start = async (signers: number, confirmTimeout = 20_000): Promise<void> => {
+  const start = async (signers: number, options: Partial<FacilitatorOptions> = {}): Promise<void> => {
     chain = await startEvmChain()
     proxy = await startProxy(chain.rpcUrl)
     events = []
@@ -56,8 +56,10 @@ describe('a facilitator whose RPC fails', () => {
     const writer = evmChain({ network: chain.network, rpcUrl: proxy.url, signers: keys })
     facilitator = createFacilitator({
       schemes: [exactEvmFacilitator({ chain: writer })],
-      confirmTimeout,
+      confirmTimeout: 20_000,
+      finality: 300,
       onEvent: (event) => events.push(event),
+      ...options,
     })
     await facilitator.start()
   }
@@ -80,7 +82,7 @@ describe('a facilitator whose RPC fails', () => {
   }
 
   describe('on one send in ten, before or after it arrived', () => {
-    beforeAll(() => start(1))
+    beforeAll(() => start(1, { batch: false }))
     afterAll(stop)
 
     it('mines 200 payments at once, each once, without a gap and without a wedge (H9)', async () => {
@@ -104,7 +106,7 @@ describe('a facilitator whose RPC fails', () => {
   })
 
   describe('for good while a payment is being sent', () => {
-    beforeAll(() => start(1, 6000))
+    beforeAll(() => start(1, { confirmTimeout: 6000 }))
     afterAll(stop)
 
     it('answers pending for the one that may have arrived and settles it later with the same bytes', async () => {
@@ -138,7 +140,7 @@ describe('a facilitator whose RPC fails', () => {
   })
 
   describe('not at all, with four signers and a poisoned payment', () => {
-    beforeAll(() => start(4))
+    beforeAll(() => start(4, { batch: false }))
     afterAll(stop)
 
     it('uses every lane, and mines all others when one reverts on chain', async () => {

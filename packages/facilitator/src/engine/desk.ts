@@ -1,37 +1,85 @@
-import type { CallOptions, ChainWriter, FacilitatorScheme, Outcome, PaymentKey, SettleOptions, Submission, Verdict } from '@flow402x/core'
+import { randomUUID } from 'node:crypto'
+import {
+  type CallOptions,
+  type ChainWriter,
+  type FacilitatorScheme,
+  isX402Error,
+  type JournalStore,
+  type Outcome,
+  type PaymentKey,
+  type Settlement,
+  type SettleOptions,
+  type Submission,
+  type Verdict,
+} from '@flow402x/core'
+import type { Rider } from '../lanes/batch.ts'
+import { createLanes, type Lanes, type LanesOptions } from '../lanes/lanes.ts'
 import { facilitatorErrors } from './errors.ts'
 import type { OnEvent } from './events.ts'
-import { createLanes, type Lanes } from './lanes.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
-import { type Receipts, watchReceipts } from './receipts.ts'
-import { createSettlements, isDead, type Settlements } from './settlements.ts'
+import { type Answer, createSettlements, isDead, type Settlements } from './settlements.ts'
 
-/** One scheme on one network, with everything its payments need. Schemes of one chain share its lanes and its watcher. */
+/** One scheme on one network, with everything its payments need. Schemes of one chain share its lanes. */
 export type Desk = DeskOptions & {
   readonly scheme: FacilitatorScheme
   readonly ready: Readiness
   readonly lanes: Lanes
-  readonly receipts: Receipts
   readonly settlements: Settlements
 }
 
 /** Times in milliseconds. */
-export type DeskOptions = { readonly confirmTimeout: number; readonly clock: () => number; readonly onEvent: OnEvent }
+export type DeskOptions = Pick<LanesOptions, 'owner' | 'most' | 'leaseFor' | 'shared' | 'replaceAfter' | 'finality'> & {
+  readonly confirmTimeout: number
+  readonly clock: () => number
+  readonly onEvent: OnEvent
+  readonly journal: JournalStore
+}
 
 /** The verdict on a bad payment. */
 export type Refusal = Verdict & { readonly valid: false }
 
 /** The desks of a facilitator, in the order of its schemes. */
 export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOptions): Desk[] {
-  const { confirmTimeout: timeout, clock, onEvent } = options
-  const settlements = createSettlements({ clock })
-  const chains = new Map<ChainWriter, Pick<Desk, 'lanes' | 'receipts'>>()
+  const { clock, onEvent, journal } = options
+  const settlements = createSettlements(options)
+  const chains = new Map<ChainWriter, Lanes>()
+  const lanesOptions: LanesOptions = {
+    ...options,
+    carried: settlements.carried,
+    ended(id, outcome) {
+      onEvent({ type: 'outcome', payment: id, outcome })
+      settlements.ended(id, outcome)
+    },
+    unsent: async (rider, { reason, error }) => {
+      // What may have been written down meanwhile is no longer for us to call unsent.
+      if (!(await settlements.forget(rider.id))) return
+      const key = { id: rider.id, payer: rider.payer, deadAfter: rider.settlement.deadAfter }
+      const retry = isX402Error(error) ? error.retry : 'same'
+      const outcome = { ...refusal({ valid: false, reason }, rider.settlement.submission, key), retry }
+      onEvent({ type: 'outcome', payment: rider.id, outcome })
+      settlements.ended(rider.id, outcome)
+    },
+    async recall(id) {
+      const settlement = await journal.find(id)
+      const scheme = settlement && schemes.find((one) => serves(one, settlement.submission))
+      return settlement && scheme && riderOf(settlement, { scheme, calls: [], cancelled: () => false })
+    },
+  }
   return schemes.map((scheme) => {
     const { writer } = scheme
-    const chain = chains.get(writer) ?? { lanes: createLanes(writer, { onEvent }), receipts: watchReceipts(writer, { timeout, onEvent }) }
-    chains.set(writer, chain)
-    return { ...options, ...chain, scheme, settlements, ready: createReadiness(scheme, { clock, onEvent }) }
+    const lanes = chains.get(writer) ?? createLanes(writer, lanesOptions)
+    chains.set(writer, lanes)
+    return { ...options, lanes, scheme, settlements, ready: createReadiness(scheme, { clock, onEvent }) }
   })
+}
+
+function serves({ scheme, network }: FacilitatorScheme, { requirements }: Submission): boolean {
+  return scheme === requirements.scheme && network === requirements.network
+}
+
+function riderOf(settlement: Settlement, rest: Pick<Rider, 'scheme' | 'calls' | 'cancelled'>): Rider {
+  const payer = rest.scheme.key(settlement.submission.payment)?.payer ?? settlement.id
+  return { ...rest, id: settlement.id, payer, settlement, again: false }
 }
 
 /** Read-only (D7). Errors: `facilitator/cannot-verify` when the scheme could not look, which says nothing of the payment. */
@@ -48,28 +96,40 @@ export async function verify({ scheme, onEvent }: Desk, submission: Submission, 
 
 /** Verifies without trusting the caller, and settles once however often it is asked. Errors: those of `verify`, before anything is sent. */
 export async function settle(desk: Desk, submission: Submission, { signal, claimId }: SettleOptions): Promise<Outcome> {
-  const { scheme, settlements, confirmTimeout } = desk
+  const { scheme, settlements, confirmTimeout, lanes } = desk
   const since = performance.now()
-  const key = scheme.key(submission.payment)
-  const asker = { claimId, submission }
-  const met = key && settlements.meet(key, asker)
-  if (met !== undefined) return met
+  const known = scheme.key(submission.payment)
+  const key = known ?? anonymous(submission, desk)
+  const asker = { claimId, submission, again: lanes.poke }
+  const met = known && (await settlements.meet(key, asker))
+  if (met !== undefined) return outcomeOf(desk, { key, submission, answer: met })
   const verdict = await verify(desk, submission, { signal })
-  // Another may have come first meanwhile, and its transaction may be why this one does not verify any more.
-  const metNow = key && settlements.meet(key, asker)
-  if (metNow !== undefined) return metNow
-  if (!verdict.valid) return refusal(verdict, submission, key)
-  const job: Job = {
-    submission,
-    key,
-    // Nobody waits for a settlement that its asker gave up, or that stood in line for as long as a whole one may take.
-    cancelled: () => signal?.aborted === true || performance.now() > since + confirmTimeout,
+  if (!verdict.valid) {
+    // Another may have come first meanwhile, and its transaction may be why this one does not verify any more.
+    const metNow = known && (await settlements.meet(key, asker))
+    return metNow === undefined ? refusal(verdict, submission, known) : outcomeOf(desk, { key, submission, answer: metNow })
   }
-  if (key === undefined) return execute(desk, job, () => {})
-  return settlements.run(key, asker, {
-    run: (keep) => execute(desk, job, keep),
-    resume: (transaction) => confirm(desk, job, transaction),
-  })
+  // Nobody waits for a settlement that its asker gave up, or that stood in line for as long as a whole one may take.
+  const cancelled = () => signal?.aborted === true || performance.now() > since + confirmTimeout
+  const answer = await settlements.run(key, asker, (settlement) => enter(desk, settlement, cancelled))
+  return outcomeOf(desk, { key, submission, answer })
+}
+
+function enter({ scheme, lanes, settlements, onEvent }: Desk, settlement: Settlement, cancelled: () => boolean): void {
+  try {
+    lanes.add(riderOf(settlement, { scheme, calls: scheme.plan(settlement.submission), cancelled }))
+  } catch (error) {
+    onEvent({ type: 'notSent', network: scheme.network, signer: '', error })
+    const { submission, id } = settlement
+    const retry = isX402Error(error) ? error.retry : 'same'
+    const outcome = { ...refusal({ valid: false, reason: 'settlement_not_sent' }, submission, scheme.key(submission.payment)), retry }
+    void settlements.forget(id).finally(() => settlements.ended(id, outcome))
+  }
+}
+
+/** A payment that nobody can ask for again. */
+function anonymous({ requirements }: Submission, { clock }: Desk): PaymentKey {
+  return { id: `once ${randomUUID()}`, payer: '', deadAfter: Math.floor(clock() / 1000) + requirements.maxTimeoutSeconds }
 }
 
 /** A verdict as an outcome. A refused signature lives on until its own expiry (M3), so nobody is told to sign again. */
@@ -87,45 +147,28 @@ export function refusal(verdict: Refusal, { requirements }: Submission, key?: Pa
   }
 }
 
-type Job = { readonly submission: Submission; readonly key: PaymentKey | undefined; readonly cancelled: () => boolean }
+type Asked = { readonly key: PaymentKey; readonly submission: Submission; readonly answer: Answer }
 
-/** Sends and waits. It never rejects: before anything is sent every failure is `notSettled`, afterwards none is without proof. */
-async function execute(desk: Desk, job: Job, keep: (transaction: string) => void): Promise<Outcome> {
-  const { submission, key, cancelled } = job
-  return desk.lanes.use(async (lane) => {
-    const delivery = await lane.send({
-      plan: () => desk.scheme.plan(submission),
-      cancelled,
-      keep: ({ transaction }) => keep(transaction),
-    })
-    if (delivery.sent !== 'no') return confirm(desk, job, delivery.signed.transaction)
-    const reason = delivery.cancelled ? 'settlement_cancelled' : 'settlement_not_sent'
-    const outcome = { ...refusal({ valid: false, reason }, submission, key), retry: delivery.retry }
-    return announced(desk, job, outcome)
-  })
-}
-
-async function confirm(desk: Desk, job: Job, transaction: string): Promise<Outcome> {
-  const { scheme, receipts, onEvent, clock } = desk
-  const { submission, key } = job
+async function outcomeOf(desk: Desk, { key, submission, answer }: Asked): Promise<Outcome> {
+  if ('outcome' in answer) return answer.outcome
+  const { scheme, clock, onEvent } = desk
   const { network } = scheme
-  const since = clock()
-  const pending = { status: 'pending', network, transaction, ...(key === undefined ? {} : { payer: key.payer }) } as const
-  const status = await receipts.wait(transaction)
-  if (status?.state === 'unknown' && key !== undefined && isDead(key, since)) {
+  const { transaction } = answer
+  const sent = transaction === undefined ? {} : { transaction }
+  if (transaction !== undefined && isDead(key, clock()) && (await isUnknown(desk, transaction))) {
     // Not on chain while its signature lived: mined now it would only revert.
-    return announced(desk, job, { ...refusal({ valid: false, reason: 'settlement_expired' }, submission, key), transaction })
+    return { ...refusal({ valid: false, reason: 'settlement_expired' }, submission, key), ...sent }
   }
-  if (status?.state !== 'mined') return announced(desk, job, pending)
-  try {
-    return announced(desk, job, scheme.outcome(submission, { transaction, status }))
-  } catch (error) {
-    onEvent({ type: 'outcomeFailed', network, transaction, error })
-    return pending
-  }
+  const pending: Outcome = { status: 'pending', network, ...sent, ...(key.payer === '' ? {} : { payer: key.payer }) }
+  onEvent({ type: 'outcome', payment: key.id, outcome: pending })
+  return pending
 }
 
-function announced({ onEvent }: Desk, { key }: Job, outcome: Outcome): Outcome {
-  onEvent({ type: 'outcome', ...(key === undefined ? {} : { payment: key.id }), outcome })
-  return outcome
+async function isUnknown({ scheme: { writer }, onEvent }: Desk, transaction: string): Promise<boolean> {
+  try {
+    return (await writer.status(transaction)).state === 'unknown'
+  } catch (error) {
+    onEvent({ type: 'readFailed', network: writer.network, error })
+    return false
+  }
 }

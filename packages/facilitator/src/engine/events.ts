@@ -16,6 +16,32 @@ export type FacilitatorEvent =
       readonly attempt: number
       readonly error: unknown
     }
+  /** A transaction that was not mined for too long was signed again on the same nonce, offering more. */
+  | {
+      readonly type: 'replaced'
+      readonly network: string
+      readonly signer: string
+      readonly nonce: bigint
+      readonly transaction: string
+      readonly before: string
+    }
+  /** Somebody else used this signer's key: its lane stands still until the chain has proved what became of these payments. */
+  | {
+      readonly type: 'foreign'
+      readonly network: string
+      readonly signer: string
+      readonly nonce: bigint
+      readonly payments: readonly string[]
+    }
+  /** A transaction that was mined is not any more; the same bytes are sent again. */
+  | {
+      readonly type: 'reorganised'
+      readonly network: string
+      readonly signer: string
+      readonly nonce: bigint
+      readonly transaction: string
+    }
+  | { readonly type: 'journalFailed'; readonly network: string; readonly error: unknown }
   | { readonly type: 'readFailed'; readonly network: string; readonly error: unknown }
   | { readonly type: 'outcomeFailed'; readonly network: string; readonly transaction: string; readonly error: unknown }
   | { readonly type: 'outcome'; readonly payment?: string; readonly outcome: Outcome }

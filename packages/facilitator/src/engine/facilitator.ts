@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import {
   type CallOptions,
   type ChainWriter,
   type Facilitator,
   type FacilitatorScheme,
+  type JournalStore,
   networkFamily,
   type Submission,
   type SupportedResponse,
@@ -11,22 +13,38 @@ import {
 import { type Desk, openDesks, type Refusal, refusal, settle, verify } from './desk.ts'
 import { facilitatorErrors } from './errors.ts'
 import { type OnEvent, quietly } from './events.ts'
+import { memoryJournal } from './memory-journal.ts'
+import { createRecovery } from './recovery.ts'
 
 /** What a facilitator is made of. */
 export type FacilitatorOptions = {
   /** What it verifies and settles: one entry per scheme and network. */
   readonly schemes: readonly FacilitatorScheme[]
+  /**
+   * Where it keeps its books: nothing is sent before it is written down there, and after a restart what was under way is
+   * finished. Facilitators that share a store take turns with a signer, and settle a payment once among them. Without one the
+   * books are kept in memory, and end with the process.
+   */
+  readonly store?: { readonly journal: JournalStore }
+  /** Payments that wait together settle in one transaction: at most this many, 32 unless told. `false` gives each its own. */
+  readonly batch?: { readonly most?: number } | false
   /** Called with everything an operator may want to see; what it throws is ignored. */
   readonly onEvent?: OnEvent
   /** Milliseconds a settlement waits for its transaction to be mined before it answers `pending`; 60,000 unless told. */
   readonly confirmTimeout?: number
+  /** Milliseconds after which a transaction that no block took is signed again on the same nonce, offering more; 30,000 unless told. */
+  readonly replaceAfter?: number
+  /** Milliseconds after which what was mined is looked at once more and then taken for final; 15,000 unless told. */
+  readonly finality?: number
+  /** Milliseconds for which a process that shares a store holds a signer unless it says more: so long others wait after its sudden death. 10,000 unless told. */
+  readonly lease?: number
   /** Unix time in milliseconds. */
   readonly clock?: () => number
 }
 
 /** A facilitator that holds its own keys. */
 export type LocalFacilitator = Facilitator & {
-  /** Checks every chain and asset before anything is served; calling it twice checks once. Throws what the first failing scheme throws. */
+  /** Finishes what an earlier run left, and checks every chain and asset before anything is served; calling it twice checks once. Throws what the first failing scheme throws. */
   start(options?: CallOptions): Promise<void>
   /** Takes no more work and waits until every settlement under way has an end; when `signal` aborts, those that wait for the chain answer `pending` at once. */
   close(options?: CallOptions): Promise<void>
@@ -41,9 +59,23 @@ export type LocalFacilitator = Facilitator & {
  * `config/shared-signer`; later `facilitator/not-ready`, `facilitator/closed`, `facilitator/cannot-verify`.
  */
 export function createFacilitator(options: FacilitatorOptions): LocalFacilitator {
-  const { schemes, confirmTimeout = 60_000, clock = Date.now } = options
+  const { schemes, confirmTimeout = 60_000, clock = Date.now, batch = {}, replaceAfter = 30_000, finality = 15_000 } = options
   assertSchemes(schemes)
-  const desks = openDesks(schemes, { confirmTimeout, clock, onEvent: quietly(options.onEvent) })
+  const onEvent = quietly(options.onEvent)
+  const journal = options.store?.journal ?? memoryJournal()
+  const desks = openDesks(schemes, {
+    confirmTimeout,
+    clock,
+    onEvent,
+    journal,
+    replaceAfter,
+    finality,
+    owner: randomUUID(),
+    shared: options.store !== undefined,
+    leaseFor: options.lease ?? 10_000,
+    most: batch === false ? 1 : (batch.most ?? 32),
+  })
+  const recovery = createRecovery({ desks, journal, clock, onEvent })
   const answer = supportedBy(schemes)
   const underWay = new Set<Promise<unknown>>()
   let closed = false
@@ -58,18 +90,20 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
     settle: (submission, call = {}) =>
       serve(submission, call.signal, { at: (desk) => settle(desk, submission, call), refused: (verdict) => refusal(verdict, submission) }),
     async start({ signal } = {}) {
-      await Promise.all(desks.map(({ ready }) => ready.start(signal)))
+      await Promise.all([recovery.start(), ...desks.map(({ ready }) => ready.start(signal))])
     },
     async close({ signal } = {}) {
       closed = true
       const stop = (): void => {
-        for (const { receipts } of desks) receipts.stop()
+        for (const { settlements } of desks) settlements.stop()
       }
       signal?.addEventListener('abort', stop, { once: true })
       if (signal?.aborted) stop()
       while (underWay.size > 0) await Promise.allSettled(underWay)
       signal?.removeEventListener('abort', stop)
       stop()
+      recovery.stop()
+      await Promise.all([...new Set(desks.map(({ lanes }) => lanes))].map((lanes) => lanes.close()))
     },
   }
 
@@ -78,6 +112,7 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
     if (closed) throw facilitatorErrors('facilitator/closed', {})
     const desk = disagreementIn(submission) ?? deskFor(desks, submission)
     if ('reason' in desk) return way.refused(desk)
+    void recovery.start()
     const call = desk.ready.wait().then(() => way.at(desk))
     underWay.add(call)
     try {

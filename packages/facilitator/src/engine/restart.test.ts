@@ -1,0 +1,156 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Outcome, Submission } from '@flow402x/core'
+import { httpFacilitator } from '@flow402x/server'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { startPostgres, type TestServer } from '@flow402x/testing/servers'
+import { exactRequirements, signExact } from '@flow402x/testing/suites'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import * as z from 'zod/mini'
+
+/** An RPC that lets a request of one method hang: before it reaches the chain, or with its answer. */
+type Gate = {
+  readonly url: string
+  hang: { readonly method: string; readonly at: 'request' | 'answer' } | undefined
+  hung: number
+  close(): Promise<void>
+}
+
+async function openGate(target: string): Promise<Gate> {
+  const server = createServer(async (incoming, outgoing) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk)
+    const body = Buffer.concat(chunks).toString()
+    const hangs = gate.hang !== undefined && body.includes(gate.hang.method) ? gate.hang.at : undefined
+    if (hangs === 'request') return void (gate.hung += 1)
+    const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    const text = await answer.text()
+    if (hangs === 'answer') return void (gate.hung += 1)
+    outgoing.writeHead(200, { 'content-type': 'application/json' }).end(text)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  // A listening server has an address with a port.
+  const { port } = server.address() as AddressInfo
+  const gate: Gate = {
+    url: `http://127.0.0.1:${port}`,
+    hang: undefined,
+    hung: 0,
+    close() {
+      server.closeAllConnections()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+  return gate
+}
+
+const children: ChildProcess[] = []
+const files: string[] = []
+let chain: EvmChain
+let gate: Gate
+let postgres: TestServer
+
+beforeAll(async () => {
+  chain = await startEvmChain()
+  gate = await openGate(chain.rpcUrl)
+  postgres = await startPostgres()
+}, 60_000)
+afterEach(async () => {
+  gate.hang = undefined
+  await Promise.all(children.splice(0).map(kill))
+  await Promise.all(files.splice(0).flatMap((file) => ['', '-wal', '-shm'].map((end) => rm(`${file}${end}`, { force: true }))))
+})
+afterAll(async () => {
+  await gate.close()
+  await chain.stop()
+  await postgres.stop()
+})
+
+function newFile(): string {
+  const file = join(tmpdir(), `facilitator-${randomUUID()}.db`)
+  files.push(file)
+  return file
+}
+
+async function startProcess(store: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  const program = { network: chain.network, rpcUrl: gate.url, signer: chain.facilitator.privateKey, store }
+  const execArgv = ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')]
+  const file = fileURLToPath(new URL('../fixtures/facilitator-process.ts', import.meta.url))
+  const child = fork(file, [JSON.stringify(program)], { execArgv })
+  children.push(child)
+  const said = await new Promise((resolve, reject) => {
+    child.once('message', resolve)
+    child.once('exit', (code) => reject(new Error(`It ended with ${code}.`)))
+  })
+  return { child, url: z.object({ url: z.string() }).parse(said).url }
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  if (child.exitCode === null && child.signalCode === null && child.kill('SIGKILL')) await ended
+}
+
+const pay = (amount: bigint): Promise<Submission> => signExact(chain, exactRequirements(chain, amount), { payer: chain.buyer })
+const income = (): Promise<bigint> => chain.balanceOf(chain.seller.address)
+const mined = async (): Promise<number> =>
+  Number(z.string().parse(await chain.rpc('eth_getTransactionCount', [chain.facilitator.address, 'latest'])))
+
+const stores = [
+  ['SQLite', newFile],
+  ['PostgreSQL', () => postgres.url],
+] as const
+
+describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
+  it.each([
+    ['between writing down and sending (K3)', { method: 'eth_sendRawTransaction', at: 'request' }, 0],
+    ['between sending and the receipt (K4)', { method: 'eth_sendRawTransaction', at: 'answer' }, 1],
+    ['before it has seen the receipt (K4)', { method: 'eth_getTransactionReceipt', at: 'request' }, 1],
+  ] as const)(
+    'killed %s settles once after its restart, and the same claim hears of it',
+    async (_, hang, sent) => {
+      const store = place()
+      const first = await startProcess(store)
+      const submission = await pay(1000n)
+      const before = { income: await income(), mined: await mined() }
+      gate.hung = 0
+      gate.hang = hang
+      const lost = httpFacilitator(first.url)
+        .settle(submission, { claimId: 'the-claim' })
+        .catch((error: unknown) => error)
+      await expect.poll(() => gate.hung, { timeout: 10_000 }).toBe(1)
+      await kill(first.child)
+      await lost
+      expect((await mined()) - before.mined).toBe(sent)
+      gate.hang = undefined
+      const second = await startProcess(store)
+      const facilitator = httpFacilitator(second.url)
+      const outcome = await facilitator.settle(submission, { claimId: 'the-claim' })
+      expect(outcome).toMatchObject({ status: 'settled', payer: chain.buyer.address })
+      expect(await facilitator.settle(submission, { claimId: 'the-claim' })).toEqual(outcome)
+      expect(await facilitator.settle(submission, { claimId: 'another' })).toMatchObject({ reason: 'duplicate_settlement' })
+      expect({ income: await income(), mined: await mined() }).toEqual({ income: before.income + 1000n, mined: before.mined + 1 })
+    },
+    40_000,
+  )
+
+  it('is one facilitator in two processes with one signer: 60 payments, each mined once, no gap', async () => {
+    const store = place()
+    const both = await Promise.all([startProcess(store), startProcess(store)])
+    const facilitators = both.map(({ url }) => httpFacilitator(url))
+    const before = await income()
+    const payments = await Promise.all(Array.from({ length: 60 }, (_, index) => pay(BigInt(100 + index))))
+    const outcomes: (Outcome | undefined)[] = await Promise.all(
+      payments.map((payment, index) => facilitators[index % 2]?.settle(payment, { claimId: `claim-${index}` })),
+    )
+    expect(outcomes.filter((outcome) => outcome?.status !== 'settled')).toEqual([])
+    expect((await income()) - before).toBe(payments.reduce((sum, { requirements }) => sum + BigInt(requirements.amount), 0n))
+    const pending = await chain.rpc('eth_getTransactionCount', [chain.facilitator.address, 'pending'])
+    expect(pending).toBe(await chain.rpc('eth_getTransactionCount', [chain.facilitator.address, 'latest']))
+  }, 60_000)
+})

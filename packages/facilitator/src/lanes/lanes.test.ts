@@ -1,0 +1,126 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import type { FacilitatorEvent } from '../engine/events.ts'
+import { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from '../engine/facilitator.ts'
+import { memoryJournal } from '../engine/memory-journal.ts'
+import { lost, refused, type SmallChain, smallChain, smallPayment, smallScheme } from '../fixtures/small-chain.ts'
+
+const made: LocalFacilitator[] = []
+afterEach(() => Promise.all(made.splice(0).map((facilitator) => facilitator.close({ signal: AbortSignal.abort() }))))
+
+function setUp(options: Partial<FacilitatorOptions> = {}, chain: SmallChain = smallChain()) {
+  const events: FacilitatorEvent[] = []
+  const facilitator = createFacilitator({
+    schemes: [smallScheme(chain)],
+    confirmTimeout: 2000,
+    finality: 0,
+    onEvent: (event) => events.push(event),
+    ...options,
+  })
+  made.push(facilitator)
+  const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: 'one' })
+  const lines = (verb: string): string[] => chain.log.filter((line) => line.startsWith(verb))
+  return { chain, events, settle, lines }
+}
+
+describe('a lane', () => {
+  it('asks the chain for its nonce once and counts from there', async () => {
+    const { chain, settle, lines } = setUp({ batch: false })
+    for (const id of ['a', 'b', 'c']) expect(await settle(id)).toMatchObject({ status: 'settled' })
+    expect(lines('nonce')).toEqual(['nonce'])
+    expect([...chain.taken.keys()]).toEqual(['one 0', 'one 1', 'one 2'])
+  })
+
+  it('writes the signed bytes down before it sends them, and sends nothing that could not be written', async () => {
+    const journal = memoryJournal()
+    let full = true
+    const { chain, settle, lines } = setUp({
+      store: {
+        journal: {
+          ...journal,
+          async prepare(...input) {
+            if (full) throw lost()
+            chain.log.push(`keep ${input[1].transaction}`)
+            return journal.prepare(...input)
+          },
+        },
+      },
+    })
+    const settling = settle('a')
+    await expect.poll(() => lines('sign').length).toBeGreaterThan(1)
+    expect(lines('send')).toEqual([])
+    full = false
+    const outcome = await settling
+    expect(outcome).toMatchObject({ status: 'settled' })
+    expect([...lines('keep'), ...lines('send')]).toEqual([`keep ${outcome.transaction}`, `send ${outcome.transaction}`])
+    expect(chain.log.indexOf(`keep ${outcome.transaction}`)).toBeLessThan(chain.log.indexOf(`send ${outcome.transaction}`))
+  })
+
+  it('sends the same bytes again after a lost answer, whether or not they had arrived', async () => {
+    for (const arrives of [true, false]) {
+      const { chain, settle, lines } = setUp({ batch: false })
+      let sends = 0
+      chain.onSend = (_, arrived) => {
+        sends += 1
+        if (sends > 1) return
+        if (arrives) arrived()
+        throw lost()
+      }
+      expect(await Promise.all([settle('a'), settle('b')])).toMatchObject([{ status: 'settled' }, { status: 'settled' }])
+      expect([...chain.taken.keys()]).toEqual(['one 0', 'one 1'])
+      expect(new Set(lines('sign')).size).toBe(2)
+      expect(lines('send')).toEqual(arrives ? ['send tx1', 'send tx2'] : ['send tx1', 'send tx1', 'send tx2'])
+    }
+  })
+
+  it('uses no further nonce while one could not be handed over', async () => {
+    const { chain, settle, lines } = setUp({ batch: false })
+    let refusing = true
+    chain.onSend = () => {
+      if (refusing) throw refused()
+    }
+    const settling = Promise.all([settle('a'), settle('b')])
+    await expect.poll(() => lines('send').length).toBeGreaterThan(2)
+    expect(new Set(lines('send'))).toEqual(new Set(['send tx1']))
+    refusing = false
+    expect(await settling).toMatchObject([{ status: 'settled' }, { status: 'settled' }])
+  })
+
+  it('replaces what no block takes on the same nonce, and settles by whichever is mined', async () => {
+    const { chain, events, settle, lines } = setUp({ replaceAfter: 200 })
+    chain.mining = false
+    const settling = settle('a')
+    await expect.poll(() => lines('replace').length).toBeGreaterThan(0)
+    chain.mining = true
+    expect(await settling).toMatchObject({ status: 'settled', transaction: 'tx1' })
+    expect(new Set(lines('replace').map((line) => line.split(' ').at(-1)))).toEqual(new Set(['0']))
+    expect(events).toContainEqual(expect.objectContaining({ type: 'replaced', nonce: 0n, transaction: 'tx2', before: 'tx1' }))
+  })
+
+  it('halts where somebody else used its nonce, and goes on when the chain has proved the payment unpaid', async () => {
+    const { chain, events, settle } = setUp()
+    await settle('a')
+    chain.taken.set('one 1', { transaction: 'foreign', bytes: '', signer: 'one', nonce: 1n })
+    expect(await settle('b')).toMatchObject({ status: 'settled' })
+    expect(events).toContainEqual({ type: 'foreign', network: 'test:1', signer: 'one', nonce: 1n, payments: ['b'] })
+    expect(chain.taken.get('one 1')?.transaction).toBe('foreign')
+    expect(chain.taken.has('one 2')).toBe(true)
+  })
+
+  it('sends again what was mined and is not any more', async () => {
+    const { chain, events, settle, lines } = setUp({ finality: 50 })
+    await settle('a')
+    chain.taken.clear()
+    await expect.poll(() => lines('send'), { timeout: 5000 }).toEqual(['send tx1', 'send tx1'])
+    expect(events).toContainEqual(expect.objectContaining({ type: 'reorganised', transaction: 'tx1' }))
+  })
+
+  it('gives the next payment to the least loaded signer', async () => {
+    const { chain, settle } = setUp({ batch: false }, smallChain(['one', 'two']))
+    chain.mining = false
+    const settling = ['a', 'b', 'c', 'd'].map(settle)
+    await expect.poll(() => chain.taken.size).toBe(4)
+    chain.mining = true
+    await Promise.all(settling)
+    expect([...chain.taken.keys()].sort()).toEqual(['one 0', 'one 1', 'two 0', 'two 1'])
+  })
+})

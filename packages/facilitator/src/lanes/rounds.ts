@@ -1,0 +1,76 @@
+import type { OnEvent } from '../engine/events.ts'
+
+/** A loop that looks at the chain. */
+export type Rounds = {
+  /** Looks at once. */
+  poke(): void
+  /** Goes on looking at the usual pace. */
+  start(): void
+  stop(): void
+}
+
+/** What the loop looks at. */
+export type RoundsOptions = {
+  readonly network: string
+  readonly onEvent: OnEvent
+  /** One look; says whether it found something new. */
+  readonly look: () => Promise<boolean>
+  /** Whether there is something that must be seen soon. */
+  readonly waiting: () => boolean
+  /** Whether there is something that may wait. */
+  readonly sleeping: () => boolean
+}
+
+// Fast enough that a payer does not notice it, slow enough that an hour without a block costs one request a second.
+const fastest = 50
+const slowest = 1000
+
+/** Looks at once when poked, then fast while things happen, and slower and slower while nothing does. */
+export function createRounds({ network, onEvent, look, waiting, sleeping }: RoundsOptions): Rounds {
+  let interval = fastest
+  let timer: NodeJS.Timeout | undefined
+  let inRound = false
+  let scheduled = false
+  let poked = false
+  let stopped = false
+
+  return {
+    poke() {
+      interval = fastest
+      poked = true
+      schedule(0)
+    },
+    start() {
+      if (!scheduled) schedule(interval)
+    },
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+
+  function schedule(milliseconds: number): void {
+    if (inRound || stopped) return
+    clearTimeout(timer)
+    scheduled = true
+    timer = setTimeout(() => void round(), milliseconds)
+    // Who waits for an answer keeps the process alive, not the looking.
+    timer.unref()
+  }
+
+  async function round(): Promise<void> {
+    inRound = true
+    scheduled = false
+    poked = false
+    try {
+      if (await look()) interval = fastest
+    } catch (error) {
+      onEvent({ type: 'journalFailed', network, error })
+    }
+    inRound = false
+    if (poked) schedule(0)
+    else if (waiting()) schedule(interval)
+    else if (sleeping()) schedule(slowest)
+    interval = Math.min(interval * 1.5, slowest)
+  }
+}
