@@ -10,11 +10,12 @@ import {
   type SupportedResponse,
   sameAddress,
 } from '@flow402x/core'
+import { memoryJournal } from '@flow402x/core/memory'
 import { type Desk, openDesks, type Refusal, refusal, settle, verify } from './desk.ts'
 import { facilitatorErrors } from './errors.ts'
 import { type OnEvent, quietly } from './events.ts'
-import { memoryJournal } from './memory-journal.ts'
 import { createRecovery } from './recovery.ts'
+import { marginSeconds } from './settlements.ts'
 
 /** What a facilitator is made of. */
 export type FacilitatorOptions = {
@@ -62,7 +63,7 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
   const { schemes, confirmTimeout = 60_000, clock = Date.now, batch = {}, replaceAfter = 30_000, finality = 15_000 } = options
   assertSchemes(schemes)
   const onEvent = quietly(options.onEvent)
-  const journal = options.store?.journal ?? memoryJournal()
+  const journal = options.store?.journal ?? memoryJournal(marginSeconds * 1000)
   const desks = openDesks(schemes, {
     confirmTimeout,
     clock,

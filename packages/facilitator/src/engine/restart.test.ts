@@ -29,10 +29,12 @@ async function openGate(target: string): Promise<Gate> {
     for await (const chunk of incoming) chunks.push(chunk)
     const body = Buffer.concat(chunks).toString()
     const hangs = gate.hang !== undefined && body.includes(gate.hang.method) ? gate.hang.at : undefined
-    if (hangs === 'request') return void (gate.hung += 1)
+    if (hangs === 'request') gate.hung += 1
+    if (hangs === 'request') return
     const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
     const text = await answer.text()
-    if (hangs === 'answer') return void (gate.hung += 1)
+    if (hangs === 'answer') gate.hung += 1
+    if (hangs === 'answer') return
     outgoing.writeHead(200, { 'content-type': 'application/json' }).end(text)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -79,11 +81,20 @@ function newFile(): string {
 }
 
 async function startProcess(store: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
-  const program = { network: chain.network, rpcUrl: gate.url, signer: chain.facilitator.privateKey, store }
+  const [module, make] = store.startsWith('postgres:')
+    ? ['@flow402x/store/postgres', 'postgresStore']
+    : ['@flow402x/store/sqlite', 'sqliteStore']
+  const program = {
+    chain: { module: '@flow402x/adapters-evm/facilitator', make: 'evmChain' },
+    scheme: { module: '@flow402x/adapters-evm/facilitator', make: 'exactEvmFacilitator' },
+    store: { module, make, place: store },
+    options: { network: chain.network, rpcUrl: gate.url, signers: [chain.facilitator.privateKey] },
+  }
   const execArgv = ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')]
   const file = fileURLToPath(new URL('../fixtures/facilitator-process.ts', import.meta.url))
-  const child = fork(file, [JSON.stringify(program)], { execArgv })
+  const child = fork(file, [], { execArgv })
   children.push(child)
+  child.send(program)
   const said = await new Promise((resolve, reject) => {
     child.once('message', resolve)
     child.once('exit', (code) => reject(new Error(`It ended with ${code}.`)))

@@ -193,8 +193,8 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
   }
 }
 
-// Clocks of payer, seller and chain may differ by minutes.
-const marginSeconds = 600
+/** Clocks of payer, seller and chain may differ by minutes: so long after its end a signature counts as alive, in seconds. */
+export const marginSeconds = 600
 
 /** Whether a signature can be used nowhere any more, on any clock. `now` in Unix milliseconds. */
 export function isDead({ deadAfter }: Pick<PaymentKey, 'deadAfter'>, now: number): boolean {

@@ -1,7 +1,7 @@
+import { defaultRetention, memoryJournal } from '@flow402x/core/memory'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { FacilitatorEvent } from '../engine/events.ts'
 import { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from '../engine/facilitator.ts'
-import { memoryJournal } from '../engine/memory-journal.ts'
 import { lost, refused, type SmallChain, smallChain, smallPayment, smallScheme } from '../fixtures/small-chain.ts'
 
 const made: LocalFacilitator[] = []
@@ -31,7 +31,7 @@ describe('a lane', () => {
   })
 
   it('writes the signed bytes down before it sends them, and sends nothing that could not be written', async () => {
-    const journal = memoryJournal()
+    const journal = memoryJournal(defaultRetention)
     let full = true
     const { chain, settle, lines } = setUp({
       store: {

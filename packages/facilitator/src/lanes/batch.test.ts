@@ -1,0 +1,127 @@
+import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import type { Outcome, Submission } from '@flow402x/core'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { exactRequirements, signExact } from '@flow402x/testing/suites'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import * as z from 'zod/mini'
+import type { FacilitatorEvent } from '../engine/events.ts'
+import { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from '../engine/facilitator.ts'
+
+const receiptSchema = z.object({ gasUsed: z.string(), blockNumber: z.string() })
+
+let chain: EvmChain
+let events: FacilitatorEvent[]
+let facilitator: LocalFacilitator
+
+beforeAll(async () => {
+  chain = await startEvmChain()
+})
+afterEach(() => facilitator.close({ signal: AbortSignal.timeout(1000) }))
+afterAll(() => chain.stop())
+
+async function start(options: Partial<FacilitatorOptions> = {}): Promise<void> {
+  events = []
+  const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
+  const schemes = [exactEvmFacilitator({ chain: writer })]
+  facilitator = createFacilitator({ schemes, finality: 0, onEvent: (event) => events.push(event), ...options })
+  await facilitator.start()
+}
+
+const pay = (amount: bigint, payer = chain.buyer): Promise<Submission> => signExact(chain, exactRequirements(chain, amount), { payer })
+const settleAll = (payments: readonly Submission[], label: string): Promise<Outcome[]> =>
+  Promise.all(payments.map((payment, index) => facilitator.settle(payment, { claimId: `${label}-${index}` })))
+const gasOf = async (transaction: string): Promise<number> =>
+  Number(receiptSchema.parse(await chain.rpc('eth_getTransactionReceipt', [transaction])).gasUsed)
+const transactionsOf = (outcomes: readonly Outcome[]): string[] => [...new Set(outcomes.flatMap(({ transaction }) => transaction ?? []))]
+async function withoutBlocks(during: () => Promise<void>): Promise<void> {
+  await chain.rpc('evm_setAutomine', [false])
+  try {
+    await during()
+  } finally {
+    await chain.rpc('evm_setAutomine', [true])
+    await chain.mine()
+  }
+}
+
+describe('a batch', () => {
+  it('of 32 payments costs at most three quarters of the gas that they cost alone', async () => {
+    await start()
+    const [alone] = await settleAll([await pay(100n)], 'warm')
+    const single = await gasOf(alone?.transaction ?? '')
+    const payments = await Promise.all(Array.from({ length: 65 }, () => pay(100n)))
+    let outcomes: Outcome[] = []
+    await withoutBlocks(async () => {
+      const settling = settleAll(payments, 'gas')
+      await expect
+        .poll(() => chain.rpc('txpool_status', []), { timeout: 10_000 })
+        .toMatchObject({ pending: expect.stringMatching(/0x[2-9]/) })
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      await chain.rpc('evm_setAutomine', [true])
+      await chain.mine()
+      outcomes = await settling
+    })
+    expect(outcomes.filter(({ status }) => status !== 'settled')).toEqual([])
+    const riders = (transaction: string): number => outcomes.filter((outcome) => outcome.transaction === transaction).length
+    const full = transactionsOf(outcomes).find((transaction) => riders(transaction) === 32)
+    const each = (await gasOf(full ?? '')) / 32
+    console.log(`gas per payment: ${single} alone, ${Math.round(each)} in a batch of 32 (${Math.round((100 * each) / single)} %)`)
+    expect(each).toBeLessThan(0.75 * single)
+  }, 30_000)
+
+  it('settles every good payment although three of its payers emptied their accounts', async () => {
+    await start()
+    await settleAll([await pay(100n)], 'warm-poison')
+    const poor = chain.accounts.filter(({ role }) => role === 'buyer').slice(-3)
+    const drains = await Promise.all(
+      poor.map(async (payer) => {
+        const all = await chain.balanceOf(payer.address)
+        return [await pay(all, payer), await pay(all - 1n, payer)] as const
+      }),
+    )
+    const good = await Promise.all(Array.from({ length: 29 }, () => pay(100n)))
+    const before = await chain.balanceOf(chain.seller.address)
+    const first = drains.map(([payment]) => payment)
+    const second = drains.map(([, payment]) => payment)
+    let outcomes: Outcome[] = []
+    await withoutBlocks(async () => {
+      const settling = settleAll([...first, ...good, ...second], 'poison')
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      await chain.rpc('evm_setAutomine', [true])
+      await chain.mine()
+      outcomes = await settling
+    })
+    const [firsts, goods, seconds] = [outcomes.slice(0, 3), outcomes.slice(3, 32), outcomes.slice(32)]
+    expect(goods.filter(({ status }) => status !== 'settled')).toEqual([])
+    for (const [index, outcome] of firsts.entries()) {
+      const pair = [outcome, seconds[index]].toSorted((a, b) => ((a?.status ?? '') < (b?.status ?? '') ? 1 : -1))
+      expect(pair).toMatchObject([{ status: 'settled' }, { status: 'notSettled', reason: 'invalid_exact_evm_transaction_failed' }])
+    }
+    const taken = [...firsts, ...goods, ...seconds].reduce(
+      (sum, outcome) => sum + (outcome.status === 'settled' ? BigInt(outcome.amount ?? 0) : 0n),
+      0n,
+    )
+    expect((await chain.balanceOf(chain.seller.address)) - before).toBe(taken)
+  }, 30_000)
+})
+
+describe('a transaction whose fee the chain outgrew', () => {
+  it('is replaced on its nonce by one that offers more', async () => {
+    await start({ replaceAfter: 500 })
+    await settleAll([await pay(100n)], 'warm-stuck')
+    const before = await chain.balanceOf(chain.seller.address)
+    await chain.rpc('evm_setAutomine', [false])
+    const settling = settleAll([await pay(100n)], 'stuck')
+    await expect.poll(() => events.filter(({ type }) => type === 'sent').length).toBe(2)
+    await chain.rpc('anvil_setNextBlockBaseFeePerGas', ['0x2540be400'])
+    await chain.mine()
+    await expect.poll(() => events.some(({ type }) => type === 'replaced'), { timeout: 8000 }).toBe(true)
+    await chain.rpc('evm_setAutomine', [true])
+    const mining = setInterval(() => void chain.mine(), 200)
+    const [outcome] = await settling
+    clearInterval(mining)
+    const first = events.filter((event) => event.type === 'sent')[1]
+    expect(outcome).toMatchObject({ status: 'settled' })
+    expect(outcome?.transaction).not.toBe(first?.type === 'sent' ? first.transaction : '')
+    expect((await chain.balanceOf(chain.seller.address)) - before).toBe(100n)
+  }, 30_000)
+})
