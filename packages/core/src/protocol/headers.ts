@@ -41,7 +41,8 @@ export function headerCodec<Value>(name: string, options: HeaderCodecOptions<Val
       const { length } = header
       if (length > limit && receipt) throw malformed(`it has ${length} characters, and at most ${limit} are read`)
       if (length > limit) throw coreErrors('headers/too-large', { header: name, length, limit })
-      if (!strictBase64.test(header) || header.replace(/=+$/, '').length % 4 === 1)
+      const padding = header.endsWith('==') ? 2 : header.endsWith('=') ? 1 : 0
+      if (!strictBase64.test(header) || (length - padding) % 4 === 1)
         throw malformed('it is not one value of standard base64')
       const parsed = z.safeParse(schema, parseJson(header, malformed))
       if (!parsed.success) throw malformed(firstIssue(parsed.error))
