@@ -14,6 +14,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     gate: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '5' },
     docs: { type: 'boolean', default: false },
     'cpu-prof': { type: 'string' },
   },
@@ -25,7 +26,7 @@ if (chosen.length === 0) {
   process.exit(2)
 }
 const context: Context = {
-  rounds: values.quick ? 1 : 5,
+  rounds: values.quick ? 1 : Number(values.rounds),
   share: values.quick ? 0.05 : 1,
   profiles: values['cpu-prof'] === undefined ? undefined : join(process.cwd(), values['cpu-prof']),
   onProgress: (step) => console.error(`… ${step}`),
