@@ -8,9 +8,10 @@ import { join } from 'node:path'
 
 const folder = mkdtempSync(join(tmpdir(), 'flow402x-test-'))
 const report = join(folder, 'report.json')
-const vitest = spawn('vitest', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)], {
-  stdio: 'inherit',
-})
+// A busy machine may show a block or free a port late once; what is broken fails twice.
+const retry = process.env.CI === 'true' ? ['--retry=1'] : []
+const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+const vitest = spawn('vitest', ['run', ...reporters, ...retry, ...process.argv.slice(2)], { stdio: 'inherit' })
 vitest.on('error', (error) => {
   console.error(error.message)
   process.exit(1)

@@ -5,7 +5,7 @@ import { isX402Error } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { encodeFunctionData, getAddress, parseAbi, parseTransaction } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type EvmChainOptions, evmChain } from '../facilitator.ts'
 
 let local: LocalChain
@@ -39,7 +39,11 @@ describe('signing and sending', () => {
     })
     expect(await chain.status(signed.transaction)).toEqual({ state: 'unknown' })
     await chain.send(signed)
-    const status = await chain.status(signed.transaction)
+    const status = await vi.waitFor(async () => {
+      const seen = await chain.status(signed.transaction)
+      expect(seen.state).toBe('mined')
+      return seen
+    })
     expect(status).toMatchObject({ state: 'mined', success: true, logs: [{ address: local.usdc.address.toLowerCase() }] })
   })
 
@@ -48,7 +52,11 @@ describe('signing and sending', () => {
     const broken = { ...call, data: '0xdeadbeef', alone: true }
     const signed = await signNext(chain, [call, broken, call])
     await chain.send(signed)
-    const status = await chain.status(signed.transaction)
+    const status = await vi.waitFor(async () => {
+      const seen = await chain.status(signed.transaction)
+      expect(seen.state).toBe('mined')
+      return seen
+    })
     expect(status).toMatchObject({ state: 'mined', success: true })
     expect(status.state === 'mined' && status.logs.length).toBe(2)
   })
@@ -62,7 +70,7 @@ describe('signing and sending', () => {
     await local.rpc('evm_setAutomine', [true])
     await local.mine()
     await chain.send(signed)
-    expect(await chain.status(signed.transaction)).toMatchObject({ state: 'mined', success: true })
+    await expect.poll(() => chain.status(signed.transaction)).toMatchObject({ state: 'mined', success: true })
   })
 
   test('other bytes with a nonce that is gone are refused, and money has not moved', async () => {

@@ -3,7 +3,7 @@ import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { encodeFunctionData, getAddress, getContractAddress, type Hex, parseAbi, serializeErc6492Signature } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type EvmSigner, exactEvmClient, privateKeySigner } from '../client.ts'
 import { evmChain, exactEvmFacilitator } from '../facilitator.ts'
 import { exactEvmServer } from '../server.ts'
@@ -52,9 +52,17 @@ async function mine(submission: Submission, { by = facilitator, on = chain } = {
   const [signer = ''] = on.signers
   const signed = await on.sign(by.plan(submission), { signer, nonce: await on.nonce(signer) })
   await on.send(signed)
-  const status = await on.status(signed.transaction)
-  if (status.state !== 'mined') throw new Error('anvil has not mined it')
+  const status = await minedBy(on, signed.transaction)
   return { outcome: by.outcome(submission, { transaction: signed.transaction, status }), transaction: signed.transaction }
+}
+
+// A node shows a block, its receipts and its state at slightly different moments.
+function minedBy(on: typeof chain, transaction: string) {
+  return vi.waitFor(async () => {
+    const status = await on.status(transaction)
+    if (status.state !== 'mined') throw new TypeError('not mined yet')
+    return status
+  })
 }
 
 const reasonOf = (verdict: Verdict) => (verdict.valid ? 'valid' : verdict.reason)
@@ -200,7 +208,7 @@ describe('refused by what the chain says', () => {
     await facilitator.verify(submission)
     await mine(submission)
     const before = await local.balanceOf(local.seller.address)
-    expect(reasonOf(await facilitator.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
+    await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
     const { outcome, transaction } = await mine(submission)
     expect(outcome).toEqual({
       status: 'notSettled',
@@ -234,15 +242,14 @@ test('a decoy with the same nonce proves nothing (M1)', async () => {
   const [signer = ''] = chain.signers
   const signed = await chain.sign(facilitator.plan(decoy), { signer, nonce: await chain.nonce(signer) })
   await chain.send(signed)
-  const status = await chain.status(signed.transaction)
-  if (status.state !== 'mined') throw new Error('anvil has not mined it')
+  const status = await minedBy(chain, signed.transaction)
   expect(facilitator.outcome(decoy, { transaction: signed.transaction, status }).status).toBe('settled')
   expect(facilitator.outcome(real, { transaction: signed.transaction, status })).toMatchObject({
     status: 'notSettled',
     reason: 'invalid_exact_evm_transfer_event_mismatch',
     retry: 'never',
   })
-  expect(reasonOf(await facilitator.verify(real))).toBe('invalid_exact_evm_nonce_already_used')
+  await expect.poll(async () => reasonOf(await facilitator.verify(real))).toBe('invalid_exact_evm_nonce_already_used')
 })
 
 test('events are read one against the next: a used nonce with somebody else’s transfer is no payment (M1)', async () => {
@@ -255,8 +262,7 @@ test('events are read one against the next: a used nonce with somebody else’s 
   const calls = [...facilitator.plan(first), ...facilitator.plan(second)]
   const signed = await chain.sign(calls, { signer, nonce: await chain.nonce(signer) })
   await chain.send(signed)
-  const status = await chain.status(signed.transaction)
-  if (status.state !== 'mined') throw new Error('anvil has not mined it')
+  const status = await minedBy(chain, signed.transaction)
   const { transaction } = signed
   for (const submission of [first, second]) expect(facilitator.outcome(submission, { transaction, status }).status).toBe('settled')
   // The events of one payment without its own transfer, which the other's then follows.
@@ -278,7 +284,7 @@ describe('a payer that is a contract', () => {
     expect(requests).toEqual(['eth_call'])
     expect(facilitator.plan(submission)).toMatchObject([{ alone: true, data: expect.stringMatching(/^0xcf092995/) }])
     expect((await mine(submission)).outcome).toMatchObject({ status: 'settled', payer: wallet })
-    expect(reasonOf(await facilitator.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
+    await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
     expect(reasonOf(await facilitator.verify(await pay(signedBy(wallet, spare(1)))))).toBe('invalid_exact_evm_signature')
     const much = await pay(signedBy(wallet, spare(0)), { asked: { amount: '99999999999' } })
     expect(reasonOf(await facilitator.verify(much))).toBe('invalid_exact_evm_insufficient_balance')
@@ -348,7 +354,7 @@ describe('a payer whose wallet is not deployed (ERC-6492)', () => {
     expect(requests).toEqual(['eth_call'])
     expect(open.plan(submission)).toMatchObject([{ target: factory.toLowerCase(), alone: true }, { alone: true }])
     expect((await mine(submission, { by: open })).outcome.status).toBe('settled')
-    expect(reasonOf(await open.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
+    await expect.poll(async () => reasonOf(await open.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
   })
 
   test('whose factory deploys nothing is refused', async () => {

@@ -87,7 +87,7 @@ export function testScheme({ name, price = '$0.01', mount }: SchemeSuite): void 
       expect(outcome).toMatchObject({ status: 'settled', network: stage.server.network })
       const amount = BigInt(submission.requirements.amount)
       expect(await stage.balances()).toEqual({ payer: before.payer - amount, payee: before.payee + amount })
-      expect(await stage.facilitator.verify(submission)).toMatchObject({ valid: false, reason: expect.any(String) })
+      await expect.poll(() => stage.facilitator.verify(submission)).toMatchObject({ valid: false, reason: expect.any(String) })
       for (const payment of stage.spellings(submission.payment)) {
         expect(await stage.facilitator.verify({ ...submission, payment })).toMatchObject({ valid: false })
       }
