@@ -42,8 +42,7 @@ export function headerCodec<Value>(name: string, options: HeaderCodecOptions<Val
       if (length > limit && receipt) throw malformed(`it has ${length} characters, and at most ${limit} are read`)
       if (length > limit) throw coreErrors('headers/too-large', { header: name, length, limit })
       const padding = header.endsWith('==') ? 2 : header.endsWith('=') ? 1 : 0
-      if (!strictBase64.test(header) || (length - padding) % 4 === 1)
-        throw malformed('it is not one value of standard base64')
+      if (!strictBase64.test(header) || (length - padding) % 4 === 1) throw malformed('it is not one value of standard base64')
       const parsed = z.safeParse(schema, parseJson(header, malformed))
       if (!parsed.success) throw malformed(firstIssue(parsed.error))
       return parsed.data
