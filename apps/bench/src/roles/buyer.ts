@@ -33,8 +33,8 @@ playRole(
         const start = performance.now()
         const outcome = await get(url).then(
           async (response) => {
-            await response.arrayBuffer()
-            return String(response.status)
+            const text = await response.text()
+            return response.ok ? '200' : `${response.status} ${reasonOf(response, text)}`
           },
           (error: unknown) => (error instanceof Error ? error.message.slice(0, 200) : 'unknown'),
         )
@@ -45,3 +45,8 @@ playRole(
     },
   },
 )
+
+function reasonOf(response: Response, text: string): string {
+  const receipt = response.headers.get('PAYMENT-RESPONSE') ?? response.headers.get('PAYMENT-REQUIRED')
+  return `${text.slice(0, 200)} ${receipt === null ? '' : Buffer.from(receipt, 'base64').toString().slice(0, 300)}`
+}

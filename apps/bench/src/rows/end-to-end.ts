@@ -20,11 +20,14 @@ export const endToEnd: Row = {
     try {
       return await withRoles([proxy], async () => {
         const { ready, call } = await proxy
-        const { perSecond, cpu } = await sales(context, chain)
+        const { perSecond, cpu, lost } = await sales(context, chain)
         context.onProgress('RPC calls per paid request')
         const calls = await rpcCalls(context, { chain, rpcUrl: ready.url, seen: async () => (await call('seen', null)).roundTrips })
         return [
           figureOf({ row, figure: 'paid requests per second, 32 in flight', unit: '/s', ...perSecond }, [atLeastOfOfficial(5)]),
+          figureOf({ row, figure: 'lost of those', unit: '%', ...lost }, [
+            { text: 'no error', kind: 'ratio', meets: ({ ours }) => ours === 0 },
+          ]),
           figureOf({ row, figure: 'CPU of buyer, seller and facilitator per paid request', unit: 'ms', ...cpu }, [atMost(6, 'ms')]),
           figureOf({ row, figure: 'RPC calls per paid request, 8 in flight', unit: '', ...calls }, [counted(2, 'calls')]),
         ]
@@ -52,20 +55,23 @@ async function sales({ rounds, share, profiles, onProgress }: Context, chain: Ev
           const [count, own] = [Math.ceil(2000 * size), (await walker.usage()).cpu]
           const bought = checked(await walker.call('buy', { url: `${url}${paths.free}`, count, most: 32 }))
           const used = (await cpu()) - before + (await walker.usage()).cpu - own
-          return { perSecond: count / bought.seconds, cpu: used / count / 1000 }
+          return { perSecond: count / bought.seconds, cpu: used / count / 1000, lost: 0 }
         }
         const count = Math.ceil((name === 'ours' ? 500 : 200) * size)
-        const bought = await buy(count, 32)
-        return { perSecond: count / bought.seconds, cpu: ((await cpu()) - before) / count / 1000 }
+        const { latencies, seconds, failures } = await buy(count, 32)
+        const [good, reasons] = [latencies.length, Object.entries(failures)]
+        if (reasons.length > 0) onProgress(`${name} lost ${count - good} of ${count}: ${JSON.stringify(reasons).slice(0, 1000)}`)
+        const used = ((await cpu()) - before) / 1000
+        return { perSecond: good / seconds, cpu: used / Math.max(1, good), lost: (100 * (count - good)) / count }
       },
     }),
   )
-  const of = (field: 'perSecond' | 'cpu') => ({
+  const of = (field: 'perSecond' | 'cpu' | 'lost') => ({
     ours: samples.ours.map((one) => one[field]),
     official: samples.official.map((one) => one[field]),
     floor: samples.floor.map((one) => one[field]),
   })
-  return { perSecond: of('perSecond'), cpu: of('cpu') }
+  return { perSecond: of('perSecond'), cpu: of('cpu'), lost: { ours: of('lost').ours, official: of('lost').official } }
 }
 
 type Watched = { readonly chain: EvmChain; readonly rpcUrl: string; readonly seen: () => Promise<number> }
@@ -107,7 +113,7 @@ async function openStreet(chain: EvmChain, { house, rpcUrl = chain.rpcUrl, profi
   const all = [facilitator, seller, buyer]
   return {
     url: seller.ready.url,
-    buy: async (count, most) => checked(await buyer.call('buy', { url: `${seller.ready.url}${paths.goods}`, count, most })),
+    buy: (count, most) => buyer.call('buy', { url: `${seller.ready.url}${paths.goods}`, count, most }),
     cpu: async () => (await Promise.all(all.map((role) => role.usage()))).reduce((sum, { cpu }) => sum + cpu, 0),
     stop: async () => void (await Promise.all(all.map((role) => role.stop()))),
   }
