@@ -71,6 +71,7 @@ export {
   paymentRequired,
   paymentRequirements,
   type ResourceInfo,
+  requestBinding,
   resourceInfo,
 } from './protocol/payment.ts'
 export { type AtomicRate, formatRate, parseRate, type Rate, toAtomicRate } from './protocol/rate.ts'

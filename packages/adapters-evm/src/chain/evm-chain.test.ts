@@ -37,10 +37,10 @@ describe('signing and sending', () => {
       to: local.usdc.address.toLowerCase(),
       data: call.data,
     })
-    expect(await chain.status(signed.transaction)).toEqual({ state: 'unknown' })
+    expect(await chain.status(signed)).toEqual({ state: 'unknown' })
     await chain.send(signed)
     const status = await vi.waitFor(async () => {
-      const seen = await chain.status(signed.transaction)
+      const seen = await chain.status(signed)
       expect(seen.state).toBe('mined')
       return seen
     })
@@ -53,7 +53,7 @@ describe('signing and sending', () => {
     const signed = await signNext(chain, [call, broken, call])
     await chain.send(signed)
     const status = await vi.waitFor(async () => {
-      const seen = await chain.status(signed.transaction)
+      const seen = await chain.status(signed)
       expect(seen.state).toBe('mined')
       return seen
     })
@@ -70,7 +70,7 @@ describe('signing and sending', () => {
     await local.rpc('evm_setAutomine', [true])
     await local.mine()
     await chain.send(signed)
-    await expect.poll(() => chain.status(signed.transaction)).toMatchObject({ state: 'mined', success: true })
+    await expect.poll(() => chain.status(signed)).toMatchObject({ state: 'mined', success: true })
   })
 
   test('other bytes with a nonce that is gone are refused, and money has not moved', async () => {
@@ -229,7 +229,7 @@ describe('the RPC', () => {
 
   test('a gateway’s empty answer is not read as "no such transaction"', async () => {
     const gateway = connect({ fetch: async () => Response.json({ message: 'try later' }, { status: 429 }) })
-    await expect(gateway.status(`0x${'11'.repeat(32)}`)).rejects.toMatchObject({ code: 'evm/rpc' })
+    await expect(gateway.status({ transaction: `0x${'11'.repeat(32)}` })).rejects.toMatchObject({ code: 'evm/rpc' })
     const signed = await signNext(connect(), [call])
     await expect(gateway.send(signed)).rejects.toMatchObject({ code: 'evm/broadcast-unknown', moneyMoved: 'unknown' })
   })

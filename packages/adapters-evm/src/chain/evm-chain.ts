@@ -42,6 +42,8 @@ export type EvmChainOptions = {
   /** Private keys or accounts that pay the gas of settlements: one lane each. */
   readonly signers: readonly (string | EvmSender)[]
   readonly fees?: FeeOptions
+  /** Blocks on top of a transaction's own after which it is taken for final. 12 unless told. */
+  readonly confirmations?: bigint
   /** The most gas one payment may use, whoever wrote the code it runs. 1,000,000 unless told: room for a rollup's data and for smart wallets. */
   readonly maxGasPerPayment?: bigint
   /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
@@ -78,7 +80,8 @@ export interface EvmChain extends ChainWriter {
  * `config/bad-rpc-url`, `config/unsafe-local-key`; from `sign` and `send` those of `evm/…`.
  */
 export function evmChain(options: EvmChainOptions): EvmChain {
-  const { fetch = globalThis.fetch, timeoutMs = 10_000, maxGasPerPayment = 1_000_000n, clock = Date.now, fees = {} } = options
+  const { fetch = globalThis.fetch, timeoutMs = 10_000, maxGasPerPayment = 1_000_000n, confirmations = 12n } = options
+  const { clock = Date.now, fees = {} } = options
   const network = parseNetwork(options.network)
   const chainId = chainIdOf(network)
   if (chainId === undefined) throw evmErrors('config/not-evm', { network })
@@ -91,6 +94,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
   return {
     network,
     chainId,
+    ordered: true,
     signers,
     crypto: secp256k1.name,
     secp256k1,
@@ -109,7 +113,11 @@ export function evmChain(options: EvmChainOptions): EvmChain {
       cap: fees.maxFeePerGas,
     }),
     send: (signed) => send(rpc, signed),
-    status: (transaction) => status(rpc, transaction),
+    status: ({ transaction }) => status(rpc, transaction),
+    async final() {
+      const head = await rpc.ask({ method: 'eth_blockNumber', params: [], result: quantity })
+      return head - confirmations
+    },
   }
 }
 

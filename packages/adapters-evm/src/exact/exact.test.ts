@@ -59,7 +59,7 @@ async function mine(submission: Submission, { by = facilitator, on = chain } = {
 // A node shows a block, its receipts and its state at slightly different moments.
 function minedBy(on: typeof chain, transaction: string) {
   return vi.waitFor(async () => {
-    const status = await on.status(transaction)
+    const status = await on.status({ transaction })
     if (status.state !== 'mined') throw new TypeError('not mined yet')
     return status
   })
@@ -95,7 +95,7 @@ describe('a payer with a key', () => {
     requests = []
     const signed = await chain.sign(facilitator.plan(submission), { signer, nonce })
     await chain.send(signed)
-    await chain.status(signed.transaction)
+    await chain.status(signed)
     expect(requests).toEqual(['eth_sendRawTransaction', 'eth_getTransactionReceipt'])
   })
 

@@ -21,6 +21,11 @@ export interface Facilitator {
   supported(options?: CallOptions): Promise<SupportedResponse>
   verify(submission: Submission, options?: CallOptions): Promise<Verdict>
   settle(submission: Submission, options?: SettleOptions): Promise<Outcome>
+  /**
+   * What became of a claim, by the id it was settled with (M5). One that is not known here is buried in the same step: a `settle` of
+   * it that arrives later is refused, so that "never seen" is the truth for good. Absent where a facilitator cannot tell.
+   */
+  status?(claimId: string, options?: CallOptions): Promise<Outcome | undefined>
 }
 
 /** The body of `/verify` and `/settle` (x402 v2 §7). */

@@ -2,7 +2,15 @@ import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod/mini'
-import { acceptsOffer, type PaymentRequirements, paymentPayload, paymentRequired, paymentRequirements, resourceInfo } from './payment.ts'
+import {
+  acceptsOffer,
+  type PaymentRequirements,
+  paymentPayload,
+  paymentRequired,
+  paymentRequirements,
+  requestBinding,
+  resourceInfo,
+} from './payment.ts'
 
 const offer: PaymentRequirements = {
   scheme: 'exact',
@@ -175,3 +183,10 @@ describe('schemas', () => {
 function overTheWire<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value))
 }
+
+describe('requestBinding', () => {
+  test('is one text for one request, however its method and URL are written', () => {
+    const binding = requestBinding({ method: 'post', url: 'HTTPS://Example.com:443/a?b=c#d', bodyHash: '00' })
+    expect(binding).toBe('POST https://example.com/a?b=c 00')
+  })
+})

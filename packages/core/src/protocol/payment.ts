@@ -91,3 +91,12 @@ export function memberOf(value: Readonly<Record<string, unknown>> | null | undef
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
+
+/**
+ * One request as a text that payer and seller both make of it (M2): method, URL with origin and query, and the SHA-256 of the body's
+ * bytes in lower-case hex (of none where there is no body).
+ */
+export function requestBinding({ method, url, bodyHash }: { method: string; url: string; bodyHash: string }): string {
+  const { origin, pathname, search } = new URL(url)
+  return `${method.toUpperCase()} ${origin}${pathname}${search} ${bodyHash}`
+}

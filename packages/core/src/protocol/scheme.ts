@@ -8,8 +8,16 @@ import type { PaymentKey } from './store.ts'
 /** What a scheme made to pay with: the payload of the message and the identity of what was signed. */
 export type Prepared = { readonly payload: Readonly<Record<string, unknown>>; readonly key: PaymentKey }
 
-/** When and how long: `now` in Unix seconds, `maxTimeoutSeconds` already clamped to what the client allows. */
-export type PrepareOptions = { readonly now: number; readonly maxTimeoutSeconds: number; readonly signal?: AbortSignal | undefined }
+/**
+ * When and how long: `now` in Unix seconds, `maxTimeoutSeconds` already clamped to what the client allows. `binding` is the request
+ * that is paid (`requestBinding`): a scheme that chooses a nonce commits it to that, so that nobody else can grant it (M2).
+ */
+export type PrepareOptions = {
+  readonly now: number
+  readonly maxTimeoutSeconds: number
+  readonly binding?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
 
 /** A way to pay, for the payer: the others sign in `prepare`; a scheme that transfers by itself broadcasts in `send`. */
 export interface ClientScheme {
@@ -51,17 +59,41 @@ export interface ServerScheme {
   key(payment: PaymentPayload): PaymentKey | undefined
   /** What can be refused without a chain: the *signed* payee, amount and window against the requirements (A26, M12). */
   check(submission: Submission, options: { readonly now: number }): Verdict
+  /** What must hold before this is offered, such as the payee's own token account (D4); throws `config/…` or the adapter's errors. */
+  start?(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** A value that changes whenever `requirements` would answer otherwise; absent where it never does. */
+  revision?(): unknown
+  /**
+   * What the chain itself says of a payment, where the scheme was given a way to ask: settled by its own transfer, whoever sent it
+   * (M1), not settled once it provably cannot be any more, else pending (M5, A25). `transaction` is where to look first.
+   */
+  look?(
+    submission: Submission,
+    options?: { readonly transaction?: string | undefined; readonly signal?: AbortSignal | undefined },
+  ): Promise<Outcome>
+  /** Whether the payer committed this payment to the one request of `binding` (M2). */
+  commits?(payment: PaymentPayload, binding: string): boolean
 }
 
-/** One call of a settlement; its inside belongs to the adapter that made it. `alone` keeps it out of batches (M14). */
-export type Call = { readonly target: string; readonly data: string; readonly gas: bigint; readonly alone: boolean }
+/**
+ * One call of a settlement; its inside belongs to the adapter that made it. `alone` keeps it out of batches (M14); `signer` is the
+ * one that must send it, where what the payer signed names it, as Solana's fee payer.
+ */
+export type Call = {
+  readonly target: string
+  readonly data: string
+  readonly gas: bigint
+  readonly alone: boolean
+  readonly signer?: string
+}
 
 /** One event of a mined transaction. */
 export type Log = { readonly address: string; readonly topics: readonly string[]; readonly data: string; readonly index: number }
 
-/** What the chain says of a transaction. */
+/** What the chain says of a transaction. `expired`: it was never mined and, by the chain's final word, never can be (M21). */
 export type TransactionStatus =
   | { readonly state: 'unknown' }
+  | { readonly state: 'expired' }
   | { readonly state: 'mined'; readonly success: boolean; readonly block: bigint; readonly logs: readonly Log[] }
 
 /** A signed transaction: kept on disk before it is sent, and sent again byte for byte. */
@@ -72,6 +104,12 @@ export interface ChainWriter {
   readonly network: Network
   /** The addresses that can send: one lane each. */
   readonly signers: readonly string[]
+  /**
+   * Whether a signer's transactions take effect in the order of their nonces, as on EVM chains. Where they do not, as on Solana, a
+   * transaction carries one payment, stands by itself, is sent again until it is mined or `expired` and never replaced; its nonce is
+   * then a number of the journal's own, and `nonce` and `replace` are not asked.
+   */
+  readonly ordered: boolean
   /** The next nonce of a signer as the chain sees it: after all that it knows of, or with `mined` after what it has mined. */
   nonce(signer: string, options?: { readonly signal?: AbortSignal | undefined; readonly mined?: boolean | undefined }): Promise<bigint>
   sign(calls: readonly Call[], options: { readonly signer: string; readonly nonce: bigint }): Promise<SignedTransaction>
@@ -79,7 +117,10 @@ export interface ChainWriter {
   replace(signed: SignedTransaction): Promise<SignedTransaction>
   /** Hands the bytes to the chain; a transaction it already has is no error. */
   send(signed: SignedTransaction): Promise<void>
-  status(transaction: string): Promise<TransactionStatus>
+  /** What the chain says of a transaction; `bytes` tell when it expires, where it does. */
+  status(signed: { readonly transaction: string; readonly bytes?: string }): Promise<TransactionStatus>
+  /** The highest block that nothing undoes: by the chain's own finality, or as deep as the adapter was told to wait (M17). */
+  final(): Promise<bigint>
 }
 
 /** A way to pay, for who verifies and settles. */

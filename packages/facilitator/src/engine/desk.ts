@@ -166,7 +166,7 @@ async function outcomeOf(desk: Desk, { key, submission, answer }: Asked): Promis
 
 async function isUnknown({ scheme: { writer }, onEvent }: Desk, transaction: string): Promise<boolean> {
   try {
-    return (await writer.status(transaction)).state === 'unknown'
+    return (await writer.status({ transaction })).state === 'unknown'
   } catch (error) {
     onEvent({ type: 'readFailed', network: writer.network, error })
     return false

@@ -27,10 +27,10 @@ export function createSight({
   const { network } = writer
   return {
     async mined({ attempts }) {
-      for (const { transaction } of attempts.toReversed()) {
+      for (const signed of attempts.toReversed()) {
         try {
-          const status = await writer.status(transaction)
-          if (status.state === 'mined') return { transaction, status }
+          const status = await writer.status(signed)
+          if (status.state === 'mined') return { transaction: signed.transaction, status }
         } catch (error) {
           onEvent({ type: 'readFailed', network, error })
         }
@@ -50,7 +50,7 @@ export function createSight({
 
   async function lost({ attempts }: Slot): Promise<boolean | undefined> {
     try {
-      const states = await Promise.all(attempts.map(({ transaction }) => writer.status(transaction)))
+      const states = await Promise.all(attempts.map((signed) => writer.status(signed)))
       return states.every(({ state }) => state === 'unknown')
     } catch (error) {
       onEvent({ type: 'readFailed', network, error })

@@ -153,7 +153,7 @@ async function mined(scheme: FacilitatorScheme, submission: Submission) {
   const signed = await writer.sign(scheme.plan(submission), { signer, nonce: await writer.nonce(signer) })
   await writer.send(signed)
   return vi.waitFor(async () => {
-    const status = await writer.status(signed.transaction)
+    const status = await writer.status(signed)
     if (status.state !== 'mined') throw new TypeError('not mined yet')
     return { transaction: signed.transaction, status }
   })
