@@ -1,5 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from './measure/build.ts'
 import { absent, type Context, type Figure } from './report/figure.ts'
@@ -53,13 +53,13 @@ if (failed || (values.gate && misses.some(({ gates }) => gates))) process.exitCo
 
 /** Puts the table between its marks; what stands around it is written by hand. */
 async function writeDocs(): Promise<void> {
-  const file = join(root, 'docs/benchmarks.md')
+  const file = join(root, 'apps/docs/pages/benchmarks.md')
   const [before = '', after = ''] = (await readFile(file, 'utf8').catch(() => '<!-- table --><!-- end of table -->')).split(
     /<!-- table -->[\s\S]*<!-- end of table -->/,
   )
   const missed =
     misses.length === 0 ? 'Every target was met.' : `Missed in this run:\n\n${misses.map(({ text }) => `- ${text}`).join('\n')}`
-  await mkdir(join(root, 'docs'), { recursive: true })
+  await mkdir(dirname(file), { recursive: true })
   const table = `<!-- table -->\n\nMeasured on ${machine}.\n\n${markdownTable(figures)}\n\n${missed}\n\n<!-- end of table -->`
   await writeFile(file, `${before}${table}${after}`)
 }
