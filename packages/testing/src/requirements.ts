@@ -134,6 +134,7 @@ export const requirements = {
   },
   H11: { text: 'A payment is bound to what was bought: method, URL, body and credentials.', link: 'hazards.md H11' },
   H21: { text: 'What a store answered outlives its process, and is shared by every process of the store.', link: 'hazards.md H21' },
+  D4: { text: 'A seller that cannot be paid is an error at start and offers nothing.', link: 'hazards.md D4' },
   D5: { text: 'A payment is remembered past its own expiry and the skew of clocks.', link: 'hazards.md D5' },
   M6: { text: 'A claim changes for who holds its state and epoch, and for nobody who slept past it.', link: 'money-rules.md M6' },
   M18: {

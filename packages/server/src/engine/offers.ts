@@ -71,17 +71,23 @@ export function declaredBy({ extensions }: Engine): Record<string, unknown> {
   return Object.fromEntries(extensions.map(({ key, declare }) => [key, declare()]))
 }
 
-/** Makes the quote of each request; routes whose price and payee are fixed are quoted once. */
+/** Makes the quote of each request; routes whose price and payee are fixed are quoted once for each revision of the schemes. */
 export function quoter(options: PaidOptions, minimum: Price): (ready: ReadyServer, request: IncomingRequest) => Promise<Quote> {
-  let fixed: { ready: ReadyServer; quote: Quote } | undefined
+  let fixed: { ready: ReadyServer; revisions: readonly unknown[]; quote: Quote } | undefined
   const isFixed = typeof options.price === 'string' && typeof options.payTo !== 'function'
   return async (ready, request) => {
-    if (fixed?.ready === ready) return fixed.quote
+    if (fixed?.ready === ready && isCurrent(ready, fixed.revisions)) return fixed.quote
+    // Read before the offers are made: what changes meanwhile makes them anew.
+    const revisions = ready.revisions.map((revision) => revision())
     const price = checkedPrice(typeof options.price === 'string' ? options.price : await options.price(request), minimum)
     const offers = await Promise.all(ready.served.map((served) => offerOf(served, { options, price, request })))
-    if (isFixed) fixed = { ready, quote: { offers } }
+    if (isFixed) fixed = { ready, revisions, quote: { offers } }
     return { offers }
   }
+}
+
+function isCurrent({ revisions }: ReadyServer, known: readonly unknown[]): boolean {
+  return revisions.every((revision, index) => revision() === known[index])
 }
 
 /** The 402 of a quote, as v2 header and as the one JSON body that v1 clients and people read (DESIGN §8.4). */

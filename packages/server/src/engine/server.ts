@@ -53,12 +53,19 @@ export type ServerOptions = {
 /** A scheme with the facilitator that serves it. */
 export type Served = { readonly scheme: ServerScheme; readonly facilitator: Facilitator; readonly kind: SupportedKind }
 
-/** A server whose facilitators have answered. */
-export type ReadyServer = { readonly served: readonly Served[] }
+/** A server whose facilitators have answered and whose schemes have started. */
+export type ReadyServer = {
+  readonly served: readonly Served[]
+  /** What the offers depend on beside the route: they are made anew when one of these answers otherwise. */
+  readonly revisions: readonly (() => unknown)[]
+}
 
 /** What routes are charged with. Made by `createServer`, used by `paid`. */
 export type Server = {
-  /** Asks the facilitators what they support. Errors: `config/unsupported-scheme`, and the facilitator's own. Requests do the same, and answer 503 until it succeeds. */
+  /**
+   * Asks the facilitators what they support and starts the schemes. Errors: `config/unsupported-scheme`, and the facilitator's and
+   * the schemes' own. Requests do the same, and answer 503 until it succeeds.
+   */
   start(options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Finishes what a crash or a silent facilitator left, and lists what was paid for and not delivered. `start` repeats it by itself. */
   reconcile(options?: { readonly signal?: AbortSignal }): Promise<Reconciled>
@@ -146,6 +153,8 @@ async function serve(
   { facilitators, signal }: { readonly facilitators: readonly Facilitator[]; readonly signal: AbortSignal | undefined },
 ): Promise<ReadyServer> {
   const answers = await Promise.allSettled(facilitators.map(async (facilitator) => facilitator.supported({ signal })))
+  // One that cannot be paid is never offered (D4).
+  await Promise.all(schemes.map((scheme) => scheme.start?.({ signal })))
   const served = schemes.map((scheme): Served => {
     for (const [index, facilitator] of facilitators.entries()) {
       const answer = answers[index]
@@ -157,7 +166,7 @@ async function serve(
     if (silent !== undefined) throw silent.reason
     throw serverErrors('config/unsupported-scheme', { scheme: scheme.scheme, network: scheme.network })
   })
-  return { served }
+  return { served, revisions: schemes.flatMap((scheme) => (scheme.revision === undefined ? [] : [() => scheme.revision?.()])) }
 }
 
 function observe(onEvent: ServerOptions['onEvent'], event: ServerEvent): void {

@@ -1,6 +1,6 @@
 import { createServer as createHttp, type RequestListener } from 'node:http'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
-import type { Facilitator, ServerScheme } from '@flow402x/core'
+import { type Facilitator, paymentRequiredHeader, type ServerScheme } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -134,6 +134,55 @@ describe('without a facilitator that serves, nobody is let in', () => {
     const address = http.address()
     const server = make({ facilitator: httpFacilitator(`http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`) })
     await expect(server.start({ signal: AbortSignal.timeout(50) })).rejects.toThrow()
+  })
+})
+
+describe('a scheme starts with its server', () => {
+  it('one that cannot start is an error, and offered to nobody until it can', async () => {
+    verifies(['D4', 'H5'])
+    let [now, ready] = [1_000_000, false]
+    const start = async () => {
+      if (!ready) throw new TypeError('no token account')
+    }
+    const server = make({ schemes: [{ ...scheme, start }], clock: () => now })
+    await expect(server.start()).rejects.toThrow('no token account')
+    const route = paid(server, { price: '$1' }, neverRuns)
+    await expectClosed(route)
+    ready = true
+    now += 1001
+    expect((await route(new Request('http://shop.test/'))).status).toBe(402)
+  })
+
+  it('is started once, with the signal of start', async () => {
+    const signals: unknown[] = []
+    const started: ServerScheme = { ...scheme, start: async (options) => void signals.push(options?.signal) }
+    const server = make({ schemes: [started] })
+    const { signal } = new AbortController()
+    await server.start({ signal })
+    await paid(server, { price: '$1' }, neverRuns)(new Request('http://shop.test/'))
+    expect(signals).toEqual([signal])
+  })
+
+  it('offers are encoded again when its revision changes, and not before', async () => {
+    let [revision, made] = [1, 0]
+    const changing: ServerScheme = {
+      ...scheme,
+      revision: () => revision,
+      requirements(input) {
+        made += 1
+        const terms = scheme.requirements(input)
+        return { ...terms, extra: { ...terms.extra, revision } }
+      },
+    }
+    const route = paid(make({ schemes: [changing] }), { price: '$1' }, neverRuns)
+    const offered = async () => {
+      const { headers } = await route(new Request('http://shop.test/'))
+      return paymentRequiredHeader.decode(headers.get('PAYMENT-REQUIRED') ?? '').accepts[0]?.extra?.revision
+    }
+    expect([await offered(), await offered()]).toEqual([1, 1])
+    const before = made
+    revision = 2
+    expect([await offered(), await offered(), made]).toEqual([2, 2, before + 1])
   })
 })
 
