@@ -1,4 +1,5 @@
-import { isX402Error, type PaymentRequirements } from '@flow402x/core'
+import { createHash } from 'node:crypto'
+import { isX402Error, type PaymentRequirements, requestBinding } from '@flow402x/core'
 import { developmentAccounts } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { createWalletClient, http, recoverTypedDataAddress } from 'viem'
@@ -6,6 +7,7 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { baseSepolia } from 'viem/chains'
 import { describe, expect, test } from 'vitest'
 import { type EvmSigner, exactEvmClient, privateKeySigner, type TypedData } from '../client.ts'
+import { commitsTo } from './commitment.ts'
 import { readPayload } from './wire.ts'
 
 const [payer] = developmentAccounts
@@ -89,6 +91,32 @@ test('every payment has a nonce of its own', async () => {
   const client = exactEvmClient({ signer: account })
   const keys = await Promise.all(Array.from({ length: 20 }, async () => (await client.prepare(requirements, options)).key.id))
   expect(new Set(keys).size).toBe(20)
+})
+
+describe('a nonce commits to the request', () => {
+  verifies('M2')
+  const binding = requestBinding({ method: 'post', url: 'https://shop.example/story?x=1#part', bodyHash: 'ab'.repeat(32) })
+  const nonceFor = async (more: { binding?: string; random?: typeof ones }) => {
+    const { random, ...bound } = more
+    const client = exactEvmClient({ signer: account, ...(random === undefined ? {} : { random }) })
+    const { payload } = await client.prepare(requirements, { ...options, ...bound })
+    return readPayload({ x402Version: 2, accepted: requirements, payload })?.authorization.nonce ?? ''
+  }
+
+  test('by twelve random bytes and a digest over them and the binding', async () => {
+    expect(binding).toBe(`POST https://shop.example/story?x=1 ${'ab'.repeat(32)}`)
+    const digest = createHash('sha256').update('flow402x nonce 1\n').update(Buffer.alloc(12, 0x11)).update(binding).digest('hex')
+    expect(await nonceFor({ binding, random: ones })).toBe(`0x${'11'.repeat(12)}${digest.slice(0, 40)}`)
+  })
+
+  test('and to no other, in any case of its hex', async () => {
+    const nonce = await nonceFor({ binding })
+    expect([nonce, `0x${nonce.slice(2).toUpperCase()}`].map((spelling) => commitsTo(spelling, binding))).toEqual([true, true])
+    expect(commitsTo(nonce, `${binding} `)).toBe(false)
+    expect(commitsTo(await nonceFor({ binding: `${binding}0` }), binding)).toBe(false)
+    expect(commitsTo(await nonceFor({}), binding)).toBe(false)
+    expect(await nonceFor({ binding })).not.toBe(nonce)
+  })
 })
 
 const altered = (change: Partial<PaymentRequirements>): PaymentRequirements => ({ ...requirements, ...change })

@@ -5,6 +5,7 @@ import { toBytes, toHex } from '../crypto/bytes.ts'
 import { type Authorization, type TokenDomain, transferDigest, transferTypedData } from '../crypto/eip712.ts'
 import { canonicalSignature } from '../crypto/secp256k1.ts'
 import type { EvmSigner } from '../crypto/signer.ts'
+import { committingNonce, nonceSalt } from './commitment.ts'
 import { domainOf, isEip3009, keyOf } from './wire.ts'
 
 /** What paying by `exact` on EVM chains takes. */
@@ -17,7 +18,8 @@ export type ExactEvmClientOptions = {
 }
 
 /**
- * Pays by a signed EIP-3009 authorization (x402 `exact` on EVM): the payer needs tokens and no gas, and sends nothing.
+ * Pays by a signed EIP-3009 authorization (x402 `exact` on EVM): the payer needs tokens and no gas, and sends nothing. Where the
+ * request is known, the nonce commits to it (M2).
  *
  * Errors: `config/bad-address`, `config/no-signer` and `config/not-evm` at creation; `evm/unsupported-terms` and `evm/bad-signature` from
  * `prepare`, and whatever the signer throws.
@@ -42,7 +44,7 @@ export function exactEvmClient({
     scheme: 'exact',
     networks: payable ?? ['eip155:*'],
     supports: (requirements) => refuse(requirements) === undefined,
-    async prepare(requirements, { now, maxTimeoutSeconds, signal }) {
+    async prepare(requirements, { now, maxTimeoutSeconds, binding, signal }) {
       signal?.throwIfAborted()
       const why = refuse(requirements)
       const domain = tokenDomain(requirements)
@@ -55,7 +57,7 @@ export function exactEvmClient({
         value: BigInt(requirements.amount),
         validAfter: 0n,
         validBefore: BigInt(Math.floor(now) + Math.floor(maxTimeoutSeconds)),
-        nonce: toHex(random(new Uint8Array(32))),
+        nonce: binding === undefined ? toHex(random(new Uint8Array(32))) : committingNonce(random(new Uint8Array(nonceSalt)), binding),
       }
       const signature = await sign(signer, { domain, authorization })
       return { payload: { signature, authorization: toWire(authorization) }, key: keyOf(authorization, requirements) }

@@ -24,8 +24,9 @@ test('the seller loads no chain library and no cryptography', () => {
   expect(loads('server')).toEqual(['@flow402x/core', 'zod/mini'])
 })
 
-test('the payer loads a curve and a hash, and nothing of Node', () => {
-  expect(loads('client')).toEqual(['@flow402x/core', '@noble/curves/secp256k1', '@noble/hashes/sha3', '@noble/hashes/utils', 'zod/mini'])
+test('the payer loads a curve and hashes, and nothing of Node', () => {
+  const hashes = ['@noble/hashes/sha2', '@noble/hashes/sha3', '@noble/hashes/utils']
+  expect(loads('client')).toEqual(['@flow402x/core', '@noble/curves/secp256k1', ...hashes, 'zod/mini'])
 })
 
 test('the facilitator loads no more but what finds the native curve', () => {

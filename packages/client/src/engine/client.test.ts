@@ -125,8 +125,11 @@ describe('bodies arrive byte-identical on the paid try (H25)', () => {
 
   it.each(Object.entries(kinds))('%s', async (_, make) => {
     const { seen, url } = await start()
-    expect((await createClient({ schemes: [pen()] }).fetch(url, { method: 'POST', ...make() })).status).toBe(200)
+    const scheme = pen()
+    expect((await createClient({ schemes: [scheme] }).fetch(`${url}/a?b=c#d`, { method: 'POST', ...make() })).status).toBe(200)
     expectTwins(seen)
+    verifies('M2')
+    expect(scheme.signed.map(({ options }) => options.binding)).toEqual([`POST ${url}/a?b=c ${digest(seen[1]).body}`])
   })
 
   it.each(Object.entries(kinds))('%s in a Request', async (_, make) => {

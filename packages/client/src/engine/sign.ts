@@ -4,6 +4,7 @@ import {
   type PaymentRequired,
   type Prepared,
   paymentSignatureHeader,
+  requestBinding,
   type SettleResponse,
   X402Error,
 } from '@flow402x/core'
@@ -48,7 +49,7 @@ const maxSkewSeconds = 605
 export async function sign({ terms, scheme }: Candidate, options: SignOptions): Promise<Attempt> {
   const { url, maxTimeoutSeconds, requirements, resource, version } = terms
   const { message, id, now, required, random, redirected } = options
-  const prepareOptions = { now, maxTimeoutSeconds, signal: message.signal }
+  const prepareOptions = { now, maxTimeoutSeconds, binding: await bindingOf(message), signal: message.signal }
   const prepared = await scheme.prepare(requirements, prepareOptions).catch((cause: unknown) => {
     if (cause instanceof X402Error || message.signal?.aborted) throw cause
     throw clientErrors('client/sign-failed', { url, scheme: requirements.scheme, network: requirements.network, cause })
@@ -106,6 +107,12 @@ export function clockSkew(response: Response, options: { readonly url: string; r
 /** Bytes as hexadecimal text. */
 export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** The request that is paid, by its bytes; nothing where there is no digest, as in pages that came over plain HTTP. */
+async function bindingOf({ method, url, body }: Message): Promise<string | undefined> {
+  const digest = await globalThis.crypto.subtle?.digest('SHA-256', body ?? new ArrayBuffer(0))
+  return digest === undefined ? undefined : requestBinding({ method, url, bodyHash: hex(new Uint8Array(digest)) })
 }
 
 function withPayment(message: Message, payment: PaymentPayload, version: 1 | 2): Message {
