@@ -34,12 +34,18 @@ export {
 } from './protocol/extension.ts'
 export {
   type CallOptions,
+  type ClaimStatusRequest,
+  type ClaimStatusResponse,
   claimIdHeader,
+  claimStatusExtension,
+  claimStatusRequest,
+  claimStatusResponse,
   type Facilitator,
   type FacilitatorRequest,
   facilitatorRequest,
   facilitatorRoutes,
   type SettleOptions,
+  type StatusOptions,
   type Submission,
 } from './protocol/facilitator.ts'
 export {
@@ -81,6 +87,7 @@ export type {
   ClientScheme,
   FacilitatorScheme,
   Log,
+  LookOptions,
   PaymentFlow,
   Prepared,
   PrepareOptions,
@@ -96,6 +103,7 @@ export {
   type SettleResponse,
   type SupportedKind,
   type SupportedResponse,
+  settledByAnother,
   settleResponse,
   supportedKind,
   supportedResponse,

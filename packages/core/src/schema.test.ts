@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import * as z from 'zod/mini'
-import { facilitatorRequest } from './protocol/facilitator.ts'
+import { claimStatusRequest, claimStatusResponse, facilitatorRequest } from './protocol/facilitator.ts'
 import { paymentPayload, paymentRequired, paymentRequirements, resourceInfo } from './protocol/payment.ts'
 import { settleResponse, supportedResponse, verifyResponse } from './protocol/settlement.ts'
 import { facilitatorRequestV1, paymentPayloadV1, paymentRequiredV1, paymentRequirementsV1 } from './v1.ts'
@@ -15,6 +15,8 @@ test.each([
   ['settle-response', settleResponse],
   ['supported-response', supportedResponse],
   ['facilitator-request', facilitatorRequest],
+  ['claim-status-request', claimStatusRequest],
+  ['claim-status-response', claimStatusResponse],
   ['payment-required-v1', paymentRequiredV1],
   ['payment-requirements-v1', paymentRequirementsV1],
   ['payment-payload-v1', paymentPayloadV1],

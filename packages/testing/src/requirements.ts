@@ -66,6 +66,10 @@ export const requirements = {
     text: 'Pick-up needs a secret: the payment id is random, known to payer and seller alone, and stripped before anyone else sees the payment.',
     link: 'money-rules.md M4',
   },
+  M5: {
+    text: 'After settling only the chain says no: a claim nobody has seen is buried as it is asked about, and settles never.',
+    link: 'money-rules.md M5',
+  },
   H17: {
     text: 'Every error says its code, phase, whether money moved and what to do next; a corrupt header is 400.',
     link: 'hazards.md H17',

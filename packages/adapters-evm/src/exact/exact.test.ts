@@ -77,7 +77,11 @@ describe('a payer with a key', () => {
     const before = [await local.balanceOf(local.buyer.address), await local.balanceOf(local.seller.address)] as const
     const submission = await pay(buyer())
     requests = []
-    expect(await facilitator.verify(submission)).toEqual({ valid: true, payer: local.buyer.address })
+    expect(await facilitator.verify(submission)).toEqual({
+      valid: true,
+      payer: local.buyer.address,
+      funds: await local.balanceOf(local.buyer.address),
+    })
     expect(requests).toEqual(['eth_call'])
     expect(facilitator.plan(submission)).toMatchObject([{ alone: false }])
     const { outcome, transaction } = await mine(submission)
@@ -280,7 +284,7 @@ describe('a payer that is a contract', () => {
     const wallet = await local.deploySmartAccount(getAddress(spare(0).address))
     const submission = await pay(signedBy(wallet, spare(0)))
     requests = []
-    expect(await facilitator.verify(submission)).toEqual({ valid: true, payer: wallet })
+    expect(await facilitator.verify(submission)).toMatchObject({ valid: true, payer: wallet })
     expect(requests).toEqual(['eth_call'])
     expect(facilitator.plan(submission)).toMatchObject([{ alone: true, data: expect.stringMatching(/^0xcf092995/) }])
     expect((await mine(submission)).outcome).toMatchObject({ status: 'settled', payer: wallet })

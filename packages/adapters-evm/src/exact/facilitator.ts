@@ -85,9 +85,11 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       if (early !== undefined) return refused(early)
       await start({ signal })
       if (served?.has(asset.toLowerCase()) !== true) return refused({ reason: 'asset_not_deployed_contract' })
-      const { refusal, runsPayerCode } = await simulate(reading, { signal })
+      const { refusal, held, runsPayerCode } = await simulate(reading, { signal })
       if (!runsPayerCode) plain.add(payment)
-      return refusal === undefined ? { valid: true, payer: authorization.from } : refused(refusal)
+      return refusal === undefined
+        ? { valid: true, payer: authorization.from, ...(held === undefined ? {} : { funds: held }) }
+        : refused(refusal)
     },
     plan(submission) {
       const reading = settleable(submission.payment)

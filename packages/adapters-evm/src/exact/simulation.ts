@@ -46,8 +46,8 @@ export function deployCall({ proof }: Settleable): Target | undefined {
   return proof.by === 'undeployed' ? { target: proof.wrapped.factory, data: proof.wrapped.factoryData } : undefined
 }
 
-/** Why a payment would not settle, if so, and whether settling it runs code that its payer chose (M14). */
-export type Simulation = { readonly refusal?: Refusal; readonly runsPayerCode: boolean }
+/** Why a payment would not settle, if so, what its payer holds, and whether settling it runs code that he chose (M14). */
+export type Simulation = { readonly refusal?: Refusal; readonly held?: bigint; readonly runsPayerCode: boolean }
 
 /**
  * Asks the chain whether payments would settle: nonce, balance, and the settlement itself, in one `eth_call`.
@@ -133,17 +133,23 @@ const isValidSignature = '0x1626ba7e'
 type Answers = { readonly reads: readonly CallResult[]; readonly acts: readonly CallResult[] }
 
 function simulation(payment: Settleable, answers: Answers): Simulation {
-  const refusal = refusalFrom(payment, answers)
+  const held = wordOf(answers.reads[1])
+  const refusal = refusalFrom(payment, { ...answers, held })
   const check = answers.acts.at(-2)
   const runsPayerCode = payment.proof.by !== 'key' || check?.success !== true || check.data !== '0x'
-  return { runsPayerCode, ...(refusal === undefined ? {} : { refusal }) }
+  return { runsPayerCode, ...(held === undefined ? {} : { held }), ...(refusal === undefined ? {} : { refusal }) }
 }
 
-function refusalFrom({ authorization, proof }: Settleable, { reads, acts }: Answers): Refusal | undefined {
-  const [state, balance] = reads
+function wordOf(result: CallResult | undefined): bigint | undefined {
+  return result?.success === true ? decodeWord(result.data) : undefined
+}
+
+type Read = Answers & { readonly held: bigint | undefined }
+
+function refusalFrom({ authorization, proof }: Settleable, { reads, acts, held }: Read): Refusal | undefined {
+  const [state] = reads
   const transfer = acts.at(-1)
-  const used = state?.success === true ? decodeWord(state.data) : undefined
-  const held = balance?.success === true ? decodeWord(balance.data) : undefined
+  const used = wordOf(state)
   const enough = held !== undefined && held >= authorization.value
   if (transfer?.success === true && used === 0n && enough) return undefined
   if (state?.success === true && state.data === '0x') return { reason: 'asset_not_deployed_contract' }

@@ -22,11 +22,12 @@ test.each([
   expect(facilitatorRequest.safeParse(value).success).toBe(false)
 })
 
-test('the routes are those of the specification', () => {
+test('the routes are those of the specification, and one that tells what became of a claim', () => {
   verifies('FAC-REQUEST')
   expect(Object.values(facilitatorRoutes).map(({ method, path }) => `${method} ${path}`)).toEqual([
     'GET /supported',
     'POST /verify',
     'POST /settle',
+    'POST /status',
   ])
 })

@@ -44,6 +44,9 @@ export type RequirementsInput = {
   readonly flow: PaymentFlow
 }
 
+/** Where a payment is looked for first. */
+export type LookOptions = { readonly transaction?: string | undefined; readonly signal?: AbortSignal | undefined }
+
 /** A way to be paid, for the seller, on one network. It needs addresses and decimals and no chain library. */
 export interface ServerScheme {
   readonly scheme: string
@@ -67,10 +70,7 @@ export interface ServerScheme {
    * What the chain itself says of a payment, where the scheme was given a way to ask: settled by its own transfer, whoever sent it
    * (M1), not settled once it provably cannot be any more, else pending (M5, A25). `transaction` is where to look first.
    */
-  look?(
-    submission: Submission,
-    options?: { readonly transaction?: string | undefined; readonly signal?: AbortSignal | undefined },
-  ): Promise<Outcome>
+  look?(submission: Submission, options?: LookOptions): Promise<Outcome>
   /** Whether the payer committed this payment to the one request of `binding` (M2). */
   commits?(payment: PaymentPayload, binding: string): boolean
 }
@@ -121,6 +121,14 @@ export interface ChainWriter {
   status(signed: { readonly transaction: string; readonly bytes?: string }): Promise<TransactionStatus>
   /** The highest block that nothing undoes: by the chain's own finality, or as deep as the adapter was told to wait (M17). */
   final(): Promise<bigint>
+  /**
+   * What a signer has for fees and the least that it should have, in atomic units of the chain's own coin: below it nothing more is
+   * taken on (H33).
+   */
+  balance?(
+    signer: string,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<{ readonly held: bigint; readonly least: bigint }>
 }
 
 /** A way to pay, for who verifies and settles. */
@@ -143,4 +151,9 @@ export interface FacilitatorScheme {
     submission: Submission,
     result: { readonly transaction: string; readonly status: TransactionStatus & { readonly state: 'mined' } },
   ): Outcome
+  /**
+   * What the chain itself says of a payment: settled by its own transfer in a final block, whoever sent it (M1); not settled, with
+   * `retry: 'resign'`, once it provably cannot be any more (M3); else pending.
+   */
+  look?(submission: Submission, options?: LookOptions): Promise<Outcome>
 }

@@ -146,6 +146,10 @@ describe('verdicts', () => {
       { isValid: true, payer, extra: { a: 1 } },
     ],
     [
+      { valid: true, payer, funds: 10n ** 77n },
+      { isValid: true, payer, funds: `1${'0'.repeat(77)}` },
+    ],
+    [
       { valid: false, reason: 'insufficient_funds' },
       { isValid: false, invalidReason: 'insufficient_funds' },
     ],

@@ -5,12 +5,13 @@ import { openObject } from './payment.ts'
 const text = z.nullish(z.string())
 const retry = z.nullish(z.enum(['same', 'resign', 'never']))
 
-/** The answer of `/verify` (x402 v2 §7.1). */
+/** The answer of `/verify` (x402 v2 §7.1). `funds` is this project's: what the payer holds of the asset, in atomic units. */
 export const verifyResponse = z.looseObject({
   isValid: z.boolean(),
   invalidReason: text,
   invalidMessage: text,
   payer: text,
+  funds: z.nullish(z.string().check(z.regex(/^\d{1,78}$/))),
   extensions: openObject,
   extra: openObject,
 })
@@ -60,9 +61,17 @@ export const supportedResponse = z.looseObject({
 /** The answer of `/supported` (x402 v2 §7.3); `signers` maps CAIP families such as `eip155:*` to addresses. */
 export type SupportedResponse = z.infer<typeof supportedResponse>
 
-/** Whether a payment could be settled now; `reason` is the spec's string and unknown reasons pass through. */
+/**
+ * Whether a payment could be settled now; `reason` is the spec's string and unknown reasons pass through. `funds` is what the
+ * payer holds of the asset, in atomic units, where the verifier looked: all that he has promised to anybody comes out of it (M8).
+ */
 export type Verdict =
-  | { readonly valid: true; readonly payer: string; readonly extra?: Readonly<Record<string, unknown>> }
+  | {
+      readonly valid: true
+      readonly payer: string
+      readonly funds?: bigint
+      readonly extra?: Readonly<Record<string, unknown>>
+    }
   | {
       readonly valid: false
       readonly reason: string
@@ -97,11 +106,17 @@ export type Outcome =
       readonly deadAfter?: number
     }
 
+/**
+ * Why a facilitator does not settle a payment that somebody else's transaction settled, named in `transaction`: it cannot tell
+ * whom that paid for, and whoever can must decide (M1, M2).
+ */
+export const settledByAnother = 'settled_by_another'
+
 /** A verdict as `/verify` answers it. */
 export function verdictToWire(verdict: Verdict): VerifyResponse {
   const { payer, extra } = verdict
   const common = { ...(payer === undefined ? {} : { payer }), ...(extra === undefined ? {} : { extra: { ...extra } }) }
-  if (verdict.valid) return { isValid: true, ...common }
+  if (verdict.valid) return { isValid: true, ...common, ...(verdict.funds === undefined ? {} : { funds: `${verdict.funds}` }) }
   return {
     isValid: false,
     invalidReason: verdict.reason,
@@ -113,7 +128,10 @@ export function verdictToWire(verdict: Verdict): VerifyResponse {
 /** The verdict in an answer of `/verify`; a valid one without a payer is refused by its reader, who knows whom to expect. */
 export function verdictFromWire(response: VerifyResponse): Verdict {
   const extra = response.extra == null ? {} : { extra: response.extra }
-  if (response.isValid) return { valid: true, payer: response.payer ?? '', ...extra }
+  if (response.isValid) {
+    const funds = response.funds == null ? {} : { funds: BigInt(response.funds) }
+    return { valid: true, payer: response.payer ?? '', ...funds, ...extra }
+  }
   return {
     valid: false,
     ...splitCode(response.invalidReason ?? 'unexpected_verify_error', response.invalidMessage),

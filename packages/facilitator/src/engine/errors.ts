@@ -57,7 +57,8 @@ export const facilitatorErrors = defineErrors({
   'request/not-found': {
     ...refused,
     status: 404,
-    message: ({ path }: { path: string }) => `There is nothing at ${path}: a facilitator has /supported, /verify and /settle.`,
+    message: ({ path }: { path: string }) =>
+      `There is nothing at ${path}: a facilitator has /supported, /verify, /settle and perhaps /status.`,
   },
   'request/bad-method': {
     ...refused,

@@ -34,8 +34,8 @@ export type EndpointOptions = {
 const bodyLimit = 65_536
 
 /**
- * A facilitator as a Web handler: `POST /verify`, `POST /settle` and `GET /supported` (x402 v2 §7), below any base path, for v1
- * and v2 bodies. `Idempotency-Key` is the claim's id.
+ * A facilitator as a Web handler: `POST /verify`, `POST /settle`, `POST /status` and `GET /supported` (x402 v2 §7), below any base path,
+ * for v1 and v2 bodies. `Idempotency-Key` is the claim's id.
  *
  * What is wrong with a payment is an answer of 200, as in process (wire.md §22.11). Everything else is an RFC 9457 problem that
  * also says `isValid` or `success`, which official clients read.
@@ -65,7 +65,7 @@ export function facilitatorEndpoint(
 
 type Asked = { readonly request: Request; readonly body: unknown }
 
-const routes = ['supported', 'verify', 'settle'] as const
+const routes = ['supported', 'verify', 'settle', 'status'] as const
 
 const answers: Record<Route, (facilitator: Facilitator, asked: Asked) => Promise<Response>> = {
   async supported(facilitator, { request }) {
@@ -81,11 +81,21 @@ const answers: Record<Route, (facilitator: Facilitator, asked: Asked) => Promise
     const receipt = outcomeToWire(await facilitator.settle(submission, { signal: request.signal, claimId: claimIdOf(request) }))
     return respond(v1 ? receiptToV1(receipt) : receipt)
   },
+  async status(facilitator, { request, body }) {
+    const { pathname } = new URL(request.url)
+    if (facilitator.status === undefined) throw facilitatorErrors('request/not-found', { path: pathname })
+    const parsed = z.safeParse(facilitatorRoutes.status.request, body)
+    if (!parsed.success) throw facilitatorErrors('request/malformed', { why: firstIssue(parsed.error) })
+    const { claimId, deadAfter } = parsed.data
+    const outcome = await facilitator.status(claimId, { signal: request.signal, deadAfter: deadAfter ?? undefined })
+    return respond({ settlement: outcome === undefined ? null : outcomeToWire(outcome) })
+  },
 }
 
 // The members by which an official client tells a failed verification or settlement from a broken facilitator.
 const failures: Record<Route, (error: X402Error, body: unknown) => object> = {
   supported: () => ({}),
+  status: () => ({}),
   verify: (error) => ({ isValid: false, invalidReason: reasonOf(error) ?? 'unexpected_verify_error', invalidMessage: error.message }),
   settle(error, body) {
     const unsent = error.moneyMoved === 'no' ? 'settlement_not_sent' : 'unexpected_settle_error'

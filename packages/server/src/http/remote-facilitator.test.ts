@@ -228,6 +228,37 @@ describe('/verify', () => {
   })
 })
 
+describe('/status', () => {
+  it('asks by the claim, and tells an outcome from a claim that was never seen', async () => {
+    verifies('M5')
+    const answers = [{ settlement: settled }, { settlement: null }, { settlement: { ...settled, success: false, errorReason: 'x' } }]
+    const { facilitator, seen } = await scripted(...answers.map((body) => ({ body })))
+    const remote = facilitator({ auth: { status: { authorization: 'Bearer s' } } })
+    expect(await remote.status?.('claim-1', { deadAfter: 1_700_000_000 })).toMatchObject({ status: 'settled', transaction: '0xabc' })
+    expect(await remote.status?.('claim-1')).toBeUndefined()
+    expect(await remote.status?.('claim-1')).toMatchObject({ status: 'notSettled', reason: 'x', transaction: '0xabc', retry: 'never' })
+    expect(seen.map(({ method, path, body, headers }) => [method, path, body, headers.authorization])).toEqual([
+      ['POST', '/x402/status', '{"claimId":"claim-1","deadAfter":1700000000}', 'Bearer s'],
+      ['POST', '/x402/status', '{"claimId":"claim-1"}', 'Bearer s'],
+      ['POST', '/x402/status', '{"claimId":"claim-1"}', 'Bearer s'],
+    ])
+  })
+
+  it('says nothing of a claim where the answer does not', async () => {
+    const failing: readonly (readonly [Scripted, string])[] = [
+      [{ status: 404, body: { settlement: null } }, 'facilitator/unavailable'],
+      [{ status: 500, body: { settlement: null } }, 'facilitator/unavailable'],
+      [{ body: {} }, 'facilitator/malformed'],
+      [{ body: 'null' }, 'facilitator/malformed'],
+      ['break', 'facilitator/unreachable'],
+    ]
+    for (const [answer, code] of failing)
+      await expect((await scripted(answer)).facilitator().status?.('claim-1')).rejects.toMatchObject({ code })
+    const unsure = { body: { settlement: { success: false, errorReason: 'unexpected_settle_error', transaction: '', network } } }
+    expect(await (await scripted(unsure)).facilitator().status?.('claim-1')).toEqual({ status: 'pending', network })
+  })
+})
+
 describe('/settle', () => {
   const pending = { status: 'pending', network }
 

@@ -65,7 +65,7 @@ export function httpFacilitator(url: string, options: HttpFacilitatorOptions = {
       return { ...parsed.data, kinds: parsed.data.kinds.filter((kind) => kind.x402Version === 2) }
     },
     async verify(submission, { signal } = {}) {
-      const answer = await ask('verify', { submission, signal })
+      const answer = await ask('verify', { body: requestBody(submission), signal })
       const parsed = z.safeParse(facilitatorRoutes.verify.response, answer.body)
       // A 5xx that says "invalid" means a facilitator that could not look, and must not be blamed on the payer (H13).
       const judged = answer.ok || (answer.status < 500 && parsed.data?.isValid === false)
@@ -75,16 +75,24 @@ export function httpFacilitator(url: string, options: HttpFacilitatorOptions = {
     },
     async settle(submission, { signal, claimId } = {}) {
       const { network } = submission.requirements
-      const answer = await ask('settle', { submission, signal, claimId }).catch((error: unknown) => {
+      const answer = await ask('settle', { body: requestBody(submission), signal, claimId }).catch((error: unknown) => {
         if (isX402Error(error, 'facilitator/unreachable')) return undefined
         throw error
       })
       return answer === undefined ? { status: 'pending', network } : outcomeIn(answer, network)
     },
+    async status(claimId, { signal, deadAfter } = {}) {
+      const answer = await ask('status', { body: JSON.stringify({ claimId, deadAfter }), signal })
+      const parsed = z.safeParse(facilitatorRoutes.status.response, answer.body)
+      if (!answer.ok) throw unavailable(answer)
+      if (!parsed.success) throw remoteErrors('facilitator/malformed', { url: answer.url, why: firstIssue(parsed.error) })
+      const { settlement } = parsed.data
+      return settlement === null ? undefined : outcomeFromWire(settlement)
+    },
   }
 }
 
-type Asked = { readonly submission?: Submission; readonly signal: AbortSignal | undefined; readonly claimId?: string | undefined }
+type Asked = { readonly body?: string; readonly signal: AbortSignal | undefined; readonly claimId?: string | undefined }
 type Answer = {
   readonly url: string
   readonly status: number
@@ -106,7 +114,7 @@ function checkedUrl(url: string): string {
 }
 
 const headerMap = z.optional(z.record(z.string(), z.string()))
-const headersByRoute = z.strictObject({ supported: headerMap, verify: headerMap, settle: headerMap })
+const headersByRoute = z.strictObject({ supported: headerMap, verify: headerMap, settle: headerMap, status: headerMap })
 
 function checkAuth(auth: FacilitatorAuth | undefined): void {
   if (auth === undefined || typeof auth === 'function') return
@@ -115,11 +123,10 @@ function checkAuth(auth: FacilitatorAuth | undefined): void {
 }
 
 function asker(base: string, { auth, fetch: send, timeout = 90_000 }: HttpFacilitatorOptions): Ask {
-  return async (route, { submission, signal, claimId }) => {
+  return async (route, { body, signal, claimId }) => {
     signal?.throwIfAborted()
     const { method, path } = facilitatorRoutes[route]
     const url = `${base}${path}`
-    const body = submission && requestBody(submission)
     const headers = {
       accept: 'application/json',
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
