@@ -104,6 +104,10 @@ export const requirements = {
     text: 'exact by EIP-3009 checks scheme, domain, network, a signature by key, payee, window and amount in this order, then a simulation of the settlement; a signature that only a contract can judge is judged there.',
     link: `${spec}/schemes/exact/scheme_exact_evm.md`,
   },
+  'X402-CONTRACTS': {
+    text: 'The contracts that local chains hold at the canonical addresses have the published functions, events, errors, type hashes and domains.',
+    link: 'wire.md §9, §12',
+  },
   'EVM-DIGEST': { text: 'Type hashes, domain separators and digests are those of the published vectors.', link: 'wire.md §20' },
   M1: {
     text: 'A used nonce proves nothing: paid is only AuthorizationUsed followed at once by this Transfer of the same token.',

@@ -2,10 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { findAsset, isX402Error, parseNetwork } from '@flow402x/core'
 import { type Address, concat, decodeFunctionResult, encodeFunctionData, getAddress, hexToBigInt, hexToNumber, pad, parseEther } from 'viem'
 import * as z from 'zod/mini'
+import { contractCode, contracts } from '../contracts/placement.ts'
 import { buyer, type DevelopmentAccount, developmentAccounts, facilitator, owner, seller } from './accounts.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
 import { testingErrors } from './errors.ts'
-import { ask, hexSchema, jsonRpc, type Rpc, type RpcCall } from './json-rpc.ts'
+import { ask, hexSchema, jsonRpc, type Rpc, type RpcCall, setCode } from './json-rpc.ts'
 import { multicall3Address, multicall3Code } from './multicall3.ts'
 import { type Send, treasury, treasurySender } from './treasury.ts'
 import { smartAccountCode, usdcAbi, usdcCode, usdcSetup } from './usdc.ts'
@@ -36,6 +37,8 @@ export type EvmChain = {
   /** The process id of anvil: suspend or end it to see an outage. */
   readonly pid: number
   readonly usdc: { readonly address: Address; readonly name: string; readonly version: string; readonly decimals: number }
+  /** Permit2, and the x402 contracts: equivalents of our own at the canonical addresses. */
+  readonly contracts: typeof contracts
   /** All development accounts: 10,000 ETH each, and 1,000 USDC for each buyer. The first of each role is also named below. */
   readonly accounts: readonly DevelopmentAccount[]
   readonly owner: DevelopmentAccount
@@ -61,7 +64,8 @@ export type EvmChain = {
 }
 
 /**
- * Starts anvil with Circle's own FiatTokenV2_2 at the network's USDC address, Multicall3, and funded accounts.
+ * Starts anvil with Circle's own FiatTokenV2_2 at the network's USDC address, Permit2, Multicall3, equivalents of the x402 contracts,
+ * and funded accounts.
  *
  * The chain ends with `stop` or with this process. A signature made on a chain that bears a mainnet's id is valid on that
  * mainnet: use none but the development accounts there.
@@ -78,6 +82,7 @@ export async function startEvmChain(options: EvmChainOptions = {}): Promise<EvmC
     rpcUrl: anvil.rpcUrl,
     pid: anvil.pid,
     usdc,
+    contracts,
     accounts: developmentAccounts,
     owner,
     facilitator,
@@ -108,11 +113,16 @@ function chainFacts(name: string): Pick<EvmChain, 'network' | 'chainId' | 'usdc'
   return { network, chainId: Number(network.slice(7)), usdc: { address: getAddress(address), decimals, ...eip712 } }
 }
 
-async function install({ rpc, usdc, mint }: EvmChain, send: Send, { balances = [], blockTime, signal }: EvmChainOptions): Promise<void> {
+async function install(
+  { chainId, rpc, usdc, mint }: EvmChain,
+  send: Send,
+  { balances = [], blockTime, signal }: EvmChainOptions,
+): Promise<void> {
   const options = signal === undefined ? {} : { signal }
   const place: RpcCall[] = [
     ...usdcCode(usdc.address),
-    { method: 'anvil_setCode', params: [multicall3Address, multicall3Code] },
+    setCode(multicall3Address, multicall3Code),
+    ...contractCode(chainId),
     { method: 'anvil_impersonateAccount', params: [treasury] },
     { method: 'anvil_setBalance', params: [treasury, parseEther('1000')] },
     ...balances.flatMap(({ address, eth }) => (eth === undefined ? [] : [{ method: 'anvil_setBalance', params: [address, eth] }])),

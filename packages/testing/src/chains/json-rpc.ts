@@ -1,4 +1,4 @@
-import { type Hex, isHex, toHex } from 'viem'
+import { type Address, type Hex, isHex, toHex } from 'viem'
 import * as z from 'zod/mini'
 import { testingErrors } from './errors.ts'
 
@@ -11,6 +11,11 @@ export type RpcCall = { readonly method: string; readonly params?: readonly unkn
  * Errors: `testing/rpc-failed`, `testing/rpc-refused`, `testing/anvil-exited`; the signal's reason when aborted.
  */
 export type Rpc = (method: string, params?: readonly unknown[], options?: { readonly signal?: AbortSignal }) => Promise<unknown>
+
+/** The call that puts code at an address, with no constructor run. */
+export function setCode(address: Address, code: Hex): RpcCall {
+  return { method: 'anvil_setCode', params: [address, code] }
+}
 
 /** `0x` and hex digits. */
 export const hexSchema = z.custom<Hex>((value) => isHex(value), 'expected 0x and hex digits')

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { type Address, encodeFunctionData, type Hex, keccak256, pad, parseAbi, toHex } from 'viem'
 import * as z from 'zod/mini'
 import { testingErrors } from './errors.ts'
-import type { RpcCall } from './json-rpc.ts'
+import { type RpcCall, setCode } from './json-rpc.ts'
 import { placeOf, treasury } from './treasury.ts'
 
 /** What a local chain asks of Circle's FiatTokenV2_2. */
@@ -81,10 +81,6 @@ function linkedImplementation(library: Address): Hex {
     throw testingErrors('testing/bad-artifact', { artifact: 'FiatTokenV2_2', why: 'it needs a library besides SignatureChecker' })
   }
   return `0x${code}`
-}
-
-function setCode(address: Address, code: Hex): RpcCall {
-  return { method: 'anvil_setCode', params: [address, code] }
 }
 
 /** OpenZeppelin's first proxies keep each address in the slot that is the hash of its label. */

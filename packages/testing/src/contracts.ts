@@ -1,0 +1,2 @@
+export { batchSettlement, eip3009Collector, exactPermit2Proxy, permit2Collector, uptoPermit2Proxy } from './contracts/artifacts.ts'
+export { contracts } from './contracts/placement.ts'
