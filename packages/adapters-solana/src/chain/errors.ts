@@ -1,0 +1,118 @@
+import { defineErrors } from '@flow402x/core'
+
+const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
+const chainDown = { status: 503, phase: 'settle', moneyMoved: 'no', retry: 'same' } as const
+
+/** The errors of Solana adapters: `config/…` for the developer at start, `solana/…` when signing or the chain fails. No key and no full RPC URL ever stands in one. */
+export const solanaErrors = defineErrors({
+  'config/bad-secret-key': {
+    ...atStart,
+    message: () =>
+      'This is no Solana secret key: give its 64 bytes in base58 or as a JSON array, or a seed of 32 bytes. (The value is not shown here on purpose.)',
+  },
+  'config/bad-address': {
+    ...atStart,
+    message: ({ option, address }: { option: string; address: string }) =>
+      `${option} is "${address}", which is no Solana address: give 32 bytes in base58.`,
+  },
+  'config/bad-rpc-url': {
+    ...atStart,
+    message: () => 'rpcUrl is no http or https URL. (The value is not shown here on purpose: it may hold a key.)',
+  },
+  'config/not-solana': {
+    ...atStart,
+    message: ({ network }: { network: string }) =>
+      `${network} is no Solana network: its id must be "solana:" and the start of a genesis hash, such as "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1".`,
+  },
+  'config/not-a-token': {
+    ...atStart,
+    message: ({ network, asset }: { network: string; asset: string }) =>
+      `${asset} on ${network} is no token of Solana: give one with transfer "spl-token" or "token-2022".`,
+  },
+  'config/foreign-asset': {
+    ...atStart,
+    message: ({ asset, network, wanted }: { asset: string; network: string; wanted: string }) =>
+      `${asset} stands on ${network}, but it was given for ${wanted}.`,
+  },
+  'config/no-signer': {
+    ...atStart,
+    message: ({ why }: { why: string }) => `No usable signer: ${why}.`,
+  },
+  'config/unsafe-local-key': {
+    ...atStart,
+    message: ({ network, address }: { network: string; address: string }) =>
+      `The RPC is on this machine, but ${network} is no test network: what ${address} signs here would be valid on the real chain. Use a published development key, a test network such as solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1, or a public RPC.`,
+  },
+  'config/wrong-chain': {
+    ...atStart,
+    message: ({ network, host, answered }: { network: string; host: string; answered: string }) =>
+      `The RPC at ${host} serves ${answered}, not ${network}: correct the network or the RPC URL.`,
+  },
+  'config/mint-mismatch': {
+    ...atStart,
+    message: ({ asset, network, why }: { asset: string; network: string; why: string }) =>
+      `The mint ${asset} on ${network} is not as it is known here: ${why}. Payments in it would never settle.`,
+  },
+  'config/no-token': {
+    ...atStart,
+    message: ({ network, tokens }: { network: string; tokens: string }) =>
+      `On ${network} no token that can be served stands at ${tokens}: check the RPC URL and the assets given.`,
+  },
+  'solana/unsupported-terms': {
+    status: 402,
+    phase: 'sign',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ why }: { why: string }) => `These terms were not signed: ${why}.`,
+  },
+  'solana/bad-signature': {
+    status: 500,
+    phase: 'sign',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ address }: { address: string }) => `The signer of ${address} gave back something that is no signature of the message.`,
+  },
+  'solana/rpc': {
+    ...chainDown,
+    message: ({ host, method, why }: { host: string; method: string; why: string }) =>
+      `The RPC at ${host} did not answer ${method}: ${why}.`,
+  },
+  'solana/call-failed': {
+    ...chainDown,
+    message: ({ host, method, why }: { host: string; method: string; why: string; code?: number; reason?: string }) =>
+      `The RPC at ${host} refused ${method}: ${why}.`,
+  },
+  'solana/refused': {
+    ...chainDown,
+    message: ({ host, transaction, why }: { host: string; transaction: string; why: string }) =>
+      `The node at ${host} did not take transaction ${transaction}: ${why}.`,
+  },
+  'solana/broadcast-unknown': {
+    status: 503,
+    phase: 'settle',
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: ({ host, transaction }: { host: string; transaction: string }) =>
+      `It is not known whether the node at ${host} took transaction ${transaction}: ask for its status, or send the same bytes again.`,
+  },
+  'solana/unknown-signer': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ address }: { address: string }) => `${address} is none of this chain's signers.`,
+  },
+  'solana/unsafe-transaction': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ why }: { why: string }) => `The transaction was not signed, for ${why}.`,
+  },
+  'solana/not-settleable': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ reason }: { reason: string }) => `This payment has no settlement (${reason}): verify it first.`,
+  },
+  'solana/not-replaceable': {
+    ...chainDown,
+    retry: 'never',
+    message: () => 'A transaction of Solana is sent again as it is until it is mined or expired; nothing takes its place.',
+  },
+})
