@@ -1,5 +1,7 @@
 export { memoryBudgets } from './memory/budgets.ts'
 export { memoryClaims } from './memory/claims.ts'
 export { memoryJournal } from './memory/journal.ts'
+export { memoryLedger } from './memory/ledger.ts'
 export { memoryLogs } from './memory/logs.ts'
+export { memoryPayees } from './memory/payees.ts'
 export { defaultRetention, type RetentionOptions, sweepSeldom } from './memory/retention.ts'

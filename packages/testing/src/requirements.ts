@@ -181,6 +181,10 @@ export const requirements = {
   H9: { text: 'Hundreds of settlements over a failing RPC are all mined, once each, without a nonce gap.', link: 'hazards.md H9' },
   H13: { text: 'Credentials that a facilitator refuses are named as such, and never as a bad payment.', link: 'hazards.md H13' },
   H56: { text: 'Credentials go to one origin, and a wrong shape of them is an error at start.', link: 'hazards.md H56' },
+  M32: {
+    text: 'What may still be spent stays reserved until the chain proves otherwise, and counts as spent once dead; a payee is pinned per origin.',
+    link: 'money-rules.md M32',
+  },
   M2: {
     text: 'A success is told again to the same claim only; without a claim, once and after it was pending.',
     link: 'money-rules.md M2',

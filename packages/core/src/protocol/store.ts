@@ -1,4 +1,5 @@
 import type { Submission } from './facilitator.ts'
+import type { PaymentPayload } from './payment.ts'
 import type { SignedTransaction } from './scheme.ts'
 import type { Outcome } from './settlement.ts'
 
@@ -123,6 +124,64 @@ export interface BudgetStore {
   use(scope: string): Promise<BudgetUse>
 }
 
+/** A payment as it was signed: all that sends it again. Who reads it can hand it in to its payee, and nothing else. */
+export type SignedPayment = {
+  readonly key: PaymentKey
+  readonly payment: PaymentPayload
+  /** What it was asked in, and where. */
+  readonly version: 1 | 2
+  readonly url: string
+  readonly method: string
+  readonly maxTimeoutSeconds: number
+}
+
+/**
+ * One call that pays, from before its signature until its money has moved or provably cannot. `signing`: nothing was sent.
+ * `open`: it may be spent. `paid`: it was, or counts as that (M32). `released`: it was never sent, or can never be spent.
+ */
+export type LedgerEntry = {
+  /** The logical call: its caller's own id, or a random one. */
+  readonly id: string
+  /** The request that is paid for (`requestBinding`): one call buys one thing. */
+  readonly binding: string
+  /** What its amounts are reserved under, new each time it is begun. */
+  readonly reservation: string
+  /** Unix seconds until which its signature can be spent, or could be once it is made. */
+  readonly deadAfter: number
+  readonly state: 'signing' | 'open' | 'paid' | 'released'
+  readonly epoch: number
+  readonly signed?: SignedPayment
+}
+
+/** What a client signed, so that a call never pays twice, also after a restart (H2). Every operation is atomic. */
+export interface LedgerStore {
+  /** Writes a call down as `signing` where there is none, or where it was `released` for the same binding; else says what stands. */
+  begin(
+    call: Pick<LedgerEntry, 'id' | 'binding' | 'reservation' | 'deadAfter'>,
+    now: number,
+  ): Promise<{ readonly begun: boolean; readonly entry: LedgerEntry }>
+  find(id: string): Promise<LedgerEntry | undefined>
+  /** Changes an entry if its epoch is still this one, raising it; else nothing and `undefined`. */
+  update(entry: LedgerEntry, change: Partial<Pick<LedgerEntry, 'state' | 'deadAfter' | 'signed'>>): Promise<LedgerEntry | undefined>
+  /** Entries that are `signing` or `open` and dead at `now` (Unix ms): what nobody will send any more. */
+  overdue(now: number): AsyncIterable<LedgerEntry>
+  /** Forgets what is over and has long been dead at `now` (Unix ms), and says how many. */
+  purge(now: number): Promise<number>
+}
+
+/** Who is paid by one scheme on one network, for whom. */
+export type PayeeName = { readonly origin: string; readonly network: string; readonly scheme: string }
+
+/** Who is paid, and in what, as an offer spells them. */
+export type Payee = { readonly payTo: string; readonly asset: string }
+
+/** Whom each origin had paid the first time (M32, H36). */
+export interface PayeeStore {
+  find(name: PayeeName): Promise<Payee | undefined>
+  /** Keeps a payee where there is none, or where it is still `was`, and gives the one that stands. Atomic. */
+  pin(name: PayeeName, payee: Payee, was?: Payee): Promise<Payee>
+}
+
 /** One nonce of one signer: the unit of the settlement journal (M17). */
 export type SlotKey = { readonly network: string; readonly signer: string; readonly nonce: bigint }
 
@@ -223,10 +282,12 @@ export interface JournalStore {
   purge(now: number): Promise<number>
 }
 
-/** A store as the packages share it: one value, every engine the same. Redis has all but the journal (M18). */
+/** A store as the packages share it: one value, every engine the same. Redis has claims, budgets and logs alone (M18). */
 export interface Store {
   readonly claims: ClaimStore
   readonly budgets: BudgetStore
+  readonly ledger: LedgerStore
+  readonly payees: PayeeStore
   readonly logs: LogStore
   readonly journal: JournalStore
   /** Lets go of files and connections; what was answered before is safe without it. */

@@ -1,5 +1,14 @@
 import type { Store } from '@flow402x/core'
-import { defaultRetention, memoryBudgets, memoryClaims, memoryJournal, memoryLogs, type RetentionOptions } from '@flow402x/core/memory'
+import {
+  defaultRetention,
+  memoryBudgets,
+  memoryClaims,
+  memoryJournal,
+  memoryLedger,
+  memoryLogs,
+  memoryPayees,
+  type RetentionOptions,
+} from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
 
 /** `force` lets the store run in production all the same: what it holds dies with the process. */
@@ -16,6 +25,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
   return {
     claims: memoryClaims(retention),
     budgets: memoryBudgets(),
+    ledger: memoryLedger(retention),
+    payees: memoryPayees(),
     logs: memoryLogs(),
     journal: memoryJournal(retention),
     close: async () => {},

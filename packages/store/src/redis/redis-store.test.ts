@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { redisBudgets, redisStore } from '../redis.ts'
 
 const options = { retention: 3_600_000 }
-const noJournal = 'skipped: Redis alone never holds a journal (M18)'
+const noJournal = 'skipped: Redis alone never holds a journal or a ledger (M18)'
 const missing = hasRedis() ? '' : ' (skipped: there is no redis-server here)'
 
 describe.skipIf(missing !== '')(`one server${missing}`, () => {

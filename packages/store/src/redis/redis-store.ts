@@ -15,7 +15,10 @@ export type RedisStoreOptions = RedisOptions & RetentionOptions
  * Errors: `config/store-not-durable` unless every server has `appendonly yes`, `appendfsync always` and
  * `maxmemory-policy noeviction`; `config/store-unreachable`; `store/unreadable` and what `ioredis` throws from operations.
  */
-export async function redisStore(source: RedisSource, options: RedisStoreOptions = {}): Promise<Omit<Store, 'journal'>> {
+export async function redisStore(
+  source: RedisSource,
+  options: RedisStoreOptions = {},
+): Promise<Omit<Store, 'journal' | 'ledger' | 'payees'>> {
   const connection = await connectRedis(source, { ...options, duty: 'claims' })
   return {
     claims: redisClaims(connection, options),

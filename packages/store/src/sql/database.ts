@@ -36,6 +36,9 @@ export function run(text: string, values: readonly Column[] = []): Statement {
 /** Claims that have not ended: the condition of an index, which a query must repeat word for word to be answered by it. */
 export const unended = "state IN ('claimed', 'open', 'settling', 'settled')"
 
+/** Calls whose money may still move: the condition of an index, as above. */
+export const underWay = "state IN ('signing', 'open')"
+
 // Times are the caller's and amounts are text: neither overflows. A migration that was published is never changed.
 const migrations: readonly (readonly string[])[] = [
   [
@@ -68,5 +71,15 @@ const migrations: readonly (readonly string[])[] = [
     `CREATE TABLE flow402x_leases (
       network TEXT NOT NULL, signer TEXT NOT NULL, owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until DOUBLE PRECISION NOT NULL,
       PRIMARY KEY (network, signer))`,
+  ],
+  [
+    `CREATE TABLE flow402x_ledger (
+      id TEXT PRIMARY KEY, binding TEXT NOT NULL, reservation TEXT NOT NULL, dead_after DOUBLE PRECISION NOT NULL, state TEXT NOT NULL,
+      epoch INTEGER NOT NULL, signed TEXT)`,
+    `CREATE INDEX flow402x_ledger_under_way ON flow402x_ledger (id) WHERE ${underWay}`,
+    "CREATE INDEX flow402x_ledger_ended ON flow402x_ledger (dead_after) WHERE state IN ('paid', 'released')",
+    `CREATE TABLE flow402x_payees (
+      origin TEXT NOT NULL, network TEXT NOT NULL, scheme TEXT NOT NULL, pay_to TEXT NOT NULL, asset TEXT NOT NULL,
+      PRIMARY KEY (origin, network, scheme))`,
   ],
 ]

@@ -54,7 +54,9 @@ it('makes its tables once, however many processes start at once, and leaves the 
   const pool = await emptyDatabase('fresh')
   const stores = await Promise.all(Array.from({ length: 8 }, () => postgresStore(pool)))
   for (const store of stores) await store.close()
-  expect((await pool.query('SELECT version FROM flow402x_migrations')).rows).toEqual([{ version: 1 }, { version: 2 }])
+  const { rows } = await pool.query('SELECT version FROM flow402x_migrations ORDER BY version')
+  expect(rows.length).toBeGreaterThan(2)
+  expect(rows).toEqual(rows.map((_, index) => ({ version: index + 1 })))
   await pool.end()
 })
 

@@ -8,7 +8,9 @@ import { sqlBudgets } from './budgets.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
+import { sqlLedger } from './ledger.ts'
 import { sqlLogs } from './logs.ts'
+import { sqlPayees } from './payees.ts'
 
 /** A connection, as much of `pg`'s as the store uses. */
 export interface PostgresConnection {
@@ -46,6 +48,8 @@ export async function postgresStore(source: string | PostgresPool, options: Post
   return {
     claims: sqlClaims(database, options),
     budgets: sqlBudgets(database),
+    ledger: sqlLedger(database, options),
+    payees: sqlPayees(database),
     logs: sqlLogs(database),
     journal: sqlJournal(database, options),
     close,

@@ -7,7 +7,9 @@ import { sqlBudgets } from './budgets.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
+import { sqlLedger } from './ledger.ts'
 import { sqlLogs } from './logs.ts'
+import { sqlPayees } from './payees.ts'
 
 /** `busyTimeout` is how many milliseconds a change waits for other processes that write to the file; 5,000 where nothing is said. */
 export type SqliteStoreOptions = RetentionOptions & { readonly busyTimeout?: number }
@@ -24,6 +26,8 @@ export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Sto
   return {
     claims: sqlClaims(database, options),
     budgets: sqlBudgets(database),
+    ledger: sqlLedger(database, options),
+    payees: sqlPayees(database),
     logs: sqlLogs(database),
     journal: sqlJournal(database, options),
     close: database.close,

@@ -1,11 +1,12 @@
-import type { Claim, ClaimRequest, JournalStore, Outcome, Store, StoredResponse } from '@flow402x/core'
+import type { Claim, ClaimRequest, Outcome, Store, StoredResponse } from '@flow402x/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
 import { testJournal } from './journal.ts'
+import { testLedger, testPayees } from './ledger.ts'
 import { type StoreProcess, type StoreProgram, startStoreProcess } from './processes.ts'
 
-/** A store as a suite opens it: with a journal, or without. */
-export type OpenedStore = Omit<Store, 'journal'> & { readonly journal?: JournalStore }
+/** A store as a suite opens it: with the books of a facilitator and of a client, or without. */
+export type OpenedStore = Omit<Store, 'journal' | 'ledger' | 'payees'> & Partial<Pick<Store, 'journal' | 'ledger' | 'payees'>>
 
 /** A store to be proved. */
 export type StoreSuite = {
@@ -14,7 +15,7 @@ export type StoreSuite = {
   open(): Promise<OpenedStore>
   /** The same store made in a process of its own; without it the tests with several processes are skipped, for the reason given. */
   readonly program: (() => StoreProgram) | { readonly none: string }
-  /** Why the store keeps no journal; the list of journals is skipped for it. */
+  /** Why the store keeps no journal, no ledger and no payees; their lists are skipped for it. */
   readonly noJournal?: string
   /** kill -9 of the server that holds the data, and its new start. Stores that are a file have none. */
   crash?(): Promise<void>
@@ -44,6 +45,8 @@ export function testStore(suite: StoreSuite): void {
     describe('budgets', () => testBudgets(() => ({ store, all: [store, ...others] })))
     describe('logs that paid', () => testLogs(() => [store, ...others]))
     describe('the journal', () => testJournal(suite, () => [store, ...others].flatMap(({ journal }) => journal ?? [])))
+    describe('the ledger', () => testLedger(suite, () => [store, ...others].flatMap(({ ledger }) => ledger ?? [])))
+    describe('payees', () => testPayees(suite, () => [store, ...others].flatMap(({ payees }) => payees ?? [])))
     describe('several processes', () => testProcesses(suite))
   })
 }
