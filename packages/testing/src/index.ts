@@ -2,3 +2,6 @@ export { type DevelopmentAccount, developmentAccounts, isDevelopmentKey, type Ro
 export { type EvmChain, type EvmChainOptions, startEvmChain } from './chains/evm-chain.ts'
 export type { Rpc } from './chains/json-rpc.ts'
 export { multicall3Address } from './chains/multicall3.ts'
+export { isSolanaDevelopmentKey, type SolanaDevelopmentAccount, solanaDevelopmentAccounts } from './solana/accounts.ts'
+export { type AccountFields, type SolanaChain, type SolanaChainOptions, startSolanaChain } from './solana/chain.ts'
+export type { MintOptions } from './solana/mint.ts'

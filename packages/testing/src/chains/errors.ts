@@ -9,6 +9,19 @@ export const testingErrors = defineErrors({
     message: ({ network }: { network: string }) =>
       `There is no local chain for ${network}: Circle's USDC is known only on the eip155 networks of the asset table, such as eip155:84532.`,
   },
+  'testing/no-solana': {
+    ...atStart,
+    message: ({ network }: { network: string }) =>
+      `There is no local Solana for ${network}: give one of the solana networks of the asset table, such as solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1.`,
+  },
+  'testing/no-ports': {
+    ...atStart,
+    message: ({ why }: { why: string }) => `A local Solana found no pair of neighbouring free ports on 127.0.0.1: ${why}.`,
+  },
+  'testing/solana-refused': {
+    ...atStart,
+    message: ({ code, why }: { code: number; why: string; data?: unknown }) => `The local Solana refused: ${why} (${code}).`,
+  },
   'testing/anvil-missing': {
     ...atStart,
     message: ({ binary }: { binary: string }) =>
