@@ -113,6 +113,11 @@ export const requirements = {
     text: 'A used nonce proves nothing: paid is only AuthorizationUsed followed at once by this Transfer of the same token.',
     link: 'money-rules.md M1',
   },
+  M8: { text: 'Live claims of a payer never pass what the payer holds, over every process of a store.', link: 'money-rules.md M8' },
+  M13: {
+    text: 'Trust in a facilitator is bounded in total, what it said is looked up later, and one lie ends it.',
+    link: 'money-rules.md M13',
+  },
   M11: { text: 'A payment key is built from parsed values: network, token, payer and nonce.', link: 'money-rules.md M11' },
   M12: { text: 'A signature that lives longer than maxTimeoutSeconds and a minute is refused.', link: 'money-rules.md M12' },
   M14: {
@@ -158,6 +163,7 @@ export const requirements = {
   H34: { text: 'Ten minutes of clock skew pass.', link: 'hazards.md H34' },
   H35: { text: 'Parallel calls pay with distinct payments.', link: 'hazards.md H35' },
   H36: { text: 'A question before signing fails closed on any answer but yes.', link: 'hazards.md H36' },
+  H42: { text: 'The books list every payment that moved, and reconcile with the chain to the atomic unit.', link: 'hazards.md H42' },
   H45: { text: 'The payment header follows no redirect to another origin.', link: 'hazards.md H45' },
   H46: {
     text: 'With `upfront` no handler runs unless settled, and a flow that a scheme lacks is refused, not downgraded.',

@@ -46,7 +46,16 @@ export type Claim = {
   /** What settling came to. */
   readonly outcome?: Outcome
   readonly response?: StoredResponse
+  /** Whether the payer committed the payment to the very request it was claimed for (M2). */
+  readonly committed?: boolean
+  /** When its money was seen to have moved (Unix ms). */
+  readonly settledAt?: number
+  /** On whose word alone its outcome stands, until the chain itself was asked; empty from then on (M13). */
+  readonly vouchedBy?: string
 }
+
+/** What a payer held of the asset it pays with, and since when at the latest that may have become less (Unix ms). */
+export type Funds = { readonly held: bigint; readonly since: number }
 
 /** What a claim is asked for; `now` and `leaseUntil` in Unix milliseconds. */
 export type ClaimRequest = {
@@ -55,12 +64,18 @@ export type ClaimRequest = {
   readonly claimId: string
   readonly submission: Submission
   readonly secret?: string
+  readonly committed?: boolean
   readonly now: number
   readonly leaseUntil: number
+  /** Where it is known: live claims of one payer together never pass it (M8). */
+  readonly funds?: Funds
 }
 
+/** The answer to a request for a claim: what stands now, or where the payer's money is spoken for, what would have stood. */
+export type ClaimAnswer = { readonly granted: boolean; readonly claim: Claim; readonly overdrawn?: true }
+
 /** The fields a holder may change. */
-export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'outcome' | 'response' | 'attempts'>>
+export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'outcome' | 'response' | 'attempts' | 'settledAt' | 'vouchedBy'>>
 
 /**
  * Claims on payments. Every operation is one atomic statement, and there is no default: without a claim store no handler runs.
@@ -70,8 +85,11 @@ export interface ClaimStore {
    * Inserts the claim, or takes an `open` one of the same binding with attempts left; else grants nothing and says what stands.
    * `maxAttempts` counts runs of the handler. A payer's `secret` names one payment, and a claim keeps the first it had: where the
    * secret already names another payment, that one's claim is what stands, and its `id` is not the one asked for.
+   *
+   * Where `funds` are told, nothing is granted that they do not pay beside the payer's other claims on the same network and asset
+   * that are `claimed` or `settling`, or that were settled later than `since` (M8).
    */
-  claim(request: ClaimRequest, options: { readonly maxAttempts: number }): Promise<{ readonly granted: boolean; readonly claim: Claim }>
+  claim(request: ClaimRequest, options: { readonly maxAttempts: number }): Promise<ClaimAnswer>
   /** The claim on a payment. */
   find(id: string): Promise<Claim | undefined>
   /**
@@ -84,7 +102,14 @@ export interface ClaimStore {
   update(claim: Claim, change: ClaimChange): Promise<Claim | undefined>
   /** The claims that have not ended and that nobody holds at `now` (Unix ms), in any order: what a reconciler finishes (hazards §2). */
   unfinished(options: { readonly now: number }): AsyncIterable<Claim>
-  /** Forgets claims that ended and whose payment has long been dead at `now` (Unix ms), and says how many; others are kept (M12). */
+  /** The claims whose money moved at `since` (Unix ms) or later, as far as they are kept, in any order: a seller's books (H42). */
+  settlements(options: { readonly since: number }): AsyncIterable<Claim>
+  /** The claims whose outcome stands on somebody's word alone, ended or not, in any order (M13). */
+  vouched(): AsyncIterable<Claim>
+  /**
+   * Forgets claims that ended and whose payment has long been dead at `now` (Unix ms), and says how many; others are kept, and so
+   * are those that stand on somebody's word (M12).
+   */
   purge(now: number): Promise<number>
 }
 

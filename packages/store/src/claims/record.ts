@@ -1,4 +1,12 @@
-import { type Claim, firstIssue, type Outcome, paymentPayload, paymentRequirements, type StoredResponse } from '@flow402x/core'
+import {
+  type Claim,
+  firstIssue,
+  type Outcome,
+  paymentPayload,
+  paymentRequirements,
+  type StoredResponse,
+  type Submission,
+} from '@flow402x/core'
 import * as z from 'zod/mini'
 import { storeErrors } from './errors.ts'
 
@@ -67,23 +75,44 @@ const claimRow = z.object({
   response_status: z.nullish(number),
   response_headers: z.nullish(z.pipe(json, z.array(z.tuple([text, text])))),
   response_body: z.nullish(z.union([z.instanceof(Uint8Array), z.instanceof(ArrayBuffer)])),
+  settled_at: z.nullish(number),
+  vouched_by: z.nullish(text),
+  committed: z.nullish(number),
+  purse: z.nullish(text),
+  amount: z.nullish(text),
 })
 
 /** The columns of a claim as every engine names them. */
 export const claimColumns = Object.keys(claimRow.shape)
 
+/** The columns that change while a claim is worked on, in the order of `writeProgress`. */
+export const progressColumns = claimColumns.slice(claimColumns.indexOf('state'), claimColumns.indexOf('committed'))
+
 /** A claim as its columns hold it: numbers as they are, everything structured as JSON, the body as bytes. */
 export function writeClaim(claim: Claim): ClaimRow {
-  const { id, payer, deadAfter, binding, claimId, submission, secret = null } = claim
-  return [id, payer, deadAfter, binding, claimId, JSON.stringify(submission), secret, ...writeProgress(claim, claim.response)]
+  const { id, payer, deadAfter, binding, claimId, submission, secret = null, committed } = claim
+  const fixed = [id, payer, deadAfter, binding, claimId, JSON.stringify(submission), secret]
+  const { amount } = submission.requirements
+  return [
+    ...fixed,
+    ...writeProgress(claim, claim.response),
+    committed === undefined ? null : Number(committed),
+    purseOf(submission),
+    amount,
+  ]
 }
 
-/** The columns that change while a claim is worked on, from `state` to the end of `claimColumns`; null is "as it was". */
+/** The columns that change while a claim is worked on; null is "as it was". */
 export function writeProgress(claim: Claim, response: StoredResponse | undefined): ClaimRow {
-  const { state, epoch, attempts, leaseUntil, outcome } = claim
+  const { state, epoch, attempts, leaseUntil, outcome, settledAt = null, vouchedBy = null } = claim
   const outcomeText = outcome === undefined ? null : JSON.stringify(outcome)
-  if (response === undefined) return [state, epoch, attempts, leaseUntil, outcomeText, null, null, null]
-  return [state, epoch, attempts, leaseUntil, outcomeText, response.status, JSON.stringify(response.headers), response.body]
+  const answer = response === undefined ? [null, null, null] : [response.status, JSON.stringify(response.headers), response.body]
+  return [state, epoch, attempts, leaseUntil, outcomeText, ...answer, settledAt, vouchedBy]
+}
+
+/** What claims draw on together: an asset on a network. */
+export function purseOf({ requirements }: Submission): string {
+  return `${requirements.network} ${requirements.asset}`
 }
 
 /**
@@ -107,6 +136,9 @@ export function readClaim(columns: Readonly<Record<string, unknown>>): Claim {
     leaseUntil: row.lease_until,
     ...(row.outcome == null ? {} : { outcome: row.outcome }),
     ...responseOf(row),
+    ...(row.committed == null ? {} : { committed: row.committed === 1 }),
+    ...(row.settled_at == null ? {} : { settledAt: row.settled_at }),
+    ...(row.vouched_by == null ? {} : { vouchedBy: row.vouched_by }),
   }
 }
 

@@ -1,14 +1,16 @@
-import type { Claim, ClaimStore, LogStore } from '@flow402x/core'
+import type { Claim, ClaimRequest, ClaimStore, LogStore } from '@flow402x/core'
 import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
-import { claimColumns, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
+import { claimColumns, progressColumns, purseOf, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
 import type { RedisConnection } from './connection.ts'
-import { claimScript, firstScript, forgetScript, removeScript, secretScript, unlistScript, updateScript } from './scripts.ts'
+import { claimScript, firstScript, forgetScript, purseScript, removeScript, secretScript, unlistScript, updateScript } from './scripts.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
 // The keys of one claim share a slot, and the claims of a store are spread over this many. Another number would lose them.
 const slots = 64
-const slotColumn = claimColumns.indexOf('state')
+// How long a purse believes a claim that it does not find yet.
+const purseLease = 10_000
+const mostInPurse = 64
 
 /**
  * Claims in Redis. What makes a payment itself, its id, chooses the slot, so that a claim and the lists of what is unfinished
@@ -63,20 +65,54 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
   async function update(claim: Claim, change: Parameters<ClaimStore['update']>[1]): Promise<Claim | undefined> {
     const next = { ...claim, ...change, epoch: claim.epoch + 1 }
     if (isPaid(next) && !isPaid(claim)) await client.hset(keys.undelivered(claim.payer, claim.binding), claim.id, next.epoch)
-    const fields = pairs(claimColumns.slice(slotColumn), writeProgress(next, change.response))
+    const fields = pairs(progressColumns, writeProgress(next, change.response))
     const values = [claim.id, claim.state, claim.epoch, next.state, next.leaseUntil, next.deadAfter, ...fields]
     if ((await run(updateScript, { keys: keys.own(claim.id), values })) !== 1) return undefined
     if (isPaid(claim) && !isPaid(next)) await unlist(claim, claim.epoch)
     return next
   }
 
+  /**
+   * Sets the amount of a claim aside in its payer's purse, if what the payer holds allows it (M8). Nothing is taken out when a claim
+   * ends: whoever finds too much in a purse looks which of it still counts.
+   */
+  async function setAside(request: ClaimRequest): Promise<boolean> {
+    const { key, submission, now, funds } = request
+    if (funds === undefined) return true
+    const purse = keys.purse(key.payer, purseOf(submission))
+    for (;;) {
+      const { '': version = '0', [key.id]: _, ...entries } = await client.hgetall(purse)
+      const others = Object.entries(entries).map(([id, text]) => ({ id, ...readEntry(text) }))
+      const spoken = others.reduce((sum, { amount }) => sum + amount, BigInt(submission.requirements.amount))
+      const isTooMuch = spoken > funds.held
+      if (isTooMuch || others.length > mostInPurse) {
+        const standing = await Promise.all(others.map(({ id }) => find(id)))
+        const over = others.filter((entry, index) => !countsIn(standing[index]?.claim, { entry, now, since: funds.since }))
+        for (const { id } of over) await run(purseScript, { keys: [purse], values: [await versionOf(purse), id, ''] })
+        if (over.length > 0) continue
+        if (isTooMuch) return false
+      }
+      const entry = `${submission.requirements.amount} ${now}`
+      if ((await run(purseScript, { keys: [purse], values: [version, key.id, entry] })) === 1) return true
+    }
+  }
+
+  async function versionOf(purse: string): Promise<string> {
+    return (await client.hget(purse, '')) ?? '0'
+  }
+
   return {
     update,
     async claim(request, { maxAttempts }) {
-      const { key, now, ...held } = request
+      const { key, now, funds: _, ...held } = request
       await seldom(now)
+      if (!(await setAside(request))) {
+        const claim = (await find(key.id))?.claim
+        const fresh = { id: key.id, payer: key.payer, deadAfter: key.deadAfter, ...held, state: 'open', epoch: 0, attempts: 0 } as const
+        if (claim === undefined || claim.state === 'open') return { granted: false, overdrawn: true, claim: claim ?? fresh }
+      }
       const fresh: Claim = { id: key.id, payer: key.payer, deadAfter: key.deadAfter, ...held, state: 'claimed', epoch: 1, attempts: 1 }
-      const asked = [key.id, held.binding, maxAttempts, held.claimId, held.leaseUntil, JSON.stringify(held.submission)]
+      const asked = [key.id, held.binding, maxAttempts, held.claimId, held.leaseUntil, JSON.stringify(held.submission), committedText(held)]
       const fields = [...pairs(claimColumns, writeClaim(fresh)), 'created_at', now]
       const [claimKey, unfinishedKey] = keys.own(key.id)
       const answer = await run(claimScript, { keys: [claimKey, unfinishedKey], values: [...asked, ...fields] })
@@ -118,6 +154,22 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
         }
       }
     },
+    async *settlements({ since }) {
+      for (const slot of allSlots) {
+        for (const id of await client.zrangebyscore(keys.settled(slot), since, '+inf')) {
+          const settled = await find(id)
+          if (settled !== undefined) yield settled.claim
+        }
+      }
+    },
+    async *vouched() {
+      for (const slot of allSlots) {
+        for (const id of await client.smembers(keys.vouched(slot))) {
+          const standing = await find(id)
+          if (standing !== undefined) yield standing.claim
+        }
+      }
+    },
     async purge(now) {
       const forgotten = await Promise.all(allSlots.map((slot) => sweepSlot(slot, { now, limit: Number.MAX_SAFE_INTEGER })))
       return forgotten.reduce((sum, count) => sum + count, 0)
@@ -145,6 +197,23 @@ function isUndelivered(claim: Claim, { maxAttempts, now }: { readonly maxAttempt
   return claim.leaseUntil <= now && (claim.state === 'settling' || (claim.state === 'settled' && claim.attempts < maxAttempts))
 }
 
+function committedText({ committed }: Pick<Claim, 'committed'>): string {
+  return committed === undefined ? '' : String(Number(committed))
+}
+
+type Entry = { readonly amount: bigint; readonly at: number }
+
+function readEntry(text: string): Entry {
+  const [amount = '0', at = '0'] = text.split(' ')
+  return { amount: BigInt(amount), at: Number(at) }
+}
+
+/** Whether an entry of a purse still counts; one whose claim is not written yet does for a while. */
+function countsIn(claim: Claim | undefined, { entry, now, since }: { entry: Entry; now: number; since: number }): boolean {
+  if (claim === undefined || claim.state === 'open') return now - entry.at < purseLease
+  return claim.state === 'claimed' || claim.state === 'settling' || (claim.settledAt ?? 0) > since
+}
+
 function claimKeys(prefix: string) {
   const tag = (slot: number): string => slotTag(prefix, slot)
   const of = (kind: string, [first, second]: readonly [string, string]): string =>
@@ -155,8 +224,12 @@ function claimKeys(prefix: string) {
     ended: (slot: number): string => `${tag(slot)}ended`,
     name: (payer: string, secret: string): string => of('name', [payer, secret]),
     undelivered: (payer: string, binding: string): string => of('undelivered', [payer, binding]),
-    own(id: string): readonly [string, string, string] {
-      return [this.claim(id), this.unfinished(slotOf(id)), this.ended(slotOf(id))]
+    settled: (slot: number): string => `${tag(slot)}settled`,
+    vouched: (slot: number): string => `${tag(slot)}vouched`,
+    purse: (payer: string, purse: string): string => of('purse', [payer, purse]),
+    own(id: string): readonly [string, string, string, string, string] {
+      const slot = slotOf(id)
+      return [this.claim(id), this.unfinished(slot), this.ended(slot), this.settled(slot), this.vouched(slot)]
     },
   }
 }

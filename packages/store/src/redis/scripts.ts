@@ -1,10 +1,10 @@
 // Every script is atomic, and every key it touches stands in one slot. Columns are the fields of a hash.
 
-/** KEYS claim, unfinished · ARGV id, binding, maxAttempts, claimId, leaseUntil, submission, then fields and values of a new claim. */
+/** KEYS claim, unfinished · ARGV id, binding, maxAttempts, claimId, leaseUntil, submission, committed, then fields and values of a new claim. */
 export const claimScript = `
 local now = redis.call('HMGET', KEYS[1], 'state', 'binding', 'attempts', 'claim_id', 'epoch')
 if not now[1] then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 7))
+  redis.call('HSET', KEYS[1], unpack(ARGV, 8))
   redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
   return { 1 }
 end
@@ -12,16 +12,25 @@ end
 if now[1] == 'claimed' and now[4] == ARGV[4] then return { 1, redis.call('HGETALL', KEYS[1]) } end
 if now[1] ~= 'open' or now[2] ~= ARGV[2] or tonumber(now[3]) >= tonumber(ARGV[3]) then return { 0, redis.call('HGETALL', KEYS[1]) } end
 redis.call('HSET', KEYS[1], 'state', 'claimed', 'claim_id', ARGV[4], 'lease_until', ARGV[5], 'submission', ARGV[6])
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'committed', ARGV[7]) end
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
 return { 1, redis.call('HGETALL', KEYS[1]) }`
 
-/** KEYS claim, unfinished, ended · ARGV id, state, epoch, next state, leaseUntil, deadAfter, then fields and values. */
+/** KEYS claim, unfinished, ended, settled, vouched · ARGV id, state, epoch, next state, leaseUntil, deadAfter, then fields and values. */
 export const updateScript = `
 local now = redis.call('HMGET', KEYS[1], 'state', 'epoch')
 if now[1] ~= ARGV[2] or now[2] ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 7))
+local word = redis.call('HMGET', KEYS[1], 'settled_at', 'vouched_by')
+if word[1] then redis.call('ZADD', KEYS[4], word[1], ARGV[1]) end
+if word[2] and word[2] ~= '' then
+  redis.call('SADD', KEYS[5], ARGV[1])
+  if ARGV[4] == 'delivered' or ARGV[4] == 'failed' then redis.call('ZREM', KEYS[2], ARGV[1]); return 1 end
+else
+  redis.call('SREM', KEYS[5], ARGV[1])
+end
 if ARGV[4] == 'delivered' or ARGV[4] == 'failed' then
   redis.call('ZREM', KEYS[2], ARGV[1])
   redis.call('ZADD', KEYS[3], ARGV[6], ARGV[1])
@@ -31,11 +40,12 @@ else
 end
 return 1`
 
-/** KEYS claim, unfinished, ended · ARGV id, epoch. Forgets a claim that has not changed since. */
+/** KEYS claim, unfinished, ended, settled · ARGV id, epoch. Forgets a claim that has not changed since. */
 export const removeScript = `
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
 return redis.call('DEL', KEYS[1])`
 
 /** KEYS claim · ARGV epoch, secret. */
@@ -58,6 +68,13 @@ export const unlistScript = `
 local epoch = redis.call('HGET', KEYS[1], ARGV[1])
 if epoch and tonumber(epoch) <= tonumber(ARGV[2]) then return redis.call('HDEL', KEYS[1], ARGV[1]) end
 return 0`
+
+/** KEYS purse · ARGV version, id, value ('' takes the id out). Changes a purse that nobody has changed since it was read. */
+export const purseScript = `
+if (redis.call('HGET', KEYS[1], '') or '0') ~= ARGV[1] then return 0 end
+redis.call('HINCRBY', KEYS[1], '', 1)
+if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[2]) else redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) end
+return 1`
 
 // Lua counts in doubles, so amounts are decimal text of one width, added and taken away in parts that a double holds exactly.
 const arithmetic = `

@@ -1,15 +1,16 @@
-import type { Claim, ClaimRequest, ClaimStore } from '@flow402x/core'
+import type { Claim, ClaimAnswer, ClaimRequest, ClaimStore } from '@flow402x/core'
 import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
-import { claimColumns, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
-import { run, type SqlDatabase, unended } from './database.ts'
+import { claimColumns, progressColumns, purseOf, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
+import { run, type SqlDatabase, unended, vouched, type Work } from './database.ts'
 
 const columns = claimColumns.join(', ')
 const insert = `INSERT INTO flow402x_claims (${columns}, created_at)
   VALUES (${claimColumns.map((_, index) => `?${index + 1}`).join(', ')}, ?${claimColumns.length + 1}) ON CONFLICT DO NOTHING RETURNING id`
 
 const takeOpen = `UPDATE flow402x_claims
-  SET state = 'claimed', epoch = epoch + 1, attempts = attempts + 1, claim_id = ?4, submission = ?5, secret = COALESCE(secret, ?6), lease_until = ?7
+  SET state = 'claimed', epoch = epoch + 1, attempts = attempts + 1, claim_id = ?4, submission = ?5, secret = COALESCE(secret, ?6),
+    lease_until = ?7, committed = COALESCE(?9, committed), purse = ?10, amount = ?11
   WHERE id = ?1 AND state = 'open' AND binding = ?2 AND attempts < ?3
     AND (secret IS NOT NULL OR NOT EXISTS (SELECT 1 FROM flow402x_claims other WHERE other.payer = ?8 AND other.secret = ?6))
   RETURNING ${columns}`
@@ -22,15 +23,23 @@ const oldestUndelivered = `SELECT ${columns} FROM flow402x_claims
   ORDER BY created_at, id LIMIT 1`
 
 const advance = `UPDATE flow402x_claims
-  SET state = ?4, epoch = ?5, attempts = ?6, lease_until = ?7, outcome = COALESCE(?8, outcome),
-    response_status = COALESCE(?9, response_status), response_headers = COALESCE(?10, response_headers),
-    response_body = COALESCE(?11, response_body)
+  SET ${progressColumns.map((column, index) => `${column} = COALESCE(?${index + 4}, ${column})`).join(', ')}
   WHERE id = ?1 AND state = ?2 AND epoch = ?3 RETURNING id`
 
 const unfinished = `SELECT ${columns} FROM flow402x_claims
   WHERE ${unended} AND lease_until <= ?1 AND id > ?2 ORDER BY id LIMIT 16`
 
-const ended = "state IN ('delivered', 'failed') AND dead_after < ?1"
+const holdPurse = `INSERT INTO flow402x_purses (payer, purse) VALUES (?1, ?2)
+  ON CONFLICT (payer, purse) DO UPDATE SET purse = excluded.purse RETURNING purse`
+const underWay = `SELECT id, amount FROM flow402x_claims
+  WHERE ${unended} AND payer = ?1 AND purse = ?2 AND state IN ('claimed', 'settling')`
+const settledLater = 'SELECT id, amount FROM flow402x_claims WHERE settled_at > ?3 AND payer = ?1 AND purse = ?2'
+
+const settlements = `SELECT ${columns} FROM flow402x_claims
+  WHERE (settled_at, id) > (?1, ?2) ORDER BY settled_at, id LIMIT 64`
+const standingOnAWord = `SELECT ${columns} FROM flow402x_claims WHERE ${vouched} AND id > ?1 ORDER BY id LIMIT 16`
+
+const ended = `state IN ('delivered', 'failed') AND dead_after < ?1 AND NOT (${vouched})`
 const forget = `DELETE FROM flow402x_claims WHERE ${ended}
   AND id IN (SELECT id FROM flow402x_claims WHERE ${ended} ORDER BY dead_after LIMIT ?2) RETURNING id`
 
@@ -46,7 +55,11 @@ export function sqlClaims(database: SqlDatabase, { retention = defaultRetention 
     async claim(request, { maxAttempts }) {
       await seldom(request.now)
       for (let round = 0; round < mostRounds; round += 1) {
-        const answer = await claimOnce(database, request, maxAttempts)
+        // Without funds one statement at a time will do; with them everything is one transaction that holds the payer's purse.
+        const answer =
+          request.funds === undefined
+            ? await oneByOne(database, claimOnce(request, maxAttempts))
+            : await database.transaction(() => claimWithin(request, maxAttempts))
         if (answer !== undefined) return answer
       }
       throw storeErrors('store/contended', { store: 'The claim store', attempts: mostRounds })
@@ -74,6 +87,26 @@ export function sqlClaims(database: SqlDatabase, { retention = defaultRetention 
         after = last.id
       }
     },
+    async *settlements({ since }) {
+      let [time, id] = [since, '']
+      for (;;) {
+        const claims = (await database.query(run(settlements, [time, id]))).map(readClaim)
+        yield* claims
+        const last = claims.at(-1)
+        if (last === undefined) return
+        ;[time, id] = [last.settledAt ?? since, last.id]
+      }
+    },
+    async *vouched() {
+      let after = ''
+      for (;;) {
+        const claims = (await database.query(run(standingOnAWord, [after]))).map(readClaim)
+        yield* claims
+        const last = claims.at(-1)
+        if (last === undefined) return
+        after = last.id
+      }
+    },
     async purge(now) {
       let forgotten = 0
       for (;;) {
@@ -85,15 +118,38 @@ export function sqlClaims(database: SqlDatabase, { retention = defaultRetention 
   }
 }
 
+/** Work that needs no transaction: each statement is one of its own. */
+async function oneByOne<Result>(database: SqlDatabase, work: Work<Result>): Promise<Result> {
+  let next = work.next([])
+  while (next.done !== true) next = work.next(await database.query(next.value))
+  return next.value
+}
+
+/** As `claimOnce`, while the row of the payer's purse is held: nobody else counts meanwhile (M8). */
+function* claimWithin(request: ClaimRequest, maxAttempts: number): Work<ClaimAnswer | undefined> {
+  const { key, submission, funds } = request
+  if (funds === undefined) return yield* claimOnce(request, maxAttempts)
+  const purse = purseOf(submission)
+  yield run(holdPurse, [key.payer, purse])
+  const own = (yield run(select, [key.id])).map(readClaim)[0]
+  const live = [...(yield run(underWay, [key.payer, purse])), ...(yield run(settledLater, [key.payer, purse, funds.since]))]
+  const others = new Map(live.map(({ id, amount }) => [String(id), BigInt(String(amount))]))
+  others.delete(key.id)
+  const spoken = [...others.values()].reduce((sum, amount) => sum + amount, BigInt(submission.requirements.amount))
+  const free = own === undefined || own.state === 'open'
+  if (free && spoken > funds.held) return { granted: false, overdrawn: true, claim: own ?? { ...freshClaim(request), state: 'open' } }
+  return yield* claimOnce(request, maxAttempts)
+}
+
+function freshClaim({ key, now: _, funds: __, ...held }: ClaimRequest): Claim {
+  return { id: key.id, payer: key.payer, deadAfter: key.deadAfter, ...held, state: 'claimed', epoch: 1, attempts: 1 }
+}
+
 /** One attempt; nothing where what stood was changed between two looks at it. */
-async function claimOnce(
-  database: SqlDatabase,
-  request: ClaimRequest,
-  maxAttempts: number,
-): Promise<{ readonly granted: boolean; readonly claim: Claim } | undefined> {
-  const { key, now, ...held } = request
-  const fresh: Claim = { id: key.id, payer: key.payer, deadAfter: key.deadAfter, ...held, state: 'claimed', epoch: 1, attempts: 1 }
-  if ((await database.query(run(insert, [...writeClaim(fresh), now]))).length > 0) return { granted: true, claim: fresh }
+function* claimOnce(request: ClaimRequest, maxAttempts: number): Work<ClaimAnswer | undefined> {
+  const { key, now, submission, committed } = request
+  const fresh = freshClaim(request)
+  if ((yield run(insert, [...writeClaim(fresh), now])).length > 0) return { granted: true, claim: fresh }
 
   const secret = request.secret ?? null
   const taking = [
@@ -101,15 +157,18 @@ async function claimOnce(
     request.binding,
     maxAttempts,
     request.claimId,
-    JSON.stringify(request.submission),
+    JSON.stringify(submission),
     secret,
     request.leaseUntil,
     key.payer,
+    committed === undefined ? null : Number(committed),
+    purseOf(submission),
+    submission.requirements.amount,
   ]
-  const [taken] = await database.query(run(takeOpen, taking))
+  const [taken] = yield run(takeOpen, taking)
   if (taken !== undefined) return { granted: true, claim: readClaim(taken) }
 
-  const found = (await database.query(run(standing, [key.id, key.payer, secret]))).map(readClaim)
+  const found = (yield run(standing, [key.id, key.payer, secret])).map(readClaim)
   const own = found.find(({ id }) => id === key.id)
   const free = own === undefined || (own.state === 'open' && own.binding === request.binding && own.attempts < maxAttempts)
   const other = own?.secret === undefined ? found.find(({ id }) => id !== key.id) : undefined

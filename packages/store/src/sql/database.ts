@@ -39,6 +39,9 @@ export const unended = "state IN ('claimed', 'open', 'settling', 'settled')"
 /** Calls whose money may still move: the condition of an index, as above. */
 export const underWay = "state IN ('signing', 'open')"
 
+/** Claims that stand on somebody's word: the condition of an index, as `unended` is. */
+export const vouched = "vouched_by IS NOT NULL AND vouched_by <> ''"
+
 // Times are the caller's and amounts are text: neither overflows. A migration that was published is never changed.
 const migrations: readonly (readonly string[])[] = [
   [
@@ -81,5 +84,16 @@ const migrations: readonly (readonly string[])[] = [
     `CREATE TABLE flow402x_payees (
       origin TEXT NOT NULL, network TEXT NOT NULL, scheme TEXT NOT NULL, pay_to TEXT NOT NULL, asset TEXT NOT NULL,
       PRIMARY KEY (origin, network, scheme))`,
+  ],
+  [
+    'ALTER TABLE flow402x_claims ADD COLUMN settled_at DOUBLE PRECISION',
+    'ALTER TABLE flow402x_claims ADD COLUMN vouched_by TEXT',
+    'ALTER TABLE flow402x_claims ADD COLUMN committed INTEGER',
+    'ALTER TABLE flow402x_claims ADD COLUMN purse TEXT',
+    'ALTER TABLE flow402x_claims ADD COLUMN amount TEXT',
+    'CREATE INDEX flow402x_claims_settled ON flow402x_claims (settled_at, id) WHERE settled_at IS NOT NULL',
+    `CREATE INDEX flow402x_claims_vouched ON flow402x_claims (id) WHERE ${vouched}`,
+    // Whoever writes a payer's row here alone counts what the payer's money is spoken for.
+    'CREATE TABLE flow402x_purses (payer TEXT NOT NULL, purse TEXT NOT NULL, PRIMARY KEY (payer, purse))',
   ],
 ]

@@ -1,6 +1,7 @@
 import type { Claim, ClaimRequest, Outcome, Store, StoredResponse } from '@flow402x/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
+import { testFunds } from './funds.ts'
 import { testJournal } from './journal.ts'
 import { testLedger, testPayees } from './ledger.ts'
 import { type StoreProcess, type StoreProgram, startStoreProcess } from './processes.ts'
@@ -42,6 +43,7 @@ export function testStore(suite: StoreSuite): void {
     describe('payment ids', () => testNames(() => ({ store, all: [store, ...others] })))
     describe('paid and not delivered', () => testUndelivered(() => store))
     describe('what is kept', () => testKept(() => store))
+    describe('funds and books', () => testFunds({ stores: () => [store, ...others], request: (payer) => claimRequest({ payer }) }))
     describe('budgets', () => testBudgets(() => ({ store, all: [store, ...others] })))
     describe('logs that paid', () => testLogs(() => [store, ...others]))
     describe('the journal', () => testJournal(suite, () => [store, ...others].flatMap(({ journal }) => journal ?? [])))
