@@ -158,6 +158,10 @@ export const requirements = {
     text: 'A slot is one nonce of one signer with every transaction signed for it, each written before it is sent; a payment leaves it only when it is final.',
     link: 'money-rules.md M17',
   },
+  K1: {
+    text: 'Killed while the handler runs: nothing was sent, the claim ends by itself as not settled, and the handler does not run again.',
+    link: 'hazards.md §2',
+  },
   H22: { text: 'A browser can read a 402 and its receipt across origins.', link: 'hazards.md H22' },
   H25: { text: 'Every kind of body arrives byte-identical on the paid try.', link: 'hazards.md H25' },
   H34: { text: 'Ten minutes of clock skew pass.', link: 'hazards.md H34' },

@@ -1,12 +1,11 @@
 import type { Claim, ClaimChange, Facilitator, MoneyMoved, Outcome } from '@flow402x/core'
 import type { Engine } from './server.ts'
+import { holdClaim } from './tenure.ts'
 
 /** How often a handler may run for one payment: once, and again only after it failed (M3, M9). */
 export const maxAttempts = 3
 
-// How long the holder of a claim is believed to be settling it.
-const settleLease = 100_000
-// How long it is waited for; then the answer is that nobody knows, and it is asked again later.
+// How long a settlement is waited for; then the answer is that nobody knows, and it is asked again later.
 const settlePatience = 90_000
 // How long after its own expiry a payment that nobody can account for is given up (M3).
 const expiryMargin = 60
@@ -33,13 +32,15 @@ export async function settleClaim(
   held: Claim,
   { facilitator, change = {}, lease = 0, repeated = false }: SettleClaimOptions,
 ): Promise<Settling | undefined> {
-  const settling = await engine.claims.update(held, { ...change, state: 'settling', leaseUntil: engine.clock() + settleLease })
+  const settling = await engine.claims.update(held, { ...change, state: 'settling', leaseUntil: engine.clock() + engine.lease })
   if (settling === undefined) return undefined
+  const tenure = holdClaim(engine, settling)
   const answer = await askFacilitator(engine, settling, facilitator)
+  const asked = await tenure.end()
   const outcome = repeated ? doubted(answer, settling, engine.clock()) : answer
   announce(engine, settling, outcome)
   const leaseUntil = outcome.status === 'settled' && lease > 0 ? engine.clock() + lease : 0
-  const claim = await engine.claims.update(settling, { state: stateAfter[outcome.status], leaseUntil, outcome })
+  const claim = await engine.claims.update(asked, { state: stateAfter[outcome.status], leaseUntil, outcome })
   return claim === undefined ? undefined : { outcome, claim }
 }
 

@@ -23,7 +23,6 @@ import {
   dressDelivered,
   heldRun,
   paidRun,
-  paidRunLease,
   pendingResponse,
   type RunContext,
   settleMargin,
@@ -115,13 +114,13 @@ function settlesFirst({ flow = 'authorization' }: PaidOptions): boolean {
 async function claimAndRun(matched: Matched, binding: string): Promise<Admission> {
   const { engine, key, submission, secret, options, served, url } = matched
   const now = engine.clock()
-  const request = { key, binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: Math.max(now, key.deadAfter * 1000) }
+  const request = { key, binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: now + engine.lease }
   const { granted, claim } = await engine.claims.claim({ ...request, ...(secret === undefined ? {} : { secret }) }, { maxAttempts })
   if (claim.id !== key.id) return problem(engine, serverErrors('payment/identifier-reused', {}))
   if (!granted) return meet(matched, claim)
   engine.emit({ type: 'claimed', url, payer: claim.payer, claimId: claim.claimId })
   if (!settlesFirst(options)) return heldRun(matched, claim)
-  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, lease: paidRunLease(options) })
+  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, lease: engine.lease })
   if (settling === undefined) return answer(busyResponse(matched))
   return settling.outcome.status === 'settled' ? paidRun(matched, settling.claim) : unsettled(matched, settling)
 }
@@ -133,7 +132,7 @@ async function meet(matched: Matched, claim: Claim): Promise<Admission> {
   if (claim.state === 'open') return refused(claim.attempts < maxAttempts ? alreadyUsed(claim) : handlerFailed(claim))
   if (claim.state === 'failed') return refused(claim.outcome?.status === 'notSettled' ? claim.outcome : alreadyUsed(claim))
   if (claim.state === 'claimed') {
-    // A claim whose holder vanished may have been prepared for settlement by nobody, yet its signature lives (M3).
+    // Its holder has vanished: nobody asked for its settlement, yet its signature lives (M3).
     return engine.clock() < claim.leaseUntil ? answer(busyResponse(matched)) : refused({ ...handlerFailed(claim), retry: 'never' })
   }
   const isPayer = secret !== undefined && secret === claim.secret
@@ -177,10 +176,7 @@ async function deliver(matched: Matched, claim: Claim): Promise<Admission> {
   if (claim.state === 'delivered') return refuse(matched, alreadyUsed(claim), 'yes')
   if (engine.clock() < claim.leaseUntil) return answer(busyResponse(matched))
   if (claim.attempts >= maxAttempts) return answer(undelivered(matched, claim))
-  const held = await engine.claims.update(claim, {
-    attempts: claim.attempts + 1,
-    leaseUntil: engine.clock() + paidRunLease(matched.options),
-  })
+  const held = await engine.claims.update(claim, { attempts: claim.attempts + 1, leaseUntil: engine.clock() + engine.lease })
   return held === undefined ? answer(busyResponse(matched)) : paidRun(matched, held)
 }
 

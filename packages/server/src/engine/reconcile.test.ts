@@ -3,10 +3,11 @@ import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
 import { describe, expect, it } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
-import { createServer, type ServerEvent } from '../index.ts'
+import { createServer, type ServerEvent, type ServerOptions } from '../index.ts'
 
 const [, , seller, buyer] = developmentAccounts
 const scheme = exactEvmServer({ network: 'base-sepolia', payTo: seller?.address ?? '' })
@@ -14,23 +15,37 @@ const payer = exactEvmClient({ signer: privateKeySigner(buyer?.privateKey ?? '0x
 const id = 'a_secret_of_the_payer_0001'
 
 /** A shop whose server can be started anew on what the one before left in the store. */
-function town() {
+function town(clock?: () => number) {
   const store = memoryStore()
   const facilitator = answeringFacilitator(scheme)
   const events: ServerEvent[] = []
-  const state = { now: Date.now(), runs: 0, hang: false }
-  const start = (reconcileEvery?: number) => {
+  const state = {
+    now: Date.now(),
+    runs: 0,
+    hang: false,
+    wait: Promise.resolve(),
+    /** Lets handlers wait until what it gives is called. */
+    hold() {
+      let release = (): void => {}
+      state.wait = new Promise((resolve) => {
+        release = resolve
+      })
+      return release
+    },
+  }
+  const start = (options: Pick<ServerOptions, 'lease' | 'reconcileEvery'> = {}) => {
     const server = createServer({
       facilitator,
       schemes: [scheme],
       store,
-      clock: () => state.now,
+      clock: clock ?? (() => state.now),
       onEvent: (event) => events.push(event),
-      ...(reconcileEvery === undefined ? {} : { reconcileEvery }),
+      ...options,
     })
     const charge = paid(server, { price: '$0.01' }, async () => {
       state.runs += 1
       if (state.hang) await new Promise(() => {})
+      await state.wait
       return new Response(`goods ${state.runs}`)
     })
     const get = (headers: Record<string, string> = {}) => charge(new Request('http://shop.test/', { headers }))
@@ -85,7 +100,8 @@ describe('what was left is finished', () => {
     expect(await server.reconcile()).toEqual({ ended: 1, pending: 0, undelivered: [] })
   })
 
-  it('ends a claim whose handler died with its process, and never runs it again', async () => {
+  it('ends a claim whose handler died with its process soon after, and never runs it again (K1)', async () => {
+    verifies('K1')
     const { state, start } = town()
     const before = start()
     const held = await payment(before.get)
@@ -94,12 +110,43 @@ describe('what was left is finished', () => {
     await expect.poll(() => state.runs).toBe(1)
 
     const after = start()
+    expect((await after.get(held)).status).toBe(409)
     expect(await after.server.reconcile()).toEqual({ ended: 0, pending: 0, undelivered: [] })
-    state.now += 400_000
+    state.now += 16_000
     expect(await after.server.reconcile()).toEqual({ ended: 1, pending: 0, undelivered: [] })
     state.hang = false
-    expect((await after.get(held)).status).toBe(402)
+    const refused = await after.get(held)
+    expect([refused.status, await refused.json()]).toMatchObject([402, { error: 'handler_failed', moneyMoved: 'no', retry: 'never' }])
     expect(state.runs).toBe(1)
+  })
+
+  it('leaves a claim to its holder for as long as that lives, in the handler and in the settlement', async () => {
+    verifies('M6')
+    const { facilitator, state, start } = town(() => Date.now())
+    const { server, get } = start({ lease: 150 })
+    const held = await payment(get)
+    const outlived = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 600))
+      expect(await server.reconcile()).toEqual({ ended: 0, pending: 0, undelivered: [] })
+      expect([(await get(held)).status, state.runs]).toEqual([expect.any(Number), 1])
+    }
+    const settle = facilitator.settle
+    let answered = (): void => {}
+    const answer = new Promise<void>((resolve) => {
+      answered = resolve
+    })
+    facilitator.settle = async (...asked) => {
+      await answer
+      return settle(...asked)
+    }
+    const served = state.hold()
+    const first = get(held)
+    await expect.poll(() => state.runs).toBe(1)
+    await outlived()
+    served()
+    await outlived()
+    answered()
+    expect([(await first).status, facilitator.settled.length]).toEqual([200, 1])
   })
 
   it('is done by one of two servers at a time', async () => {
@@ -116,7 +163,7 @@ describe('what was left is finished', () => {
   it('goes on by itself from start to close, telling of each payment once', async () => {
     const { facilitator, events, start } = town()
     facilitator.answer = 'throws'
-    const { server, get } = start(5)
+    const { server, get } = start({ reconcileEvery: 5 })
     await get(await payment(get))
     facilitator.answer = 'ok'
     await server.start()

@@ -16,8 +16,8 @@ export type PaidUndelivered = {
 export type Reconciled = { readonly ended: number; readonly pending: number; readonly undelivered: readonly PaidUndelivered[] }
 
 /**
- * Finishes what was left: asks again about settlements without an answer, ends claims whose payment has died, and lists what
- * was paid for and not delivered (hazards §2). Several servers on one store may do it at once: each claim is taken by one (M6).
+ * Finishes what was left: asks again about settlements without an answer, ends claims whose holder or payment has died, and
+ * lists what was paid for and not delivered (hazards §2). Several servers on one store may do it at once: each claim is taken by one (M6).
  */
 export async function reconcile(engine: Engine, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Reconciled> {
   const ready = await engine.ready()
@@ -67,7 +67,8 @@ async function finish(engine: Engine, { served }: ReadyServer, claim: Claim): Pr
     if (home === undefined) return claim
     return (await settleClaim(engine, claim, { facilitator: home.facilitator, repeated: true }))?.claim
   }
-  if (claim.state === 'settled' || !givenUp(claim, engine.clock())) return claim
+  // A handler that failed may be tried again while its payment lives; one that died with its process is not run again (K1).
+  if (claim.state === 'settled' || (claim.state === 'open' && !givenUp(claim, engine.clock()))) return claim
   return engine.claims.update(claim, { state: 'failed', leaseUntil: 0, outcome: { ...handlerFailed(claim), retry: 'never' } })
 }
 

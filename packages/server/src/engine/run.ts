@@ -13,6 +13,7 @@ import { handlerFailed, maxAttempts, settleClaim } from './claim.ts'
 import { serverErrors } from './errors.ts'
 import type { PaidOptions } from './offers.ts'
 import type { Engine, Served } from './server.ts'
+import { holdClaim } from './tenure.ts'
 
 /** What a handler may know of the payment it runs for; `transaction` only where it was settled before. */
 export type PaymentInfo = { readonly payer: string; readonly requirements: PaymentRequirements; readonly transaction?: string }
@@ -55,19 +56,13 @@ export type RunContext = {
 
 /** What is left of a payment's validity for settling it after the handler, in milliseconds. */
 export const settleMargin = 10_000
-// How long the response of a settled claim may take to leave; after that its payer may fetch it.
-const deliverLease = 10_000
 // How long an answer may take that was paid for beforehand.
 const paidHandlerTimeout = 300_000
-
-/** How long the handler of a settled claim is believed to be running, in milliseconds. */
-export function paidRunLease({ handlerTimeout = paidHandlerTimeout }: PaidOptions): number {
-  return handlerTimeout + deliverLease
-}
 
 /** Verified, claimed, not settled: the handler works, then its payment is settled, then its response leaves (DESIGN §5.2). */
 export function heldRun(context: RunContext, claim: Claim): Run {
   const { engine, options } = context
+  const tenure = holdClaim(engine, claim)
   const left = claim.deadAfter * 1000 - engine.clock() - settleMargin
   const timeout = AbortSignal.timeout(Math.max(0, Math.min(options.handlerTimeout ?? Number.POSITIVE_INFINITY, left, 2 ** 31 - 1)))
   return {
@@ -78,8 +73,9 @@ export function heldRun(context: RunContext, claim: Claim): Run {
     complete: (work) =>
       guarded(context, claim, async () => {
         const result = await inTime(work, timeout)
-        if ('failure' in result || result.status >= 400) return failHeld(context, claim, result)
-        return settleHeld(context, claim, result)
+        const held = await tenure.end()
+        if ('failure' in result || result.status >= 400) return failHeld(context, held, result)
+        return settleHeld(context, held, result)
       }),
   }
 }
@@ -87,6 +83,7 @@ export function heldRun(context: RunContext, claim: Claim): Run {
 /** Settled already: the handler works and its response leaves as it comes; a failure leaves the claim to be served again (M9). */
 export function paidRun(context: RunContext, claim: Claim): Run {
   const { engine, options, dialect } = context
+  const tenure = holdClaim(engine, claim)
   const timeout = AbortSignal.timeout(options.handlerTimeout ?? paidHandlerTimeout)
   const transaction = claim.outcome?.transaction ?? ''
   return {
@@ -97,14 +94,15 @@ export function paidRun(context: RunContext, claim: Claim): Run {
     complete: (work) =>
       guarded(context, claim, async () => {
         const result = await inTime(work, timeout)
+        const held = await tenure.end()
         const receipt = claim.outcome === undefined ? undefined : receiptHeader(claim.outcome, dialect)
         if ('failure' in result || result.status >= 400) {
           failed(context, claim, result)
-          await engine.claims.update(claim, { leaseUntil: 0 })
+          await engine.claims.update(held, { leaseUntil: 0 })
           if ('failure' in result) return { kind: 'answer', response: undelivered(context, claim) }
           return { kind: 'deliver', dress: dressRefusal(engine, receipt) }
         }
-        await engine.claims.update(claim, { state: 'delivered', leaseUntil: 0 })
+        await engine.claims.update(held, { state: 'delivered', leaseUntil: 0 })
         delivered(context, claim)
         return { kind: 'deliver', dress: dressDelivered(context, claim) }
       }),
@@ -141,7 +139,7 @@ async function settleHeld(context: RunContext, claim: Claim, result: HandlerResu
   const { engine, served, dialect } = context
   const response = storable(result)
   const change = response === undefined ? {} : { response }
-  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, change, lease: deliverLease })
+  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, change, lease: engine.lease })
   if (settling === undefined) return { kind: 'answer', response: busyResponse(context) }
   const { outcome } = settling
   if (outcome.status === 'pending') return { kind: 'answer', response: pendingResponse(context, settling.claim) }

@@ -46,6 +46,8 @@ export type ServerOptions = {
   readonly onEvent?: (event: ServerEvent) => void
   /** Milliseconds between rounds that finish what was left, from `start` to `close`; 30 s by default. */
   readonly reconcileEvery?: number
+  /** Milliseconds for which a process holds a claim unless it says more: so long others wait after its sudden death. 15,000 unless told. */
+  readonly lease?: number
   /** Unix milliseconds. */
   readonly clock?: () => number
 }
@@ -88,6 +90,7 @@ export type Engine = {
   readonly xPaymentRequired: boolean
   readonly emit: (event: ServerEvent) => void
   readonly clock: () => number
+  readonly lease: number
   ready(): Promise<ReadyServer>
 }
 
@@ -114,6 +117,7 @@ export function createServer(options: ServerOptions): Server {
     xPaymentRequired: options.compat?.xPaymentRequired ?? false,
     emit: (event) => observe(onEvent, event),
     clock,
+    lease: options.lease ?? 15_000,
     ready,
   }
   let rounds: { stop(): void } | undefined
