@@ -36,7 +36,7 @@ export interface Client {
   quote(input: RequestInfo | URL, init?: RequestInit): Promise<Quote>
   /**
    * Sends the payment of an earlier call again, the same bytes, and signs nothing. It takes what `fetch` threw, an error
-   * that has it as its cause, or an unsettled response. Errors: `client/nothing-to-resume`, and those of `fetch`.
+   * that has it as its cause, or a response: an unsettled one, or one whose body broke off. Errors: `client/nothing-to-resume`, and those of `fetch`.
    */
   resume(interrupted: unknown, options?: { readonly signal?: AbortSignal | undefined }): Promise<Response>
   /** What is used of the budget. */

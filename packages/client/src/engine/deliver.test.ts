@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { SettleResponse } from '@flow402x/core'
+import { paymentResponseHeader, type SettleResponse } from '@flow402x/core'
 import { requiredToV1 } from '@flow402x/core/v1'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -179,10 +179,23 @@ describe('giving up', () => {
     const second = await met.client.resume(first)
     expect([first.status, second.status]).toEqual([500, 200])
     expectOnePayment(met, 2)
-    for (const nothing of [second, new Response(), new TypeError('x'), undefined, 'x']) {
+    for (const nothing of [new Response(), new TypeError('x'), undefined, 'x']) {
       await expect(met.client.resume(nothing)).rejects.toMatchObject({ code: 'client/nothing-to-resume' })
     }
     expectOnePayment(met, 2)
+  })
+
+  it('brings goods again that broke off on their way', async () => {
+    const met = await meet((_, response, tries) => {
+      if (tries > 1) return answer(response, settled)
+      response.setHeader('PAYMENT-RESPONSE', paymentResponseHeader.encode(settled))
+      response.write('go', () => response.destroy())
+    })
+    const broken = await met.call()
+    await expect(broken.text()).rejects.toThrow()
+    expect(await (await met.client.resume(broken)).text()).toBe('goods')
+    expectOnePayment(met, 2)
+    expect((await met.client.spent()).total).toMatchObject({ reserved: '$0', committed: '$0.01' })
   })
 
   it('says that money moved when only the goods were lost', async () => {

@@ -96,6 +96,8 @@ async function prepare(wallet: Wallet, { message, response, offer }: Asked, id: 
 
 async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: Delivered): Promise<Response> {
   const { id, terms, prepared, scheme } = attempt
+  // Also of a paid one: its body may break off, and the same payment brings it again.
+  wallet.open.set(response, attempt)
   if (receipt?.success || (receipt === undefined && response.status < 400)) {
     await wallet.purse.commit(id)
     if (receipt !== undefined) await scheme.onReceipt?.(prepared, receipt)
@@ -106,7 +108,6 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
   const outcome = receipt === undefined ? undefined : outcomeFromWire(receipt)
   const { reason, retry } = outcome?.status === 'notSettled' ? outcome : { reason: 'unknown', retry: 'same' as const }
   wallet.emit({ id, type: 'unsettled', terms, status: response.status, reason, retry, deadAfter: prepared.key.deadAfter })
-  wallet.open.set(response, attempt)
   return response
 }
 
