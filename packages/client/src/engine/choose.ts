@@ -81,22 +81,25 @@ function consider(offered: PaymentRequirements, resource: ResourceInfo, options:
   if (offered.maxTimeoutSeconds < 1) return 'it leaves no time to pay'
   const over = options.limits.tooMuch(asset, amount)
   if (over !== undefined) return over
-  const requirements = deepFreeze(structuredClone(offered))
-  const scheme = near.find((candidate) => candidate.supports(requirements))
-  if (scheme === undefined) return 'the scheme cannot pay it in this form'
   const { url, method, version } = options
-  const terms: Terms = {
-    url,
-    method,
-    version,
-    price: formatAmount(amount, asset),
-    amount,
-    asset: deepFreeze({ ...asset }),
-    maxTimeoutSeconds: Math.floor(Math.min(offered.maxTimeoutSeconds, options.maxTimeoutSeconds)),
-    requirements,
-    resource: deepFreeze(structuredClone(resource)),
-  }
-  return { terms: Object.freeze(terms), scheme }
+  const maxTimeoutSeconds = Math.floor(Math.min(offered.maxTimeoutSeconds, options.maxTimeoutSeconds))
+  const terms = freezeTerms(offered, { url, method, version, maxTimeoutSeconds, asset, resource })
+  const scheme = schemeFor(near, terms.requirements)
+  return scheme === undefined ? 'the scheme cannot pay it in this form' : { terms, scheme }
+}
+
+/** The terms of an offer, which nobody changes any more. */
+export function freezeTerms(offered: PaymentRequirements, more: Omit<Terms, 'price' | 'amount' | 'requirements'>): Terms {
+  const amount = BigInt(offered.amount)
+  return deepFreeze({ ...structuredClone(more), price: formatAmount(amount, more.asset), amount, requirements: structuredClone(offered) })
+}
+
+/** The scheme that pays an offer, if there is one. */
+export function schemeFor(schemes: readonly ClientScheme[], offered: PaymentRequirements): ClientScheme | undefined {
+  const { scheme: name, network } = offered
+  return schemes.find(
+    (scheme) => scheme.scheme === name && scheme.networks.some((pattern) => covers(pattern, network)) && scheme.supports(offered),
+  )
 }
 
 function order(candidates: readonly Candidate[], { prefer, url }: ChooseOptions): readonly Candidate[] {

@@ -1,15 +1,15 @@
 import { paymentSignatureHeader } from '@flow402x/core'
-import { memoryBudgets } from '@flow402x/core/memory'
+import { defaultRetention, memoryBudgets, memoryLedger, memoryPayees } from '@flow402x/core/memory'
 import { xPaymentHeader } from '@flow402x/core/v1'
 import { type Fetch, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
 import { type Exchange, follow } from '../http/redirect.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors, type LeftOut } from './errors.ts'
+import { type Attempt, cancel, sweep } from './ledger.ts'
 import { readLimits } from './limits.ts'
-import { type ClientOptions, checkOptions } from './options.ts'
+import { type ClientOptions, type ClientStore, checkOptions } from './options.ts'
 import { type Asked, complete, consider, pay, type Wallet } from './pay.ts'
-import type { Attempt } from './sign.ts'
 import { createPurse, type Spending } from './spending.ts'
 
 /**
@@ -21,6 +21,13 @@ export type Quote =
   | { readonly kind: 'payable'; readonly terms: Terms; readonly alternatives: readonly Terms[]; readonly leftOut: readonly LeftOut[] }
   | { readonly kind: 'unpayable'; readonly leftOut: readonly LeftOut[] }
 
+/**
+ * What the web's `fetch` takes, and `callId`: the caller's own name for one purchase. A call that bears it again, with the same
+ * request, sends the payment of the first instead of signing another, also from another process or after a restart where the
+ * client has a store; until a day after that payment is dead.
+ */
+export type PaidInit = RequestInit & { readonly callId?: string | undefined }
+
 /** Pays when a server answers 402. Its functions may be taken off it and passed around. */
 export interface Client {
   /**
@@ -31,7 +38,7 @@ export interface Client {
    *
    * Errors: `client/…`, each saying whether money moved; what `fetch` throws before a payment was sent; the signal's reason.
    */
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
+  fetch(input: RequestInfo | URL, init?: PaidInit): Promise<Response>
   /** Asks without paying. It sends the request, so a resource that asks nothing is served. Errors: as `fetch` before signing. */
   quote(input: RequestInfo | URL, init?: RequestInit): Promise<Quote>
   /**
@@ -39,6 +46,14 @@ export interface Client {
    * that has it as its cause, or a response: an unsettled one, or one whose body broke off. Errors: `client/nothing-to-resume`, and those of `fetch`.
    */
   resume(interrupted: unknown, options?: { readonly signal?: AbortSignal | undefined }): Promise<Response>
+  /**
+   * Revokes a payment on chain that was signed and not settled: what `resume` takes, or `{ callId }`, also after a restart. It
+   * resolves once the chain has proved that it cannot be spent; only then its amount is free again, and its callId may pay anew.
+   * The scheme needs a way to the chain, such as `cancellation` of `exactEvmClient`.
+   *
+   * Errors: `client/already-spent`, `client/cancel-failed`, `client/cannot-cancel`, `client/nothing-to-cancel`; the signal's reason.
+   */
+  cancel(payment: unknown, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
   /** What is used of the budget. */
   spent(): Promise<Spending>
 }
@@ -47,10 +62,10 @@ export interface Client {
 export function createClient(options: ClientOptions): Client {
   const wallet = createWallet(checkOptions(options))
   return Object.freeze<Client>({
-    async fetch(input, init) {
+    async fetch(input, { callId, ...init } = {}) {
       if (carriesPayment(input, init)) return await wallet.fetch(input, init)
       const answer = await ask(wallet, input, init)
-      return 'offer' in answer ? await pay(wallet, answer) : answer.response
+      return 'offer' in answer ? await pay(wallet, answer, callId) : answer.response
     },
     async quote(input, init) {
       const answer = await ask(wallet, input, init)
@@ -66,13 +81,21 @@ export function createClient(options: ClientOptions): Client {
       if (attempt === undefined) throw clientErrors('client/nothing-to-resume', {})
       return await complete(wallet, attempt, signal)
     },
-    spent: () => wallet.purse.spent(),
+    async cancel(payment, { signal } = {}) {
+      const entry = await cancel(wallet, callIdOf(payment) ?? findAttempt(wallet.open, payment)?.id, signal)
+      wallet.emit({ id: entry.id, type: 'cancelled', url: entry.signed?.url ?? '' })
+    },
+    async spent() {
+      await sweep(wallet)
+      return await wallet.purse.spent()
+    },
   })
 }
 
 function createWallet(options: ClientOptions): Wallet {
   const { schemes, prefer, beforeSign, onEvent, retry = {}, maxTimeoutSeconds = 600, allowInsecure = false } = options
   const { fetch: send = globalThis.fetch, now = Date.now, random = randomBytes, budget = {}, assets = [] } = options
+  const { store = memoryClientStore(), approvePayee, dynamicPayees = [] } = options
   // Browsers refuse to be called as a method of anything.
   const fetch: Fetch = (input, init) => send(input, init)
   const emit: Wallet['emit'] = (event) => {
@@ -83,10 +106,13 @@ function createWallet(options: ClientOptions): Wallet {
     }
   }
   const limits = readLimits({ budget, assets, now })
-  const purse = createPurse({ limits, store: budget.store ?? memoryBudgets(), now })
   return {
     limits,
-    purse,
+    purse: createPurse({ limits, store: store.budgets }),
+    ledger: store.ledger,
+    payees: store.payees,
+    approvePayee,
+    dynamicPayees,
     fetch,
     schemes,
     prefer,
@@ -101,6 +127,10 @@ function createWallet(options: ClientOptions): Wallet {
   }
 }
 
+function memoryClientStore(): ClientStore {
+  return { budgets: memoryBudgets(), ledger: memoryLedger(defaultRetention), payees: memoryPayees() }
+}
+
 /** The unpaid try: an answer, or a 402 with an offer. */
 async function ask(wallet: Wallet, input: RequestInfo | URL, init: RequestInit | undefined): Promise<Exchange | Asked> {
   const exchange = await follow(await readMessage(input, init), wallet.fetch)
@@ -112,6 +142,11 @@ async function ask(wallet: Wallet, input: RequestInfo | URL, init: RequestInit |
 function carriesPayment(input: RequestInfo | URL, init: RequestInit | undefined): boolean {
   const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined))
   return headers.has(paymentSignatureHeader.name) || headers.has(xPaymentHeader.name)
+}
+
+function callIdOf(payment: unknown): string | undefined {
+  const named = typeof payment === 'object' && payment !== null && 'callId' in payment ? payment.callId : undefined
+  return typeof named === 'string' ? named : undefined
 }
 
 /** Libraries wrap what `fetch` threw, so causes are looked through. */

@@ -4,8 +4,8 @@ import { type Fetch, type Message, sendMessage, withHeader } from '../http/messa
 import { keepReceipt, receiptOf } from '../http/receipt.ts'
 import { follow, isOpaqueRedirect, markRedirected, maxRedirects, nextHop, sameOrigin } from '../http/redirect.ts'
 import { clientErrors } from './errors.ts'
+import type { Attempt } from './ledger.ts'
 import type { RetryOptions } from './options.ts'
-import type { Attempt } from './sign.ts'
 
 /** The server's last word on a payment. */
 export type Delivered = { readonly response: Response; readonly receipt: SettleResponse | undefined }

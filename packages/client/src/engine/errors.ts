@@ -1,4 +1,4 @@
-import { defineErrors } from '@flow402x/core'
+import { defineErrors, type Payee } from '@flow402x/core'
 
 const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
 const unpaid = { status: 402, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
@@ -43,6 +43,25 @@ export const clientErrors = defineErrors({
     message: ({ url, price, why }: { url: string; price: string; why: string }) =>
       `beforeSign refused ${price} for ${url}: ${why}. Nothing was signed and no money moved.`,
   },
+  'client/payee-changed': {
+    ...unsigned,
+    retry: 'never',
+    message: ({ url, payTo, asset, was }: { url: string; payTo: string; asset: string; was: Payee }) =>
+      `${url} asks to be paid at ${payTo} in ${asset}; until now its origin was paid at ${was.payTo} in ${was.asset}. Nothing was signed and no money moved. If the seller told you of the change, let approvePayee answer true; if its payees differ with every request, name its origin in dynamicPayees.`,
+  },
+  'client/call-reused': {
+    ...unsigned,
+    retry: 'never',
+    message: ({ url, callId }: { url: string; callId: string }) =>
+      `The callId "${callId}" belongs to another request than this one of ${url}. Nothing was signed and no money moved; give each thing you buy a callId of its own.`,
+  },
+  'client/call-under-way': {
+    ...unsigned,
+    status: 409,
+    retry: 'same',
+    message: ({ url, callId }: { url: string; callId: string }) =>
+      `The call "${callId}" of ${url} is being signed elsewhere. This one signed and sent nothing; call again with the same callId, which then sends that payment.`,
+  },
   'client/bad-preference': {
     ...unsigned,
     retry: 'never',
@@ -86,13 +105,40 @@ export const clientErrors = defineErrors({
   'client/settle-unknown': {
     ...unknown,
     message: ({ url, attempts }: { url: string; attempts: number }) =>
-      `The payment was sent to ${url} ${attempts} times without an answer. Whether money moved is unknown, so its amount stays reserved. Send the same payment again with client.resume(error); a new call would pay anew.`,
+      `The payment was sent to ${url} ${attempts} times without an answer. Whether money moved is unknown, so its amount stays reserved. Send the same payment again with client.resume(error); a new call would pay anew, one with the same callId would not.`,
   },
   'client/settle-pending': {
     ...unknown,
     status: 503,
     message: ({ url, status, transaction }: { url: string; status: number; transaction: string }) =>
-      `${url} has the payment and has not finished with it (status ${status}${transaction === '' ? '' : `, transaction ${transaction}`}). Its amount stays reserved. Send the same payment again with client.resume(error); a new call would pay anew.`,
+      `${url} has the payment and has not finished with it (status ${status}${transaction === '' ? '' : `, transaction ${transaction}`}). Its amount stays reserved. Send the same payment again with client.resume(error); a new call would pay anew, one with the same callId would not.`,
+  },
+  'client/cannot-cancel': {
+    ...unknown,
+    status: 501,
+    retry: 'never',
+    message: ({ scheme, network }: { scheme: string; network: string }) =>
+      `A payment by ${scheme} on ${network} cannot be cancelled by this client: its scheme was given no way to the chain. It can be spent until it is dead, so its amount stays reserved.`,
+  },
+  'client/cancel-failed': {
+    ...unknown,
+    status: 503,
+    message: ({ url, deadAfter }: { url: string; deadAfter: number }) =>
+      `It is not proved that the payment for ${url} was cancelled. It can be spent until ${time(deadAfter)}, so its amount stays reserved. Cancel it again, or wait.`,
+  },
+  'client/already-spent': {
+    status: 409,
+    phase: 'settle',
+    moneyMoved: 'yes',
+    retry: 'same',
+    message: ({ url, transaction }: { url: string; transaction: string }) =>
+      `The payment for ${url} was spent before it could be cancelled (transaction ${transaction}). Ask for what was bought with the same payment, which pays nothing more.`,
+  },
+  'client/nothing-to-cancel': {
+    ...unpaid,
+    status: 400,
+    phase: 'submit',
+    message: () => 'cancel takes what resume takes, or { callId } of a call whose payment was signed. This is none; nothing was sent.',
   },
   'client/delivery-failed': {
     status: 502,

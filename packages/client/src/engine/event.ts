@@ -7,7 +7,7 @@ import type { LeftOut } from './errors.ts'
  *
  * `pending`: the same payment is sent again after `waitMs`. `unsettled`: the server answered without taking the money.
  * `unknown`: the client gave up without knowing. Both keep the amount reserved until `deadAfter` (Unix seconds), when it
- * counts as spent. `refused`: nothing was sent.
+ * counts as spent. `cancelled`: it provably cannot be spent any more, and its amount is free. `refused`: nothing was sent.
  */
 export type ClientEvent = { readonly id: string } & (
   | { readonly type: 'quoted'; readonly terms: Terms; readonly leftOut: readonly LeftOut[] }
@@ -31,5 +31,6 @@ export type ClientEvent = { readonly id: string } & (
       readonly deadAfter: number
     }
   | { readonly type: 'unknown'; readonly terms: Terms; readonly deadAfter: number; readonly error: unknown }
+  | { readonly type: 'cancelled'; readonly url: string }
   | { readonly type: 'refused'; readonly url: string; readonly error: X402Error }
 )

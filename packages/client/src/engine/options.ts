@@ -1,11 +1,15 @@
-import { type Asset, type BudgetStore, type ClientScheme, networkSchema } from '@flow402x/core'
+import { type Asset, type ClientScheme, networkSchema, type Store } from '@flow402x/core'
 import * as z from 'zod/mini'
 import type { Fetch } from '../http/message.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
+import type { PayeeChange } from './payees.ts'
 
-/** What `beforeSign` answers: `true` lets the payment be signed, everything else refuses it. */
+/** What a client keeps: its budget, what it signed, and whom it paid. */
+export type ClientStore = Pick<Store, 'budgets' | 'ledger' | 'payees'>
+
+/** What `beforeSign` and `approvePayee` answer: `true` lets the payment be signed, everything else refuses it. */
 export type Approval = boolean | { readonly refuse: string }
 
 const price = z.optional(z.string())
@@ -29,8 +33,6 @@ export const budgetOptions = z.strictObject({
   perOrigin: price,
   /** Limits in an asset itself, as plain decimals, by its CAIP-19 id; an asset that is not worth a dollar cannot be paid without. */
   caps: z.optional(z.record(z.string(), z.strictObject({ perPayment: z.string(), total: z.string() }))),
-  /** Where it is kept; in the memory of this process unless given. */
-  store: z.optional(having<BudgetStore>('reserve', 'commit', 'release', 'use')),
 })
 
 /** What may be spent: prices such as `"$1"`; dollars for assets worth a dollar, `caps` by CAIP-19 id for any other. */
@@ -58,6 +60,8 @@ export const clientOptions = z.strictObject({
   /** The ways it can pay, such as `exactEvmClient(…)`. */
   schemes: z.array(having<ClientScheme>('scheme', 'networks', 'supports', 'prepare')).check(z.minLength(1)),
   budget: z.optional(budgetOptions),
+  /** Shared by all clients of one wallet, also across processes and restarts; the memory of this process unless given. */
+  store: z.optional(having<ClientStore>('budgets', 'ledger', 'payees')),
   /** Assets beside the known ones. */
   assets: z.optional(z.array(having<Asset>('network', 'address', 'symbol', 'decimals', 'transfer'))),
   /** Networks in the order they are liked, or a function that picks one of the payable terms; the seller's order unless given. */
@@ -66,6 +70,12 @@ export const clientOptions = z.strictObject({
   beforeSign: z.optional(
     callable<(terms: Terms, options: { readonly signal?: AbortSignal | undefined }) => Approval | Promise<Approval>>(),
   ),
+  /** Asked when an origin wants to be paid elsewhere, or in another asset, than before; only `true` lets it. */
+  approvePayee: z.optional(
+    callable<(change: PayeeChange, options: { readonly signal?: AbortSignal | undefined }) => Approval | Promise<Approval>>(),
+  ),
+  /** Origins whose payees differ with every request, such as marketplaces. */
+  dynamicPayees: z.optional(z.array(z.string().check(z.refine(isOrigin, 'it is no origin such as https://shop.example')))),
   /** Told what happens; what it throws is ignored. */
   onEvent: z.optional(callable<(event: ClientEvent) => void>()),
   retry: z.optional(retryOptions),
@@ -102,6 +112,10 @@ export function checkOptions(options: ClientOptions): ClientOptions {
     }
   }
   return parsed.data
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text
 }
 
 function describe({ issues: [issue] }: z.core.$ZodError): { readonly option: string; readonly why: string } {

@@ -1,28 +1,27 @@
-import { isX402Error, outcomeFromWire } from '@flow402x/core'
+import { isX402Error, type LedgerEntry, outcomeFromWire, type PayeeStore, type PaymentRequired } from '@flow402x/core'
 import type { Fetch } from '../http/message.ts'
 import { type Offer, readOffer } from '../http/offer.ts'
 import type { Exchange } from '../http/redirect.ts'
-import { type Choice, choose, sameTerms, type Terms } from './choose.ts'
+import { type Candidate, type Choice, choose, sameTerms, schemeFor, type Terms } from './choose.ts'
 import { type Delivered, deliver } from './deliver.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
-import type { Limits } from './limits.ts'
+import { type Attempt, attemptOf, type Books, release, settle, sweep } from './ledger.ts'
 import type { ClientOptions, RetryOptions } from './options.ts'
-import { type Attempt, approve, clockSkew, hex, sign } from './sign.ts'
-import type { Purse } from './spending.ts'
+import { checkPayee } from './payees.ts'
+import { approve, bindingOf, clockSkew, hex, sign } from './sign.ts'
 
 /** What every call of one client shares. */
-export type Wallet = {
-  readonly limits: Limits
-  readonly purse: Purse
+export type Wallet = Books & {
+  readonly payees: PayeeStore
+  readonly approvePayee: ClientOptions['approvePayee']
+  readonly dynamicPayees: readonly string[]
   readonly fetch: Fetch
-  readonly schemes: ClientOptions['schemes']
   readonly prefer: ClientOptions['prefer']
   readonly beforeSign: ClientOptions['beforeSign']
   readonly retry: RetryOptions
   readonly maxTimeoutSeconds: number
   readonly allowInsecure: boolean
-  readonly now: () => number
   readonly random: (length: number) => Uint8Array
   readonly emit: (event: ClientEvent) => void
   /** Payments whose end is open, by what their caller was given; `undefined` where one abort ended several. */
@@ -40,74 +39,133 @@ export function consider(wallet: Wallet, { message, offer }: Asked): Choice {
   return required === undefined ? { candidates: [], leftOut: [] } : choose(required, { ...wallet, url, method, version })
 }
 
-/** Pays an offer with one signature and sends the request until it is answered. */
-export async function pay(wallet: Wallet, asked: Asked): Promise<Response> {
-  const id = hex(wallet.random(16))
-  const attempt = await prepare(wallet, asked, id).catch((error: unknown) => {
-    if (isX402Error(error)) wallet.emit({ id, type: 'refused', url: asked.message.url, error })
+/** Pays an offer with one signature, or with the one that `callId` has already, and sends the request until it is answered. */
+export async function pay(wallet: Wallet, asked: Asked, callId: string | undefined): Promise<Response> {
+  const reservation = hex(wallet.random(16))
+  const id = callId ?? reservation
+  const { url, signal } = asked.message
+  const attempt = await prepare(wallet, asked, { id, reservation, resumable: callId !== undefined }).catch((error: unknown) => {
+    if (isX402Error(error)) wallet.emit({ id, type: 'refused', url, error })
     throw error
   })
-  return await complete(wallet, attempt, asked.message.signal)
+  return await complete(wallet, attempt, signal)
 }
 
-/** Sends a signed payment until it is answered, and keeps its amount reserved while that is open. */
+/** Sends a signed payment until it is answered; its amount stays reserved while that is open. */
 export async function complete(wallet: Wallet, attempt: Attempt, signal: AbortSignal | undefined): Promise<Response> {
-  const { id, terms, prepared } = attempt
-  const { deadAfter } = prepared.key
-  const { purse, emit, open } = wallet
-  if (attempt.receipt === undefined) purse.keep(id, deadAfter)
+  const { id, terms, signed, entry } = attempt
+  const { emit, open } = wallet
   try {
     const onPause = (pause: { readonly attempt: number; readonly waitMs: number }) => emit({ id, type: 'pending', terms, ...pause })
     return await finish(wallet, attempt, await deliver(attempt, { ...wallet, signal, onPause }))
   } catch (error) {
-    if (attempt.receipt !== undefined) await purse.commit(id)
-    emit({ id, type: 'unknown', terms, deadAfter, error })
+    if (attempt.receipt !== undefined) await settle(wallet, entry)
+    emit({ id, type: 'unknown', terms, deadAfter: signed.key.deadAfter, error })
     if (typeof error === 'object' && error !== null) open.set(error, open.has(error) && open.get(error) !== attempt ? undefined : attempt)
     throw error
   }
 }
 
-async function prepare(wallet: Wallet, { message, response, offer }: Asked, id: string): Promise<Attempt> {
-  const { purse, emit, now, random, beforeSign } = wallet
-  const { url, signal } = message
-  const { candidates, leftOut } = consider(wallet, { message, response, offer })
-  const skew = clockSkew(response, { url, now: now() })
+type Call = { readonly id: string; readonly reservation: string; readonly resumable: boolean }
+
+async function prepare(wallet: Wallet, asked: Asked, { id, reservation, resumable }: Call): Promise<Attempt> {
+  const { message, response, offer } = asked
+  const { url } = message
+  const binding = (await bindingOf(message)) ?? `${message.method} ${url}`
+  const standing = resumable ? await resumed(wallet, await wallet.ledger.find(id), { asked, binding }) : undefined
+  if (standing !== undefined) return standing
+  const { candidates, leftOut } = consider(wallet, asked)
+  const now = Math.floor(wallet.now() / 1000) + clockSkew(response, { url, now: wallet.now() })
   const [chosen] = candidates
   if (chosen === undefined || offer.required === undefined) throw clientErrors('client/no-payable-offer', { url, leftOut })
   const { terms } = chosen
-  emit({ id, type: 'quoted', terms, leftOut })
+  wallet.emit({ id, type: 'quoted', terms, leftOut })
   await response.body?.cancel()
-  await purse.reserve(id, terms)
+  const { begun, entry } = await wallet.ledger.begin({ id, binding, reservation, deadAfter: now + terms.maxTimeoutSeconds }, wallet.now())
+  if (begun) return await signOnce(wallet, entry, { chosen, asked, required: offer.required, now })
+  const other = await resumed(wallet, entry, { asked, binding })
+  if (other === undefined) throw clientErrors('client/call-under-way', { url, callId: id })
+  return other
+}
+
+/** The payment that a call has already; nothing where none was ever sent, so that one may be signed. */
+async function resumed(
+  wallet: Wallet,
+  entry: LedgerEntry | undefined,
+  { asked, binding }: { readonly asked: Asked; readonly binding: string },
+): Promise<Attempt | undefined> {
+  if (entry === undefined) return undefined
+  const { id: callId, state, deadAfter } = entry
+  const { url } = asked.message
+  if (entry.binding !== binding) throw clientErrors('client/call-reused', { url, callId })
+  if (state === 'released') return undefined
+  if (entry.signed === undefined) {
+    if (deadAfter * 1000 >= wallet.now()) throw clientErrors('client/call-under-way', { url, callId })
+    await release(wallet, entry)
+    return undefined
+  }
+  const { message, response } = asked
+  await response.body?.cancel()
+  const attempt = attemptOf(wallet, entry, { message, redirected: response.redirected })
+  if (attempt === undefined) throw clientErrors('client/call-reused', { url, callId })
+  return attempt
+}
+
+type Signing = { readonly chosen: Candidate; readonly asked: Asked; readonly required: PaymentRequired; readonly now: number }
+
+/** Reserves, asks, signs, and writes down what was signed before it is sent. */
+async function signOnce(wallet: Wallet, entry: LedgerEntry, { chosen, asked, required, now }: Signing): Promise<Attempt> {
+  const { purse, ledger, emit, random } = wallet
+  const { id, reservation } = entry
+  const { message, response } = asked
+  const { signal, url } = message
+  const { terms } = chosen
   try {
-    await approve(terms, { beforeSign, signal })
+    await reserve(wallet, reservation, terms)
+    const payee = await checkPayee(terms, { ...wallet, signal })
+    await approve(terms, { beforeSign: wallet.beforeSign, signal })
     signal?.throwIfAborted()
+    await payee.pin()
     emit({ id, type: 'signing', terms })
-    const { redirected } = response
-    const attempt = await sign(chosen, { id, message, redirected, required: offer.required, now: Math.floor(now() / 1000) + skew, random })
+    const signed = await sign(chosen, { message, required, now, random })
     signal?.throwIfAborted()
-    emit({ id, type: 'signed', terms, deadAfter: attempt.prepared.key.deadAfter })
+    const { deadAfter } = signed.key
+    const written = await ledger.update(entry, { state: 'open', deadAfter, signed })
+    const attempt = written === undefined ? undefined : attemptOf(wallet, written, { message, redirected: response.redirected })
+    if (attempt === undefined) throw clientErrors('client/call-under-way', { url, callId: id })
+    emit({ id, type: 'signed', terms, deadAfter })
     return attempt
   } catch (error) {
     // Nothing was sent, so a signature that may exist is known to nobody.
-    await purse.release(id)
+    await purse.release(reservation)
+    await ledger.update(entry, { state: 'released' })
     throw error
   }
 }
 
+/** A full budget may hold what is dead. */
+async function reserve(wallet: Wallet, reservation: string, terms: Terms): Promise<void> {
+  await wallet.purse.reserve(reservation, terms).catch(async (error: unknown) => {
+    if (!isX402Error(error, 'client/over-budget') || !(await sweep(wallet))) throw error
+    await wallet.purse.reserve(reservation, terms)
+  })
+}
+
 async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: Delivered): Promise<Response> {
-  const { id, terms, prepared, scheme } = attempt
+  const { id, terms, signed, entry } = attempt
+  const { key, payment } = signed
   // Also of a paid one: its body may break off, and the same payment brings it again.
   wallet.open.set(response, attempt)
   if (receipt?.success || (receipt === undefined && response.status < 400)) {
-    await wallet.purse.commit(id)
-    if (receipt !== undefined) await scheme.onReceipt?.(prepared, receipt)
+    await settle(wallet, entry)
+    if (receipt !== undefined) await schemeFor(wallet.schemes, payment.accepted)?.onReceipt?.({ payload: payment.payload, key }, receipt)
     wallet.emit({ id, type: 'paid', terms, receipt })
     return response
   }
-  await assertSameOffer(response, terms, prepared.key.deadAfter)
+  await assertSameOffer(response, terms, key.deadAfter)
   const outcome = receipt === undefined ? undefined : outcomeFromWire(receipt)
   const { reason, retry } = outcome?.status === 'notSettled' ? outcome : { reason: 'unknown', retry: 'same' as const }
-  wallet.emit({ id, type: 'unsettled', terms, status: response.status, reason, retry, deadAfter: prepared.key.deadAfter })
+  wallet.emit({ id, type: 'unsettled', terms, status: response.status, reason, retry, deadAfter: key.deadAfter })
   return response
 }
 

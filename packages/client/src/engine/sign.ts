@@ -2,10 +2,9 @@ import {
   echoExtensions,
   type PaymentPayload,
   type PaymentRequired,
-  type Prepared,
   paymentSignatureHeader,
   requestBinding,
-  type SettleResponse,
+  type SignedPayment,
   X402Error,
 } from '@flow402x/core'
 import { paymentToV1, xPaymentHeader } from '@flow402x/core/v1'
@@ -14,24 +13,8 @@ import type { Candidate, Terms } from './choose.ts'
 import { clientErrors } from './errors.ts'
 import type { Approval } from './options.ts'
 
-/** One signed payment and everything needed to send it again, byte for byte. It never leaves the client. */
-export type Attempt = {
-  readonly id: string
-  readonly terms: Terms
-  readonly scheme: Candidate['scheme']
-  readonly prepared: Prepared
-  /** The request with its payment header. */
-  readonly message: Message
-  /** Whether redirects led to who asked. */
-  readonly redirected: boolean
-  sends: number
-  receipt: SettleResponse | undefined
-}
-
 type SignOptions = {
-  readonly id: string
   readonly message: Message
-  readonly redirected: boolean
   readonly required: PaymentRequired
   /** Unix seconds by the seller's clock. */
   readonly now: number
@@ -42,15 +25,15 @@ type SignOptions = {
 const maxSkewSeconds = 605
 
 /**
- * Signs one payment for these terms and puts it onto the request.
+ * Signs one payment for these terms.
  *
  * Errors: `client/sign-failed`, and what the scheme throws as `X402Error`.
  */
-export async function sign({ terms, scheme }: Candidate, options: SignOptions): Promise<Attempt> {
-  const { url, maxTimeoutSeconds, requirements, resource, version } = terms
-  const { message, id, now, required, random, redirected } = options
+export async function sign({ terms, scheme }: Candidate, options: SignOptions): Promise<SignedPayment> {
+  const { url, method, maxTimeoutSeconds, requirements, resource, version } = terms
+  const { message, now, required, random } = options
   const prepareOptions = { now, maxTimeoutSeconds, binding: await bindingOf(message), signal: message.signal }
-  const prepared = await scheme.prepare(requirements, prepareOptions).catch((cause: unknown) => {
+  const { payload, key } = await scheme.prepare(requirements, prepareOptions).catch((cause: unknown) => {
     if (cause instanceof X402Error || message.signal?.aborted) throw cause
     throw clientErrors('client/sign-failed', { url, scheme: requirements.scheme, network: requirements.network, cause })
   })
@@ -59,10 +42,10 @@ export async function sign({ terms, scheme }: Candidate, options: SignOptions): 
     x402Version: 2,
     resource,
     accepted: requirements,
-    payload: { ...prepared.payload },
+    payload: { ...payload },
     ...(extensions === undefined ? {} : { extensions }),
   }
-  return { id, terms, scheme, prepared, message: withPayment(message, payment, version), redirected, sends: 0, receipt: undefined }
+  return { key, payment, version, url, method, maxTimeoutSeconds }
 }
 
 /** Asks `beforeSign`; only `true` is a yes (H36). Errors: `client/refused`. */
@@ -110,12 +93,13 @@ export function hex(bytes: Uint8Array): string {
 }
 
 /** The request that is paid, by its bytes; nothing where there is no digest, as in pages that came over plain HTTP. */
-async function bindingOf({ method, url, body }: Message): Promise<string | undefined> {
+export async function bindingOf({ method, url, body }: Message): Promise<string | undefined> {
   const digest = await globalThis.crypto.subtle?.digest('SHA-256', body ?? new ArrayBuffer(0))
   return digest === undefined ? undefined : requestBinding({ method, url, bodyHash: hex(new Uint8Array(digest)) })
 }
 
-function withPayment(message: Message, payment: PaymentPayload, version: 1 | 2): Message {
+/** The request with its payment header. */
+export function withPayment(message: Message, { payment, version }: SignedPayment): Message {
   if (version === 2) return withHeader(message, paymentSignatureHeader.name, paymentSignatureHeader.encode(payment))
   const old = paymentToV1(payment)
   // Terms asked in version 1 stand on a network that version has a name for.

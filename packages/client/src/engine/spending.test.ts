@@ -1,5 +1,6 @@
 import { type Asset, assetId, findAsset, type PaymentRequirements } from '@flow402x/core'
 import { memoryBudgets } from '@flow402x/core/memory'
+import { memoryStore } from '@flow402x/store/memory'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import { pen } from '../fixtures/pen.ts'
@@ -36,8 +37,8 @@ describe('H7: a budget is never passed', () => {
   })
 
   it('by two clients of one store', async () => {
-    const store = memoryBudgets()
-    const make = () => createClient({ schemes: [pen()], budget: { total: '$0.10', store } })
+    const store = memoryStore()
+    const make = () => createClient({ schemes: [pen()], budget: { total: '$0.10' }, store })
     const [one, two, seller] = [make(), make(), await sellerOf()]
     const results = await Promise.allSettled(Array.from({ length: 30 }, (_, index) => (index % 2 === 0 ? one : two).fetch(seller.url)))
     expect(outcomes(results)).toEqual({ paid: 10, refused: 20 })

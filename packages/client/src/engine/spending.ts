@@ -12,33 +12,22 @@ export type Spending = { readonly total: Spent; readonly today?: Spent; readonly
 /** The money of one client: what was reserved, spent and kept while the outcome is unknown. */
 export type Purse = {
   /** Sets the amount of these terms aside. Errors: `client/over-budget`. */
-  reserve(id: string, terms: Terms): Promise<void>
+  reserve(reservation: string, terms: Terms): Promise<void>
   /** The money moved. */
-  commit(id: string): Promise<void>
-  /** Nothing was ever sent. */
-  release(id: string): Promise<void>
-  /** The outcome is unknown: it stays reserved until `deadAfter` (Unix seconds) and counts as spent from then on (M32). */
-  keep(id: string, deadAfter: number): void
+  commit(reservation: string): Promise<void>
+  /** It cannot move. */
+  release(reservation: string): Promise<void>
   spent(): Promise<Spending>
 }
 
 /** Makes the purse of a client over a budget store. */
-export function createPurse(options: { readonly limits: Limits; readonly store: BudgetStore; readonly now: () => number }): Purse {
-  const { limits, store, now } = options
-  const kept = new Map<string, number>()
-
-  async function commit(id: string): Promise<void> {
-    kept.delete(id)
-    for (const part of partsOf(id)) await store.commit(part)
+export function createPurse({ limits, store }: { readonly limits: Limits; readonly store: BudgetStore }): Purse {
+  async function commit(reservation: string): Promise<void> {
+    await Promise.all(partsOf(reservation).map((part) => store.commit(part)))
   }
 
-  async function release(id: string): Promise<void> {
-    for (const part of partsOf(id)) await store.release(part)
-  }
-
-  async function commitDead(): Promise<void> {
-    const dead = [...kept].filter(([, deadAfter]) => deadAfter < now() / 1000)
-    for (const [id] of dead) await commit(id)
+  async function release(reservation: string): Promise<void> {
+    await Promise.all(partsOf(reservation).map((part) => store.release(part)))
   }
 
   async function view({ scope, limit, show }: Limit): Promise<Spent> {
@@ -50,22 +39,17 @@ export function createPurse(options: { readonly limits: Limits; readonly store: 
   return {
     commit,
     release,
-    keep(id, deadAfter) {
-      kept.set(id, deadAfter)
-    },
-    async reserve(id, terms) {
-      await commitDead()
+    async reserve(reservation, terms) {
       for (const [index, part] of limits.parts(terms).entries()) {
         const asked = part.limits.map(({ scope, limit }) => ({ scope, limit }))
-        const answer = await store.reserve({ id: `${id}.${index}`, amount: part.amount, limits: asked })
+        const answer = await store.reserve({ id: `${reservation}.${index}`, amount: part.amount, limits: asked })
         if (answer.granted) continue
-        await release(id)
+        await release(reservation)
         const show = part.limits.find(({ scope }) => scope === answer.scope)?.show ?? String
         throw clientErrors('client/over-budget', { url: terms.url, price: terms.price, scope: answer.scope, left: show(answer.left) })
       }
     },
     async spent() {
-      await commitDead()
       const day = limits.today()
       const caps = await Promise.all([...limits.caps].map(async ([id, cap]) => [id, await view(cap)] as const))
       return { total: await view(limits.total), ...(day === undefined ? {} : { today: await view(day) }), caps: Object.fromEntries(caps) }
@@ -74,6 +58,6 @@ export function createPurse(options: { readonly limits: Limits; readonly store: 
 }
 
 /** A payment is at most two reservations, one in dollars and one in its asset: their units differ. */
-function partsOf(id: string): string[] {
-  return [`${id}.0`, `${id}.1`]
+function partsOf(reservation: string): string[] {
+  return [`${reservation}.0`, `${reservation}.1`]
 }

@@ -19,6 +19,9 @@ export type PrepareOptions = {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Where a payment is looked for first. */
+export type LookOptions = { readonly transaction?: string | undefined; readonly signal?: AbortSignal | undefined }
+
 /** A way to pay, for the payer: the others sign in `prepare`; a scheme that transfers by itself broadcasts in `send`. */
 export interface ClientScheme {
   readonly scheme: string
@@ -29,6 +32,13 @@ export interface ClientScheme {
   prepare(requirements: PaymentRequirements, options: PrepareOptions): Promise<Prepared>
   send?(prepared: Prepared, options: PrepareOptions): Promise<Prepared>
   onReceipt?(prepared: Prepared, receipt: SettleResponse): Promise<void>
+  /**
+   * What the chain itself says of a payment, where the scheme was given a way to ask: settled, not settled with `retry: 'resign'` once
+   * it provably cannot be any more, else pending.
+   */
+  look?(submission: Submission, options?: LookOptions): Promise<Outcome>
+  /** Revokes a payment on chain and then looks, until the chain has said which of the two it was or the adapter stops waiting. */
+  cancel?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Outcome>
 }
 
 /** How a payment flows (wire.md §5.1): settle after the handler, or before it. */
@@ -43,9 +53,6 @@ export type RequirementsInput = {
   readonly maxTimeoutSeconds: number
   readonly flow: PaymentFlow
 }
-
-/** Where a payment is looked for first. */
-export type LookOptions = { readonly transaction?: string | undefined; readonly signal?: AbortSignal | undefined }
 
 /** A way to be paid, for the seller, on one network. It needs addresses and decimals and no chain library. */
 export interface ServerScheme {
