@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import {
+  type Call,
   type CallOptions,
   type ChainWriter,
   type FacilitatorScheme,
@@ -109,21 +110,33 @@ export async function settle(desk: Desk, submission: Submission, { signal, claim
     const metNow = known && (await settlements.meet(key, asker))
     return metNow === undefined ? refusal(verdict, submission, known) : outcomeOf(desk, { key, submission, answer: metNow })
   }
+  const planned = plan(desk, submission)
+  if ('outcome' in planned) return planned.outcome
   // Nobody waits for a settlement that its asker gave up, or that stood in line for as long as a whole one may take.
   const cancelled = () => signal?.aborted === true || performance.now() > since + confirmTimeout
-  const answer = await settlements.run(key, asker, (settlement) => enter(desk, settlement, cancelled))
+  const answer = await settlements.run(key, asker, (settlement) => {
+    const { id } = settlement
+    // What an earlier asker began is settled as he handed it in (M2).
+    const now = settlement.submission === submission ? planned : plan(desk, settlement.submission)
+    if ('calls' in now) lanes.add(riderOf(settlement, { scheme, calls: now.calls, cancelled }))
+    else void settlements.forget(id).finally(() => settlements.ended(id, now.outcome))
+  })
   return outcomeOf(desk, { key, submission, answer })
 }
 
-function enter({ scheme, lanes, settlements, onEvent }: Desk, settlement: Settlement, cancelled: () => boolean): void {
+type Planned = { readonly calls: readonly Call[] } | { readonly outcome: Outcome }
+
+/** The calls of a payment, for which there must be a lane. */
+function plan({ scheme, lanes, onEvent }: Desk, submission: Submission): Planned {
   try {
-    lanes.add(riderOf(settlement, { scheme, calls: scheme.plan(settlement.submission), cancelled }))
+    const calls = scheme.plan(submission)
+    lanes.admit(calls)
+    return { calls }
   } catch (error) {
     onEvent({ type: 'notSent', network: scheme.network, signer: '', error })
-    const { submission, id } = settlement
     const retry = isX402Error(error) ? error.retry : 'same'
-    const outcome = { ...refusal({ valid: false, reason: 'settlement_not_sent' }, submission, scheme.key(submission.payment)), retry }
-    void settlements.forget(id).finally(() => settlements.ended(id, outcome))
+    const refused = refusal({ valid: false, reason: 'settlement_not_sent' }, submission, scheme.key(submission.payment))
+    return { outcome: { ...refused, retry } }
   }
 }
 

@@ -41,6 +41,12 @@ export const facilitatorErrors = defineErrors({
     message: ({ scheme, network }: { scheme: string; network: string }) =>
       `The facilitator could not check this "${scheme}" payment against ${network}. Nothing was charged; send the same payment again later.`,
   },
+  'facilitator/unknown-signer': {
+    ...unavailable,
+    retry: 'never',
+    message: ({ signer, network }: { signer: string; network: string }) =>
+      `This payment is to be sent by ${signer}, which is none of this facilitator's signers on ${network}. Nothing was charged; pay by what /supported lists.`,
+  },
   'facilitator/internal': {
     status: 500,
     phase: 'settle',

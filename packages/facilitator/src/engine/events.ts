@@ -41,6 +41,14 @@ export type FacilitatorEvent =
       readonly nonce: bigint
       readonly transaction: string
     }
+  /** Payments that were told settled and are not: the chain took it back, and now they have another outcome, or wait for one. */
+  | {
+      readonly type: 'undone'
+      readonly network: string
+      readonly signer: string
+      readonly nonce: bigint
+      readonly payments: readonly string[]
+    }
   | { readonly type: 'journalFailed'; readonly network: string; readonly error: unknown }
   | { readonly type: 'readFailed'; readonly network: string; readonly error: unknown }
   | { readonly type: 'outcomeFailed'; readonly network: string; readonly transaction: string; readonly error: unknown }

@@ -80,7 +80,8 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
       if (!begun || settlement.claimId !== claimId || ours.has(key.id)) return answer(settlement, { key, asker })
       ours.set(key.id, { transaction: undefined })
       const end = wait(key.id)
-      work(settlement)
+      // What a store read back is another object than the one that was verified and is remembered for it.
+      work(settlement.epoch === 1 ? { ...settlement, submission } : settlement)
       return told(await end, { key, asker })
     },
     carried(id, transaction) {

@@ -1,73 +1,126 @@
-import type { Outcome, Slot } from '@flow402x/core'
-import type { Sight } from './sight.ts'
+import { createHash } from 'node:crypto'
+import type { Slot } from '@flow402x/core'
+import type { Rider } from './batch.ts'
+import type { Judgement } from './judge.ts'
+import type { Found, Sight } from './sight.ts'
 
-/** The mined slots of one signer until they are final. */
+/** What was mined, as it was judged. */
+export type Judged = { readonly slot: Slot; readonly found: Found; readonly unpaid: readonly Rider[] }
+
+/** The mined slots of one signer until nothing can undo them (M17). */
 export type Finality = {
   readonly any: boolean
-  /** Whether one must be looked at again. */
+  /** Whether it is time to look. */
   readonly due: boolean
-  add(slot: Slot): void
+  /** Whether one of them was not to be found, so that it must be looked for soon. */
+  readonly doubted: boolean
+  add(judged: Judged): void
   /** Takes over what the journal says; whatever was known before is forgotten. */
   load(slots: readonly Slot[]): void
   clear(): void
-  /** Closes what still stands, and opens again what does not. */
+  /** Closes what is final, and opens again what is gone. */
   close(): Promise<void>
 }
 
-/** What finality asks; `finality` in milliseconds, `clock` in Unix milliseconds. */
+/** What finality asks. */
 export type FinalityOptions = {
   readonly sight: Sight
+  /** Milliseconds between two looks. */
   readonly finality: number
-  readonly clock: () => number
-  readonly resolve: (slot: Slot, state: Slot['state'], outcomes: ReadonlyMap<string, Outcome>) => Promise<boolean>
-  /** Its transaction was mined and is not any more (M17). */
-  readonly reopen: (slot: Slot) => void
+  readonly judge: (slot: Slot, found: Found) => Promise<Judgement | undefined>
+  /** It is final, and what was told of it still holds, or else `told` is what holds. */
+  readonly closed: (slot: Slot, told: Judgement) => Promise<boolean>
+  /** Its transaction was mined and is not any more. */
+  readonly reopen: (slot: Slot) => Promise<boolean>
 }
 
-type Mined = { readonly slot: Slot; readonly due: number }
+type Mined = {
+  readonly slot: Slot
+  /** Its block, as far as this process has seen it. */
+  block: bigint | undefined
+  /** What it did when it was judged; nothing where another process judged it. */
+  readonly judged: { readonly print: string; readonly unpaid: readonly Rider[] } | undefined
+  /** How often in a row the chain did not know it. */
+  missed: number
+}
 
-/** Looks at mined slots once more when their time has come. */
-export function createFinality({ sight, finality, clock, resolve, reopen }: FinalityOptions): Finality {
+const atOnce = 8
+// One node may lag behind another (H30), so one answer does not make a transaction undone.
+const proofs = 3
+
+/** Looks at mined slots, at most once in `finality`, until the chain calls their blocks final. */
+export function createFinality({ sight, finality, judge, closed, reopen }: FinalityOptions): Finality {
   let mined: readonly Mined[] = []
-  const dueNow = (): readonly Mined[] => mined.filter(({ due }) => due <= clock())
+  let lookedAt = performance.now()
+  const doubted = (): boolean => mined.some(({ missed }) => missed > 0)
 
   return {
     get any() {
       return mined.length > 0
     },
     get due() {
-      return dueNow().length > 0
+      return mined.length > 0 && (doubted() || performance.now() > lookedAt + finality)
     },
-    add(slot) {
-      mined = [...mined, { slot, due: clock() + finality }]
+    get doubted() {
+      return doubted()
+    },
+    add({ slot, found, unpaid }) {
+      if (mined.length === 0) lookedAt = performance.now()
+      mined = [...mined, { slot, block: found.status.block, judged: { print: printOf(found), unpaid }, missed: 0 }]
     },
     load(slots) {
-      mined = slots.filter(({ state }) => state === 'mined').map((slot) => ({ slot, due: slot.since + finality }))
+      mined = slots.filter(({ state }) => state === 'mined').map((slot) => ({ slot, block: undefined, judged: undefined, missed: 0 }))
     },
     clear() {
       mined = []
     },
     async close() {
-      const due = dueNow().toSorted((a, b) => (a.slot.nonce < b.slot.nonce ? 1 : -1))
-      for (const [index, { slot }] of due.entries()) {
-        // Nonces are mined in order, so the highest that still stands answers for all below it.
-        if ((await sight.mined(slot)) !== undefined) return closeAll(due.slice(index))
-        // The chain may be silent rather than changed: only what it says counts.
-        if ((await sight.lost(slot)) !== true || !(await resolve(slot, 'open', new Map()))) return
-        forget(slot)
-        reopen(slot)
+      lookedAt = performance.now()
+      const final = await sight.final()
+      if (final === undefined) return
+      const due = mined.filter(({ block, missed }) => missed > 0 || block === undefined || block <= final)
+      for (let at = 0; at < due.length; at += atOnce) {
+        const done = await Promise.all(due.slice(at, at + atOnce).map((one) => look(one, final)))
+        if (done.includes(false)) return
       }
     },
   }
 
-  async function closeAll(standing: readonly Mined[]): Promise<void> {
-    for (const { slot } of standing) {
-      if (!(await resolve(slot, 'final', new Map()))) return
-      forget(slot)
-    }
+  /** `false` when there is no use in going on. */
+  async function look(one: Mined, final: bigint): Promise<boolean> {
+    const { slot, judged } = one
+    const seen = await sight.see(slot)
+    if (seen === undefined) return false
+    if (seen.state !== 'mined') return missing(one)
+    one.missed = 0
+    one.block = seen.status.block
+    if (one.block > final) return true
+    // In another block than before it may have done something else.
+    const same = judged?.print === printOf(seen)
+    const told = same ? { outcomes: new Map(), unpaid: judged.unpaid, undone: [] } : await judge(slot, seen)
+    if (told === undefined) return true
+    if (!(await closed(slot, told))) return false
+    forget(one)
+    return true
   }
 
-  function forget(slot: Slot): void {
-    mined = mined.filter((one) => one.slot.nonce !== slot.nonce)
+  async function missing(one: Mined): Promise<boolean> {
+    one.missed += 1
+    if (one.missed < proofs) return true
+    if (!(await reopen(one.slot))) return false
+    forget(one)
+    return true
   }
+
+  function forget(gone: Mined): void {
+    mined = mined.filter((one) => one !== gone)
+  }
+}
+
+/** What a transaction did, wherever it was mined. */
+function printOf({ transaction, status: { success, logs } }: Found): string {
+  const effects = logs.map(({ address, topics, data }) => [address, topics, data])
+  return createHash('sha256')
+    .update(JSON.stringify([transaction, success, effects]))
+    .digest('base64')
 }

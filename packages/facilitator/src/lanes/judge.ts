@@ -3,8 +3,15 @@ import type { OnEvent } from '../engine/events.ts'
 import type { Payers, Rider } from './batch.ts'
 import type { Found } from './sight.ts'
 
-/** What became of the payments of a slot: ended, or still to be had. */
-export type Judgement = { readonly outcomes: ReadonlyMap<string, Outcome>; readonly unpaid: readonly Rider[] }
+/** What became of the payments of a slot. */
+export type Judgement = {
+  /** What is new to be told; a pending one takes back what was told before. */
+  readonly outcomes: ReadonlyMap<string, Outcome>
+  /** Still to be had. */
+  readonly unpaid: readonly Rider[]
+  /** Those that were told settled and are not. */
+  readonly undone: readonly string[]
+}
 
 /** Tells what became of payments; nothing when that cannot be told yet. It never rejects because of a scheme. */
 export type Judge = {
@@ -12,6 +19,8 @@ export type Judge = {
   mined(slot: Slot, found: Found): Promise<Judgement | undefined>
   /** From their own state, when none of the slot's transactions can be mined any more. */
   free(slot: Slot): Promise<Judgement | undefined>
+  /** When the chain proved that the slot's transaction, which was all that could pay them, will never be mined (M21). */
+  expired(slot: Slot): Promise<Judgement | undefined>
 }
 
 /** What a judge asks. */
@@ -26,36 +35,51 @@ export type JudgeOptions = {
 export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): Judge {
   const { network } = writer
   return {
-    async mined({ payments }, found) {
-      const outcomes = new Map<string, Outcome>()
-      const unpaid: Rider[] = []
-      for (const id of payments) {
-        const one = await rider(id)
-        const outcome = one && outcomeFor(one, found)
-        if (one === undefined || outcome === undefined || outcome.status === 'pending') return undefined
+    mined: ({ payments }, found) =>
+      each(payments, async (one) => {
+        const outcome = outcomeFor(one, found)
+        if (outcome === undefined || outcome.status === 'pending') return undefined
         payers.note(one.payer, outcome)
         // The receipt of the whole does not say why one call in it failed: its state does (M16).
         const alone = payments.length === 1 || one.again
-        if (outcome.status === 'notSettled' && !alone && (await verdictOn(one))?.valid !== false) unpaid.push(one)
-        else outcomes.set(id, outcome)
-      }
-      return { outcomes, unpaid }
-    },
-    async free({ payments }) {
-      const outcomes = new Map<string, Outcome>()
-      const unpaid: Rider[] = []
-      for (const id of payments) {
-        const one = await rider(id)
-        const verdict = one && (await verdictOn(one))
-        if (one === undefined || verdict === undefined) return undefined
-        if (verdict.valid) unpaid.push(one)
-        else {
-          const { deadAfter } = one.settlement
-          outcomes.set(id, { status: 'notSettled', network, reason: verdict.reason, payer: one.payer, retry: 'never', deadAfter })
-        }
-      }
-      return { outcomes, unpaid }
-    },
+        const failedInCompany = outcome.status === 'notSettled' && !alone
+        return failedInCompany && (await verdictOn(one))?.valid !== false ? 'unpaid' : outcome
+      }),
+    free: ({ payments }) =>
+      each(payments, async (one) => {
+        const verdict = await verdictOn(one)
+        if (verdict === undefined || verdict.valid) return verdict && 'unpaid'
+        return ended(one, { reason: verdict.reason, retry: 'never' })
+      }),
+    expired: ({ payments, attempts }) =>
+      each(payments, async (one) => {
+        const transaction = attempts.at(-1)?.transaction
+        return ended(one, { reason: 'settlement_expired', retry: 'resign', ...(transaction === undefined ? {} : { transaction }) })
+      }),
+  }
+
+  async function each(
+    payments: readonly string[],
+    judge: (one: Rider) => Promise<Outcome | 'unpaid' | undefined>,
+  ): Promise<Judgement | undefined> {
+    const outcomes = new Map<string, Outcome>()
+    const unpaid: Rider[] = []
+    const undone: string[] = []
+    for (const id of payments) {
+      const one = await rider(id)
+      const came = one && (await judge(one))
+      if (one === undefined || came === undefined) return undefined
+      const before = one.settlement.outcome
+      if (came === 'unpaid') unpaid.push(one)
+      if (came !== 'unpaid' && !sameEnd(before, came)) outcomes.set(id, came)
+      if (came === 'unpaid' && before !== undefined) outcomes.set(id, { status: 'pending', network, payer: one.payer })
+      if (before?.status === 'settled' && (came === 'unpaid' || came.status !== 'settled')) undone.push(id)
+    }
+    return { outcomes, unpaid, undone }
+  }
+
+  function ended({ payer, settlement }: Rider, why: Pick<Outcome & { status: 'notSettled' }, 'reason' | 'retry' | 'transaction'>): Outcome {
+    return { status: 'notSettled', network, payer, deadAfter: settlement.deadAfter, ...why }
   }
 
   function outcomeFor({ scheme, settlement }: Rider, { transaction, status }: Found): Outcome | undefined {
@@ -75,4 +99,8 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
       return undefined
     }
   }
+}
+
+function sameEnd(before: Outcome | undefined, now: Outcome): boolean {
+  return before?.status === now.status && before.transaction === now.transaction
 }

@@ -1,8 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Call, type ChainWriter, isX402Error, type Outcome, type SignedTransaction, type Slot } from '@flow402x/core'
 import { type Rider, takeBatch } from './batch.ts'
-import { createHold } from './lease.ts'
-import { createSlots, type Slots, type SlotsOptions } from './slots.ts'
+import { createDispatch, type DispatchOptions } from './dispatch.ts'
+import { createHold, createTurns } from './lease.ts'
+import { createSlots } from './slots.ts'
+import type { SlotsOptions } from './steps.ts'
+import { createUnorderedSlots } from './unordered.ts'
 
 /** What a lane is made of. Times in milliseconds. */
 export type LaneOptions = Omit<SlotsOptions, 'hold' | 'unpaid' | 'idle'> & {
@@ -12,12 +14,11 @@ export type LaneOptions = Omit<SlotsOptions, 'hold' | 'unpaid' | 'idle'> & {
   readonly leaseFor: number
   /** Whether other processes may want the signer. */
   readonly shared: boolean
-  /** A payment for which nothing was sent and nothing will be: anybody may hand it in again. */
-  readonly unsent: (rider: Rider, why: { readonly reason: string; readonly error?: unknown }) => Promise<void>
+  readonly unsent: DispatchOptions['unsent']
   /** Whether somebody in this process waits for a payment. */
   readonly wanted: (id: string) => boolean
   /** Payments that wait for a signer which another process holds. */
-  readonly denied: (riders: readonly Rider[], lane: Lane) => readonly Rider[]
+  readonly denied: (riders: readonly Rider[]) => readonly Rider[]
 }
 
 /** The order in which one signer sends. */
@@ -25,6 +26,8 @@ export type Lane = {
   readonly signer: string
   /** Payments that wait here or ride in something unmined. */
   readonly load: number
+  /** Whether this process holds the signer, as far as it knows. */
+  readonly held: boolean
   /** Whether another process was seen to hold the signer. */
   readonly elsewhere: boolean
   add(rider: Rider): void
@@ -35,57 +38,71 @@ export type Lane = {
   close(): Promise<void>
 }
 
-// Others are asked for a signer they hold this often; a signer that has nothing to do is kept this long, and under load this
-// long at a time before another may have it.
+// Others are asked for a signer they hold this often.
 const askAgain = 40
-const deniedFor = 500
-const linger = 250
-const turn = 2000
+// A signer that others left in order is looked through this often.
+const recoverAgain = 5000
 // While a transaction waits for its block, payments gather this long for the next one.
 const gather = 5
-// A nonce that was read so long ago may have been used by another holder of the key.
-const freshFor = 2000
+// Where nothing waits for anything, so many are signed at a time.
+const atOnce = 32
 
 /**
- * One signer: what waits for it is signed in batches, written down, sent and finished, one nonce after the other without a gap.
- * A payment alone goes at once. Nothing here rejects because of one payment (H9).
+ * One signer: what waits for it is signed, written down, sent and finished. Where nonces have an order that is done in batches, one
+ * nonce after the other without a gap, and a payment alone goes at once; where they have none, each payment goes by itself.
+ * Nothing here rejects because of one payment (H9).
  */
 export function createLane(options: LaneOptions): Lane {
-  const { writer, signer, journal, owner, payers, clock, onEvent, most, shared } = options
+  const { writer, signer, journal, owner, payers, clock, onEvent, most } = options
   const { network } = writer
   const queue: Rider[] = []
   const journalFailed = (error: unknown): void => onEvent({ type: 'journalFailed', network, error })
   let driving = false
-  let deniedAt = Number.NEGATIVE_INFINITY
   let closed = false
-  let turnSince = 0
-  let letGo: NodeJS.Timeout | undefined
+  let recoverAt = 0
+  let minedAt = performance.now()
   const hold = createHold({ journal, network, signer, owner, milliseconds: options.leaseFor, clock, taken })
-  const slots = createSlots({ ...options, hold, unpaid, idle })
-  const nonces = createNonces(writer, { signer, slots })
-  const lane: Lane = {
+  const turns = createTurns({
+    hold,
+    shared: options.shared,
+    nothing: () => !driving && slots.open === 0,
+    pause: () => pause(askAgain),
+    failed: journalFailed,
+  })
+  const slots = (writer.ordered ? createSlots : createUnorderedSlots)({ ...options, hold, unpaid, idle: turns.idle })
+  const dispatch = createDispatch({ ...options, hold, slots, back: (riders) => queue.unshift(...riders) })
+  return {
     signer,
     get load() {
       return queue.length + slots.open
     },
+    get held() {
+      return hold.lease !== undefined
+    },
     get elsewhere() {
-      return performance.now() < deniedAt + deniedFor
+      return turns.elsewhere
     },
     add,
-    async recover() {
-      if (driving || slots.open > 0 || closed) return
-      const left = await journal.slots({ network, signer })
-      if (left.some(({ state, since }) => state !== 'mined' || since + options.finality <= clock())) await hold.take()
-    },
+    recover,
     poke: slots.poke,
     async close() {
       closed = true
-      clearTimeout(letGo)
+      turns.stop()
       slots.stop()
       await hold.release()
     },
   }
-  return lane
+
+  async function recover(): Promise<void> {
+    if (driving || slots.open > 0 || closed || performance.now() < recoverAt) return
+    const left = await journal.slots({ network, signer })
+    // What is mined already is looked at as seldom as if it were our own.
+    const urgent = left.some(({ state }) => state !== 'mined')
+    if (!urgent) recoverAt = performance.now() + recoverAgain
+    if (!urgent && (left.length === 0 || performance.now() < minedAt + options.finality)) return
+    minedAt = performance.now()
+    await hold.take()
+  }
 
   function unpaid(rider: Rider): void {
     // What nobody here waits for stays queued in the journal, for whoever asks for it again.
@@ -94,24 +111,13 @@ export function createLane(options: LaneOptions): Lane {
 
   function add(rider: Rider): void {
     queue.push(rider)
-    clearTimeout(letGo)
+    turns.busy()
     if (!driving) void drive()
   }
 
   async function taken(): Promise<void> {
     slots.load(await journal.slots({ network, signer }))
-    nonces.doubt()
-    turnSince = performance.now()
-  }
-
-  function idle(): void {
-    // Others may have the signer when there is nothing to do, but not between two payments of a busy time.
-    clearTimeout(letGo)
-    if (!shared || closed) return
-    letGo = setTimeout(() => {
-      if (!driving && slots.open === 0) hold.release().catch(journalFailed)
-    }, linger)
-    letGo.unref()
+    turns.begin()
   }
 
   async function drive(): Promise<void> {
@@ -121,11 +127,7 @@ export function createLane(options: LaneOptions): Lane {
         await dropCancelled()
         if (queue.length === 0) break
         if (!(await mayDispatch())) continue
-        const batch = takeBatch(queue, { most, payers })
-        await dispatch(batch).catch((error: unknown) => {
-          queue.unshift(...batch)
-          throw error
-        })
+        await dispatch(writer.ordered ? [takeBatch(queue, { most, payers })] : queue.splice(0, atOnce).map((rider) => [rider]))
       } catch (error) {
         journalFailed(error)
         hold.lose()
@@ -133,7 +135,7 @@ export function createLane(options: LaneOptions): Lane {
       }
     }
     driving = false
-    if (slots.open === 0) idle()
+    if (slots.open === 0) turns.idle()
   }
 
   async function dropCancelled(): Promise<void> {
@@ -144,13 +146,8 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   async function mayDispatch(): Promise<boolean> {
-    if (shared && hold.lease !== undefined && performance.now() > turnSince + turn) {
-      await hold.release()
-      await pause(askAgain)
-    }
-    const ours = await hold.take()
-    deniedAt = ours ? Number.NEGATIVE_INFINITY : performance.now()
-    if (!ours) queue.push(...options.denied(queue.splice(0), lane))
+    const ours = await turns.take()
+    if (!ours) queue.push(...options.denied(queue.splice(0)))
     if (!ours || slots.blocked) {
       await pause(askAgain / 2)
       return false
@@ -158,75 +155,5 @@ export function createLane(options: LaneOptions): Lane {
     for (let waited = 0; waited < gather && slots.open > 0 && queue.length < most && most > 1; waited += 1) await pause(1)
     // A transaction may have turned out to be undeliverable meanwhile.
     return !slots.blocked && hold.lease !== undefined
-  }
-
-  /** Signs, writes down, sends. A batch that cannot be signed for is halved until the payment that prevents it is alone. */
-  async function dispatch(batch: readonly Rider[]): Promise<void> {
-    let signed: SignedTransaction
-    try {
-      const nonce = await nonces.next()
-      signed = await writer.sign(
-        batch.flatMap(({ calls }): readonly Call[] => calls),
-        { signer, nonce },
-      )
-    } catch (error) {
-      onEvent({ type: 'notSent', network, signer, error })
-      const theirs = isX402Error(error) && error.retry === 'never'
-      if (batch.length === 1 || !theirs) return notSigned(batch, error)
-      const half = Math.ceil(batch.length / 2)
-      await dispatch(batch.slice(0, half))
-      return dispatch(batch.slice(half))
-    }
-    const { lease } = hold
-    const payments = batch.map(({ id }) => id)
-    const since = clock()
-    if (lease === undefined || !(await journal.prepare(lease, signed, { payments, now: since }))) return requeue(batch)
-    nonces.used()
-    const slot: Slot = { network, signer, nonce: signed.nonce, attempts: [signed], payments, state: 'open', since }
-    await slots.send(slot)
-  }
-
-  async function notSigned(batch: readonly Rider[], error: unknown): Promise<void> {
-    nonces.doubt()
-    for (const rider of batch) await options.unsent(rider, { reason: 'settlement_not_sent', error })
-  }
-
-  /** Nothing was written down: the lease has passed on, or somebody took or ended one of the payments. */
-  async function requeue(batch: readonly Rider[]): Promise<void> {
-    hold.lose()
-    for (const rider of batch) {
-      const now = await journal.find(rider.id)
-      const ended: Outcome | undefined = now?.outcome
-      if (ended !== undefined) options.ended(rider.id, ended)
-      else if (now === undefined) await options.unsent(rider, { reason: 'settlement_not_sent' })
-      else if (now.slot === undefined) queue.unshift(rider)
-    }
-  }
-}
-
-type Nonces = {
-  next(): Promise<bigint>
-  used(): void
-  doubt(): void
-}
-
-/** The journal and the chain both have a say: what was signed for is never signed for again. */
-function createNonces(writer: ChainWriter, { signer, slots }: { readonly signer: string; readonly slots: Slots }): Nonces {
-  let at = Number.NEGATIVE_INFINITY
-  let known = 0n
-  return {
-    async next() {
-      if (slots.open === 0 && performance.now() > at + freshFor) {
-        known = await writer.nonce(signer)
-        at = performance.now()
-      }
-      return slots.next > known ? slots.next : known
-    },
-    used() {
-      at = performance.now()
-    },
-    doubt() {
-      at = Number.NEGATIVE_INFINITY
-    },
   }
 }

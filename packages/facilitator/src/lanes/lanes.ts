@@ -1,4 +1,5 @@
-import type { ChainWriter, JournalStore, Outcome } from '@flow402x/core'
+import type { Call, ChainWriter, JournalStore, Outcome } from '@flow402x/core'
+import { facilitatorErrors } from '../engine/errors.ts'
 import type { OnEvent } from '../engine/events.ts'
 import { createPayers, type Rider } from './batch.ts'
 import { createLane, type Lane, type LaneOptions } from './lane.ts'
@@ -17,7 +18,9 @@ export type LanesOptions = Pick<LaneOptions, 'owner' | 'most' | 'leaseFor' | 'sh
 
 /** The signers of one chain. */
 export type Lanes = {
-  /** Puts a payment into the least loaded lane. */
+  /** Whether these calls have a lane. Errors: `facilitator/unknown-signer`. */
+  admit(calls: readonly Call[]): void
+  /** Puts a payment into the least loaded lane of its signer, or of any where it names none. */
   add(rider: Rider): void
   /** Finishes what nobody works on. Errors: those of the journal. */
   recover(): Promise<void>
@@ -26,16 +29,47 @@ export type Lanes = {
   close(): Promise<void>
 }
 
-/** One ordered lane per signer. */
+type Signed = { readonly signer: string; readonly lane: Lane }
+
+// So many processes can send at the same time from one signer whose transactions have no order.
+const lanesPerSigner = 4
+
+/** The lanes of a chain: one per signer where nonces have an order, else several, so that no process waits for another. */
 export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
-  const { recall, ended, unsent } = options
+  const { recall, ended, unsent, shared } = options
   const riders = new Map<string, Rider>()
   const payers = createPayers()
-  const lanes: readonly Lane[] = writer.signers.map((signer) =>
-    createLane({
+  const perSigner = !writer.ordered && shared ? lanesPerSigner : 1
+  const lanes: readonly Signed[] = writer.signers.flatMap((signer) =>
+    Array.from({ length: perSigner }, (_, index) => ({ signer, lane: open(signer, index === 0 ? signer : `${signer}#${index + 1}`) })),
+  )
+  return {
+    admit(calls) {
+      const stranger = calls.find(({ signer }) => signer !== undefined && !writer.signers.includes(signer))?.signer
+      if (stranger !== undefined) throw facilitatorErrors('facilitator/unknown-signer', { signer: stranger, network: writer.network })
+    },
+    add(rider) {
+      riders.set(rider.id, rider)
+      const able = lanesFor(rider)
+      const ours = able.filter(({ elsewhere }) => !elsewhere)
+      best(ours.length > 0 ? ours : able).add(rider)
+    },
+    async recover() {
+      await Promise.all(lanes.map(({ lane }) => lane.recover()))
+    },
+    poke() {
+      for (const { lane } of lanes) lane.poke()
+    },
+    async close() {
+      await Promise.all(lanes.map(({ lane }) => lane.close()))
+    },
+  }
+
+  function open(signer: string, name: string): Lane {
+    const lane: Lane = createLane({
       ...options,
-      writer,
-      signer,
+      ...(name === signer ? { writer } : named(name, { signer, writer, onEvent: options.onEvent })),
+      signer: name,
       payers,
       wanted: (id) => riders.has(id),
       rider: async (id) => riders.get(id) ?? recall(id),
@@ -47,32 +81,39 @@ export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
         riders.delete(rider.id)
         return unsent(rider, why)
       },
-      denied(waiting, from) {
-        const free = lanes.filter((lane) => lane !== from && !lane.elsewhere)
-        if (free.length === 0) return waiting
-        for (const rider of waiting) least(free).add(rider)
-        return []
-      },
-    }),
-  )
-  return {
-    add(rider) {
-      riders.set(rider.id, rider)
-      const ours = lanes.filter(({ elsewhere }) => !elsewhere)
-      least(ours.length > 0 ? ours : lanes).add(rider)
-    },
-    async recover() {
-      await Promise.all(lanes.map((lane) => lane.recover()))
-    },
-    poke() {
-      for (const lane of lanes) lane.poke()
-    },
-    async close() {
-      await Promise.all(lanes.map((lane) => lane.close()))
-    },
+      denied: (waiting) =>
+        waiting.filter((rider) => {
+          const free = lanesFor(rider).filter((other) => other !== lane && !other.elsewhere)
+          if (free.length > 0) best(free).add(rider)
+          return free.length === 0
+        }),
+    })
+    return lane
+  }
+
+  function lanesFor({ calls }: Rider): readonly Lane[] {
+    const named = calls.find(({ signer }) => signer !== undefined)?.signer
+    return lanes.filter(({ signer }) => named === undefined || signer === named).map(({ lane }) => lane)
+  }
+
+  function best(some: readonly Lane[]): Lane {
+    // Without an order one lane holds any number under way, and the others are for other processes.
+    const used = writer.ordered ? undefined : some.find(({ held, load }) => held || load > 0)
+    return used ?? some.reduce((least, lane) => (lane.load < least.load ? lane : least))
   }
 }
 
-function least(lanes: readonly Lane[]): Lane {
-  return lanes.reduce((best, lane) => (lane.load < best.load ? lane : best))
+/** What a lane works with that the journal knows by another name than its signer's. */
+function named(
+  name: string,
+  { signer, writer, onEvent }: { readonly signer: string; readonly writer: ChainWriter; readonly onEvent: OnEvent },
+): Pick<LaneOptions, 'writer' | 'onEvent'> {
+  return {
+    writer: {
+      ...writer,
+      sign: async (calls, options) => ({ ...(await writer.sign(calls, { ...options, signer })), signer: name }),
+      send: (signed) => writer.send({ ...signed, signer }),
+    },
+    onEvent: (event) => onEvent('signer' in event ? { ...event, signer } : event),
+  }
 }

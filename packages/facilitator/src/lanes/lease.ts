@@ -66,3 +66,76 @@ export function createHold({ journal, network, signer, owner, milliseconds, cloc
     return lease !== undefined
   }
 }
+
+/** How a process shares a signer with others. */
+export type Turns = {
+  /** Whether another process was seen to hold the signer. */
+  readonly elsewhere: boolean
+  /** Takes the signer, or keeps it; now and then it lets others have it first. Errors: those of the journal. */
+  take(): Promise<boolean>
+  /** A turn begins. */
+  begin(): void
+  /** There is something to do. */
+  busy(): void
+  /** There is nothing to do. */
+  idle(): void
+  stop(): void
+}
+
+/** What a process shares. */
+export type TurnsOptions = {
+  readonly hold: Hold
+  /** Whether other processes may want the signer. */
+  readonly shared: boolean
+  /** Whether there is nothing to do. */
+  readonly nothing: () => boolean
+  readonly pause: () => Promise<unknown>
+  readonly failed: (error: unknown) => void
+}
+
+// A signer that has nothing to do is kept this long, and under load this long at a time before another may have it.
+const linger = 250
+const turn = 2000
+// So long a signer that another process holds is not asked for where there are others.
+const deniedFor = 500
+
+/** Takes turns. */
+export function createTurns({ hold, shared, nothing, pause, failed }: TurnsOptions): Turns {
+  let deniedAt = Number.NEGATIVE_INFINITY
+  let since = 0
+  let letGo: NodeJS.Timeout | undefined
+  let stopped = false
+  return {
+    get elsewhere() {
+      return performance.now() < deniedAt + deniedFor
+    },
+    async take() {
+      if (shared && hold.lease !== undefined && performance.now() > since + turn) {
+        await hold.release()
+        await pause()
+      }
+      const ours = await hold.take()
+      deniedAt = ours ? Number.NEGATIVE_INFINITY : performance.now()
+      return ours
+    },
+    begin() {
+      since = performance.now()
+    },
+    busy() {
+      clearTimeout(letGo)
+    },
+    idle() {
+      // Others may have the signer when there is nothing to do, but not between two payments of a busy time.
+      clearTimeout(letGo)
+      if (!shared || stopped) return
+      letGo = setTimeout(() => {
+        if (nothing()) hold.release().catch(failed)
+      }, linger)
+      letGo.unref()
+    },
+    stop() {
+      stopped = true
+      clearTimeout(letGo)
+    },
+  }
+}

@@ -19,14 +19,15 @@ export type RoundsOptions = {
   readonly waiting: () => boolean
   /** Whether there is something that may wait. */
   readonly sleeping: () => boolean
+  /** Milliseconds between two looks while things happen; 50 unless told, which no payer notices. */
+  readonly fastest?: number
 }
 
-// Fast enough that a payer does not notice it, slow enough that an hour without a block costs one request a second.
-const fastest = 50
+// Slow enough that an hour without a block costs one request a second.
 const slowest = 1000
 
 /** Looks at once when poked, then fast while things happen, and slower and slower while nothing does. */
-export function createRounds({ network, onEvent, look, waiting, sleeping }: RoundsOptions): Rounds {
+export function createRounds({ network, onEvent, look, waiting, sleeping, fastest = 50 }: RoundsOptions): Rounds {
   let interval = fastest
   let timer: NodeJS.Timeout | undefined
   let inRound = false

@@ -2,16 +2,22 @@ import type { ChainWriter, FacilitatorScheme, Slot } from '@flow402x/core'
 import type { OnEvent } from '../engine/events.ts'
 
 /** A transaction that was mined. */
-export type Found = { readonly transaction: string; readonly status: Parameters<FacilitatorScheme['outcome']>[1]['status'] }
+export type Found = {
+  readonly state: 'mined'
+  readonly transaction: string
+  readonly status: Parameters<FacilitatorScheme['outcome']>[1]['status']
+}
 
-/** What the chain says of slots; it never rejects. */
+/** What the chain says of a slot: `unknown` when it knows none of its transactions, `expired` when it never will mine one. */
+export type Seen = Found | { readonly state: 'unknown' | 'expired' }
+
+/** What the chain says of slots, or nothing when it could not be asked; it never rejects. */
 export type Sight = {
-  /** The transaction of a slot that was mined, if one was seen. */
-  mined(slot: Slot): Promise<Found | undefined>
-  /** Whether the chain says that it knows none of a slot's transactions; nothing when it could not be asked. */
-  lost(slot: Slot): Promise<boolean | undefined>
-  /** Whether another transaction has a slot's nonce; nothing when the chain could not be asked. */
+  see(slot: Slot): Promise<Seen | undefined>
+  /** Whether another transaction has a slot's nonce. */
   passed(slot: Slot): Promise<boolean | undefined>
+  /** The highest block that nothing undoes. */
+  final(): Promise<bigint | undefined>
 }
 
 /** Reads one signer's transactions. */
@@ -26,32 +32,29 @@ export function createSight({
 }): Sight {
   const { network } = writer
   return {
-    async mined({ attempts }) {
-      for (const signed of attempts.toReversed()) {
-        try {
-          const status = await writer.status(signed)
-          if (status.state === 'mined') return { transaction: signed.transaction, status }
-        } catch (error) {
-          onEvent({ type: 'readFailed', network, error })
-        }
-      }
-      return undefined
-    },
-    lost,
+    see,
     async passed(slot) {
-      try {
-        return (await writer.nonce(signer, { mined: true })) > slot.nonce ? await lost(slot) : false
-      } catch (error) {
-        onEvent({ type: 'readFailed', network, error })
-        return undefined
-      }
+      const mined = await read(() => writer.nonce(signer, { mined: true }))
+      if (mined === undefined || mined <= slot.nonce) return mined === undefined ? undefined : false
+      const seen = await see(slot)
+      return seen && seen.state !== 'mined'
     },
+    final: () => read(() => writer.final()),
   }
 
-  async function lost({ attempts }: Slot): Promise<boolean | undefined> {
+  async function see({ attempts }: Slot): Promise<Seen | undefined> {
+    const states = await Promise.all(attempts.map((signed) => read(() => writer.status(signed))))
+    for (const [index, status] of states.entries()) {
+      const transaction = attempts[index]?.transaction
+      if (status?.state === 'mined' && transaction !== undefined) return { state: 'mined', transaction, status }
+    }
+    if (states.includes(undefined)) return undefined
+    return { state: states.every((status) => status?.state === 'expired') ? 'expired' : 'unknown' }
+  }
+
+  async function read<Answer>(ask: () => Promise<Answer>): Promise<Answer | undefined> {
     try {
-      const states = await Promise.all(attempts.map((signed) => writer.status(signed)))
-      return states.every(({ state }) => state === 'unknown')
+      return await ask()
     } catch (error) {
       onEvent({ type: 'readFailed', network, error })
       return undefined
