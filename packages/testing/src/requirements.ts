@@ -108,6 +108,14 @@ export const requirements = {
     text: 'The contracts that local chains hold at the canonical addresses have the published functions, events, errors, type hashes and domains.',
     link: 'wire.md §9, §12',
   },
+  'PERMIT2-PROXIES': {
+    text: 'The exact proxy pays exactly what was signed, the upto proxy at most that and for the signed facilitator alone, both once and to the signed payee.',
+    link: 'wire.md §9',
+  },
+  'CHANNEL-CONTRACT': {
+    text: 'A channel conserves value, its claims only grow, up to the signed ceiling and the balance; nobody but its receiver and its payer is paid, and the payer leaves after the delay.',
+    link: 'wire.md §12.4',
+  },
   'EVM-DIGEST': { text: 'Type hashes, domain separators and digests are those of the published vectors.', link: 'wire.md §20' },
   M1: {
     text: 'A used nonce proves nothing: paid is only AuthorizationUsed followed at once by this Transfer of the same token.',

@@ -8,7 +8,7 @@ import { artifactsPath, compile } from '../../contracts/compile.mjs'
 import { batchSettlement, eip3009Collector, exactPermit2Proxy, permit2Collector, uptoPermit2Proxy } from './artifacts.ts'
 import { permit2Code, permit2Template } from './permit2.ts'
 
-test('the placed code is what the Solidity of this package compiles to', { timeout: 60_000 }, () => {
+test('the placed code is what the Solidity of this package compiles to', { timeout: 120_000 }, () => {
   expect(compile()).toBe(readFileSync(artifactsPath, 'utf8'))
 })
 
