@@ -93,6 +93,7 @@ export type {
   PrepareOptions,
   RequirementsInput,
   ServerScheme,
+  Sighting,
   SignedTransaction,
   TransactionStatus,
 } from './protocol/scheme.ts'

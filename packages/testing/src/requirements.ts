@@ -180,6 +180,18 @@ export const requirements = {
   H35: { text: 'Parallel calls pay with distinct payments.', link: 'hazards.md H35' },
   H36: { text: 'A question before signing fails closed on any answer but yes.', link: 'hazards.md H36' },
   H42: { text: 'The books list every payment that moved, and reconcile with the chain to the atomic unit.', link: 'hazards.md H42' },
+  A8: { text: 'A transfer that a stranger front-ran pays its claim once, and nobody else.', link: 'hazards.md A8' },
+  A9: { text: 'Money that is taken away during the work delivers nothing.', link: 'hazards.md A9' },
+  A25: {
+    text: 'A facilitator that lies about a settlement is caught, and delivers nothing beyond the trust it is given.',
+    link: 'hazards.md A25',
+  },
+  M9: {
+    text: 'A paid request is run again only while it was not delivered, at most three times, for its payer.',
+    link: 'money-rules.md M9',
+  },
+  H31: { text: 'A handler that outlives its payment is ended, and nothing is charged.', link: 'hazards.md H31' },
+  H32: { text: 'What was paid and not delivered is listed, and delivered to its payer or refunded.', link: 'hazards.md H32' },
   H45: { text: 'The payment header follows no redirect to another origin.', link: 'hazards.md H45' },
   H46: {
     text: 'With `upfront` no handler runs unless settled, and a flow that a scheme lacks is refused, not downgraded.',

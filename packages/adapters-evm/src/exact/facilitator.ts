@@ -7,15 +7,15 @@ import {
   type Outcome,
   type PaymentPayload,
   type Submission,
-  sameAddress,
   type Verdict,
 } from '@flow402x/core'
-import { decodeWord, encodeCall } from '../chain/abi.ts'
+import { encodeCall } from '../chain/abi.ts'
 import { isAddress } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
-import { type Hex, toHex } from '../crypto/bytes.ts'
+import { toHex } from '../crypto/bytes.ts'
 import { domainSeparator, type TokenDomain, transferDigest } from '../crypto/eip712.ts'
+import { evidenceIn } from './evidence.ts'
 import { deployCall, proofOf, type Settleable, simulator, transferCall } from './simulation.ts'
 import { domainOf, keyOf, paymentKey, type Refusal, readPayload, refuseAuthorization, refuseTerms } from './wire.ts'
 
@@ -177,16 +177,8 @@ function readSettleable(payment: PaymentPayload, { chain, tokens }: Reading): Se
   return proof === undefined ? { reason: 'invalid_exact_evm_signature' } : { asset, authorization, digest, proof }
 }
 
-// wire.md §7.2.
-const authorizationUsed = '0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5'
-const transferred = '0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef'
-
 type Mined = { readonly transaction: string; readonly success: boolean; readonly logs: readonly Log[] }
 
-/**
- * A used nonce proves nothing: the payer can sign it twice and mine the other transfer (M1). Paid is only what shows the
- * nonce's use and, as the token's very next event, this transfer.
- */
 function outcomeOf({ payment, requirements }: Submission, { transaction, success, logs }: Mined): Outcome {
   const { network, asset, payTo, amount } = requirements
   const authorization = readPayload(payment)?.authorization
@@ -195,32 +187,9 @@ function outcomeOf({ payment, requirements }: Submission, { transaction, success
   const { from, nonce } = authorization
   const { deadAfter } = keyOf(authorization, { network, asset })
   if (!success) return { ...failed, reason: 'invalid_exact_evm_transaction_failed', payer: from, deadAfter }
-  const events = logs.filter(({ address }) => sameAddress(address, asset)).toSorted((a, b) => a.index - b.index)
-  const paid = events.some((event, at) => {
-    const next = events[at + 1]
-    return (
-      hasTopics(event, [authorizationUsed, from, nonce]) &&
-      next !== undefined &&
-      hasTopics(next, [transferred, from, payTo]) &&
-      isHex(next.data) &&
-      decodeWord(next.data) === BigInt(amount)
-    )
-  })
+  const { paid, used } = evidenceIn(logs, { asset, from, nonce, payTo, amount: BigInt(amount) })
   // Without any trace of the nonce this call, isolated among others, failed by itself (M16).
-  const used = events.some((event) => hasTopics(event, [authorizationUsed, from, nonce]))
   const reason = used ? 'invalid_exact_evm_transfer_event_mismatch' : 'invalid_exact_evm_transaction_failed'
-  if (!paid) return { ...failed, reason, payer: from, deadAfter }
+  if (paid === undefined) return { ...failed, reason, payer: from, deadAfter }
   return { status: 'settled', transaction, network, payer: from, amount }
-}
-
-function hasTopics({ topics }: Log, wanted: readonly string[]): boolean {
-  return topics.length === wanted.length && wanted.every((value, index) => topics[index]?.toLowerCase() === word(value))
-}
-
-function word(value: string): string {
-  return `0x${value.slice(2).toLowerCase().padStart(64, '0')}`
-}
-
-function isHex(text: string): text is Hex {
-  return /^0x[0-9a-fA-F]*$/.test(text)
 }

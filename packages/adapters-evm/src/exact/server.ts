@@ -3,6 +3,7 @@ import {
   assetOf,
   formatPrice,
   fromAtomic,
+  type Network,
   type PaymentRequirements,
   parseNetwork,
   priceInAsset,
@@ -11,6 +12,10 @@ import {
 } from '@flow402x/core'
 import { chainIdOf, isAddress, isPayable } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
+import { quantity } from '../chain/fees.ts'
+import { httpRpc } from '../chain/rpc.ts'
+import { commitsTo } from './commitment.ts'
+import { fundsOf, lookAt } from './look.ts'
 import { paymentKey, readPayload, refuseAuthorization, refuseTerms } from './wire.ts'
 
 /** What being paid by `exact` on an EVM network takes. */
@@ -21,18 +26,29 @@ export type ExactEvmServerOptions = {
   readonly payTo: string
   /** The token: a symbol or address of the table, or all facts of one that is not in it. The network's stablecoin unless told. */
   readonly asset?: string | Asset
+  /**
+   * A JSON-RPC node of the network, by which the seller sees for itself what was paid. Without it the facilitator must tell what
+   * became of a payment, and is believed up to the server's `trust`.
+   */
+  readonly rpcUrl?: string
+  /** Blocks on top of another after which it is taken for final: before that nothing is called unpaid. 12 unless told. */
+  readonly confirmations?: bigint
+  /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
+  readonly timeoutMs?: number
+  readonly fetch?: typeof globalThis.fetch
 }
 
 /**
- * Is paid by signed EIP-3009 authorizations (x402 `exact` on EVM). Loads no chain library and no cryptography: signatures are
+ * Is paid by signed EIP-3009 authorizations (x402 `exact` on EVM). Loads no chain library and no curve: signatures are
  * the facilitator's part, amounts, payee and window are checked here as well.
  *
  * Errors: `config/unknown-network`, `config/not-evm`, `config/unknown-asset`, `config/foreign-asset`,
- * `config/no-authorizations`, `config/bad-address`; from `requirements` also those of `priceInAsset`.
+ * `config/no-authorizations`, `config/bad-address`, `config/bad-rpc-url`; from `start` `config/wrong-chain`, `evm/rpc`; from `requirements` also those of `priceInAsset`.
  */
 export function exactEvmServer(options: ExactEvmServerOptions): ServerScheme {
   const network = parseNetwork(options.network)
-  if (chainIdOf(network) === undefined) throw evmErrors('config/not-evm', { network })
+  const chainId = chainIdOf(network)
+  if (chainId === undefined) throw evmErrors('config/not-evm', { network })
   const { asset, domain } = payableAsset(network, options.asset)
   const payee = payeeOf('payTo', options.payTo)
   return {
@@ -65,6 +81,28 @@ export function exactEvmServer(options: ExactEvmServerOptions): ServerScheme {
       const refusal = refuseAuthorization(authorization, { requirements, now })
       return refusal === undefined ? { valid: true, payer: authorization.from } : { valid: false, ...refusal, payer: authorization.from }
     },
+    commits(payment, binding) {
+      const nonce = readPayload(payment)?.authorization.nonce
+      return nonce !== undefined && commitsTo(nonce, binding)
+    },
+    ...(options.rpcUrl === undefined ? {} : chainSight({ ...options, rpcUrl: options.rpcUrl }, { network, chainId })),
+  }
+}
+
+type SightOptions = ExactEvmServerOptions & { readonly rpcUrl: string }
+
+function chainSight(
+  { rpcUrl: url, fetch = globalThis.fetch, timeoutMs = 10_000, confirmations = 12n }: SightOptions,
+  { network, chainId }: { readonly network: Network; readonly chainId: bigint },
+): Required<Pick<ServerScheme, 'start' | 'look' | 'funds'>> {
+  const rpc = httpRpc({ url, fetch, timeoutMs })
+  return {
+    async start({ signal } = {}) {
+      const answered = await rpc.ask({ method: 'eth_chainId', params: [], result: quantity }, { signal })
+      if (answered !== chainId) throw evmErrors('config/wrong-chain', { network, host: rpc.host, answered: answered.toString() })
+    },
+    look: (submission, given) => lookAt(submission, { rpc, confirmations, ...given }),
+    funds: (submission, given) => fundsOf(submission, { rpc, ...given }),
   }
 }
 

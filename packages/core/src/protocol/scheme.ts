@@ -54,6 +54,12 @@ export type RequirementsInput = {
   readonly flow: PaymentFlow
 }
 
+/**
+ * What a chain shows of a payment: what came of it; of a settled one the log that paid, where a transaction can pay more than once;
+ * and whether the transaction it was shown is mined and did not pay it (A25).
+ */
+export type Sighting = Outcome & { readonly logIndex?: number; readonly denied?: true }
+
 /** A way to be paid, for the seller, on one network. It needs addresses and decimals and no chain library. */
 export interface ServerScheme {
   readonly scheme: string
@@ -77,7 +83,9 @@ export interface ServerScheme {
    * What the chain itself says of a payment, where the scheme was given a way to ask: settled by its own transfer, whoever sent it
    * (M1), not settled once it provably cannot be any more, else pending (M5, A25). `transaction` is where to look first.
    */
-  look?(submission: Submission, options?: LookOptions): Promise<Outcome>
+  look?(submission: Submission, options?: LookOptions): Promise<Sighting>
+  /** What the payer of a payment holds of its asset, in atomic units, where the scheme was given a way to ask (M8). */
+  funds?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<bigint | undefined>
   /** Whether the payer committed this payment to the one request of `binding` (M2). */
   commits?(payment: PaymentPayload, binding: string): boolean
 }
