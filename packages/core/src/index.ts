@@ -9,6 +9,7 @@ export {
   priceInAsset,
   sameAddress,
 } from './protocol/asset.ts'
+export { coalesce } from './protocol/coalesce.ts'
 export {
   type ContextOf,
   coreErrors,

@@ -219,6 +219,23 @@ export const requirements = {
     text: 'What may still be spent stays reserved until the chain proves otherwise, and counts as spent once dead; a payee is pinned per origin.',
     link: 'money-rules.md M32',
   },
+  A5: {
+    text: 'A payer’s transaction names the fee payer nowhere, is signed by these two alone, and costs no more than a cap in lamports: else it is refused before signing.',
+    link: 'hazards.md A5',
+  },
+  A6: { text: 'A compute price that is absent, twice there, beyond its cap or not to be read is refused.', link: 'hazards.md A6' },
+  H19: {
+    text: 'What wallets add to a payment is taken: assertions of Lighthouse, memos, their own compute budget. What only looks so is refused.',
+    link: 'hazards.md H19',
+  },
+  H59: {
+    text: 'The fee payer that is advertised is the same at every call, and every one that is managed is taken.',
+    link: 'hazards.md H59',
+  },
+  M21: {
+    text: 'A transaction of Solana is dead when a final block is past its blockhash and the history of a node that is as far has nothing.',
+    link: 'money-rules.md M21',
+  },
   M2: {
     text: 'A success is told again to the same claim only; without a claim, once and after it was pending.',
     link: 'money-rules.md M2',

@@ -1,6 +1,6 @@
-import { isX402Error } from '@flow402x/core'
+import { coalesce, isX402Error } from '@flow402x/core'
 import { type CallResult, decodeWord, decodeWrapped, encodeCall, isWrapped, revertReason, type Target, type Wrapped } from '../chain/abi.ts'
-import { coalesce } from '../chain/coalesce.ts'
+
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import type { Authorization } from '../crypto/eip712.ts'

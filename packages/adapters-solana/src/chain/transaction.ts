@@ -1,3 +1,5 @@
+import { sha256 } from '@noble/hashes/sha2'
+import { bytesToHex } from '@noble/hashes/utils'
 import { sameBytes } from './address.ts'
 
 /** One instruction as it stands in a message; `program` and `accounts` are indices into the accounts of the transaction. */
@@ -54,12 +56,25 @@ export function decodeTransaction(bytes: Uint8Array): Transaction | undefined {
   return sound && areIndicesSound(transaction) && areDistinct(accounts) ? transaction : undefined
 }
 
+/** What makes a transaction itself, whatever stands in its signature slots: the SHA-256 of its message, in hex (A4). */
+export function messageHash({ message }: Pick<Transaction, 'message'>): string {
+  return bytesToHex(sha256(message))
+}
+
 /** The same transaction with the signature of one of its signers filled in: 0 is the fee payer's. */
 export function withSignature({ bytes }: Transaction, { signature, signer }: { signature: Uint8Array; signer: number }): Uint8Array {
   const signed = new Uint8Array(bytes)
   // One byte counts the signatures: a transaction has no room for 128 of them.
   signed.set(signature, 1 + signer * signatureSize)
   return signed
+}
+
+/**
+ * Whether an instruction names the fee payer among its accounts (A5). He stands at index 0 and nowhere else: the message's own accounts
+ * are distinct, and the runtime refuses a transaction that loads one of them from a lookup table once more.
+ */
+export function namesFeePayer({ instructions }: Transaction): boolean {
+  return instructions.some(({ accounts: named }) => named.includes(0))
 }
 
 // The rules by which validators refuse a message before they look at anything else.

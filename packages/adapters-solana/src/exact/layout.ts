@@ -1,5 +1,6 @@
 import type { PaymentRequirements } from '@flow402x/core'
 import { sameBytes } from '../chain/address.ts'
+import { type Budget, readComputeLimit, readComputePrice } from '../chain/budget.ts'
 import { computeBudget, lighthouse, memo, type Program, splToken, token2022 } from '../chain/programs.ts'
 import type { Instruction, Transaction } from '../chain/transaction.ts'
 import { type MintFacts, payeeAccount, payerOf, type Refusal, readExtra } from './wire.ts'
@@ -14,9 +15,6 @@ export type Transfer = {
   readonly amount: bigint
   readonly decimals: number
 }
-
-/** What a payment may compute, and at what price in millionths of a lamport. */
-export type Budget = { readonly computeUnits: bigint; readonly microLamports: bigint }
 
 /** A payment in the layout of wire.md §14: budget, transfer, and the texts of its memos. */
 export type Layout = Budget & { readonly transfer: Transfer; readonly memos: readonly string[] }
@@ -43,23 +41,13 @@ export function readLayout(transaction: Transaction, accounts: readonly Uint8Arr
   return { computeUnits, microLamports, transfer: moved, memos: memosOf(transaction, accounts) }
 }
 
-/** The units of a SetComputeUnitLimit, or nothing for other data. Runtimes ignore what stands after it; here that is refused. */
-export function readComputeLimit(data: Uint8Array): bigint | undefined {
-  return data[0] === 2 && data.length === 5 ? littleEndian(data, { at: 1, size: 4 }) : undefined
-}
-
-/** The price of a SetComputeUnitPrice, or nothing for other data. */
-export function readComputePrice(data: Uint8Array): bigint | undefined {
-  return data[0] === 3 && data.length === 9 ? littleEndian(data, { at: 1, size: 8 }) : undefined
-}
-
 /** A TransferChecked of SPL Token or Token-2022 without further accounts, as hooks and multisignatures would need, or nothing. */
 export function readTransfer({ program, accounts: named, data }: Instruction, accounts: readonly Uint8Array[]): Transfer | undefined {
   const owner = [splToken, token2022].find(({ bytes }) => sameBytes(bytes, accounts[program] ?? new Uint8Array()))
   const [source, mint, destination, authority] = Array.from(named, (index) => accounts[index])
   if (owner === undefined || data[0] !== 12 || data.length !== 10 || named.length !== 4) return undefined
   if (source === undefined || mint === undefined || destination === undefined || authority === undefined) return undefined
-  const amount = littleEndian(data, { at: 1, size: 8 })
+  const amount = new DataView(data.buffer, data.byteOffset, data.length).getBigUint64(1, true)
   return { program: owner, source, mint, destination, authority, amount, decimals: data[9] ?? 0 }
 }
 
@@ -102,15 +90,4 @@ export function refuseMemos(memos: readonly string[], requirements: PaymentRequi
 /** Whether what was read is a refusal. */
 export function isRefusal<Value extends object>(read: Value | Refusal): read is Refusal {
   return 'reason' in read
-}
-
-/** Whether an instruction names the fee payer, by whatever index; one that names an account nobody resolved may do so too (A5). */
-export function namesFeePayer({ accounts: [feePayer], instructions }: Transaction, accounts: readonly Uint8Array[]): boolean {
-  if (feePayer === undefined) return true
-  return instructions.some(({ accounts: named }) => named.some((index) => sameBytes(accounts[index] ?? feePayer, feePayer)))
-}
-
-function littleEndian(data: Uint8Array, { at, size }: { readonly at: number; readonly size: 4 | 8 }): bigint {
-  const view = new DataView(data.buffer, data.byteOffset, data.length)
-  return size === 4 ? BigInt(view.getUint32(at, true)) : view.getBigUint64(at, true)
 }

@@ -1,13 +1,11 @@
 import { assets, type PaymentKey, type PaymentPayload, type PaymentRequirements, type Submission } from '@flow402x/core'
-import { sha256 } from '@noble/hashes/sha2'
-import { bytesToHex } from '@noble/hashes/utils'
 import * as z from 'zod/mini'
 import { addressBytes, addressSchema, isSolana } from '../chain/address.ts'
 import { encodeBase58 } from '../chain/base58.ts'
 import { decodeBase64 } from '../chain/base64.ts'
 import { type Program, splToken, token2022 } from '../chain/programs.ts'
 import { associatedTokenAccount } from '../chain/token-account.ts'
-import { decodeTransaction, mostTransactionBytes, type Transaction } from '../chain/transaction.ts'
+import { decodeTransaction, messageHash, mostTransactionBytes, type Transaction } from '../chain/transaction.ts'
 
 const mostLetters = 4 * Math.ceil(mostTransactionBytes / 3)
 
@@ -128,7 +126,7 @@ export function keyOf(
 ): PaymentKey | undefined {
   const payer = payerOf(transaction)
   if (payer === undefined) return undefined
-  return { id: `${network}/${bytesToHex(sha256(transaction.message))}`, payer: encodeBase58(payer), deadAfter: deadAfterOf(now) }
+  return { id: `${network}/${messageHash(transaction)}`, payer: encodeBase58(payer), deadAfter: deadAfterOf(now) }
 }
 
 /** The payer: the one signer beside the fee payer, or nothing where the signers are not these two. */

@@ -1,0 +1,34 @@
+import { networkFacts } from '@flow402x/core'
+import { solanaErrors } from './errors.ts'
+import { parseRpcUrl } from './rpc.ts'
+
+// The accounts m/44'/501'/i'/0' of the mnemonic "test test test test test test test test test test test junk", whose keys everybody has.
+const published = new Set([
+  'oeYf6KAJkLYhBuR8CiGc6L4D4Xtfepr85fuDgA9kq96',
+  'AqynRZwvVqUPRwRJXvm6odUb3t93fDjnWe3p6BeuUFxD',
+  'CqMbRgMuEhQi9BUS8xP44Wk5nENm48FqJnfjEi4eNb1k',
+  '9Tj3srBSxH7RFRCm8uharreY7ZBS49XSfpwCeYa7Xaqp',
+  '6gYw7q94fJdEwL8WkT1a6LHBdTMbix1aciALwEWPx3Wp',
+  '7EeV8eiRuGoR8bFHCjdCRGQd1RM5sR2dAkdiTEtC9ko7',
+  'F9fVg2LeE2RhM6CfNn888hbjqovZDEWY3vm2hEkvX3Nh',
+  '26roUwgM5T6bccX41hakjiW4fDiKFSao1RyoFsAxr6e6',
+  '5mCGtMUD21HEvWJxKGKS6HEAH7ezzy12MWGs4bPgcJwV',
+  '2yaW8VAMLhQiornz1BgcSWDUSH2jC2dmB8RWnTJi8Yab',
+])
+
+/**
+ * Refuses a real key on a local chain that bears a real network's id: what it signs there is valid on the real one (DESIGN §7).
+ *
+ * Errors: `config/unsafe-local-key`, `config/bad-rpc-url`.
+ */
+export function assertSafeSigners({ network, rpcUrl, signers }: { network: string; rpcUrl: string; signers: readonly string[] }): void {
+  if (networkFacts(network)?.testnet === true || !isLoopback(rpcUrl)) return
+  const real = signers.find((address) => !published.has(address))
+  if (real !== undefined) throw solanaErrors('config/unsafe-local-key', { network, address: real })
+}
+
+/** Whether an RPC runs on this machine. Errors: `config/bad-rpc-url`. */
+export function isLoopback(rpcUrl: string): boolean {
+  const { hostname } = parseRpcUrl(rpcUrl)
+  return /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\])\.?$/.test(hostname)
+}

@@ -1,0 +1,13 @@
+export {
+  type KitSender,
+  type Simulated,
+  type SimulateOptions,
+  type SolanaChain,
+  type SolanaChainOptions,
+  type StoredAccount,
+  solanaChain,
+} from './chain/solana-chain.ts'
+export type { Ed25519 } from './crypto/ed25519.ts'
+export { type SecretKey, type SolanaSender, secretKeySender } from './crypto/signer.ts'
+export { type ExactSolanaFacilitatorOptions, exactSolanaFacilitator } from './exact/facilitator.ts'
+export { smartWalletPrograms } from './exact/smart-wallet.ts'
