@@ -116,6 +116,7 @@ export {
   verifyResponse,
 } from './protocol/settlement.ts'
 export type {
+  Begun,
   BudgetLimit,
   BudgetStore,
   BudgetUse,
@@ -125,6 +126,7 @@ export type {
   ClaimRequest,
   ClaimState,
   ClaimStore,
+  Draw,
   Funds,
   JournalStore,
   LedgerEntry,

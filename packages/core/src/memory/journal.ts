@@ -6,12 +6,20 @@ import { sweepSeldom } from './retention.ts'
 /** A facilitator's journal in the memory of one process. */
 export function memoryJournal(retention: number): JournalStore {
   const settlements = new Map<string, Settlement>()
+  // The payment of each claim, or, of a buried one, until when it stays so.
+  const claims = new Map<string, { readonly id: string } | { readonly deadAfter: number }>()
   const slots = new Map<string, Slot>()
   const leases = new Map<string, SignerLease>()
 
   const put = (settlement: Settlement): Settlement => {
-    settlements.set(settlement.id, settlement)
+    const { id, claimId } = settlement
+    settlements.set(id, settlement)
+    if (claimId !== undefined) claims.set(claimId, { id })
     return settlement
+  }
+  const drop = ({ id, claimId }: Settlement): void => {
+    settlements.delete(id)
+    if (claimId !== undefined) claims.delete(claimId)
   }
   const standing = (lease: SignerLease): SignerLease | undefined => {
     const held = leases.get(laneOf(lease))
@@ -21,7 +29,8 @@ export function memoryJournal(retention: number): JournalStore {
     const over = ({ outcome, slot, deadAfter }: Settlement): boolean =>
       outcome !== undefined && deadAfter * 1000 + retention < now && (slot === undefined || slots.get(nameOf(slot))?.state === 'final')
     const ended = [...settlements.values()].filter(over).slice(0, limit)
-    for (const { id } of ended) settlements.delete(id)
+    for (const settlement of ended) drop(settlement)
+    for (const [claimId, of] of claims) if ('deadAfter' in of && of.deadAfter * 1000 + retention < now) claims.delete(claimId)
     for (const [name, { state, since, payments }] of slots) {
       if (state === 'final' && since + retention < now && !payments.some((id) => settlements.has(id))) slots.delete(name)
     }
@@ -33,18 +42,38 @@ export function memoryJournal(retention: number): JournalStore {
     async begin(settlement, now) {
       seldom(now)
       const found = settlements.get(settlement.id)
-      if (found === undefined) return { begun: true, settlement: put({ ...settlement, epoch: 1 }) }
+      const { owner, leaseUntil, claimId, heardUntil } = settlement
+      if (found === undefined) {
+        if (claimId !== undefined && claims.has(claimId)) return { begun: false }
+        return { begun: true, settlement: put({ ...settlement, epoch: 1 }) }
+      }
       if (!isQueued(found) || found.leaseUntil > now) return { begun: false, settlement: found }
-      const { owner, leaseUntil } = settlement
-      return { begun: true, settlement: put({ ...found, owner, leaseUntil, epoch: found.epoch + 1 }) }
+      const heard = found.claimId !== undefined || heardUntil === undefined ? {} : { heardUntil }
+      return { begun: true, settlement: put({ ...found, owner, leaseUntil, ...heard, epoch: found.epoch + 1 }) }
     },
     async find(id) {
       return settlements.get(id)
     },
+    async bury(claimId, deadAfter) {
+      const of = claims.get(claimId)
+      if (of !== undefined && 'id' in of) return settlements.get(of.id)
+      claims.set(claimId, { deadAfter: Math.max(deadAfter, of?.deadAfter ?? 0) })
+      return undefined
+    },
+    async drawn(account) {
+      const standing = [...settlements.values()].filter(({ outcome }) => outcome === undefined)
+      return new Map(standing.flatMap(({ id, draw }) => (draw?.account === account ? [[id, draw.amount] as const] : [])))
+    },
+    async hear({ id, heardUntil }, until) {
+      const found = settlements.get(id)
+      if (heardUntil === undefined || found?.heardUntil !== heardUntil) return false
+      put({ ...found, heardUntil: until })
+      return true
+    },
     async conclude({ id, epoch }, outcome) {
       const found = settlements.get(id)
       if (found?.epoch !== epoch || !isQueued(found) || outcome?.status === 'pending') return false
-      if (outcome === undefined) settlements.delete(id)
+      if (outcome === undefined) drop(found)
       else put({ ...found, outcome, epoch: epoch + 1 })
       return true
     },

@@ -241,8 +241,16 @@ export type Settlement = {
   /** `PaymentKey.id`. */
   readonly id: string
   readonly deadAfter: number
+  /** One claim settles one payment. */
   readonly claimId?: string
   readonly submission: Submission
+  /** What it takes from whom when it settles: it counts against his balance until it ends (M8). */
+  readonly draw?: Draw
+  /**
+   * Where no claim tells its asker from anybody else: until when only one asker may hear of it (Unix ms). 0 says that he was
+   * answered pending, so that another may ask once (M2).
+   */
+  readonly heardUntil?: number
   /** The process that works on it and until when it is believed to (Unix ms); of no meaning once it rides in a slot. */
   readonly owner: string
   readonly leaseUntil: number
@@ -251,17 +259,33 @@ export type Settlement = {
   readonly epoch: number
 }
 
+/** Money that is promised and not paid yet: `account` names its network, asset and payer, `amount` is in atomic units. */
+export type Draw = { readonly account: string; readonly amount: bigint }
+
 /** What a settlement is begun with. */
 export type NewSettlement = Omit<Settlement, 'slot' | 'outcome' | 'epoch'>
+
+/** Whether a settlement was begun, and what stands; nothing stands where its claim is buried, or settles another payment. */
+export type Begun = { readonly begun: true; readonly settlement: Settlement } | { readonly begun: false; readonly settlement?: Settlement }
 
 /** The books of a facilitator: nothing that may have moved money is known to memory alone. Every operation is one commit. */
 export interface JournalStore {
   /**
    * Takes a payment in, or says what stands for it. A `queued` one whose lease has ended at `now` is taken over by the new owner,
-   * and keeps the claim and the submission it was first begun with (M2).
+   * and keeps the claim and the submission it was first begun with (M2). A claim that is buried, or that settles another payment,
+   * begins nothing.
    */
-  begin(settlement: NewSettlement, now: number): Promise<{ readonly begun: boolean; readonly settlement: Settlement }>
+  begin(settlement: NewSettlement, now: number): Promise<Begun>
   find(id: string): Promise<Settlement | undefined>
+  /**
+   * The settlement of a claim. Where there is none the claim is buried in the same step: nothing is begun for it any more, for as
+   * long as a settlement that ended and was dead after `deadAfter` (Unix seconds) would be kept (M5, M12).
+   */
+  bury(claimId: string, deadAfter: number): Promise<Settlement | undefined>
+  /** What the settlements without an end take from an account, by settlement. */
+  drawn(account: string): Promise<ReadonlyMap<string, bigint>>
+  /** Lets an asker hear of a settlement until then, unless another was let since this was read. */
+  hear(settlement: Settlement, until: number): Promise<boolean>
   /**
    * Ends a settlement that rides in no slot, if its epoch is still this one; with no outcome it is forgotten, so that it may be
    * begun again. A pending outcome is no end: `false`, and nothing is written.

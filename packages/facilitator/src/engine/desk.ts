@@ -101,7 +101,7 @@ export async function settle(desk: Desk, submission: Submission, { signal, claim
   const since = performance.now()
   const known = scheme.key(submission.payment)
   const key = known ?? anonymous(submission, desk)
-  const asker = { claimId, submission, again: lanes.poke }
+  const asker = { claimId, submission, draw: undefined, again: lanes.poke }
   const met = known && (await settlements.meet(key, asker))
   if (met !== undefined) return outcomeOf(desk, { key, submission, answer: met })
   const verdict = await verify(desk, submission, { signal })
@@ -138,6 +138,21 @@ function plan({ scheme, lanes, onEvent }: Desk, submission: Submission): Planned
     const refused = refusal({ valid: false, reason: 'settlement_not_sent' }, submission, scheme.key(submission.payment))
     return { outcome: { ...refused, retry } }
   }
+}
+
+/** What became of a claim, at once and from the journal; one that nobody has seen is buried until `deadAfter` (M5). */
+export async function status(desks: readonly Desk[], claimId: string, deadAfter: number): Promise<Outcome | undefined> {
+  const found = await desks[0]?.settlements.status(claimId, deadAfter)
+  if (found === undefined) return undefined
+  const { submission, outcome, ...settlement } = found.settlement
+  const { transaction } = found
+  const { network } = submission.requirements
+  const desk = desks.find(({ scheme }) => serves(scheme, submission))
+  // A scheme that was taken out of the configuration has nobody left who could look.
+  if (desk === undefined) return outcome ?? { status: 'pending', network, ...(transaction === undefined ? {} : { transaction }) }
+  if (outcome === undefined) desk.lanes.poke()
+  const key = desk.scheme.key(submission.payment) ?? { payer: '', ...settlement }
+  return outcomeOf(desk, { key, submission, answer: outcome === undefined ? { transaction } : { outcome } })
 }
 
 /** A payment that nobody can ask for again. */

@@ -53,7 +53,7 @@ describe('what a facilitator is made of', () => {
     const first = await facilitator.supported()
     const text = JSON.stringify(first)
     expect(text).toMatchInlineSnapshot(
-      `"{"kinds":[{"x402Version":2,"scheme":"b","network":"test:0"},{"x402Version":2,"scheme":"a","network":"test:1"}],"extensions":[],"signers":{"test:*":["signer-0","signer-1"]}}"`,
+      `"{"kinds":[{"x402Version":2,"scheme":"b","network":"test:0"},{"x402Version":2,"scheme":"a","network":"test:1"}],"extensions":["flow402x-claim-status"],"signers":{"test:*":["signer-0","signer-1"]}}"`,
     )
     first.kinds.pop()
     expect(JSON.stringify(await facilitator.supported())).toBe(text)
@@ -182,7 +182,7 @@ describe('settling', () => {
   it('forgets an ended payment when it is dead everywhere, and a pending one never', async () => {
     let now = 1_000_000_000_000
     const { facilitator, chain, sends } = make({ clock: () => now })
-    const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: 'one' })
+    const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: `for ${id}` })
     await settle('ended')
     chain.mining = false
     expect(await settle('pending')).toMatchObject({ status: 'pending' })

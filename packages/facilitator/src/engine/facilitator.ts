@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import {
   type CallOptions,
   type ChainWriter,
+  claimStatusExtension,
   type Facilitator,
   type FacilitatorScheme,
   type JournalStore,
@@ -11,7 +12,7 @@ import {
   sameAddress,
 } from '@flow402x/core'
 import { memoryJournal } from '@flow402x/core/memory'
-import { type Desk, openDesks, type Refusal, refusal, settle, verify } from './desk.ts'
+import { type Desk, openDesks, type Refusal, refusal, settle, status, verify } from './desk.ts'
 import { facilitatorErrors } from './errors.ts'
 import { type OnEvent, quietly } from './events.ts'
 import { createRecovery } from './recovery.ts'
@@ -90,6 +91,12 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
       serve(submission, signal, { at: (desk) => verify(desk, submission, { signal }), refused: (verdict) => verdict }),
     settle: (submission, call = {}) =>
       serve(submission, call.signal, { at: (desk) => settle(desk, submission, call), refused: (verdict) => refusal(verdict, submission) }),
+    async status(claimId, { signal, deadAfter = clock() / 1000 + longestLife } = {}) {
+      signal?.throwIfAborted()
+      if (closed) throw facilitatorErrors('facilitator/closed', {})
+      void recovery.start()
+      return tracked(status(desks, claimId, deadAfter))
+    },
     async start({ signal } = {}) {
       await Promise.all([recovery.start(), ...desks.map(({ ready }) => ready.start(signal))])
     },
@@ -114,7 +121,10 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
     const desk = disagreementIn(submission) ?? deskFor(desks, submission)
     if ('reason' in desk) return way.refused(desk)
     void recovery.start()
-    const call = desk.ready.wait().then(() => way.at(desk))
+    return tracked(desk.ready.wait().then(() => way.at(desk)))
+  }
+
+  async function tracked<Result>(call: Promise<Result>): Promise<Result> {
     underWay.add(call)
     try {
       return await call
@@ -123,6 +133,9 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
     }
   }
 }
+
+// Seconds for which an unknown claim stays buried whose payment's end its asker does not say.
+const longestLife = 30 * 86_400
 
 type Way<Result> = { readonly at: (desk: Desk) => Promise<Result>; readonly refused: (verdict: Refusal) => Result }
 
@@ -149,7 +162,7 @@ function supportedBy(schemes: readonly FacilitatorScheme[]): SupportedResponse {
     const family = `${networkFamily(network)}:*`
     signers[family] = [...new Set([...(signers[family] ?? []), ...writer.signers])]
   }
-  return { kinds: schemes.map((scheme) => scheme.supported()), extensions: [], signers }
+  return { kinds: schemes.map((scheme) => scheme.supported()), extensions: [claimStatusExtension], signers }
 }
 
 /**

@@ -128,11 +128,12 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
       const store = place()
       const first = await startProcess(store)
       const submission = await pay(1000n)
+      const claimId = randomUUID()
       const before = { income: await income(), mined: await mined() }
       gate.hung = 0
       gate.hang = hang
       const lost = httpFacilitator(first.url)
-        .settle(submission, { claimId: 'the-claim' })
+        .settle(submission, { claimId })
         .catch((error: unknown) => error)
       await expect.poll(() => gate.hung, { timeout: 10_000 }).toBe(1)
       await kill(first.child)
@@ -141,10 +142,10 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
       gate.hang = undefined
       const second = await startProcess(store)
       const facilitator = httpFacilitator(second.url)
-      const outcome = await facilitator.settle(submission, { claimId: 'the-claim' })
+      const outcome = await facilitator.settle(submission, { claimId })
       expect(outcome).toMatchObject({ status: 'settled', payer: chain.buyer.address })
-      expect(await facilitator.settle(submission, { claimId: 'the-claim' })).toEqual(outcome)
-      expect(await facilitator.settle(submission, { claimId: 'another' })).toMatchObject({ reason: 'duplicate_settlement' })
+      expect(await facilitator.settle(submission, { claimId })).toEqual(outcome)
+      expect(await facilitator.settle(submission, { claimId: randomUUID() })).toMatchObject({ reason: 'duplicate_settlement' })
       expect({ income: await income(), mined: await mined() }).toEqual({ income: before.income + 1000n, mined: before.mined + 1 })
     },
     40_000,
@@ -157,7 +158,7 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
     const before = await income()
     const payments = await Promise.all(Array.from({ length: 60 }, (_, index) => pay(BigInt(100 + index))))
     const outcomes: (Outcome | undefined)[] = await Promise.all(
-      payments.map((payment, index) => facilitators[index % 2]?.settle(payment, { claimId: `claim-${index}` })),
+      payments.map((payment, index) => facilitators[index % 2]?.settle(payment, { claimId: randomUUID() })),
     )
     expect(outcomes.filter((outcome) => outcome?.status !== 'settled')).toEqual([])
     expect((await income()) - before).toBe(payments.reduce((sum, { requirements }) => sum + BigInt(requirements.amount), 0n))

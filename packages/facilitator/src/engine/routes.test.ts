@@ -58,7 +58,9 @@ describe('the routes', () => {
     const { post, get } = setUp()
     expect(await (await get('/supported')).json()).toMatchInlineSnapshot(`
       {
-        "extensions": [],
+        "extensions": [
+          "flow402x-claim-status",
+        ],
         "kinds": [
           {
             "network": "test:1",
@@ -96,6 +98,23 @@ describe('the routes', () => {
         deadAfter: 2_000_000_000,
       },
     ])
+  })
+
+  it('tell what became of a claim, and bury one that nobody has seen', async () => {
+    verifies('M5')
+    const { post } = setUp()
+    await post('/settle', body, { 'idempotency-key': 'one' })
+    const settlement = { success: true, transaction: 'tx1', network: 'test:1', payer: 'payer' }
+    expect(await (await post('/status', { claimId: 'one' })).json()).toEqual({ settlement })
+    expect(await (await post('/status', { claimId: 'late', deadAfter: 2e9 })).json()).toEqual({ settlement: null })
+    const { payment: paymentPayload, requirements: paymentRequirements } = smallPayment('b')
+    const late = await post('/settle', { x402Version: 2, paymentPayload, paymentRequirements }, { 'idempotency-key': 'late' })
+    expect(await late.json()).toMatchObject({ success: false, errorReason: 'claim_spent', transaction: '', retry: 'never' })
+    for (const bad of [{}, { claimId: '' }, { claimId: 'a b' }, { claimId: 'x'.repeat(256) }, { claimId: 'one', deadAfter: -1 }])
+      expect((await post('/status', bad)).status).toBe(400)
+    const { status: _, ...without } = createFacilitator({ schemes: [smallScheme(smallChain())] })
+    const old = facilitatorEndpoint(without)
+    expect((await old(new Request('https://f.example/status', { method: 'POST', body: '{"claimId":"one"}' }))).status).toBe(404)
   })
 
   it('pass Idempotency-Key on as the claim', async () => {

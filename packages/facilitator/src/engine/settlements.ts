@@ -1,9 +1,11 @@
-import type { JournalStore, Outcome, PaymentKey, Settlement, Submission } from '@flow402x/core'
+import type { Draw, JournalStore, NewSettlement, Outcome, PaymentKey, Settlement, Submission } from '@flow402x/core'
 
 /** Who asks for a settlement: the seller's claim where it has one (M2), and what exactly it asked. */
 export type Asker = {
   readonly claimId: string | undefined
   readonly submission: Submission
+  /** What it takes from the payer's balance, where that is known. */
+  readonly draw: Draw | undefined
   /** Called when the payment is under way already: it is worth a look. */
   readonly again: () => void
 }
@@ -24,6 +26,11 @@ export type Settlements = {
   forget(id: string): Promise<boolean>
   /** Whether this process works on a payment. */
   works(id: string): boolean
+  /** What became of a claim; one that nobody has seen is buried until `deadAfter` (M5). */
+  status(
+    claimId: string,
+    deadAfter: number,
+  ): Promise<{ readonly settlement: Settlement; readonly transaction: string | undefined } | undefined>
   /** Every wait ends now. */
   stop(): void
 }
@@ -35,6 +42,8 @@ export type SettlementsOptions = {
   readonly clock: () => number
   readonly confirmTimeout: number
 }
+
+type Asked = { readonly key: PaymentKey; readonly asker: Asker }
 
 type Waiter = { readonly end: (outcome: Outcome | undefined) => void; readonly sent: () => void }
 
@@ -49,15 +58,16 @@ const askOurselves = 2000
  * One payment, one settlement (D1, A3). The same claim joins a settlement under way, gets the same end again, and has a
  * pending one looked up, also after a restart; any other claim gets `duplicate_settlement`.
  *
- * Open mode, without a claim: nobody can be told from anybody, so only a settlement that was answered `pending` is looked up
- * again, for the very same request, and a success is told once and never replayed (M2).
+ * Open mode, without a claim: nobody can be told from anybody, so only a settlement that was answered `pending`, or whose asker
+ * died with its process, is looked up again, by one asker with the very same request, and a success is told once and never
+ * replayed (M2). The journal says who may hear of it, so that any process may be asked.
  */
 export function createSettlements({ journal, owner, clock, confirmTimeout }: SettlementsOptions): Settlements {
   // What this process took in and has not seen the end of, with its transaction.
   const ours = new Map<string, { transaction: string | undefined }>()
   const waiting = new Map<string, Set<Waiter>>()
-  // In open mode, what was answered pending and has been told to nobody since.
-  const untold = new Map<string, { readonly text: string; readonly deadAfter: number }>()
+  // Longer than anybody waits: what stands in line, and then for its transaction.
+  const hearing = 3 * confirmTimeout + 5000
   let nextSweep = 0
   let stopped = false
 
@@ -71,18 +81,27 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
       await sweep()
       const { submission, claimId } = asker
       const now = clock()
-      const fresh = { id: key.id, deadAfter: key.deadAfter, submission, owner, leaseUntil: now + queueLease }
-      const asked = { ...fresh, ...(claimId === undefined ? {} : { claimId }) }
-      let { begun, settlement } = await journal.begin(asked, now)
-      // What a dead process had taken in for another claim is that claim's (M2). Nothing was sent for it: it ends, and this begins.
-      if (begun && settlement.claimId !== claimId && (await journal.conclude(settlement, undefined)))
-        ({ begun, settlement } = await journal.begin(asked, now))
+      const asked: NewSettlement = {
+        id: key.id,
+        deadAfter: key.deadAfter,
+        submission,
+        owner,
+        leaseUntil: now + queueLease,
+        ...(claimId === undefined ? { heardUntil: now + hearing } : { claimId }),
+        ...(asker.draw === undefined ? {} : { draw: asker.draw }),
+      }
+      const taken = await journal.begin(asked, now)
+      // What a dead process had taken in for somebody else is his (M2). Nothing was sent for it: it ends, and this begins.
+      const theirs = taken.begun && (taken.settlement.claimId !== claimId || (claimId === undefined && taken.settlement.epoch > 1))
+      const ended = theirs && (await journal.conclude(taken.settlement, undefined))
+      const { begun, settlement } = ended ? await journal.begin(asked, now) : taken
+      if (settlement === undefined) return { outcome: spent(key, asker) }
       if (!begun || settlement.claimId !== claimId || ours.has(key.id)) return answer(settlement, { key, asker })
       ours.set(key.id, { transaction: undefined })
       const end = wait(key.id)
       // What a store read back is another object than the one that was verified and is remembered for it.
       work(settlement.epoch === 1 ? { ...settlement, submission } : settlement)
-      return told(await end, { key, asker })
+      return told(settlement, { key, asker, end })
     },
     carried(id, transaction) {
       const row = ours.get(id)
@@ -97,6 +116,10 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
       return journal.conclude(settlement, undefined)
     },
     works: (id) => ours.has(id),
+    async status(claimId, deadAfter) {
+      const settlement = await journal.bury(claimId, deadAfter)
+      return settlement && { settlement, transaction: await transactionOf(settlement) }
+    },
     stop() {
       stopped = true
       for (const waiter of [...waiting.values()].flatMap((waiters) => [...waiters])) waiter.end(undefined)
@@ -112,35 +135,37 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
     return slot === undefined && outcome === undefined && leaseUntil <= clock()
   }
 
-  async function answer(stands: Settlement, { key, asker }: { readonly key: PaymentKey; readonly asker: Asker }): Promise<Answer> {
-    const sameClaim = asker.claimId !== undefined && asker.claimId === stands.claimId
-    const openRepeat = asker.claimId === undefined && stands.claimId === undefined && mayTell(stands, asker)
-    if (!sameClaim && !openRepeat) return { outcome: duplicate(key, asker, await transactionOf(stands)) }
-    untold.delete(key.id)
-    if (stands.outcome !== undefined) return { outcome: stands.outcome }
+  async function answer(stands: Settlement, { key, asker }: Asked): Promise<Answer> {
+    const heard = stands.claimId === asker.claimId ? await mayHear(stands, asker) : undefined
+    if (heard === undefined) return { outcome: duplicate(key, asker, await transactionOf(stands)) }
+    if (heard.outcome !== undefined) return { outcome: heard.outcome }
     asker.again()
-    return told(await wait(key.id), { key, asker })
+    return told(heard, { key, asker, end: wait(key.id) })
   }
 
-  /** The official server repeats a pending settlement with the same body (wire.md §4): the same letters, so no parsing is needed. */
-  function mayTell(stands: Settlement, { submission }: Asker): boolean {
-    const text = JSON.stringify(submission)
-    const left = untold.get(stands.id)
-    if (left !== undefined) return left.text === text
-    // Of a process that is gone: whoever asked it has been answered, or never will be.
-    const answered = clock() > stands.leaseUntil + 2 * confirmTimeout
-    return stands.outcome === undefined && !waiting.has(stands.id) && answered && JSON.stringify(stands.submission) === text
+  /** The settlement as this asker may hear of it: its claim always, and without one who comes first with the same request. */
+  async function mayHear(stands: Settlement, { claimId, submission }: Asker): Promise<Settlement | undefined> {
+    const { heardUntil = 0, outcome } = stands
+    if (claimId !== undefined) return stands
+    const free = heardUntil === 0 || (outcome === undefined && heardUntil <= clock())
+    if (!free || inOrder(stands.submission) !== inOrder(submission)) return undefined
+    const until = clock() + hearing
+    return (await journal.hear(stands, until)) ? { ...stands, heardUntil: until } : undefined
   }
 
-  async function told(outcome: Outcome | undefined, { key, asker }: { readonly key: PaymentKey; readonly asker: Asker }): Promise<Answer> {
-    if (outcome !== undefined) return { outcome }
-    if (asker.claimId === undefined) untold.set(key.id, { text: JSON.stringify(asker.submission), deadAfter: key.deadAfter })
-    const stands = await journal.find(key.id)
-    if (stands?.outcome !== undefined) {
-      untold.delete(key.id)
-      return { outcome: stands.outcome }
-    }
-    return { transaction: stands && (await transactionOf(stands)) }
+  async function told(
+    settlement: Settlement,
+    { key, asker, end }: Asked & { readonly end: Promise<Outcome | undefined> },
+  ): Promise<Answer> {
+    const { id, heardUntil } = settlement
+    const inTime = await end
+    const stands = inTime === undefined ? await journal.find(id) : undefined
+    const outcome = inTime ?? stands?.outcome
+    // Who slept past his time may be told nothing, for another may have heard of it; a pending answer leaves it to the next.
+    const mine = heardUntil === undefined || (outcome !== undefined && clock() < heardUntil)
+    if (!mine && !(await journal.hear(settlement, outcome === undefined ? 0 : clock() + hearing)) && outcome !== undefined)
+      return { outcome: duplicate(key, asker, outcome.transaction) }
+    return outcome === undefined ? { transaction: stands && (await transactionOf(stands)) } : { outcome }
   }
 
   async function transactionOf({ id, slot, outcome }: Settlement): Promise<string | undefined> {
@@ -189,7 +214,6 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
     const now = clock()
     if (now < nextSweep) return
     nextSweep = now + sweepMilliseconds
-    for (const [id, row] of untold) if (isDead(row, now)) untold.delete(id)
     await journal.purge(now)
   }
 }
@@ -202,16 +226,27 @@ export function isDead({ deadAfter }: Pick<PaymentKey, 'deadAfter'>, now: number
   return now / 1000 > deadAfter + marginSeconds
 }
 
-function duplicate(key: PaymentKey, { submission }: Asker, transaction: string | undefined): Outcome {
+/** JSON with members in one order: a request that was kept and read again is the same request. */
+function inOrder(value: unknown): string {
+  return JSON.stringify(value, (_, member: unknown) =>
+    typeof member === 'object' && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  )
+}
+
+function duplicate(key: PaymentKey, asker: Asker, transaction: string | undefined): Outcome {
+  const message = 'This payment was handed to this facilitator by another claim. It pays once.'
+  return { ...unsettled(key, asker), reason: 'duplicate_settlement', message, ...(transaction === undefined ? {} : { transaction }) }
+}
+
+function spent(key: PaymentKey, asker: Asker): Outcome {
+  const message =
+    'This claim settles nothing here: it was asked about before its payment came, or it is another payment’s. Nothing was sent.'
+  return { ...unsettled(key, asker), reason: 'claim_spent', message }
+}
+
+function unsettled({ payer, deadAfter }: PaymentKey, { submission }: Asker) {
   const { network } = submission.requirements
-  return {
-    status: 'notSettled',
-    network,
-    reason: 'duplicate_settlement',
-    message: 'This payment was handed to this facilitator by another claim. It pays once.',
-    payer: key.payer,
-    ...(transaction === undefined ? {} : { transaction }),
-    retry: 'never',
-    deadAfter: key.deadAfter,
-  }
+  return { status: 'notSettled', network, payer, retry: 'never', deadAfter } as const
 }

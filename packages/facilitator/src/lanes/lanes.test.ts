@@ -17,7 +17,7 @@ function setUp(options: Partial<FacilitatorOptions> = {}, chain: SmallChain = sm
     ...options,
   })
   made.push(facilitator)
-  const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: 'one' })
+  const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: `for ${id}` })
   const lines = (verb: string): string[] => chain.log.filter((line) => line.startsWith(verb))
   return { chain, events, settle, lines }
 }

@@ -96,4 +96,11 @@ const migrations: readonly (readonly string[])[] = [
     // Whoever writes a payer's row here alone counts what the payer's money is spoken for.
     'CREATE TABLE flow402x_purses (payer TEXT NOT NULL, purse TEXT NOT NULL, PRIMARY KEY (payer, purse))',
   ],
+  [
+    'ALTER TABLE flow402x_settlements ADD COLUMN account TEXT',
+    'ALTER TABLE flow402x_settlements ADD COLUMN amount TEXT',
+    'ALTER TABLE flow402x_settlements ADD COLUMN heard_until DOUBLE PRECISION',
+    'CREATE UNIQUE INDEX flow402x_settlements_claim ON flow402x_settlements (claim_id) WHERE claim_id IS NOT NULL',
+    'CREATE INDEX flow402x_settlements_drawing ON flow402x_settlements (account) WHERE account IS NOT NULL AND outcome IS NULL',
+  ],
 ]

@@ -4,9 +4,9 @@ import { json, outcome, readColumns, submission } from '../claims/record.ts'
 import type { Row } from './database.ts'
 
 const text = z.string()
-const nonce = z.pipe(
+const digits = z.pipe(
   text.check(z.regex(/^\d+$/)),
-  z.transform((digits: string) => BigInt(digits)),
+  z.transform((number: string) => BigInt(number)),
 )
 
 const settlementRow = z.object({
@@ -16,9 +16,12 @@ const settlementRow = z.object({
   submission,
   owner: text,
   lease_until: z.number(),
+  account: z.nullable(text),
+  amount: z.nullable(digits),
+  heard_until: z.nullable(z.number()),
   network: z.nullable(text),
   signer: z.nullable(text),
-  nonce: z.nullable(nonce),
+  nonce: z.nullable(digits),
   outcome: z.nullable(z.pipe(json, outcome)),
   epoch: z.number(),
 })
@@ -26,7 +29,7 @@ const settlementRow = z.object({
 const slotRow = z.object({
   network: text,
   signer: text,
-  nonce,
+  nonce: digits,
   attempts: z.pipe(json, z.array(z.object({ transaction: text, bytes: text }))),
   payments: z.pipe(json, z.array(text)),
   state: z.enum(['open', 'mined', 'final', 'foreign']),
@@ -34,7 +37,8 @@ const slotRow = z.object({
 })
 
 /** The columns of a settlement, in the order in which one is begun: those of its slot and its end come last. */
-export const settlementColumns = 'id, dead_after, claim_id, submission, owner, lease_until, network, signer, nonce, outcome, epoch'
+export const settlementColumns = `id, dead_after, claim_id, submission, owner, lease_until,
+  account, amount, heard_until, network, signer, nonce, outcome, epoch`
 
 /** The columns of a slot, in the order in which one is written. */
 export const slotColumns = 'network, signer, nonce, attempts, payments, state, since'
@@ -42,7 +46,7 @@ export const slotColumns = 'network, signer, nonce, attempts, payments, state, s
 /** The settlement that a row holds. Errors: `store/unreadable`. */
 export function readSettlement(columns: Row): Settlement {
   const row = readColumns(columns, { schema: settlementRow, what: `Settlement ${String(columns.id)}` })
-  const { network, signer, nonce: number } = row
+  const { network, signer, nonce: number, account, amount } = row
   return {
     id: row.id,
     deadAfter: row.dead_after,
@@ -50,6 +54,8 @@ export function readSettlement(columns: Row): Settlement {
     submission: row.submission,
     owner: row.owner,
     leaseUntil: row.lease_until,
+    ...(account === null || amount === null ? {} : { draw: { account, amount } }),
+    ...(row.heard_until === null ? {} : { heardUntil: row.heard_until }),
     ...(network === null || signer === null || number === null ? {} : { slot: { network, signer, nonce: number } }),
     ...(row.outcome === null ? {} : { outcome: row.outcome }),
     epoch: row.epoch,

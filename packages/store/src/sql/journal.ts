@@ -1,4 +1,4 @@
-import type { JournalStore, NewSettlement, Settlement, SignedTransaction, SignerLease, SlotKey } from '@flow402x/core'
+import type { Begun, JournalStore, NewSettlement, SignedTransaction, SignerLease, SlotKey } from '@flow402x/core'
 import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
@@ -8,12 +8,21 @@ import { readSettlement, readSlot, settlementColumns, slotColumns, writeAttempts
 const queued = 'nonce IS NULL AND outcome IS NULL'
 
 const insert = `INSERT INTO flow402x_settlements (${settlementColumns})
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, NULL, NULL, NULL, 1) ON CONFLICT DO NOTHING RETURNING ${settlementColumns}`
-const takeOver = `UPDATE flow402x_settlements SET owner = ?2, lease_until = ?3, epoch = epoch + 1
-  WHERE id = ?1 AND ${queued} AND lease_until <= ?4 RETURNING ${settlementColumns}`
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL, NULL, NULL, NULL, 1) ON CONFLICT DO NOTHING RETURNING ${settlementColumns}`
+const takeOver = `UPDATE flow402x_settlements SET owner = ?2, lease_until = ?3, heard_until = CASE WHEN claim_id IS NULL THEN CAST(?5 AS DOUBLE PRECISION) END,
+    epoch = epoch + 1 WHERE id = ?1 AND ${queued} AND lease_until <= ?4 RETURNING ${settlementColumns}`
 const select = `SELECT ${settlementColumns} FROM flow402x_settlements WHERE id = ?1`
 const abandoned = `SELECT ${settlementColumns} FROM flow402x_settlements
   WHERE ${queued} AND lease_until <= ?1 AND id > ?2 ORDER BY id LIMIT 64`
+
+// A grave is a row with an end and no payment, under a name that no payment has: the index on claims lets it stand or the settlement.
+const dig = `INSERT INTO flow402x_settlements (id, dead_after, claim_id, submission, owner, lease_until, outcome, epoch)
+  VALUES ('buried ' || ?1, ?2, ?1, '', '', 0, 'buried', 1) ON CONFLICT DO NOTHING RETURNING id`
+const keepGrave = `UPDATE flow402x_settlements SET dead_after = ?2 WHERE claim_id = ?1 AND outcome = 'buried' AND dead_after < ?2 RETURNING id`
+const selectClaim = `SELECT ${settlementColumns} FROM flow402x_settlements WHERE claim_id = ?1`
+
+const drawn = 'SELECT id, amount FROM flow402x_settlements WHERE account = ?1 AND outcome IS NULL'
+const hear = 'UPDATE flow402x_settlements SET heard_until = ?3 WHERE id = ?1 AND heard_until = ?2 RETURNING id'
 
 const end = `UPDATE flow402x_settlements SET outcome = ?3, epoch = epoch + 1 WHERE id = ?1 AND epoch = ?2 AND ${queued} RETURNING id`
 const forget = `DELETE FROM flow402x_settlements WHERE id = ?1 AND epoch = ?2 AND ${queued} RETURNING id`
@@ -49,6 +58,7 @@ const forgetSlots = `DELETE FROM flow402x_slots WHERE state = 'final' AND since 
   WHERE rider.network = flow402x_slots.network AND rider.signer = flow402x_slots.signer AND rider.nonce = flow402x_slots.nonce)`
 
 const mostRounds = 20
+const contended = (): Error => storeErrors('store/contended', { store: 'The journal', attempts: mostRounds })
 
 /** A facilitator's journal in SQL; whoever writes for a signer holds the row of its lease while it does. */
 export function sqlJournal(database: SqlDatabase, { retention = defaultRetention }: RetentionOptions): JournalStore {
@@ -67,11 +77,29 @@ export function sqlJournal(database: SqlDatabase, { retention = defaultRetention
         const answer = await beginOnce(database, settlement, now)
         if (answer !== undefined) return answer
       }
-      throw storeErrors('store/contended', { store: 'The journal', attempts: mostRounds })
+      throw contended()
     },
     async find(id) {
       const [row] = await database.query(run(select, [id]))
       return row === undefined ? undefined : readSettlement(row)
+    },
+    async bury(claimId, deadAfter) {
+      for (let round = 0; round < mostRounds; round += 1) {
+        if (await changes(run(dig, [claimId, deadAfter]))) return undefined
+        const [row] = await database.query(run(selectClaim, [claimId]))
+        if (row !== undefined && row.outcome !== 'buried') return readSettlement(row)
+        if (row === undefined) continue
+        await database.query(run(keepGrave, [claimId, deadAfter]))
+        return undefined
+      }
+      throw contended()
+    },
+    async drawn(account) {
+      const rows = await database.query(run(drawn, [account]))
+      return new Map(rows.map(({ id, amount }) => [String(id), BigInt(String(amount))]))
+    },
+    async hear({ id, heardUntil }, until) {
+      return heardUntil !== undefined && changes(run(hear, [id, heardUntil, until]))
     },
     async conclude({ id, epoch }, outcome) {
       if (outcome?.status === 'pending') return false
@@ -113,16 +141,19 @@ export function sqlJournal(database: SqlDatabase, { retention = defaultRetention
 /** One attempt; nothing where what stood was forgotten between two looks at it. */
 async function beginOnce(
   database: SqlDatabase,
-  { id, deadAfter, claimId, submission, owner, leaseUntil }: NewSettlement,
+  { id, deadAfter, claimId, submission, owner, leaseUntil, draw, heardUntil }: NewSettlement,
   now: number,
-): Promise<{ readonly begun: boolean; readonly settlement: Settlement } | undefined> {
-  const fresh = [id, deadAfter, claimId ?? null, JSON.stringify(submission), owner, leaseUntil]
+): Promise<Begun | undefined> {
+  const money = [draw?.account ?? null, draw === undefined ? null : String(draw.amount)]
+  const fresh = [id, deadAfter, claimId ?? null, JSON.stringify(submission), owner, leaseUntil, ...money, heardUntil ?? null]
   const [begun] = await database.query(run(insert, fresh))
   if (begun !== undefined) return { begun: true, settlement: readSettlement(begun) }
-  const [taken] = await database.query(run(takeOver, [id, owner, leaseUntil, now]))
+  const [taken] = await database.query(run(takeOver, [id, owner, leaseUntil, now, heardUntil ?? null]))
   if (taken !== undefined) return { begun: true, settlement: readSettlement(taken) }
   const [found] = await database.query(run(select, [id]))
-  return found === undefined ? undefined : { begun: false, settlement: readSettlement(found) }
+  if (found !== undefined) return { begun: false, settlement: readSettlement(found) }
+  const [spent] = claimId === undefined ? [] : await database.query(run(selectClaim, [claimId]))
+  return spent === undefined ? undefined : { begun: false }
 }
 
 function* prepare(

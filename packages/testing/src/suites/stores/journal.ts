@@ -1,6 +1,24 @@
-import type { JournalStore, NewSettlement, Outcome, Settlement, SignedTransaction, SignerLease } from '@flow402x/core'
+import type { JournalStore, Outcome, Settlement, SignerLease } from '@flow402x/core'
 import { afterAll, describe, expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
+import { testAskers } from './askers.ts'
+import {
+  began,
+  begun,
+  deadAfter,
+  lease,
+  leased,
+  newLane,
+  newSettlement,
+  order,
+  refused,
+  retention,
+  settledWith,
+  signed,
+  start,
+  unique,
+  withoutClaim,
+} from './journal-rows.ts'
 import { startStoreProcess } from './processes.ts'
 import type { StoreSuite } from './store.ts'
 
@@ -17,6 +35,7 @@ export function testJournal(suite: StoreSuite, open: () => readonly JournalStore
     return { journal, at: (index) => all[index % all.length] ?? journal }
   }
   describe('settlements', () => testSettlements(stage))
+  describe('who asks', () => testAskers(stage))
   describe('leases of signers', () => testLeases(stage))
   describe('what is signed', () => testPrepare(stage))
   describe('what became of a slot', () => testResolve(stage))
@@ -24,7 +43,8 @@ export function testJournal(suite: StoreSuite, open: () => readonly JournalStore
   describe('kill -9', () => testKill(suite))
 }
 
-type Stage = () => { readonly journal: JournalStore; at(index: number): JournalStore }
+/** One journal, and connections to it. */
+export type Stage = () => { readonly journal: JournalStore; at(index: number): JournalStore }
 
 function testSettlements(stage: Stage): void {
   it('begin once, and then show what stands', async () => {
@@ -57,21 +77,22 @@ function testSettlements(stage: Stage): void {
     verifies(['M2', 'M6'])
     const { journal, at } = stage()
     const request = newSettlement()
-    const { settlement } = await journal.begin(request, start)
+    const settlement = await began(journal, request)
     const again = { ...request, claimId: 'a thief', submission: newSettlement({ amount: '1' }).submission, leaseUntil: lease + 50 }
     expect(await journal.begin({ ...again, owner: 'b' }, lease - 1)).toEqual({ begun: false, settlement })
     const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => at(index).begin({ ...again, owner: `p${index}` }, lease)))
     const [taken, ...more] = answers.filter(({ begun }) => begun)
     expect(more).toEqual([])
-    expect(taken?.settlement).toEqual({ ...settlement, owner: taken?.settlement.owner, leaseUntil: lease + 50, epoch: 2 })
+    const standing = taken?.settlement
+    expect(standing).toEqual({ ...settlement, owner: standing?.owner, leaseUntil: lease + 50, epoch: 2 })
     expect(await journal.conclude(settlement, refused)).toBe(false)
-    expect(await journal.find(request.id)).toEqual(taken?.settlement)
+    expect(await journal.find(request.id)).toEqual(standing)
   })
 
   it('end once, with what they came to', async () => {
     const { journal, at } = stage()
     for (const outcome of [settledWith('0xaa'), refused]) {
-      const { settlement } = await journal.begin(newSettlement(), start)
+      const settlement = await began(journal, newSettlement())
       expect(await journal.conclude(settlement, { status: 'pending', network: 'eip155:84532' })).toBe(false)
       const ended = await Promise.all(Array.from({ length: 8 }, (_, index) => at(index).conclude(settlement, outcome)))
       expect(ended.filter((one) => one)).toHaveLength(1)
@@ -85,7 +106,7 @@ function testSettlements(stage: Stage): void {
   it('are forgotten where nothing came of them, and may be begun again', async () => {
     const { journal } = stage()
     const request = newSettlement()
-    const { settlement } = await journal.begin(request, start)
+    const settlement = await began(journal, request)
     expect(await journal.conclude({ ...settlement, epoch: 2 }, undefined)).toBe(false)
     expect(await journal.conclude(settlement, undefined)).toBe(true)
     expect(await journal.find(request.id)).toBeUndefined()
@@ -425,13 +446,15 @@ function testKill(suite: StoreSuite): void {
   afterAll(() => Promise.all(kills.map((kill) => kill())))
 
   it('right after a slot was acknowledged: it is there, to the byte, and the next process takes it over', { timeout: 60_000 }, async () => {
-    verifies(['H9', 'H21', 'M17', 'M18'])
+    verifies(['H9', 'H21', 'M5', 'M17', 'M18'])
     const writer = await startStoreProcess(program())
     kills.push(writer.kill)
     const lane = newLane()
     const held = await writer.journal.lease({ ...lane, owner: 'a', now: start, until: lease })
     if (held === undefined) throw new Error('the lease was free')
     const requests = Array.from({ length: 60 }, () => newSettlement({ owner: 'a' }))
+    const buried = newSettlement()
+    await writer.journal.bury(buried.claimId ?? '', deadAfter)
     const acknowledged: bigint[] = []
     const written = requests.map(async (request, index) => {
       await writer.journal.begin(request, start)
@@ -455,6 +478,7 @@ function testKill(suite: StoreSuite): void {
       expect({ attempts, payments, state }).toEqual({ attempts: [signed(held, nonce)], payments: [id], state: 'open' })
       expect((await journal.find(id))?.slot).toEqual({ ...lane, nonce })
     }
+    expect(await journal.begin(buried, start)).toEqual({ begun: false })
     const ridden = new Set(slots.flatMap(({ payments }) => payments))
     const found = await Promise.all(requests.map(({ id }) => journal.find(id)))
     for (const one of found) expect(one === undefined || (one.slot !== undefined) === ridden.has(one.id)).toBe(true)
@@ -466,86 +490,4 @@ function testKill(suite: StoreSuite): void {
     expect(await journal.prepare(next, signed(next, 99n), { payments: [], now: lease })).toBe(true)
     await store.close()
   })
-}
-
-const start = 1_763_700_000_000
-const lease = start + 60_000
-const deadAfter = start / 1000 + 60
-const retention = 3_600_000
-
-const refused: Outcome = {
-  status: 'notSettled',
-  network: 'eip155:84532',
-  reason: 'invalid_exact_evm_payload_signature: \u0000 "odd"',
-  message: 'caf\u00e9 \u{1f4b8}',
-  retry: 'never',
-  deadAfter,
-}
-
-function settledWith(transaction: string): Outcome {
-  return { status: 'settled', network: 'eip155:84532', transaction, payer: '0xpayer', amount: `${10n ** 77n}` }
-}
-
-let count = 0
-const run = crypto.randomUUID()
-
-/** Text that no other test of any journal uses; `order` says which came first. */
-function unique(): string {
-  count += 1
-  return `${run}-${count}`
-}
-
-function order(id: string): number {
-  return Number(id.slice(run.length + 1))
-}
-
-type Lane = { readonly network: string; readonly signer: string }
-
-function newLane(): Lane {
-  return { network: 'eip155:84532', signer: unique() }
-}
-
-async function leased(
-  journal: JournalStore,
-  { network, signer, owner = 'a' }: Lane & { readonly owner?: string },
-  now = start,
-): Promise<SignerLease> {
-  const held = await journal.lease({ network, signer, owner, now, until: now + 60_000 })
-  if (held === undefined) throw new Error('the lease was free')
-  return held
-}
-
-function signed({ signer }: { readonly signer: string }, nonce: bigint, name = 'one'): SignedTransaction {
-  return { transaction: `0x${nonce.toString(16)}-${name}`, bytes: `0x02f8${'ab'.repeat(300)}${name}`, signer, nonce }
-}
-
-async function begun(journal: JournalStore, many: number, leaseUntil = lease): Promise<readonly Settlement[]> {
-  const requests = Array.from({ length: many }, () => newSettlement({ leaseUntil }))
-  const answers = await Promise.all(requests.map((request) => journal.begin(request, start)))
-  expect(answers.every((answer) => answer.begun)).toBe(true)
-  return answers.map(({ settlement }) => settlement)
-}
-
-type Wanted = { readonly id?: string; readonly owner?: string; readonly amount?: string; readonly leaseUntil?: number }
-
-function newSettlement({ id = unique(), owner = 'someone', amount = '10000', leaseUntil = lease }: Wanted = {}): NewSettlement {
-  const requirements = {
-    scheme: 'exact',
-    network: 'eip155:84532',
-    amount,
-    asset: '0x036CbD53842c5426634e7929541eC2318f3dCF7e',
-    payTo: '0x209693Bc6afc0C5328bA36FaF03C514EF312287C',
-    maxTimeoutSeconds: 60,
-    extra: { name: 'USDC', version: '2' },
-  }
-  const payment = {
-    x402Version: 2 as const,
-    accepted: requirements,
-    payload: { signature: '0x00', nonce: { of: ['a', 1, null, '\u0000'] } },
-  }
-  return { id, deadAfter, claimId: unique(), submission: { payment, requirements }, owner, leaseUntil }
-}
-
-function withoutClaim({ claimId: _, ...settlement }: NewSettlement): NewSettlement {
-  return settlement
 }

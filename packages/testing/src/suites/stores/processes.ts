@@ -12,7 +12,7 @@ export type StoreProcess = {
   readonly claims: Pick<ClaimStore, 'claim' | 'find' | 'update'>
   readonly budgets: BudgetStore
   readonly logs: LogStore
-  readonly journal: Pick<JournalStore, 'begin' | 'lease' | 'prepare'>
+  readonly journal: Pick<JournalStore, 'begin' | 'bury' | 'lease' | 'prepare'>
   kill(): Promise<void>
 }
 
@@ -66,6 +66,7 @@ export async function startStoreProcess(program: StoreProgram): Promise<StorePro
     logs: { consume: (...input) => call('logs', 'consume', input) },
     journal: {
       begin: (...input) => call('journal', 'begin', input),
+      bury: (...input) => call('journal', 'bury', input),
       lease: (...input) => call('journal', 'lease', input),
       prepare: (...input) => call('journal', 'prepare', input),
     },
