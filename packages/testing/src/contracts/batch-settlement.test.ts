@@ -21,6 +21,7 @@ import {
 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import * as z from 'zod/mini'
 import { type DevelopmentAccount, owner, buyer as payer, facilitator as relayer, seller } from '../chains/accounts.ts'
 import { type EvmChain, startEvmChain } from '../chains/evm-chain.ts'
 import { placeOf } from '../chains/treasury.ts'
@@ -216,6 +217,20 @@ describe('a claim', () => {
     expect((await escrow(payer, encodeFunctionData({ abi, functionName: 'finalizeWithdraw', args: [config] }))).result).toBe('done')
     expect((await claim(4n)).result).toBe('ClaimExceedsBalance')
   })
+})
+
+test('a payer leaves at the end of the delay, and not a second before', async () => {
+  verifies('CHANNEL-CONTRACT')
+  await deposit(10n)
+  const asked = named(await escrow(payer, encodeFunctionData({ abi, functionName: 'initiateWithdraw', args: [config, 10n] })))
+  const [[, { finalizeAfter }]] = z.tuple([z.tuple([z.string(), z.looseObject({ finalizeAfter: z.number() })])]).parse(asked)
+  const leave = async (timestamp: number) => {
+    await chain.rpc('evm_setNextBlockTimestamp', [timestamp])
+    await chain.mine()
+    return (await escrow(payer, encodeFunctionData({ abi, functionName: 'finalizeWithdraw', args: [config] }))).result
+  }
+  expect(await leave(finalizeAfter - 1)).toBe('WithdrawDelayNotElapsed')
+  expect(await leave(finalizeAfter)).toBe('done')
 })
 
 test('calls sent together happen together or not at all', async () => {
