@@ -158,10 +158,6 @@ export const requirements = {
   D4: { text: 'A seller that cannot be paid is an error at start and offers nothing.', link: 'hazards.md D4' },
   D5: { text: 'A payment is remembered past its own expiry and the skew of clocks.', link: 'hazards.md D5' },
   M6: { text: 'A claim changes for who holds its state and epoch, and for nobody who slept past it.', link: 'money-rules.md M6' },
-  M21: {
-    text: 'A transaction without a nonce of its own is dead when the chain has proved in a final block that it expired, and not before.',
-    link: 'money-rules.md M21',
-  },
   M18: {
     text: 'A store that could lose what it acknowledged is refused at start.',
     link: 'money-rules.md M18',

@@ -3,9 +3,11 @@ import type { AddressInfo } from 'node:net'
 import type { Call } from '@flow402x/core'
 import { isX402Error } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { encodeFunctionData, getAddress, parseAbi, parseTransaction } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import * as z from 'zod/mini'
 import { type EvmChainOptions, evmChain } from '../facilitator.ts'
 
 let local: LocalChain
@@ -111,6 +113,40 @@ describe('signing and sending', () => {
     const chain = connect()
     await expect(chain.sign([call], { signer: local.buyer.address, nonce: 0n })).rejects.toMatchObject({ code: 'evm/unknown-signer' })
     await expect(signNext(chain, [])).rejects.toMatchObject({ code: 'evm/nothing-to-send' })
+  })
+})
+
+describe('finality', () => {
+  test('is a depth that suits the network, the one that is told, or the word of the node', async () => {
+    verifies('M17')
+    const young = await startEvmChain()
+    try {
+      const { rpcUrl } = young
+      expect(await connect({ rpcUrl, confirmations: 1000n }).final()).toBe(-1n)
+      await young.mine(100)
+      const head = BigInt(String(await young.rpc('eth_blockNumber')))
+      expect(await connect({ rpcUrl }).final()).toBe(head - 12n)
+      expect(await connect({ rpcUrl, confirmations: 0n }).final()).toBe(head)
+      expect(await connect({ rpcUrl, network: 'polygon' }).final()).toBe(head - 64n)
+      const named = z.object({ number: z.string() }).parse(await young.rpc('eth_getBlockByNumber', ['finalized', false]))
+      expect(await connect({ rpcUrl, confirmations: 'finalized' }).final()).toBe(BigInt(named.number))
+    } finally {
+      await young.stop()
+    }
+  })
+
+  test('a nonce is used for good when its block is final', async () => {
+    const chain = connect({ confirmations: 3n })
+    const [signer = ''] = chain.signers
+    const after = async () => [await chain.nonce(signer, { after: 'mined' }), await chain.nonce(signer, { after: 'final' })]
+    const nonce = await chain.nonce(signer)
+    await local.mine(5)
+    expect(await after()).toEqual([nonce, nonce])
+    await chain.send(await signNext(chain, [call]))
+    await expect.poll(after).toEqual([nonce + 1n, nonce])
+    await local.mine(3)
+    await expect.poll(after).toEqual([nonce + 1n, nonce + 1n])
+    expect(await connect({ confirmations: 1_000_000n }).nonce(signer, { after: 'final' })).toBe(0n)
   })
 })
 

@@ -16,6 +16,7 @@ import { type CallResult, decodeAggregate, encodeAggregate, hexSchema, multicall
 import { chainIdOf, isAddress } from './address.ts'
 import { evmErrors } from './errors.ts'
 import { type FeeOptions, type Fees, feeSource, gasLimits, isPoor, quantity, raised, toQuantity } from './fees.ts'
+import { type Confirmations, depthOf, finalBlock } from './finality.ts'
 import { assertSafeSigners } from './local-safety.ts'
 import { httpRpc, type Rpc } from './rpc.ts'
 import { readTransaction, signedTransaction, type Transaction, transactionDigest, transactionHash } from './transaction.ts'
@@ -42,8 +43,8 @@ export type EvmChainOptions = {
   /** Private keys or accounts that pay the gas of settlements: one lane each. */
   readonly signers: readonly (string | EvmSender)[]
   readonly fees?: FeeOptions
-  /** Blocks on top of a transaction's own after which it is taken for final. 12 unless told. */
-  readonly confirmations?: bigint
+  /** When a block is final: at a depth that suits the network unless told. */
+  readonly confirmations?: Confirmations
   /** The most gas one payment may use, whoever wrote the code it runs. 1,000,000 unless told: room for a rollup's data and for smart wallets. */
   readonly maxGasPerPayment?: bigint
   /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
@@ -80,7 +81,7 @@ export interface EvmChain extends ChainWriter {
  * `config/bad-rpc-url`, `config/unsafe-local-key`; from `sign` and `send` those of `evm/…`.
  */
 export function evmChain(options: EvmChainOptions): EvmChain {
-  const { fetch = globalThis.fetch, timeoutMs = 10_000, maxGasPerPayment = 1_000_000n, confirmations = 12n } = options
+  const { fetch = globalThis.fetch, timeoutMs = 10_000, maxGasPerPayment = 1_000_000n } = options
   const { clock = Date.now, fees = {} } = options
   const network = parseNetwork(options.network)
   const chainId = chainIdOf(network)
@@ -91,6 +92,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
   const [firstSigner = multicall3] = signers
   assertSafeSigners({ network, rpcUrl: options.rpcUrl, signers })
   const rpc = httpRpc({ url: options.rpcUrl, fetch, timeoutMs })
+  const final = (): Promise<bigint> => finalBlock(rpc, options.confirmations ?? depthOf(network))
   return {
     network,
     chainId,
@@ -101,9 +103,11 @@ export function evmChain(options: EvmChainOptions): EvmChain {
     maxGasPerPayment,
     start: onceDone((signal) => checkChain(rpc, { network, chainId, signal })),
     read: (calls, readOptions) => read(rpc, { calls, network, from: firstSigner, ...readOptions }),
-    async nonce(signer, { signal, mined } = {}) {
-      const block = mined === true ? 'latest' : 'pending'
-      return rpc.ask({ method: 'eth_getTransactionCount', params: [signer, block], result: quantity }, { signal })
+    async nonce(signer, { signal, after = 'known' } = {}) {
+      const block = after === 'known' ? 'pending' : after === 'mined' ? 'latest' : await final()
+      if (block === -1n) return 0n
+      const tag = typeof block === 'bigint' ? toQuantity(block) : block
+      return rpc.ask({ method: 'eth_getTransactionCount', params: [signer, tag], result: quantity }, { signal })
     },
     ...signing({
       chainId,
@@ -114,10 +118,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
     }),
     send: (signed) => send(rpc, signed),
     status: ({ transaction }) => status(rpc, transaction),
-    async final() {
-      const head = await rpc.ask({ method: 'eth_blockNumber', params: [], result: quantity })
-      return head - confirmations
-    },
+    final,
   }
 }
 

@@ -117,7 +117,6 @@ export function memoryJournal(retention: number): JournalStore {
       const [held, found] = [standing(lease), slots.get(nameOf(key))]
       if (held === undefined || found === undefined || laneOf(found) !== laneOf(lease)) return false
       if (found.state === 'final') return state === 'final'
-      const ended = state === 'final' || state === 'foreign'
       const payments = found.payments.filter((id) => {
         const settlement = settlements.get(id)
         if (settlement === undefined) return false
@@ -125,7 +124,7 @@ export function memoryJournal(retention: number): JournalStore {
         const told = outcomes.get(id)
         const outcome = told === undefined ? before : told.status === 'pending' ? undefined : told
         const epoch = rest.epoch + 1
-        const leaves = ended && outcome === undefined
+        const leaves = state === 'final' && outcome === undefined
         if (leaves) put({ ...rest, owner: held.owner, leaseUntil: held.until, epoch })
         else if (told !== undefined) put({ ...rest, slot, ...(outcome === undefined ? {} : { outcome }), epoch })
         return !leaves

@@ -125,8 +125,11 @@ export interface ChainWriter {
    * then a number of the journal's own, and `nonce` and `replace` are not asked.
    */
   readonly ordered: boolean
-  /** The next nonce of a signer as the chain sees it: after all that it knows of, or with `mined` after what it has mined. */
-  nonce(signer: string, options?: { readonly signal?: AbortSignal | undefined; readonly mined?: boolean | undefined }): Promise<bigint>
+  /** The next nonce of a signer as the chain sees it: after all that is `known` to it, which is meant unless told, `mined` or `final`. */
+  nonce(
+    signer: string,
+    options?: { readonly signal?: AbortSignal | undefined; readonly after?: 'known' | 'mined' | 'final' | undefined },
+  ): Promise<bigint>
   sign(calls: readonly Call[], options: { readonly signer: string; readonly nonce: bigint }): Promise<SignedTransaction>
   /** Signs the same transaction again, on the same nonce, at a fee for which the chain takes it in the place of this one. */
   replace(signed: SignedTransaction): Promise<SignedTransaction>

@@ -316,7 +316,7 @@ export interface JournalStore {
   slots(signer: { readonly network: string; readonly signer: string }): Promise<readonly Slot[]>
   /**
    * Writes down what a slot came to, with the outcome of each payment it decided; a pending one takes back what a reorg undid.
-   * Payments stay in a slot that is `open` or `mined`; once it is `final` or `foreign` those without an outcome leave it and are
+   * Payments stay in a slot until it is `final`: then those without an outcome leave it and are
    * `queued` again, with the holder of the lease and for as long as it has it (M17). Outcomes of other payments are ignored, and
    * `final` stays. `false` when the lease has passed on or there is no such slot.
    */

@@ -53,7 +53,8 @@ describe('a facilitator whose RPC fails', () => {
     proxy = await startProxy(chain.rpcUrl)
     events = []
     const keys = [chain.facilitator, ...chain.accounts.slice(-3)].slice(0, signers).map(({ privateKey }) => privateKey)
-    const writer = evmChain({ network: chain.network, rpcUrl: proxy.url, signers: keys })
+    // No block follows on this chain, so what is mined must be final.
+    const writer = evmChain({ network: chain.network, rpcUrl: proxy.url, signers: keys, confirmations: 0n })
     facilitator = createFacilitator({
       schemes: [exactEvmFacilitator({ chain: writer })],
       confirmTimeout: 20_000,

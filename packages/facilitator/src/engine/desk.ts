@@ -47,6 +47,7 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
   const lanesOptions: LanesOptions = {
     ...options,
     carried: settlements.carried,
+    waits: settlements.waits,
     ended(id, outcome) {
       onEvent({ type: 'outcome', payment: id, outcome })
       settlements.ended(id, outcome)
@@ -63,7 +64,15 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
     async recall(id) {
       const settlement = await journal.find(id)
       const scheme = settlement && schemes.find((one) => serves(one, settlement.submission))
-      return settlement && scheme && riderOf(settlement, { scheme, calls: [], cancelled: () => false })
+      if (settlement === undefined || scheme === undefined) return undefined
+      const rider = riderOf(settlement, { scheme, calls: [], cancelled: () => false })
+      return {
+        ...rider,
+        // Few of those that are recalled are sent again.
+        get calls() {
+          return callsOf(scheme, { submission: settlement.submission, onEvent })
+        },
+      }
     },
   }
   return schemes.map((scheme) => {
@@ -72,6 +81,16 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
     chains.set(writer, lanes)
     return { ...options, lanes, scheme, settlements, ready: createReadiness(scheme, { clock, onEvent }) }
   })
+}
+
+/** The calls of a payment; none where its scheme finds none, and then nothing can be signed for it. */
+function callsOf(scheme: FacilitatorScheme, { submission, onEvent }: { submission: Submission; onEvent: OnEvent }): readonly Call[] {
+  try {
+    return scheme.plan(submission)
+  } catch (error) {
+    onEvent({ type: 'notSent', network: scheme.network, signer: '', error })
+    return []
+  }
 }
 
 function serves({ scheme, network }: FacilitatorScheme, { requirements }: Submission): boolean {

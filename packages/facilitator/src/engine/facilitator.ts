@@ -36,7 +36,10 @@ export type FacilitatorOptions = {
   readonly confirmTimeout?: number
   /** Milliseconds after which a transaction that no block took is signed again on the same nonce, offering more; 30,000 unless told. */
   readonly replaceAfter?: number
-  /** Milliseconds after which what was mined is looked at once more and then taken for final; 15,000 unless told. */
+  /**
+   * Milliseconds after which it is asked again whether what was mined is final by the chain's own measure; 15,000 unless told. With 0
+   * what is mined is final at once: for chains of one's own.
+   */
   readonly finality?: number
   /** Milliseconds for which a process that shares a store holds a signer unless it says more: so long others wait after its sudden death. 10,000 unless told. */
   readonly lease?: number

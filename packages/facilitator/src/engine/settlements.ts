@@ -31,6 +31,8 @@ export type Settlements = {
     claimId: string,
     deadAfter: number,
   ): Promise<{ readonly settlement: Settlement; readonly transaction: string | undefined } | undefined>
+  /** Whether somebody waits here for the end of a payment. */
+  waits(id: string): boolean
   /** Every wait ends now. */
   stop(): void
 }
@@ -120,6 +122,7 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
       const settlement = await journal.bury(claimId, deadAfter)
       return settlement && { settlement, transaction: await transactionOf(settlement) }
     },
+    waits: (id) => waiting.has(id),
     stop() {
       stopped = true
       for (const waiter of [...waiting.values()].flatMap((waiters) => [...waiters])) waiter.end(undefined)

@@ -15,8 +15,8 @@ export type LaneOptions = Omit<SlotsOptions, 'hold' | 'unpaid' | 'idle'> & {
   /** Whether other processes may want the signer. */
   readonly shared: boolean
   readonly unsent: DispatchOptions['unsent']
-  /** Whether somebody in this process waits for a payment. */
-  readonly wanted: (id: string) => boolean
+  /** Whether a payment that is still to be had is sent again: somebody here waits for it, or it was told settled. */
+  readonly wanted: (rider: Rider) => boolean
   /** Payments that wait for a signer which another process holds. */
   readonly denied: (riders: readonly Rider[]) => readonly Rider[]
 }
@@ -105,8 +105,8 @@ export function createLane(options: LaneOptions): Lane {
   }
 
   function unpaid(rider: Rider): void {
-    // What nobody here waits for stays queued in the journal, for whoever asks for it again.
-    if (options.wanted(rider.id)) add({ ...rider, again: true })
+    // Any other stays queued in the journal, for whoever asks for it again.
+    if (options.wanted(rider)) add({ ...rider, again: true })
   }
 
   function add(rider: Rider): void {

@@ -1,4 +1,5 @@
 import { defaultRetention, memoryJournal } from '@flow402x/core/memory'
+import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { FacilitatorEvent } from '../engine/events.ts'
 import { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from '../engine/facilitator.ts'
@@ -19,7 +20,7 @@ function setUp(options: Partial<FacilitatorOptions> = {}, chain: SmallChain = sm
   made.push(facilitator)
   const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: `for ${id}` })
   const lines = (verb: string): string[] => chain.log.filter((line) => line.startsWith(verb))
-  return { chain, events, settle, lines }
+  return { chain, events, settle, lines, facilitator }
 }
 
 describe('a lane', () => {
@@ -104,6 +105,42 @@ describe('a lane', () => {
     expect(events).toContainEqual({ type: 'foreign', network: 'test:1', signer: 'one', nonce: 1n, payments: ['b'] })
     expect(chain.taken.get('one 1')?.transaction).toBe('foreign')
     expect(chain.taken.has('one 2')).toBe(true)
+  })
+
+  it('still halts after a restart, until what stands in its place is final, and then settles both', async () => {
+    verifies('M17')
+    const journal = memoryJournal(defaultRetention)
+    const lease = { network: 'test:1', signer: 'one' }
+    const first = setUp({ store: { journal }, finality: 50 })
+    const { chain } = first
+    await first.settle('a')
+    chain.settled = false
+    chain.taken.set('one 1', { transaction: 'foreign', bytes: '', signer: 'one', nonce: 1n })
+    const lost = first.settle('b')
+    await expect.poll(() => journal.slots(lease)).toContainEqual(expect.objectContaining({ nonce: 1n, state: 'foreign', payments: ['b'] }))
+    await first.facilitator.close({ signal: AbortSignal.abort() })
+    expect(await lost).toMatchObject({ status: 'pending' })
+    const second = setUp({ store: { journal }, finality: 50 }, chain)
+    await second.facilitator.start()
+    const settling = [second.settle('b'), second.settle('c')]
+    await new Promise((resolve) => setTimeout(resolve, 800))
+    expect(chain.taken.has('one 2')).toBe(false)
+    expect(await journal.slots(lease)).toContainEqual(expect.objectContaining({ nonce: 1n, state: 'foreign', payments: ['b'] }))
+    chain.settled = true
+    expect(await Promise.all(settling)).toMatchObject([{ status: 'settled' }, { status: 'settled' }])
+    expect(chain.taken.get('one 1')?.transaction).toBe('foreign')
+    expect(chain.taken.size).toBeLessThanOrEqual(4)
+  })
+
+  it('leaves what is mined alone while no block follows, at the price of a question now and then', async () => {
+    const { chain, settle, lines } = setUp({ finality: 400 })
+    chain.settled = false
+    await settle('a')
+    const before = lines('status').length
+    await new Promise((resolve) => setTimeout(resolve, 2500))
+    expect(lines('status').length).toBe(before)
+    expect(lines('final').length).toBeGreaterThan(0)
+    expect(lines('final').length).toBeLessThanOrEqual(3)
   })
 
   it('sends again what was mined and is not any more', async () => {

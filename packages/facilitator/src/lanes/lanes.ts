@@ -9,6 +9,8 @@ export type LanesOptions = Pick<LaneOptions, 'owner' | 'most' | 'leaseFor' | 'sh
   readonly journal: JournalStore
   readonly clock: () => number
   readonly onEvent: OnEvent
+  /** Whether somebody waits for the end of a payment. */
+  readonly waits: (id: string) => boolean
   /** A payment that another process, or this one before it was started again, had put into a slot. */
   readonly recall: (id: string) => Promise<Rider | undefined>
   readonly carried: (id: string, transaction: string) => void
@@ -71,7 +73,7 @@ export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
       ...(name === signer ? { writer } : named(name, { signer, writer, onEvent: options.onEvent })),
       signer: name,
       payers,
-      wanted: (id) => riders.has(id),
+      wanted: ({ id, settlement }) => riders.has(id) || options.waits(id) || settlement.outcome !== undefined,
       rider: async (id) => riders.get(id) ?? recall(id),
       ended(id, outcome) {
         riders.delete(id)

@@ -14,8 +14,8 @@ export type Seen = Found | { readonly state: 'unknown' | 'expired' }
 /** What the chain says of slots, or nothing when it could not be asked; it never rejects. */
 export type Sight = {
   see(slot: Slot): Promise<Seen | undefined>
-  /** Whether another transaction has a slot's nonce. */
-  passed(slot: Slot): Promise<boolean | undefined>
+  /** Whether another transaction has a slot's nonce, in a block that is mined or final. */
+  passed(slot: Slot, after: 'mined' | 'final'): Promise<boolean | undefined>
   /** The highest block that nothing undoes. */
   final(): Promise<bigint | undefined>
 }
@@ -33,9 +33,9 @@ export function createSight({
   const { network } = writer
   return {
     see,
-    async passed(slot) {
-      const mined = await read(() => writer.nonce(signer, { mined: true }))
-      if (mined === undefined || mined <= slot.nonce) return mined === undefined ? undefined : false
+    async passed(slot, after) {
+      const next = await read(() => writer.nonce(signer, { after }))
+      if (next === undefined || next <= slot.nonce) return next === undefined ? undefined : false
       const seen = await see(slot)
       return seen && seen.state !== 'mined'
     },

@@ -1,6 +1,6 @@
 import type { SignedTransaction, SignerLease, Slot } from '@flow402x/core'
 import { createRounds } from './rounds.ts'
-import type { Found } from './sight.ts'
+import type { Found, Sight } from './sight.ts'
 import { createSteps, lastOf, type Open, type SlotsOptions } from './steps.ts'
 
 /** The slots of one signer that are not final. */
@@ -23,9 +23,8 @@ export type Slots = {
 }
 
 type Ordered = Open & {
-  /** How often in a row the chain said that somebody else has this nonce, and since when. */
+  /** How often in a row the chain said that somebody else has this nonce. */
   foreign: number
-  foreignSince: number
 }
 
 // A node may forget what waits in it; the same bytes cost nothing.
@@ -87,7 +86,7 @@ export function createSlots(options: SlotsOptions): Slots {
   }
 
   function opened(slot: Slot): Ordered {
-    return { ...steps.opened(slot), foreign: 0, foreignSince: 0 }
+    return { ...steps.opened(slot), foreign: slot.state === 'foreign' ? foreignProofs : 0 }
   }
 
   function nothing(): false {
@@ -105,7 +104,7 @@ export function createSlots(options: SlotsOptions): Slots {
     const before = open.length
     for (let at = 0, width = 1; at < open.length; width = atOnce) {
       const few = open.slice(at, at + width)
-      const found = await Promise.all(few.map(({ slot }) => minedIn(slot)))
+      const found = await Promise.all(few.map(({ slot }) => minedIn(slot, sight)))
       const unmined = found.indexOf(undefined)
       const count = unmined < 0 ? few.length : unmined
       const done = await Promise.all(few.slice(0, count).map(async (one, index) => finish(one, found[index])))
@@ -119,11 +118,6 @@ export function createSlots(options: SlotsOptions): Slots {
     if (mined.due) await mined.close()
     if (open.length === 0) nothing()
     return progress
-  }
-
-  async function minedIn(slot: Slot): Promise<Found | undefined> {
-    const seen = await sight.see(slot)
-    return seen?.state === 'mined' ? seen : undefined
   }
 
   async function finish(one: Ordered, found: Found | undefined): Promise<boolean> {
@@ -161,23 +155,32 @@ export function createSlots(options: SlotsOptions): Slots {
   }
 
   /**
-   * Whether the chain has mined another transaction on this nonce, so that ours never will be. It halts the lane (M17); when it
-   * is final, each payment that is still good is free again, and any other ends as what its scheme says of it.
+   * Whether the chain has mined another transaction on this nonce, so that ours never will be. It halts the lane, also after a restart
+   * (M17); when it is final, each payment that is still good is free again, and any other ends as what its scheme says of it.
    */
   async function takenByAnother(one: Ordered): Promise<boolean> {
+    const taken = await sight.passed(one.slot, 'mined')
+    if (taken !== undefined) one.foreign = taken ? Math.min(one.foreign + 1, foreignProofs) : 0
+    const state = one.foreign === foreignProofs ? 'foreign' : one.foreign === 0 ? 'open' : one.slot.state
+    if (state !== one.slot.state) await mark(one, state)
+    if (one.slot.state !== 'foreign') return one.foreign > 0
     const { slot } = one
-    const taken = await sight.passed(slot)
-    if (taken === undefined) return one.foreign > 0
-    one.foreign = taken ? one.foreign + 1 : 0
-    if (one.foreign < foreignProofs) return one.foreign > 0
-    if (one.foreign === foreignProofs) {
-      one.foreignSince = clock()
-      onEvent({ type: 'foreign', network, signer, nonce: slot.nonce, payments: slot.payments })
-    }
-    if (clock() < one.foreignSince + finality) return true
-    if (await steps.end(slot, await steps.judge.free(slot))) open = open.filter((other) => other !== one)
+    const forGood = finality === 0 || (await sight.passed(slot, 'final')) === true
+    if (forGood && (await steps.end(slot, await steps.judge.free(slot)))) open = open.filter((other) => other !== one)
     return true
   }
+
+  async function mark(one: Ordered, state: Slot['state']): Promise<void> {
+    const { slot } = one
+    if (!(await steps.resolve(slot, state))) return
+    one.slot = { ...slot, state }
+    if (state === 'foreign') onEvent({ type: 'foreign', network, signer, nonce: slot.nonce, payments: slot.payments })
+  }
+}
+
+async function minedIn(slot: Slot, sight: Sight): Promise<Found | undefined> {
+  const seen = await sight.see(slot)
+  return seen?.state === 'mined' ? seen : undefined
 }
 
 /** What the chain said of a signer's next nonce. */

@@ -199,8 +199,7 @@ function* resolve(lease: SignerLease, key: SlotKey, { state, outcomes, now }: Pa
     return outcome === undefined ? [] : [[id, outcome.status === 'pending' ? '' : JSON.stringify(outcome)] as const]
   })
   if (told.length > 0) yield tell(slot, told)
-  const ended = state === 'final' || state === 'foreign'
-  const left = new Set(ended ? (yield run(requeue, [...slot, lease.owner, Number(held.lease_until)])).map(({ id }) => id) : [])
+  const left = new Set(state === 'final' ? (yield run(requeue, [...slot, lease.owner, Number(held.lease_until)])).map(({ id }) => id) : [])
   const payments = found.payments.filter((id) => !left.has(id))
   yield run(advanceSlot, [...slot, state, JSON.stringify(payments), state === found.state ? found.since : now])
   return true

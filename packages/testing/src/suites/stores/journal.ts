@@ -312,13 +312,13 @@ function testResolve(stage: Stage): void {
     expect(await journal.slots(held)).toEqual([])
   })
 
-  it.each(['final', 'foreign'] as const)('%s: what it did not decide is queued again, with the holder of the lease', async (state) => {
+  it('is final: what it did not decide is queued again, with the holder of the lease', async () => {
     verifies('M17')
     const { journal, held, key, riders, ids, resolve, find } = await ridden(3)
     const [a = '', b = '', c = ''] = ids
     expect(
       await resolve(
-        state,
+        'final',
         [
           [b, settledWith('0xbb')],
           [c, { status: 'pending', network: 'eip155:84532' }],
@@ -330,12 +330,28 @@ function testResolve(stage: Stage): void {
     expect(await find(b)).toEqual({ ...riders[1], slot: key, outcome: settledWith('0xbb'), epoch: 3 })
     expect(await find(c)).toMatchObject({ owner: held.owner, leaseUntil: held.until })
     expect((await find(c))?.slot).toBeUndefined()
-    const standing = [{ ...key, attempts: [signed(held, 3n)], payments: [b], state, since: start + 10 }]
-    expect(await journal.slots(held)).toEqual(state === 'foreign' ? standing : [])
+    expect(await journal.slots(held)).toEqual([])
     expect(await journal.prepare(held, signed(held, 4n), { payments: [a, c], now: start + 20 })).toBe(true)
     expect(await resolve('final', [[a, refused]], start + 30)).toBe(true)
     expect(await find(a)).toMatchObject({ slot: { nonce: 4n } })
     expect((await find(a))?.outcome).toBeUndefined()
+  })
+
+  it('is another transaction’s: its payments stay, and nothing is signed for it, until that is final or undone', async () => {
+    verifies('M17')
+    const { journal, held, key, riders, ids, resolve, find } = await ridden(2)
+    const [a = ''] = ids
+    const standing = (state: 'open' | 'foreign', since: number) => [{ ...key, attempts: [signed(held, 3n)], payments: ids, state, since }]
+    expect(await resolve('foreign', [], start + 10)).toBe(true)
+    expect(await journal.slots(held)).toEqual(standing('foreign', start + 10))
+    expect(await find(a)).toMatchObject({ slot: key, epoch: 2 })
+    expect(await journal.prepare(held, signed(held, 3n, 'more'), { payments: [], now: start })).toBe(false)
+    expect(await resolve('open', [], start + 20)).toBe(true)
+    expect(await journal.slots(held)).toEqual(standing('open', start + 20))
+    expect(await resolve('foreign', [], start + 30)).toBe(true)
+    expect(await resolve('final', [[a, refused]], start + 40)).toBe(true)
+    expect(await find(a)).toMatchObject({ slot: key, outcome: refused })
+    expect(await find(ids[1])).toEqual({ ...riders[1], owner: held.owner, leaseUntil: held.until, epoch: 3 })
   })
 
   it('stays final, and decides nothing for payments that ride elsewhere or nowhere', async () => {
