@@ -66,6 +66,10 @@ export const requirements = {
     text: 'Pick-up needs a secret: the payment id is random, known to payer and seller alone, and stripped before anyone else sees the payment.',
     link: 'money-rules.md M4',
   },
+  M16: {
+    text: 'A call without a log is judged by the state of its nonce, and not by what the receipt of the whole says.',
+    link: 'money-rules.md M16',
+  },
   M5: {
     text: 'After settling only the chain says no: a claim nobody has seen is buried as it is asked about, and settles never.',
     link: 'money-rules.md M5',

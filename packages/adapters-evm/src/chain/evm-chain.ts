@@ -68,6 +68,7 @@ export interface EvmChain extends ChainWriter {
   readonly crypto: string
   readonly secp256k1: Secp256k1
   readonly maxGasPerPayment: bigint
+  readonly rpc: Rpc
   /** Checks once that the RPC serves this network. Errors: `config/wrong-chain`, `evm/rpc`. */
   start(options?: Abortable): Promise<void>
   /** Makes calls without effect, in one round trip and on one state, each failing by itself. Errors: `config/no-multicall`, `evm/rpc`, `evm/call-failed`. */
@@ -101,6 +102,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
     crypto: secp256k1.name,
     secp256k1,
     maxGasPerPayment,
+    rpc,
     start: onceDone((signal) => checkChain(rpc, { network, chainId, signal })),
     read: (calls, readOptions) => read(rpc, { calls, network, from: firstSigner, ...readOptions }),
     async nonce(signer, { signal, after = 'known' } = {}) {

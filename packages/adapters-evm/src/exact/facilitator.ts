@@ -16,6 +16,7 @@ import type { EvmChain } from '../chain/evm-chain.ts'
 import { toHex } from '../crypto/bytes.ts'
 import { domainSeparator, type TokenDomain, transferDigest } from '../crypto/eip712.ts'
 import { evidenceIn } from './evidence.ts'
+import { lookAt } from './look.ts'
 import { deployCall, proofOf, type Settleable, simulator, transferCall } from './simulation.ts'
 import { domainOf, keyOf, paymentKey, type Refusal, readPayload, refuseAuthorization, refuseTerms } from './wire.ts'
 
@@ -77,19 +78,22 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       const reading = settleable(payment)
       if ('reason' in reading) return { valid: false, ...reading }
       const { authorization, asset, proof } = reading
-      const refused = (refusal: Refusal): Verdict => ({ valid: false, ...refusal, payer: authorization.from })
+      const refused = (refusal: Refusal): Verdict & { valid: false } => ({ valid: false, ...refusal, payer: authorization.from })
       if (proof.by === 'undeployed' && !factories.has(proof.wrapped.factory.toLowerCase()))
         return refused({ reason: 'eip6492_factory_not_allowed' })
       const early = refuseAuthorization(authorization, { requirements, now: now() })
       // Where a contract must judge the signature, the order of wire.md §8 would cost a second round trip.
-      if (early !== undefined) return refused(early)
+      if (early !== undefined) {
+        const expired = proof.by === 'key' && authorization.validBefore <= BigInt(Math.floor(now()))
+        return expired ? { ...refused(early), ...over } : refused(early)
+      }
       await start({ signal })
       if (served?.has(asset.toLowerCase()) !== true) return refused({ reason: 'asset_not_deployed_contract' })
       const { refusal, held, runsPayerCode } = await simulate(reading, { signal })
       if (!runsPayerCode) plain.add(payment)
       return refusal === undefined
         ? { valid: true, payer: authorization.from, ...(held === undefined ? {} : { funds: held }) }
-        : refused(refusal)
+        : { ...refused(refusal), ...(refusal.reason === 'invalid_exact_evm_nonce_already_used' ? over : {}) }
     },
     plan(submission) {
       const reading = settleable(submission.payment)
@@ -99,8 +103,11 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       return calls.map((call): Call => ({ ...call, gas: chain.maxGasPerPayment / BigInt(calls.length), alone }))
     },
     outcome: (submission, { transaction, status }) => outcomeOf(submission, { transaction, ...status }),
+    look: (submission, given) => lookAt(submission, { rpc: chain.rpc, final: () => chain.final(), ...given }),
   }
 }
+
+const over = { over: true } as const
 
 function tokensOf({ network, chainId }: EvmChain, extra: readonly Asset[]): ReadonlyMap<string, TokenDomain> {
   for (const { network: home, symbol, address, transfer, eip712 } of extra) {

@@ -67,6 +67,10 @@ describe('a seller with an RPC sees for itself', () => {
     const submission = await pay()
     expect(await look(submission)).toMatchObject({ status: 'pending' })
     const transaction = await mine(submission)
+    const unfinished = { status: 'pending', transaction, network: local.network, payer: local.buyer.address }
+    await vi.waitFor(async () => expect(await look(submission)).toEqual(unfinished))
+    expect(await look(submission, transaction)).toMatchObject({ status: 'settled' })
+    await local.mine(2)
     const seen = { status: 'settled', transaction, network: local.network, payer: local.buyer.address, amount: '10000', logIndex: 1 }
     await vi.waitFor(async () => expect(await look(submission)).toEqual(seen))
     expect(await look(submission, transaction)).toEqual(seen)

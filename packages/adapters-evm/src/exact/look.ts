@@ -8,17 +8,18 @@ import type { Hex } from '../crypto/bytes.ts'
 import { type Evidence, evidenceIn, spendingTopics, type Transfer } from './evidence.ts'
 import { keyOf, readPayload } from './wire.ts'
 
-/** With what a seller looks at a chain: a JSON-RPC connection and how deep a block must lie to be final. */
+/** With what a chain is looked at: a JSON-RPC connection, and the highest block that nothing undoes. */
 export type LookOptions = {
   readonly rpc: Rpc
-  readonly confirmations: bigint
+  readonly final: () => Promise<bigint>
   readonly transaction?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * What the chain says of a payment by EIP-3009: settled where its own transfer is mined, whoever sent it (M1); not settled, to be
- * signed anew, where a final block shows that it was spent otherwise or has expired unused (M3); else pending.
+ * What the chain says of a payment by EIP-3009: settled by the transaction that was named once that is mined, and by anybody
+ * else's once it is final (M1); not settled, to be signed anew, where a final block shows that it was spent otherwise or has
+ * expired unused (M3); else pending, naming what settles it as soon as it is final.
  *
  * Errors: `evm/rpc`, `evm/call-failed`.
  */
@@ -46,7 +47,8 @@ export async function lookAt({ payment, requirements }: Submission, options: Loo
     ...denied,
   })
   const head = await blockOf(terms, 'latest')
-  const finalNumber = head.number > options.confirmations ? head.number - options.confirmations : 0n
+  const deepest = await options.final()
+  const finalNumber = deepest > 0n ? deepest : 0n
   if (!(await isUsed(terms, 'latest'))) {
     const final = await blockOf(terms, toQuantity(finalNumber))
     if (final.timestamp <= authorization.validBefore || (await isUsed(terms, toQuantity(finalNumber)))) return pending
@@ -55,7 +57,9 @@ export async function lookAt({ payment, requirements }: Submission, options: Loo
   const earliest = authorization.validBefore - BigInt(Math.ceil(requirements.maxTimeoutSeconds)) - clockMargin
   const spending = await findSpending(terms, { head: head.number, earliest })
   if (spending === undefined) return pending
-  return settledIn(terms, spending) ?? (spending.block <= finalNumber ? refused('invalid_exact_evm_nonce_already_used') : pending)
+  const settled = settledIn(terms, spending)
+  if (spending.block > finalNumber) return settled === undefined ? pending : { ...pending, transaction: spending.transaction }
+  return settled ?? refused('invalid_exact_evm_nonce_already_used')
 }
 
 /** What a payer holds of the asset that is asked for. Errors: `evm/rpc`, `evm/call-failed`. */

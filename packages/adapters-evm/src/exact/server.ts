@@ -96,12 +96,13 @@ function chainSight(
   { network, chainId }: { readonly network: Network; readonly chainId: bigint },
 ): Required<Pick<ServerScheme, 'start' | 'look' | 'funds'>> {
   const rpc = httpRpc({ url, fetch, timeoutMs })
+  const final = async (): Promise<bigint> => (await rpc.ask({ method: 'eth_blockNumber', params: [], result: quantity })) - confirmations
   return {
     async start({ signal } = {}) {
       const answered = await rpc.ask({ method: 'eth_chainId', params: [], result: quantity }, { signal })
       if (answered !== chainId) throw evmErrors('config/wrong-chain', { network, host: rpc.host, answered: answered.toString() })
     },
-    look: (submission, given) => lookAt(submission, { rpc, confirmations, ...given }),
+    look: (submission, given) => lookAt(submission, { rpc, final, ...given }),
     funds: (submission, given) => fundsOf(submission, { rpc, ...given }),
   }
 }

@@ -171,7 +171,7 @@ export interface FacilitatorScheme {
   ): Outcome
   /**
    * What the chain itself says of a payment: settled by its own transfer in a final block, whoever sent it (M1); not settled, with
-   * `retry: 'resign'`, once it provably cannot be any more (M3); else pending.
+   * `retry: 'resign'`, once it provably cannot be any more (M3); else pending, naming a transaction that settles it once it is final.
    */
-  look?(submission: Submission, options?: LookOptions): Promise<Outcome>
+  look?(submission: Submission, options?: LookOptions): Promise<Sighting>
 }

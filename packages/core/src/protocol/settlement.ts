@@ -78,6 +78,8 @@ export type Verdict =
       readonly message?: string
       readonly payer?: string
       readonly extra?: Readonly<Record<string, unknown>>
+      /** The payment is its payer's own, and its nonce is used or its time over: the chain knows what became of it. */
+      readonly over?: true
     }
 
 /**

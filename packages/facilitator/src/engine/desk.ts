@@ -11,6 +11,7 @@ import {
   type Settlement,
   type SettleOptions,
   type Submission,
+  settledByAnother,
   type Verdict,
 } from '@flow402x/core'
 import type { Rider } from '../lanes/batch.ts'
@@ -19,6 +20,7 @@ import { facilitatorErrors } from './errors.ts'
 import type { OnEvent } from './events.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { type Answer, createSettlements, isDead, type Settlements } from './settlements.ts'
+import { sighted } from './sighting.ts'
 
 /** One scheme on one network, with everything its payments need. Schemes of one chain share its lanes. */
 export type Desk = DeskOptions & {
@@ -103,7 +105,18 @@ function riderOf(settlement: Settlement, rest: Pick<Rider, 'scheme' | 'calls' | 
 }
 
 /** Read-only (D7). Errors: `facilitator/cannot-verify` when the scheme could not look, which says nothing of the payment. */
-export async function verify({ scheme, onEvent }: Desk, submission: Submission, { signal }: CallOptions): Promise<Verdict> {
+export async function verify(desk: Desk, submission: Submission, { signal }: CallOptions): Promise<Verdict> {
+  const verdict = await judge(desk, submission, { signal })
+  if (verdict.valid || verdict.over === undefined) return verdict
+  const key = desk.scheme.key(submission.payment)
+  const ours = key !== undefined && (await desk.journal.find(key.id)) !== undefined
+  const seen = ours ? undefined : await sighted(submission, { ...desk, signal })
+  if (seen?.status !== 'notSettled' || seen.reason !== settledByAnother) return verdict
+  const { reason, message = '', transaction } = seen
+  return { ...verdict, reason, message, extra: { ...verdict.extra, transaction } }
+}
+
+async function judge({ scheme, onEvent }: Desk, submission: Submission, { signal }: CallOptions): Promise<Verdict> {
   try {
     return await scheme.verify(submission, { signal })
   } catch (cause) {
@@ -123,11 +136,13 @@ export async function settle(desk: Desk, submission: Submission, { signal, claim
   const asker = { claimId, submission, draw: undefined, again: lanes.poke }
   const met = known && (await settlements.meet(key, asker))
   if (met !== undefined) return outcomeOf(desk, { key, submission, answer: met })
-  const verdict = await verify(desk, submission, { signal })
+  const verdict = await judge(desk, submission, { signal })
   if (!verdict.valid) {
     // Another may have come first meanwhile, and its transaction may be why this one does not verify any more.
     const metNow = known && (await settlements.meet(key, asker))
-    return metNow === undefined ? refusal(verdict, submission, known) : outcomeOf(desk, { key, submission, answer: metNow })
+    if (metNow !== undefined) return outcomeOf(desk, { key, submission, answer: metNow })
+    const seen = verdict.over && (await sighted(submission, { ...desk, signal }))
+    return seen ?? refusal(verdict, submission, known)
   }
   const planned = plan(desk, submission)
   if ('outcome' in planned) return planned.outcome
@@ -197,14 +212,23 @@ export function refusal(verdict: Refusal, { requirements }: Submission, key?: Pa
 type Asked = { readonly key: PaymentKey; readonly submission: Submission; readonly answer: Answer }
 
 async function outcomeOf(desk: Desk, { key, submission, answer }: Asked): Promise<Outcome> {
-  if ('outcome' in answer) return answer.outcome
+  if ('refused' in answer) return answer.refused
   const { scheme, clock, onEvent } = desk
+  if ('outcome' in answer) {
+    const { outcome } = answer
+    // Its own transaction did nothing; what another did, or that none can any more, shows only once that is final.
+    const open = outcome.status === 'notSettled' && outcome.retry === 'never'
+    return (open && (await sighted(submission, desk))) || outcome
+  }
   const { network } = scheme
   const { transaction } = answer
   const sent = transaction === undefined ? {} : { transaction }
-  if (transaction !== undefined && isDead(key, clock()) && (await isUnknown(desk, transaction))) {
+  if (transaction !== undefined && isDead(key, clock())) {
+    const seen = await sighted(submission, desk)
+    if (seen?.status === 'notSettled' && seen.retry === 'resign') return { ...seen, ...sent }
     // Not on chain while its signature lived: mined now it would only revert.
-    return { ...refusal({ valid: false, reason: 'settlement_expired' }, submission, key), ...sent }
+    if (scheme.look === undefined && (await isUnknown(desk, transaction)))
+      return { ...refusal({ valid: false, reason: 'settlement_expired' }, submission, key), ...sent }
   }
   const pending: Outcome = { status: 'pending', network, ...sent, ...(key.payer === '' ? {} : { payer: key.payer }) }
   onEvent({ type: 'outcome', payment: key.id, outcome: pending })

@@ -10,8 +10,8 @@ export type Asker = {
   readonly again: () => void
 }
 
-/** What came of asking: an outcome, or, where there is none in time, the transaction that may be one. */
-export type Answer = { readonly outcome: Outcome } | { readonly transaction: string | undefined }
+/** What came of asking: the end of the payment, or why it is not told; where there is none in time, the transaction that may be one. */
+export type Answer = { readonly outcome: Outcome } | { readonly refused: Outcome } | { readonly transaction: string | undefined }
 
 /** What stands for each payment, by `PaymentKey.id`: the journal says it, this process waits for it. */
 export type Settlements = {
@@ -97,7 +97,7 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
       const theirs = taken.begun && (taken.settlement.claimId !== claimId || (claimId === undefined && taken.settlement.epoch > 1))
       const ended = theirs && (await journal.conclude(taken.settlement, undefined))
       const { begun, settlement } = ended ? await journal.begin(asked, now) : taken
-      if (settlement === undefined) return { outcome: spent(key, asker) }
+      if (settlement === undefined) return { refused: spent(key, asker) }
       if (!begun || settlement.claimId !== claimId || ours.has(key.id)) return answer(settlement, { key, asker })
       ours.set(key.id, { transaction: undefined })
       const end = wait(key.id)
@@ -140,7 +140,7 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
 
   async function answer(stands: Settlement, { key, asker }: Asked): Promise<Answer> {
     const heard = stands.claimId === asker.claimId ? await mayHear(stands, asker) : undefined
-    if (heard === undefined) return { outcome: duplicate(key, asker, await transactionOf(stands)) }
+    if (heard === undefined) return { refused: duplicate(key, asker, await transactionOf(stands)) }
     if (heard.outcome !== undefined) return { outcome: heard.outcome }
     asker.again()
     return told(heard, { key, asker, end: wait(key.id) })
@@ -167,7 +167,7 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
     // Who slept past his time may be told nothing, for another may have heard of it; a pending answer leaves it to the next.
     const mine = heardUntil === undefined || (outcome !== undefined && clock() < heardUntil)
     if (!mine && !(await journal.hear(settlement, outcome === undefined ? 0 : clock() + hearing)) && outcome !== undefined)
-      return { outcome: duplicate(key, asker, outcome.transaction) }
+      return { refused: duplicate(key, asker, outcome.transaction) }
     return outcome === undefined ? { transaction: stands && (await transactionOf(stands)) } : { outcome }
   }
 
