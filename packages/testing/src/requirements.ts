@@ -228,6 +228,12 @@ export const requirements = {
     text: 'What wallets add to a payment is taken: assertions of Lighthouse, memos, their own compute budget. What only looks so is refused.',
     link: 'hazards.md H19',
   },
+  H18: {
+    text: 'A seller without its token account is an error at start that names the command which creates it.',
+    link: 'hazards.md H18',
+  },
+  H47: { text: 'A payer asks the chain nothing that an offer says, and no RPC is built in.', link: 'hazards.md H47' },
+  H48: { text: 'Any signer of Solana pays: keys, kit, web3.js, wallet adapters, the Wallet Standard.', link: 'hazards.md H48' },
   H59: {
     text: 'The fee payer that is advertised is the same at every call, and every one that is managed is taken.',
     link: 'hazards.md H59',

@@ -58,6 +58,25 @@ export const solanaErrors = defineErrors({
     message: ({ network, tokens }: { network: string; tokens: string }) =>
       `On ${network} no token that can be served stands at ${tokens}: check the RPC URL and the assets given.`,
   },
+  'config/no-token-account': {
+    ...atStart,
+    message: ({ network, payTo, asset, account, why }: { network: string; payTo: string; asset: string; account: string; why: string }) =>
+      `${payTo} cannot be paid in ${asset} on ${network}: its token account ${account} ${why}. \`flow402x wallet init-accounts --network ${network} --owner ${payTo}\` creates it.`,
+  },
+  'config/unchecked-payee': {
+    ...atStart,
+    message: ({ network, payTo }: { network: string; payTo: string }) =>
+      `A route on ${network} names the payee ${payTo}, whose token account nobody has checked: add it to \`payees\` of the scheme.`,
+  },
+  'config/no-fee-payer': {
+    ...atStart,
+    message: ({ network }: { network: string }) =>
+      `The facilitator names no fee payer for ${network} (extra.feePayer of /supported), so nobody could pay there.`,
+  },
+  'config/bad-memo': {
+    ...atStart,
+    message: ({ most }: { most: number }) => `memo is longer than ${most} bytes of UTF-8, the most that x402 allows.`,
+  },
   'solana/unsupported-terms': {
     status: 402,
     phase: 'sign',
@@ -71,6 +90,14 @@ export const solanaErrors = defineErrors({
     moneyMoved: 'no',
     retry: 'never',
     message: ({ address }: { address: string }) => `The signer of ${address} gave back something that is no signature of the message.`,
+  },
+  'solana/altered': {
+    status: 500,
+    phase: 'sign',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ address, why }: { address: string; why: string }) =>
+      `The wallet of ${address} signed another transaction than it was given, and it was not sent: ${why}.`,
   },
   'solana/rpc': {
     ...chainDown,

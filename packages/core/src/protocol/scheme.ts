@@ -47,8 +47,8 @@ export type PaymentFlow = 'authorization' | 'upfront'
 /** What requirements are made from. */
 export type RequirementsInput = {
   readonly price: Price
-  /** What `/supported` said of this scheme and network: fee payer, authorizer, signer. */
-  readonly kind: SupportedKind
+  /** What `/supported` said of this scheme and network: fee payer, authorizer, signer. Nothing while a route is only being checked. */
+  readonly kind: SupportedKind | undefined
   readonly payTo?: string | undefined
   readonly maxTimeoutSeconds: number
   readonly flow: PaymentFlow

@@ -53,8 +53,7 @@ export function checkPaidOptions(options: PaidOptions, engine: Engine): void {
   const price = checkedPrice(text, engine.minimum)
   const payTo = typeof options.payTo === 'string' ? options.payTo : undefined
   const offers = engine.schemes.map((scheme) => {
-    const kind = { x402Version: 2, scheme: scheme.scheme, network: scheme.network }
-    const requirements = scheme.requirements({ price, kind, payTo, maxTimeoutSeconds: seconds, flow })
+    const requirements = scheme.requirements({ price, kind: undefined, payTo, maxTimeoutSeconds: seconds, flow })
     return { requirements, price: scheme.describe(requirements) }
   })
   const url = `${engine.origin ?? 'http://localhost'}/`

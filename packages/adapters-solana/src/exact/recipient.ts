@@ -1,0 +1,54 @@
+import { sameBytes } from '../chain/address.ts'
+import { encodeBase58 } from '../chain/base58.ts'
+import { solanaErrors } from '../chain/errors.ts'
+import type { SolanaReader } from '../chain/reader.ts'
+import type { StoredAccount } from '../chain/solana-chain.ts'
+import { faultOfMint } from './stored.ts'
+import { type MintFacts, payeeAccount } from './wire.ts'
+
+/** A payee whose token account is looked at. */
+export type Recipient = { readonly network: string; readonly payTo: string; readonly asset: string; readonly mint: MintFacts }
+
+// The layout of a token account, which both token programs share: mint, owner, amount, and at 108 whether it may be used.
+const mintAt = 0
+const ownerAt = 32
+const stateAt = 108
+const leastAccountBytes = 165
+const initialized = 1
+
+/** Checks that the mint is as it is known here. Errors: `config/no-token`, `config/mint-mismatch`, those of the reader. */
+export async function checkMint(
+  reader: SolanaReader,
+  { network, asset, mint }: Recipient,
+  options: { readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const account = await reader.account(asset, options)
+  if (account === undefined) throw solanaErrors('config/no-token', { network, tokens: asset })
+  const why = faultOfMint(account, mint)
+  if (why !== undefined) throw solanaErrors('config/mint-mismatch', { asset, network, why })
+}
+
+/**
+ * Checks that the payee can be paid at all: a payment never creates the account it goes to (D4, H18). Errors:
+ * `config/no-token-account`, those of the reader.
+ */
+export async function checkRecipient(
+  reader: SolanaReader,
+  { network, payTo, asset, mint }: Recipient,
+  options: { readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const address = payeeAccount(payTo, mint)
+  if (address === undefined) throw solanaErrors('config/bad-address', { option: 'payTo', address: payTo })
+  const account = await reader.account(encodeBase58(address), options)
+  const why = fault(account, { payTo, mint })
+  if (why !== undefined) throw solanaErrors('config/no-token-account', { network, payTo, asset, account: encodeBase58(address), why })
+}
+
+function fault(account: StoredAccount | undefined, { payTo, mint }: Pick<Recipient, 'payTo' | 'mint'>): string | undefined {
+  if (account === undefined) return 'does not exist'
+  const { data } = account
+  if (account.owner !== mint.program.address || data.length < leastAccountBytes) return 'is no token account'
+  if (!sameBytes(data.subarray(mintAt, mintAt + 32), mint.mint)) return 'is for another token'
+  if (encodeBase58(data.subarray(ownerAt, ownerAt + 32)) !== payTo) return 'has been given to another owner'
+  return data[stateAt] === initialized ? undefined : 'is frozen'
+}

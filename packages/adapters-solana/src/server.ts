@@ -1,0 +1,1 @@
+export { type ExactSolanaServerOptions, exactSolanaServer } from './exact/server.ts'

@@ -1,0 +1,1 @@
+export { type WalletAdapter, web3jsReader, web3jsSigner } from './crypto/web3js.ts'
