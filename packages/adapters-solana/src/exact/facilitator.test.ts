@@ -1,4 +1,4 @@
-import type { PaymentRequirements, Submission, Verdict } from '@flow402x/core'
+import type { Submission, Verdict } from '@flow402x/core'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import {
@@ -22,7 +22,7 @@ import {
 } from '@solana-program/token'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exactSolanaFacilitator, solanaChain } from '../facilitator.ts'
-import { memoOf, newestBlockhash, partsOf, requirementsOn, signed, signerOf } from '../fixtures/payments.ts'
+import { type Change, memoOf, type Parts, partsOf, payment as paymentOn, requirementsOn, signerOf } from '../fixtures/payments.ts'
 
 let local: SolanaChain
 let payer: KeyPairSigner
@@ -48,27 +48,7 @@ beforeAll(async () => {
 })
 afterAll(() => local?.stop())
 
-type Parts = Awaited<ReturnType<typeof partsOf>>
-type Change = {
-  readonly instructions?: (parts: Parts) => readonly Instruction[]
-  readonly requirements?: PaymentRequirements
-  readonly signers?: readonly KeyPairSigner[]
-  readonly feePayer?: Address
-  readonly tables?: Readonly<Record<Address, Address[]>>
-}
-
-async function payment(change: Change = {}): Promise<Submission> {
-  const { requirements = requirementsOn(local), signers = [payer] } = change
-  const parts = await partsOf(requirements, { payer: payer.address, program: local.usdc.tokenProgram })
-  const usual = [parts.limit, parts.price, parts.transfer, parts.memo]
-  return signed({
-    ...change,
-    requirements,
-    instructions: change.instructions?.(parts) ?? usual,
-    blockhash: await newestBlockhash(local),
-    signers,
-  })
-}
+const payment = (change: Change = {}) => paymentOn({ local, payer }, change)
 
 /** The verdict, after which nothing was signed or sent. */
 async function verdictOn(submission: Submission): Promise<Verdict> {
