@@ -40,7 +40,7 @@ export function readerOf(rpc: Rpc): SolanaReader {
     },
     async account(address, options) {
       const params = [address, { encoding: 'base64', commitment: 'confirmed' }]
-      const { value } = await rpc.ask({ method: 'getStoredAccount', params, result: accountSchema }, options)
+      const { value } = await rpc.ask({ method: 'getAccountInfo', params, result: accountSchema }, options)
       return value === null ? undefined : { owner: value.owner, data: decodeBase64(value.data[0]) ?? new Uint8Array() }
     },
   }
