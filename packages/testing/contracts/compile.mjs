@@ -18,6 +18,8 @@ const contracts = {
   permit2Collector: 'DepositCollectors.sol:Permit2DepositCollector',
   exactPermit2Proxy: 'Permit2Proxies.sol:ExactPermit2Proxy',
   uptoPermit2Proxy: 'Permit2Proxies.sol:UptoPermit2Proxy',
+  dai: 'Tokens.sol:LocalDai',
+  usdt: 'Tokens.sol:LocalUsdt',
 }
 
 /**

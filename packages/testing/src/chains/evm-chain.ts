@@ -26,6 +26,7 @@ export type EvmChainOptions = {
 }
 
 type Abortable = { readonly signal?: AbortSignal }
+type OfToken = { readonly token?: Address }
 
 /** A local chain with the code, the chain id and the USDC address of a live network. USDC amounts are atomic units (six decimals). */
 export type EvmChain = {
@@ -45,10 +46,10 @@ export type EvmChain = {
   readonly facilitator: DevelopmentAccount
   readonly seller: DevelopmentAccount
   readonly buyer: DevelopmentAccount
-  /** Mints USDC and resolves when that is mined. */
-  mint(to: Address, amount: bigint, options?: Abortable): Promise<void>
-  /** In atomic units of USDC. */
-  balanceOf(address: Address, options?: Abortable): Promise<bigint>
+  /** Mints USDC, or another token of the chain (DAI on Ethereum, USDT on Arbitrum), and resolves when that is mined. */
+  mint(to: Address, amount: bigint, options?: Abortable & OfToken): Promise<void>
+  /** In atomic units of USDC, or of another token. */
+  balanceOf(address: Address, options?: Abortable & OfToken): Promise<bigint>
   /** In wei. */
   ethBalance(address: Address, options?: Abortable): Promise<bigint>
   /** Deploys Circle's MockERC1271Wallet, which accepts the signatures of `owner`, with 1,000 USDC unless told. */
@@ -114,7 +115,7 @@ function chainFacts(name: string): Pick<EvmChain, 'network' | 'chainId' | 'usdc'
 }
 
 async function install(
-  { chainId, rpc, usdc, mint }: EvmChain,
+  { network, rpc, usdc, mint }: EvmChain,
   send: Send,
   { balances = [], blockTime, signal }: EvmChainOptions,
 ): Promise<void> {
@@ -122,7 +123,7 @@ async function install(
   const place: RpcCall[] = [
     ...usdcCode(usdc.address),
     setCode(multicall3Address, multicall3Code),
-    ...contractCode(chainId),
+    ...contractCode(network),
     { method: 'anvil_impersonateAccount', params: [treasury] },
     { method: 'anvil_setBalance', params: [treasury, parseEther('1000')] },
     ...balances.flatMap(({ address, eth }) => (eth === undefined ? [] : [{ method: 'anvil_setBalance', params: [address, eth] }])),
@@ -137,14 +138,14 @@ async function install(
 }
 
 function money(rpc: Rpc, send: Send, usdc: Address): Pick<EvmChain, 'mint' | 'balanceOf' | 'ethBalance' | 'deploySmartAccount'> {
-  const mint: EvmChain['mint'] = async (to, amount, options) => {
-    await send({ to: usdc, data: encodeFunctionData({ abi: usdcAbi, functionName: 'mint', args: [to, amount] }) }, options)
+  const mint: EvmChain['mint'] = async (to, amount, { token = usdc, ...options } = {}) => {
+    await send({ to: token, data: encodeFunctionData({ abi: usdcAbi, functionName: 'mint', args: [to, amount] }) }, options)
   }
   return {
     mint,
-    async balanceOf(address, options) {
+    async balanceOf(address, { token = usdc, ...options } = {}) {
       const data = encodeFunctionData({ abi: usdcAbi, functionName: 'balanceOf', args: [address] })
-      const call = { method: 'eth_call', params: [{ to: usdc, data }, 'latest'], result: hexSchema }
+      const call = { method: 'eth_call', params: [{ to: token, data }, 'latest'], result: hexSchema }
       return decodeFunctionResult({ abi: usdcAbi, functionName: 'balanceOf', data: await ask(rpc, call, options) })
     },
     async ethBalance(address, options) {

@@ -1,6 +1,7 @@
-import type { Address } from 'viem'
+import { findAsset, type Network } from '@flow402x/core'
+import { type Address, getAddress } from 'viem'
 import { type RpcCall, setCode } from '../chains/json-rpc.ts'
-import { batchSettlement, eip3009Collector, exactPermit2Proxy, permit2Collector, uptoPermit2Proxy } from './artifacts.ts'
+import { batchSettlement, dai, eip3009Collector, exactPermit2Proxy, permit2Collector, uptoPermit2Proxy, usdt } from './artifacts.ts'
 import { permit2Address, permit2Code } from './permit2.ts'
 
 /**
@@ -19,7 +20,8 @@ export const contracts = {
 } as const satisfies Record<string, Address>
 
 /** The calls that put these contracts in place; they may run side by side. */
-export function contractCode(chainId: number): RpcCall[] {
+export function contractCode(network: Network): RpcCall[] {
+  const chainId = Number(network.slice('eip155:'.length))
   return [
     setCode(contracts.permit2, permit2Code(chainId)),
     setCode(contracts.exactPermit2Proxy, exactPermit2Proxy.code),
@@ -27,5 +29,15 @@ export function contractCode(chainId: number): RpcCall[] {
     setCode(contracts.batchSettlement, batchSettlement.code),
     setCode(contracts.eip3009Collector, eip3009Collector.code),
     setCode(contracts.permit2Collector, permit2Collector.code),
+    ...tokens.flatMap(({ symbol, name, code }) => {
+      const asset = findAsset(network, symbol)
+      return asset?.eip712?.name === name ? [setCode(getAddress(asset.address), code)] : []
+    }),
   ]
 }
+
+/** Equivalents of tokens other than USDC, each placed where the asset table has it. */
+const tokens = [
+  { symbol: 'DAI', name: 'Dai Stablecoin', code: dai.code },
+  { symbol: 'USDT', name: 'USD₮0', code: usdt.code },
+]
