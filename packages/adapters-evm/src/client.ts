@@ -1,5 +1,6 @@
 export type { Hex } from './crypto/bytes.ts'
-export type { Authorization, TypedData } from './crypto/eip712.ts'
+export type { Authorization, Cancellation, TypedData } from './crypto/eip712.ts'
 export type { Secp256k1 } from './crypto/secp256k1.ts'
 export { type EvmSigner, type PrivateKeySigner, privateKeySigner } from './crypto/signer.ts'
+export { type CancellableEvmClientOptions, cancellableExactEvmClient } from './exact/cancel.ts'
 export { type ExactEvmClientOptions, exactEvmClient } from './exact/client.ts'

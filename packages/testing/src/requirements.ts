@@ -203,6 +203,7 @@ export const requirements = {
   A3: { text: 'Asked to settle one payment many times, a facilitator tells success to one claim.', link: 'hazards.md A3' },
   A14: { text: 'No shared cache keeps a 402 or paid bytes.', link: 'hazards.md A14' },
   A15: { text: 'Terms are frozen before signing, and other terms on the second 402 get no signature.', link: 'hazards.md A15' },
+  A16: { text: 'Who is paid comes from the 402 of the requested origin and from no text.', link: 'hazards.md A16' },
   A18: { text: 'A client clamps how long its authorizations live.', link: 'hazards.md A18' },
   A19: {
     text: 'A redirect of the paid try shows the payment to no other origin; a 402 after a redirect belongs to the new one.',

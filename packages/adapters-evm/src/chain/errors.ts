@@ -120,6 +120,11 @@ export const evmErrors = defineErrors({
     message: ({ address }: { address: string }) =>
       `${address} has too little of the network's coin to pay the gas, so nothing was sent: send it some.`,
   },
+  'evm/no-chain': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ network }: { network: string }) => `There is no connection to ${network}: give its evmChain among the chains.`,
+  },
   'evm/unknown-signer': {
     ...chainDown,
     retry: 'never',

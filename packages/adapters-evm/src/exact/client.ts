@@ -1,11 +1,11 @@
 import { type ClientScheme, findAsset, type PaymentRequirements, parseNetwork } from '@flow402x/core'
 import { chainIdOf, isAddress, isPayable } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
-import { toBytes, toHex } from '../crypto/bytes.ts'
-import { type Authorization, type TokenDomain, transferDigest, transferTypedData } from '../crypto/eip712.ts'
-import { canonicalSignature } from '../crypto/secp256k1.ts'
+import { toHex } from '../crypto/bytes.ts'
+import { type Authorization, transferDigest, transferTypedData } from '../crypto/eip712.ts'
 import type { EvmSigner } from '../crypto/signer.ts'
 import { committingNonce, nonceSalt } from './commitment.ts'
+import { signWith, tokenDomain } from './signature.ts'
 import { domainOf, isEip3009, keyOf } from './wire.ts'
 
 /** What paying by `exact` on EVM chains takes. */
@@ -59,7 +59,10 @@ export function exactEvmClient({
         validBefore: BigInt(Math.floor(now) + Math.floor(maxTimeoutSeconds)),
         nonce: binding === undefined ? toHex(random(new Uint8Array(32))) : committingNonce(random(new Uint8Array(nonceSalt)), binding),
       }
-      const signature = await sign(signer, { domain, authorization })
+      const signature = await signWith(signer, {
+        digest: () => transferDigest(domain, authorization),
+        typedData: () => transferTypedData(domain, authorization),
+      })
       return { payload: { signature, authorization: toWire(authorization) }, key: keyOf(authorization, requirements) }
     },
   }
@@ -86,26 +89,6 @@ function refuseTerms(requirements: PaymentRequirements): string | undefined {
   return eip712?.name === domain.name && eip712.version === domain.version
     ? undefined
     : `extra names the domain "${domain.name}" version "${domain.version}", but ${known.symbol} on ${network} is "${eip712?.name}" version "${eip712?.version}"`
-}
-
-function tokenDomain(requirements: PaymentRequirements): TokenDomain | undefined {
-  const chainId = chainIdOf(requirements.network)
-  const domain = domainOf(requirements)
-  return chainId === undefined || domain === undefined ? undefined : { ...domain, chainId, verifyingContract: requirements.asset }
-}
-
-type Message = { readonly domain: TokenDomain; readonly authorization: Authorization }
-
-async function sign(signer: EvmSigner, { domain, authorization }: Message): Promise<string> {
-  const signature =
-    signer.sign === undefined
-      ? await signer.signTypedData?.(transferTypedData(domain, authorization))
-      : await signer.sign({ hash: toHex(transferDigest(domain, authorization)) })
-  if (signature === undefined || !/^0x(?:[0-9a-fA-F]{2})+$/.test(signature))
-    throw evmErrors('evm/bad-signature', { address: signer.address })
-  // Some hardware wallets give v of 0 or 1, which tokens refuse; a smart wallet's own format is left as it is.
-  const canonical = canonicalSignature(toBytes(signature))
-  return canonical === undefined ? signature : toHex(canonical)
 }
 
 function toWire({ from, to, value, validAfter, validBefore, nonce }: Authorization) {

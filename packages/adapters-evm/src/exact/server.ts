@@ -13,6 +13,7 @@ import {
 import { chainIdOf, isAddress, isPayable } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import { quantity } from '../chain/fees.ts'
+import { type Confirmations, depthOf, finalBlock } from '../chain/finality.ts'
 import { httpRpc } from '../chain/rpc.ts'
 import { commitsTo } from './commitment.ts'
 import { fundsOf, lookAt } from './look.ts'
@@ -31,8 +32,8 @@ export type ExactEvmServerOptions = {
    * became of a payment, and is believed up to the server's `trust`.
    */
   readonly rpcUrl?: string
-  /** Blocks on top of another after which it is taken for final: before that nothing is called unpaid. 12 unless told. */
-  readonly confirmations?: bigint
+  /** When a block is final, before which nothing is called unpaid: at a depth that suits the network unless told. */
+  readonly confirmations?: Confirmations
   /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
   readonly timeoutMs?: number
   readonly fetch?: typeof globalThis.fetch
@@ -92,11 +93,11 @@ export function exactEvmServer(options: ExactEvmServerOptions): ServerScheme {
 type SightOptions = ExactEvmServerOptions & { readonly rpcUrl: string }
 
 function chainSight(
-  { rpcUrl: url, fetch = globalThis.fetch, timeoutMs = 10_000, confirmations = 12n }: SightOptions,
+  { rpcUrl: url, fetch = globalThis.fetch, timeoutMs = 10_000, confirmations }: SightOptions,
   { network, chainId }: { readonly network: Network; readonly chainId: bigint },
 ): Required<Pick<ServerScheme, 'start' | 'look' | 'funds'>> {
   const rpc = httpRpc({ url, fetch, timeoutMs })
-  const final = async (): Promise<bigint> => (await rpc.ask({ method: 'eth_blockNumber', params: [], result: quantity })) - confirmations
+  const final = () => finalBlock(rpc, confirmations ?? depthOf(network))
   return {
     async start({ signal } = {}) {
       const answered = await rpc.ask({ method: 'eth_chainId', params: [], result: quantity }, { signal })
