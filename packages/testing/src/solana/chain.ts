@@ -103,7 +103,12 @@ export async function startSolanaChain(options: SolanaChainOptions = {}): Promis
     const purse = await createPurse(bank, slots)
     await install({ bank, purse, ...facts }, options)
     signal?.throwIfAborted()
-    const server = await serveRpc({ slots, bank, genesisHash: facts.genesisHash, airdrop: purse.airdrop })
+    const server = await serveRpc({
+      slots,
+      bank,
+      genesisHash: facts.genesisHash,
+      airdrop: (to, lamports) => purse.airdrop(to, lamports, { settled: false }),
+    })
     const { rpcUrl, wsUrl } = server
     return {
       ...facts,

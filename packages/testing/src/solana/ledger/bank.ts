@@ -4,6 +4,7 @@ import { readMint, readToken, type TokenBalance, uiAmount } from '../tokens.ts'
 import { type Failure, failureOf } from './failure.ts'
 import { feeOf } from './fee.ts'
 import { createHistory, type History } from './history.ts'
+import { createJournal } from './journal.ts'
 import { blockhashBlocks, type Commitment, type Slots } from './slots.ts'
 import { type Key, keysOf, type ReadTransaction } from './transaction.ts'
 
@@ -169,42 +170,6 @@ export function createBank(slots: Slots): Bank {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-  }
-}
-
-/** Accounts as they were, for the commitments that do not see the newest writes yet. */
-type Journal = {
-  /** An account as a commitment sees it, if that is not how it is now. */
-  get(address: Address, commitment: Commitment): MaybeEncodedAccount | undefined
-  /** All accounts that a commitment sees otherwise than they are now. */
-  all(commitment: Commitment): MaybeEncodedAccount[]
-  write(before: readonly MaybeEncodedAccount[]): void
-  forget(address: Address): void
-}
-
-function createJournal(slots: Slots): Journal {
-  const writes = new Map<Address, { slot: bigint; before: MaybeEncodedAccount }[]>()
-  const get: Journal['get'] = (address, commitment) => writes.get(address)?.find(({ slot }) => slot > slots.slot(commitment))?.before
-  slots.onStep(() => {
-    const finalized = slots.slot('finalized')
-    for (const [address, all] of writes) {
-      const open = all.filter(({ slot }) => slot > finalized)
-      if (open.length === 0) writes.delete(address)
-      else writes.set(address, open)
-    }
-  })
-  return {
-    get,
-    all: (commitment) => [...writes.keys()].flatMap((address) => get(address, commitment) ?? []),
-    write(before) {
-      const slot = slots.slot('processed')
-      for (const account of before) {
-        const earlier = writes.get(account.address)
-        if (earlier === undefined) writes.set(account.address, [{ slot, before: account }])
-        else if (earlier.at(-1)?.slot !== slot) earlier.push({ slot, before: account })
-      }
-    },
-    forget: (address) => writes.delete(address),
   }
 }
 

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
+import type { X402Error } from '@flow402x/core'
 import {
   type Address,
+  type Codec,
   type CompiledTransactionMessage,
   getAddressDecoder,
   getBase58Decoder,
-  getCompiledTransactionMessageDecoder,
-  getTransactionDecoder,
-  getTransactionEncoder,
+  getCompiledTransactionMessageCodec,
+  getTransactionCodec,
   type MaybeEncodedAccount,
   type Transaction,
 } from '@solana/kit'
@@ -56,36 +57,40 @@ export function readTransaction(wire: Uint8Array): ReadTransaction {
   }
 }
 
-/** Reads a message alone. Errors: `testing/solana-refused` with -32602. */
+/** Reads a message alone. Errors: `testing/solana-refused` with -32602, or -32015 for version 1. */
 export function readMessage(bytes: Uint8Array): Message {
-  try {
-    return runnable(getCompiledTransactionMessageDecoder().decode(bytes))
-  } catch (cause) {
-    throw undecodable('message', cause)
-  }
-}
-
-function decode(wire: Uint8Array): Pick<ReadTransaction, 'transaction' | 'message'> {
-  try {
-    const transaction = getTransactionDecoder().decode(wire)
-    // The decoder stops at the end of the message; a validator takes no bytes after it.
-    if (Buffer.compare(Buffer.from(getTransactionEncoder().encode(transaction)), wire) !== 0)
-      throw undecodable('transaction', 'trailing bytes')
-    return { transaction, message: readMessage(Uint8Array.from(transaction.messageBytes)) }
-  } catch (cause) {
-    throw undecodable('transaction', cause)
-  }
-}
-
-function runnable(message: CompiledTransactionMessage): Message {
-  if (message.version === 1 || !('lifetimeToken' in message))
+  const message = whole(getCompiledTransactionMessageCodec(), bytes)
+  if (message.version === 1 || !('lifetimeToken' in message)) {
     throw refuse('unsupportedVersion', 'Transaction version (1) is not supported by this local chain')
+  }
   return { ...message, lifetimeToken: String(message.lifetimeToken) }
 }
 
-function undecodable(what: string, cause: unknown) {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return refuse('invalidParameters', `failed to deserialize solana ${what}: ${why}`)
+function decode(wire: Uint8Array): Pick<ReadTransaction, 'transaction' | 'message'> {
+  const transaction = whole(getTransactionCodec(), wire)
+  return { transaction, message: readMessage(Uint8Array.from(transaction.messageBytes)) }
+}
+
+/** Reads what has exactly one spelling: bytes that nobody reads would give the same message a second id. */
+function whole<Value>(codec: Codec<Value>, bytes: Uint8Array): Value {
+  const { value, spelt } = attempt(() => {
+    const value = codec.decode(bytes)
+    return { value, spelt: codec.encode(value) }
+  })
+  if (Buffer.compare(Buffer.from(spelt), bytes) !== 0) throw undecodable('it has bytes that mean nothing')
+  return value
+}
+
+function attempt<Value>(read: () => Value): Value {
+  try {
+    return read()
+  } catch (cause) {
+    throw undecodable(String(cause))
+  }
+}
+
+function undecodable(why: string): X402Error {
+  return refuse('invalidParameters', `failed to deserialize solana_transaction::versioned::VersionedTransaction: ${why}`)
 }
 
 /** What a validator checks before it looks at any account. */

@@ -1,15 +1,33 @@
-import { getBase58Decoder, type MaybeEncodedAccount, type ReadonlyUint8Array } from '@solana/kit'
+import { type EncodedAccount, getBase58Decoder, type MaybeEncodedAccount, type ReadonlyUint8Array } from '@solana/kit'
 import * as z from 'zod/mini'
 import type { Bank } from '../ledger/bank.ts'
 import type { Commitment } from '../ledger/slots.ts'
 import { refuse } from '../refusal.ts'
 import { existing, type Found, readMint, readToken, tokenPrograms, uiAmount } from '../tokens.ts'
 import { commitmentOf, inContext, type Method, method } from './method.ts'
-import { type AccountConfig, accountConfigSchema, addressSchema, configSchema, countSchema } from './parameters.ts'
+import {
+  type AccountConfig,
+  accountConfigSchema,
+  accountFields,
+  addressSchema,
+  configSchema,
+  countSchema,
+  readBytes,
+  wireEncodingSchema,
+} from './parameters.ts'
 import { parsedAccount } from './parsed-account.ts'
 
-const ofAddress = z.tuple([addressSchema, z.optional(configSchema)])
-const ofAccount = z.tuple([addressSchema, z.optional(accountConfigSchema)])
+const ofAddress = z.tuple([addressSchema, configSchema({})])
+const ofAccount = z.tuple([addressSchema, accountConfigSchema])
+const filterSchema = z.union([
+  z.strictObject({ dataSize: countSchema }),
+  z.strictObject({ memcmp: z.looseObject({ offset: countSchema, bytes: z.string(), encoding: wireEncodingSchema }) }),
+])
+const programConfigSchema = configSchema({
+  ...accountFields,
+  withContext: z.nullish(z.boolean()),
+  filters: z.nullish(z.array(filterSchema)),
+})
 const mostAccounts = 100
 const longestBase58 = 128
 /** Rent is never taken any more: 2^64 - 1. */
@@ -26,7 +44,7 @@ export const accountMethods: Readonly<Record<string, Method>> = {
     const commitment = commitmentOf(chain, config)
     return inContext(chain, commitment, writeAccount(chain.bank.account(address, commitment), { chain, commitment, config }))
   }),
-  getMultipleAccounts: method(z.tuple([z.array(addressSchema), z.optional(accountConfigSchema)]), (chain, [addresses, config]) => {
+  getMultipleAccounts: method(z.tuple([z.array(addressSchema), accountConfigSchema]), (chain, [addresses, config]) => {
     if (addresses.length > mostAccounts) throw refuse('invalidParameters', `Too many inputs provided; max ${mostAccounts}`)
     const commitment = commitmentOf(chain, config)
     const accounts = addresses.map((address) => writeAccount(chain.bank.account(address, commitment), { chain, commitment, config }))
@@ -51,7 +69,7 @@ export const accountMethods: Readonly<Record<string, Method>> = {
     z.tuple([
       addressSchema,
       z.union([z.strictObject({ mint: addressSchema }), z.strictObject({ programId: addressSchema })]),
-      z.optional(accountConfigSchema),
+      accountConfigSchema,
     ]),
     (chain, [owner, filter, config]) => {
       const commitment = commitmentOf(chain, config)
@@ -70,7 +88,22 @@ export const accountMethods: Readonly<Record<string, Method>> = {
       )
     },
   ),
-  requestAirdrop: method(z.tuple([addressSchema, countSchema, z.optional(configSchema)]), (chain, [to, lamports]) =>
+  getProgramAccounts: method(z.tuple([addressSchema, programConfigSchema]), (chain, [program, config]) => {
+    const commitment = commitmentOf(chain, config)
+    const matches = ({ data }: EncodedAccount): boolean =>
+      (config?.filters ?? []).every((filter) => {
+        if ('dataSize' in filter) return data.length === filter.dataSize
+        const { offset, bytes, encoding } = filter.memcmp
+        const wanted = readBytes(bytes, encoding)
+        return Buffer.compare(data.slice(offset, offset + wanted.length), wanted) === 0
+      })
+    const accounts = chain.bank
+      .accountsOf(program, commitment)
+      .filter(matches)
+      .map((account) => ({ pubkey: account.address, account: writeAccount(account, { chain, commitment, config }) }))
+    return config?.withContext === true ? inContext(chain, commitment, accounts) : accounts
+  }),
+  requestAirdrop: method(z.tuple([addressSchema, countSchema, configSchema({})]), (chain, [to, lamports]) =>
     chain.airdrop(to, BigInt(lamports)),
   ),
 }

@@ -7,7 +7,7 @@ import { apiVersion, commitmentOf, inContext, type Method, method } from './meth
 import { addressSchema, configSchema, countSchema, readBytes } from './parameters.ts'
 
 const none = z.union([z.tuple([]), z.null()])
-const onlyConfig = z.tuple([z.optional(configSchema)])
+const onlyConfig = z.tuple([configSchema({})])
 const slotsPerEpoch = 432_000n
 
 /** The methods about the chain itself: its health, slots and blockhashes. */
@@ -42,11 +42,11 @@ export const chainMethods: Readonly<Record<string, Method>> = {
     const commitment = commitmentOf(chain, config)
     return inContext(chain, commitment, chain.slots.lifetime(commitment))
   }),
-  isBlockhashValid: method(z.tuple([addressSchema, z.optional(configSchema)]), (chain, [hash, config]) => {
+  isBlockhashValid: method(z.tuple([addressSchema, configSchema({})]), (chain, [hash, config]) => {
     const commitment = commitmentOf(chain, config)
     return inContext(chain, commitment, chain.slots.isValid(hash, commitment))
   }),
-  getFeeForMessage: method(z.tuple([z.string(), z.optional(configSchema)]), (chain, [text, config]) => {
+  getFeeForMessage: method(z.tuple([z.string(), configSchema({})]), (chain, [text, config]) => {
     const commitment = commitmentOf(chain, config)
     const message = readMessage(readBytes(text, 'base64'))
     return inContext(chain, commitment, chain.slots.isValid(message.lifetimeToken, commitment) ? feeOf(message) : null)
@@ -59,9 +59,7 @@ export const chainMethods: Readonly<Record<string, Method>> = {
       prioritizationFee: 0,
     }))
   }),
-  getMinimumBalanceForRentExemption: method(z.tuple([countSchema, z.optional(configSchema)]), ({ bank }, [space]) =>
-    bank.rentFor(BigInt(space)),
-  ),
+  getMinimumBalanceForRentExemption: method(z.tuple([countSchema, configSchema({})]), ({ bank }, [space]) => bank.rentFor(BigInt(space))),
   getBlockTime: method(z.tuple([countSchema]), ({ slots }, [slot]) => {
     const time = slots.timeOf(BigInt(slot))
     if (time === undefined) throw refuse('blockNotAvailable', `Block not available for slot ${slot}`)

@@ -1,4 +1,4 @@
-import { AccountRole, type Address, address, getBase58Decoder } from '@solana/kit'
+import { AccountRole, type Address, address, getAddressDecoder, getBase58Decoder } from '@solana/kit'
 import { parseTokenInstruction, TokenInstruction } from '@solana-program/token'
 import * as z from 'zod/mini'
 import type { Key } from '../ledger/transaction.ts'
@@ -15,6 +15,9 @@ export type Call = {
 type Parsed = { readonly program: string; readonly parsed: unknown }
 type Parser = (data: Uint8Array, accounts: readonly Address[]) => Parsed | undefined
 
+/** The programs that put text into the logs. */
+export const memoPrograms = ['MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr', 'Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo']
+
 const system = address('11111111111111111111111111111111')
 
 /** The programs whose instructions are told in words. */
@@ -23,8 +26,7 @@ const parsers: Readonly<Record<string, Parser>> = {
   [tokenPrograms['spl-token']]: (data, accounts) => parseToken(data, { accounts, program: 'spl-token' }),
   [tokenPrograms['spl-token-2022']]: (data, accounts) => parseToken(data, { accounts, program: 'spl-token-2022' }),
   ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL: parseAssociatedToken,
-  MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr: parseMemo,
-  Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo: parseMemo,
+  ...Object.fromEntries(memoPrograms.map((program) => [program, parseMemo])),
 }
 
 /** An instruction as `jsonParsed` shows it: in words where it is a common one of a well-known program, else as it is. */
@@ -42,11 +44,20 @@ function parseMemo(data: Uint8Array): Parsed {
   return { program: 'spl-memo', parsed: Buffer.from(data).toString('utf8') }
 }
 
-function parseSystem(data: Uint8Array, [source, destination]: readonly Address[]): Parsed | undefined {
+function parseSystem(data: Uint8Array, [source, other]: readonly Address[]): Parsed | undefined {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
-  // The second of the program's instructions is a transfer, and data ends after its amount.
-  if (data.length !== 12 || view.getUint32(0, true) !== 2 || destination === undefined) return undefined
-  return { program: 'system', parsed: { type: 'transfer', info: { source, destination, lamports: view.getBigUint64(4, true) } } }
+  if (data.length < 12 || other === undefined) return undefined
+  const [kind, lamports] = [view.getUint32(0, true), view.getBigUint64(4, true)]
+  if (kind === 2) return { program: 'system', parsed: { type: 'transfer', info: { source, destination: other, lamports } } }
+  if (kind !== 0 || data.length !== 52) return undefined
+  const info = {
+    source,
+    newAccount: other,
+    lamports,
+    space: view.getBigUint64(12, true),
+    owner: getAddressDecoder().decode(data.slice(20)),
+  }
+  return { program: 'system', parsed: { type: 'createAccount', info } }
 }
 
 function parseAssociatedToken(

@@ -5,6 +5,7 @@ import { testingErrors } from '../../chains/errors.ts'
 import { refusalCode, refusalOf, refuse } from '../refusal.ts'
 import { accountMethods } from './account-methods.ts'
 import { chainMethods } from './chain-methods.ts'
+import { historyMethods } from './history-methods.ts'
 import { writeJson } from './json.ts'
 import type { Chain, Method } from './method.ts'
 import { createSubscriptions } from './subscriptions.ts'
@@ -16,7 +17,7 @@ export type RpcServer = { readonly rpcUrl: string; readonly wsUrl: string; stop(
 const host = '127.0.0.1'
 const longestBody = 1_048_576
 const portTries = 50
-const methods: Readonly<Record<string, Method>> = { ...chainMethods, ...accountMethods, ...transactionMethods }
+const methods: Readonly<Record<string, Method>> = { ...chainMethods, ...accountMethods, ...transactionMethods, ...historyMethods }
 
 const requestSchema = z.looseObject({
   jsonrpc: z.literal('2.0'),

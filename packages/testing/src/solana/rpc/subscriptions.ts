@@ -2,7 +2,7 @@ import type { MaybeEncodedAccount } from '@solana/kit'
 import * as z from 'zod/mini'
 import { writeAccount } from './account-methods.ts'
 import { type Chain, inContext, method } from './method.ts'
-import { accountConfigSchema, addressSchema, commitmentField, signatureSchema } from './parameters.ts'
+import { accountConfigSchema, addressSchema, configSchema, signatureSchema } from './parameters.ts'
 
 /** The subscriptions of one connection. */
 export type Subscriptions = {
@@ -20,10 +20,7 @@ type Subscription = { readonly id: number; readonly notification: string; readon
 
 const openings: Readonly<Record<string, Opening>> = {
   signatureSubscribe: method(
-    z.tuple([
-      signatureSchema,
-      z.optional(z.nullish(z.looseObject({ ...commitmentField, enableReceivedNotification: z.nullish(z.boolean()) }))),
-    ]),
+    z.tuple([signatureSchema, configSchema({ enableReceivedNotification: z.nullish(z.boolean()) })]),
     (chain, [signature, config]): Watch => {
       const commitment = config?.commitment ?? 'finalized'
       let announce = config?.enableReceivedNotification === true
@@ -39,7 +36,7 @@ const openings: Readonly<Record<string, Opening>> = {
       }
     },
   ),
-  accountSubscribe: method(z.tuple([addressSchema, z.optional(accountConfigSchema)]), (chain, [address, config]): Watch => {
+  accountSubscribe: method(z.tuple([addressSchema, accountConfigSchema]), (chain, [address, config]): Watch => {
     const commitment = config?.commitment ?? 'finalized'
     let known = chain.bank.account(address, commitment)
     return (tell) => {
