@@ -374,10 +374,7 @@ function solTransfer({ from, to, lamports }: { from: KeyPairSigner; to: Address;
   const source = { address: from.address, role: AccountRole.WRITABLE_SIGNER, signer: from }
   return {
     programAddress: address('11111111111111111111111111111111'),
-    accounts: [
-      source,
-      { address: to, role: AccountRole.WRITABLE },
-    ],
+    accounts: [source, { address: to, role: AccountRole.WRITABLE }],
     data: Uint8Array.from([2, 0, 0, 0, ...new Uint8Array(BigUint64Array.of(lamports).buffer)]),
   }
 }
