@@ -1,5 +1,5 @@
 export type { PaidOptions } from './engine/offers.ts'
-export type { PaidUndelivered, Reconciled } from './engine/reconcile.ts'
+export type { Reconciled } from './engine/reconcile.ts'
 export type { IncomingRequest } from './engine/request.ts'
 export type { PaymentInfo } from './engine/run.ts'
 export { createServer, type Server, type ServerEvent, type ServerOptions } from './engine/server.ts'
@@ -11,3 +11,6 @@ export {
   type HttpFacilitatorOptions,
   httpFacilitator,
 } from './http/remote-facilitator.ts'
+export type { PaidUndelivered, Sale } from './proof/books.ts'
+export type { SoleClaimant } from './proof/grant.ts'
+export type { UnpaidWork } from './proof/payer.ts'

@@ -21,6 +21,8 @@ export type StatusOptions = CallOptions & { readonly deadAfter?: number | undefi
  * the outcome is unknown.
  */
 export interface Facilitator {
+  /** Where it is, for one behind HTTP: its word is taken on trust, up to a bound (M13). */
+  readonly url?: string
   supported(options?: CallOptions): Promise<SupportedResponse>
   verify(submission: Submission, options?: CallOptions): Promise<Verdict>
   settle(submission: Submission, options?: SettleOptions): Promise<Outcome>

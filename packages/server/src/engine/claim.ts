@@ -1,5 +1,8 @@
-import type { Claim, ClaimChange, Facilitator, MoneyMoved, Outcome } from '@flow402x/core'
-import type { Engine } from './server.ts'
+import { type Claim, type ClaimChange, type Facilitator, type MoneyMoved, type Outcome, settledByAnother } from '@flow402x/core'
+import { paidFor } from '../proof/books.ts'
+import { mayGrant } from '../proof/grant.ts'
+import { type Finding, judge, prove } from '../proof/proof.ts'
+import type { Engine, Served } from './server.ts'
 import { holdClaim } from './tenure.ts'
 
 /** How often a handler may run for one payment: once, and again only after it failed (M3, M9). */
@@ -10,41 +13,85 @@ const settlePatience = 90_000
 // How long after its own expiry a payment that nobody can account for is given up (M3).
 const expiryMargin = 60
 
-/** A settlement as the server took it down: the outcome and the claim that now stands. */
+/** A settlement as the server took it down: the outcome for its payer and the claim that now stands. */
 export type Settling = { readonly outcome: Outcome; readonly claim: Claim }
 
 /** `change` is written with `settling`, `lease` (ms) is how long the settled claim is held for its delivery. */
 export type SettleClaimOptions = {
-  readonly facilitator: Facilitator
+  readonly served: Served
   readonly change?: ClaimChange
   readonly lease?: number
-  readonly repeated?: boolean
 }
 
 /**
  * Settles a claim: writes `settling` first, asks the facilitator, writes what came of it. Every way of not knowing is
  * `pending` (M5). Gives nothing when the claim is no longer ours (M6).
- *
- * `repeated` marks a claim that was being settled before: then a refusal proves nothing until the payment has expired.
  */
-export async function settleClaim(
-  engine: Engine,
-  held: Claim,
-  { facilitator, change = {}, lease = 0, repeated = false }: SettleClaimOptions,
-): Promise<Settling | undefined> {
+export function settleClaim(engine: Engine, held: Claim, options: SettleClaimOptions): Promise<Settling | undefined> {
+  const { served } = options
+  return whileSettling(engine, held, {
+    ...options,
+    // What was not asked for can be asked for again, once the facilitator is trusted again.
+    find: async (claim) =>
+      engine.trust.isBroken(served)
+        ? { outcome: { ...handlerFailed(claim), reason: 'facilitator_distrusted' }, reopen: true }
+        : judge(engine, { claim, served, answer: await askFacilitator(engine, claim, served.facilitator) }),
+  })
+}
+
+/** Finds out what became of a claim that was being settled before: after `settling` only the chain says no (M5). */
+export function resolveClaim(engine: Engine, claim: Claim, { served }: { readonly served: Served }): Promise<Settling | undefined> {
+  return whileSettling(engine, claim, { served, find: (settling) => prove(engine, { claim: settling, served }) })
+}
+
+type Finder = SettleClaimOptions & { readonly find: (claim: Claim) => Promise<Finding> }
+
+async function whileSettling(engine: Engine, held: Claim, { change = {}, lease = 0, find }: Finder): Promise<Settling | undefined> {
   const settling = await engine.claims.update(held, { ...change, state: 'settling', leaseUntil: engine.clock() + engine.lease })
   if (settling === undefined) return undefined
   const tenure = holdClaim(engine, settling)
-  const answer = await askFacilitator(engine, settling, facilitator)
-  const asked = await tenure.end()
-  const outcome = repeated ? doubted(answer, settling, engine.clock()) : answer
-  announce(engine, settling, outcome)
-  const leaseUntil = outcome.status === 'settled' && lease > 0 ? engine.clock() + lease : 0
-  const claim = await engine.claims.update(asked, { state: stateAfter[outcome.status], leaseUntil, outcome })
+  const finding = await find(settling)
+  return conclude(engine, await tenure.end(), { finding, lease })
+}
+
+/** Writes down what is known of a settlement, and to whom it falls. */
+async function conclude(
+  engine: Engine,
+  asked: Claim,
+  { finding, lease }: { readonly finding: Finding; readonly lease: number },
+): Promise<Settling | undefined> {
+  const { outcome, vouchedBy = '' } = finding
+  const word = vouchedBy === (asked.vouchedBy ?? '') ? {} : { vouchedBy }
+  if (outcome.status === 'settled') {
+    const settled = { ...word, outcome, settledAt: engine.clock() }
+    const isOurs = await mayGrant(engine, asked, finding)
+    const leaseUntil = isOurs && lease > 0 ? engine.clock() + lease : 0
+    const claim = await engine.claims.update(asked, { ...settled, state: isOurs ? 'settled' : 'failed', leaseUntil })
+    if (claim === undefined) return undefined
+    announce(engine, claim, outcome)
+    if (isOurs) return { outcome, claim }
+    engine.emit({ type: 'undelivered', ...paidFor(claim) })
+    return { outcome: settledElsewhere(claim), claim }
+  }
+  announce(engine, asked, outcome)
+  if (outcome.status === 'pending')
+    return written(outcome, await engine.claims.update(asked, { ...word, state: 'settling', leaseUntil: 0, outcome }))
+  const isOpen = finding.reopen === true && asked.attempts < maxAttempts
+  const claim = await engine.claims.update(asked, { ...word, state: isOpen ? 'open' : 'failed', leaseUntil: 0, outcome })
+  if (claim !== undefined) {
+    await engine.trust.settled(claim)
+    if (finding.reopen !== true && !paysBefore(claim)) await engine.payers.failed(claim)
+  }
+  return written(outcome, claim)
+}
+
+function written(outcome: Outcome, claim: Claim | undefined): Settling | undefined {
   return claim === undefined ? undefined : { outcome, claim }
 }
 
-const stateAfter = { settled: 'settled', pending: 'settling', notSettled: 'failed' } as const
+function paysBefore({ submission }: Claim): boolean {
+  return submission.requirements.extra?.paymentFlow === 'upfront'
+}
 
 /** The outcome that a payment's own answer carries when its handler failed: nothing moved, the signature lives on (M3). */
 export function handlerFailed(claim: Claim): Outcome & { readonly status: 'notSettled' } {
@@ -72,9 +119,16 @@ export function alreadyUsed(claim: Claim): Outcome & { readonly status: 'notSett
   }
 }
 
+/** The outcome for a payment that moved by a transaction which may have been meant for another shop (M2). */
+export function settledElsewhere(claim: Claim): Outcome & { readonly status: 'notSettled' } {
+  const { transaction = '' } = claim.outcome ?? {}
+  const message = `This payment was moved by ${transaction}, which this shop did not send: it is listed for the seller to refund, unless it paid for something else.`
+  return { ...alreadyUsed(claim), reason: settledByAnother, message }
+}
+
 /** Whether the money of a claim has moved, as far as its server knows. */
-export function moneyMovedIn({ state }: Claim): MoneyMoved {
-  if (state === 'settled' || state === 'delivered') return 'yes'
+export function moneyMovedIn({ state, outcome }: Claim): MoneyMoved {
+  if (state === 'settled' || state === 'delivered' || outcome?.status === 'settled') return 'yes'
   return state === 'settling' ? 'unknown' : 'no'
 }
 
@@ -101,12 +155,6 @@ async function askFacilitator(engine: Engine, claim: Claim, facilitator: Facilit
   } finally {
     clearTimeout(late)
   }
-}
-
-function doubted(outcome: Outcome, claim: Claim, now: number): Outcome {
-  if (outcome.status !== 'notSettled' || outcome.retry === 'resign' || givenUp(claim, now)) return outcome
-  const { network, payer, transaction } = outcome
-  return { status: 'pending', network, ...(payer === undefined ? {} : { payer }), ...(transaction === undefined ? {} : { transaction }) }
 }
 
 function announce(engine: Engine, { payer, claimId, submission }: Claim, outcome: Outcome): void {

@@ -49,6 +49,16 @@ export const serverErrors = defineErrors({
     message: ({ length, limit }: { length: number; limit: number }) =>
       `PAYMENT-REQUIRED would have ${length} characters; clients and proxies read ${limit}. Shorten the description or offer fewer ways to pay.`,
   },
+  'config/no-proof': {
+    ...atStart,
+    message: ({ scheme, network }: { scheme: string; network: string }) =>
+      `Nobody could say what became of a payment by "${scheme}" on ${network} whose settlement was not answered. Give the scheme an rpcUrl to see for itself, or use a facilitator that names "flow402x-claim-status" in the extensions of its /supported.`,
+  },
+  'facilitator/distrusted': {
+    ...notReady,
+    message: ({ url }: { url: string }) =>
+      `Nothing is settled through ${url}: what it says has not been looked up for as much as \`trust\` allows, or the chain denied it once. Give the scheme an rpcUrl, raise trust, or use it again with server.forgive(url).`,
+  },
   'server/not-ready': {
     ...notReady,
     message: (_: Record<never, never>) => 'The payment service is not ready. Nothing was charged; try again later.',
@@ -93,6 +103,14 @@ export const serverErrors = defineErrors({
     moneyMoved: 'no',
     retry: 'same',
     message: (_: Record<never, never>) => 'This payment is being served by another request. Send the same payment again after Retry-After.',
+  },
+  'payment/overdrawn': {
+    status: 409,
+    phase: 'submit',
+    moneyMoved: 'no',
+    retry: 'same',
+    message: (_: Record<never, never>) =>
+      'Other payments of this wallet are under way and use up what it holds. Nothing was charged; send the same payment again after Retry-After.',
   },
   'payment/pending': {
     status: 503,

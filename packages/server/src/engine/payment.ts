@@ -1,9 +1,10 @@
 import {
   acceptsOffer,
   type Claim,
+  type ClaimAnswer,
   echoesExtensions,
+  type Funds,
   type MoneyMoved,
-  type Outcome,
   type PaymentKey,
   type PaymentPayload,
   readPaymentId,
@@ -13,10 +14,19 @@ import {
   X402Error,
 } from '@flow402x/core'
 import { type Dialect, type NotSettled, notSettledResponse, problemResponse, storedResponse } from './answers.ts'
-import { alreadyUsed, handlerFailed, maxAttempts, moneyMovedIn, settleClaim } from './claim.ts'
+import {
+  alreadyUsed,
+  handlerFailed,
+  maxAttempts,
+  moneyMovedIn,
+  resolveClaim,
+  type Settling,
+  settleClaim,
+  settledElsewhere,
+} from './claim.ts'
 import { serverErrors } from './errors.ts'
 import type { Offer, PaidOptions, Quote } from './offers.ts'
-import { bindingOf, digestText, type IncomingRequest } from './request.ts'
+import { type Binding, bindingOf, digestText, type IncomingRequest } from './request.ts'
 import {
   type Admission,
   busyResponse,
@@ -28,7 +38,7 @@ import {
   settleMargin,
   undelivered,
 } from './run.ts'
-import type { Engine } from './server.ts'
+import type { Engine, Served } from './server.ts'
 
 /** A request that carries one readable payment. `ask` answers with the offers again and says why. */
 export type Visit = {
@@ -65,14 +75,14 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   const standing = await engine.claims.find(key.id)
   if (standing !== undefined && standing.state !== 'open') return meet(matched, standing)
 
-  const refusal = await verify(matched)
-  if (refusal !== undefined) return overtaken(matched, refusal)
+  const verified = await verify(matched)
+  if ('kind' in verified) return overtaken(matched, verified)
   const body = await request.body(engine.maxBodyBytes)
   if (body === undefined) return problem(engine, serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes }))
-  const binding = await bindingOf(request, body)
-  const unfinished = await engine.claims.undelivered(key.payer, binding, { maxAttempts, now: engine.clock() })
+  const bound = await bindingOf(request, body)
+  const unfinished = await engine.claims.undelivered(key.payer, bound.binding, { maxAttempts, now: engine.clock() })
   const rescued = unfinished === undefined ? undefined : await rescue(matched, unfinished)
-  return rescued ?? claimAndRun(matched, binding)
+  return rescued ?? claimAndRun(matched, { ...verified, ...bound })
 }
 
 /** A copy may have been claimed or settled while this one was verified, and that is then why it was refused. */
@@ -88,15 +98,27 @@ async function match(visit: Visit, { offer, key, id }: { offer: Offer; key: Paym
   return { visit, engine, url: request.url, served: offer.served, dialect, options, key, submission, secret }
 }
 
-async function verify({ visit, engine, served, submission, key }: Matched): Promise<Admission | undefined> {
-  const now = engine.clock()
-  const checked = served.scheme.check(submission, { now: Math.floor(now / 1000) })
+/** A payment that could be settled: what its payer holds, as seen not before `since` (Unix ms), and whether he pays before the work. */
+type Verified = { readonly held: bigint | undefined; readonly since: number; readonly paysFirst: boolean }
+
+async function verify({ visit, engine, served, submission, key }: Matched): Promise<Admission | Verified> {
+  const since = engine.clock()
+  const { facilitator, scheme } = served
+  const checked = scheme.check(submission, { now: Math.floor(since / 1000) })
   if (!checked.valid) return visit.ask(checked.reason, checked.message)
-  if (!settlesFirst(visit.options) && key.deadAfter * 1000 - now <= settleMargin) return visit.ask('invalid_payload', tooShort)
+  if (!settlesFirst(visit.options) && key.deadAfter * 1000 - since <= settleMargin) return visit.ask('invalid_payload', tooShort)
+  if (engine.trust.isBroken(served)) return distrusted(engine, served)
   try {
-    const verdict = await served.facilitator.verify(submission)
-    if (verdict.valid) return verdict.payer === '' || sameAddress(verdict.payer, key.payer) ? undefined : visit.ask('invalid_payload')
-    return visit.ask(verdict.reason, verdict.message, verdict.reason === 'permit2_allowance_required' ? 412 : 402)
+    const [verdict, isAdmitted, paysFirst] = await Promise.all([
+      facilitator.verify(submission),
+      engine.trust.admits(served, submission.requirements.amount),
+      settlesFirst(visit.options) || engine.payers.paysFirst(key.payer),
+    ])
+    if (!verdict.valid) return visit.ask(verdict.reason, verdict.message, verdict.reason === 'permit2_allowance_required' ? 412 : 402)
+    if (verdict.payer !== '' && !sameAddress(verdict.payer, key.payer)) return visit.ask('invalid_payload')
+    if (!isAdmitted) return distrusted(engine, served)
+    if (paysFirst && !scheme.flows.includes('upfront')) return visit.ask('payer_unreliable', unreliable)
+    return { held: verdict.funds, since, paysFirst }
   } catch (error) {
     if (!(error instanceof X402Error)) throw error
     engine.emit({ type: 'error', error })
@@ -105,24 +127,49 @@ async function verify({ visit, engine, served, submission, key }: Matched): Prom
   }
 }
 
+function distrusted(engine: Engine, { facilitator }: Served): Admission {
+  engine.emit({ type: 'error', error: serverErrors('facilitator/distrusted', { url: facilitator.url ?? '' }) })
+  return problem(engine, serverErrors('server/not-ready', {}), 60)
+}
+
+const unreliable = 'Payments of this wallet failed after the work was done. It is served where payments settle before the work.'
 const tooShort = `The payment is valid for less than ${settleMargin / 1000} seconds more, which is too short to work and settle.`
 
 function settlesFirst({ flow = 'authorization' }: PaidOptions): boolean {
   return flow === 'upfront'
 }
 
-async function claimAndRun(matched: Matched, binding: string): Promise<Admission> {
-  const { engine, key, submission, secret, options, served, url } = matched
-  const now = engine.clock()
-  const request = { key, binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: now + engine.lease }
-  const { granted, claim } = await engine.claims.claim({ ...request, ...(secret === undefined ? {} : { secret }) }, { maxAttempts })
+async function claimAndRun(matched: Matched, bought: Verified & Binding): Promise<Admission> {
+  const { engine, key, served, url } = matched
+  const { granted, claim, overdrawn } = await claimWithin(matched, bought)
   if (claim.id !== key.id) return problem(engine, serverErrors('payment/identifier-reused', {}))
+  if (overdrawn === true) return problem(engine, serverErrors('payment/overdrawn', {}), 1)
   if (!granted) return meet(matched, claim)
   engine.emit({ type: 'claimed', url, payer: claim.payer, claimId: claim.claimId })
-  if (!settlesFirst(options)) return heldRun(matched, claim)
-  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, lease: engine.lease })
+  if (!bought.paysFirst) return heldRun(matched, claim)
+  const settling = await settleClaim(engine, claim, { served, lease: engine.lease })
   if (settling === undefined) return answer(busyResponse(matched))
   return settling.outcome.status === 'settled' ? paidRun(matched, settling.claim) : unsettled(matched, settling)
+}
+
+/** The claim, as far as what the payer holds pays it beside his others (M8). */
+async function claimWithin({ engine, key, submission, secret, served }: Matched, bought: Verified & Binding): Promise<ClaimAnswer> {
+  const { scheme } = served
+  const committed = scheme.commits?.(submission.payment, bought.request)
+  const ask = (funds: Funds | undefined): Promise<ClaimAnswer> => {
+    const now = engine.clock()
+    const request = { key, binding: bought.binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: now + engine.lease }
+    const known = { ...(secret === undefined ? {} : { secret }), ...(committed === undefined ? {} : { committed }) }
+    return engine.claims.claim({ ...request, ...known, ...(funds === undefined ? {} : { funds }) }, { maxAttempts })
+  }
+  const { held, since } = bought
+  if (held !== undefined || scheme.funds === undefined) return ask(held === undefined ? undefined : { held, since })
+  // That this payment alone is covered was verified; only a payer with others under way is looked up.
+  const alone = await ask({ held: BigInt(submission.requirements.amount), since })
+  if (alone.overdrawn !== true) return alone
+  const seenAt = engine.clock()
+  const seen = await scheme.funds(submission)
+  return seen === undefined ? alone : ask({ held: seen, since: seenAt })
 }
 
 /** A copy of a payment that is known: only who knows the payment id is answered as its payer (M4). */
@@ -130,7 +177,7 @@ async function meet(matched: Matched, claim: Claim): Promise<Admission> {
   const { engine, secret } = matched
   const refused = (outcome: NotSettled['outcome']) => refuse(matched, outcome, moneyMovedIn(claim))
   if (claim.state === 'open') return refused(claim.attempts < maxAttempts ? alreadyUsed(claim) : handlerFailed(claim))
-  if (claim.state === 'failed') return refused(claim.outcome?.status === 'notSettled' ? claim.outcome : alreadyUsed(claim))
+  if (claim.state === 'failed') return refused(claim.outcome?.status === 'notSettled' ? claim.outcome : settledElsewhere(claim))
   if (claim.state === 'claimed') {
     // Its holder has vanished: nobody asked for its settlement, yet its signature lives (M3).
     return engine.clock() < claim.leaseUntil ? answer(busyResponse(matched)) : refused({ ...handlerFailed(claim), retry: 'never' })
@@ -146,7 +193,7 @@ async function meet(matched: Matched, claim: Claim): Promise<Admission> {
 async function rescue(matched: Matched, claim: Claim): Promise<Admission | undefined> {
   const { engine } = matched
   if (claim.state !== 'settling') return deliver(matched, claim)
-  const again = await settleClaim(engine, claim, { facilitator: matched.served.facilitator, repeated: true })
+  const again = await resolveClaim(engine, claim, { served: matched.served })
   if (again === undefined) return answer(busyResponse(matched))
   if (again.outcome.status === 'notSettled') return undefined
   return again.outcome.status === 'settled' ? deliver(matched, again.claim) : answer(pendingResponse(matched, again.claim))
@@ -155,7 +202,7 @@ async function rescue(matched: Matched, claim: Claim): Promise<Admission | undef
 async function settleAgain(matched: Matched, claim: Claim, isPayer: boolean): Promise<Admission> {
   const { engine, served } = matched
   if (engine.clock() < claim.leaseUntil) return answer(pendingResponse(matched, claim))
-  const again = await settleClaim(engine, claim, { facilitator: served.facilitator, repeated: true })
+  const again = await resolveClaim(engine, claim, { served })
   if (again === undefined) return answer(busyResponse(matched))
   if (again.outcome.status !== 'settled') return unsettled(matched, again)
   return isPayer ? deliver(matched, again.claim) : refuse(matched, paidUndelivered(again.claim), 'yes')
@@ -180,8 +227,8 @@ async function deliver(matched: Matched, claim: Claim): Promise<Admission> {
   return held === undefined ? answer(busyResponse(matched)) : paidRun(matched, held)
 }
 
-function unsettled(matched: Matched, { outcome, claim }: { outcome: Outcome; claim: Claim }): Admission {
-  return outcome.status === 'notSettled' ? refuse(matched, outcome) : answer(pendingResponse(matched, claim))
+function unsettled(matched: Matched, { outcome, claim }: Settling): Admission {
+  return outcome.status === 'notSettled' ? refuse(matched, outcome, moneyMovedIn(claim)) : answer(pendingResponse(matched, claim))
 }
 
 function refuse({ engine, dialect, url }: Matched, outcome: NotSettled['outcome'], moneyMoved: MoneyMoved = 'no'): Admission {
@@ -197,7 +244,7 @@ function paidUndelivered(claim: Claim): NotSettled['outcome'] {
 
 async function sameBinding({ visit, engine }: Matched, claim: Claim): Promise<boolean> {
   const body = await visit.request.body(engine.maxBodyBytes)
-  return body !== undefined && (await bindingOf(visit.request, body)) === claim.binding
+  return body !== undefined && (await bindingOf(visit.request, body)).binding === claim.binding
 }
 
 function problem(engine: Engine, error: X402Error, retryAfter?: number): Admission {

@@ -1,23 +1,16 @@
 import type { Claim } from '@flow402x/core'
-import { givenUp, handlerFailed, settleClaim } from './claim.ts'
+import { audit, servedFor } from '../proof/audit.ts'
+import { type PaidUndelivered, paidFor } from '../proof/books.ts'
+import { wordOf } from '../proof/proof.ts'
+import { givenUp, handlerFailed, resolveClaim } from './claim.ts'
 import type { Engine, ReadyServer } from './server.ts'
-
-/** Paid for and not delivered: its payer can still fetch it, or the seller refunds it. Amounts in atomic units of `asset`. */
-export type PaidUndelivered = {
-  readonly claimId: string
-  readonly payer: string
-  readonly network: string
-  readonly asset: string
-  readonly amount: string
-  readonly transaction: string
-}
 
 /** What a round of finishing came to: how many claims it ended, how many still wait for the chain, and what was paid for in vain. */
 export type Reconciled = { readonly ended: number; readonly pending: number; readonly undelivered: readonly PaidUndelivered[] }
 
 /**
- * Finishes what was left: asks again about settlements without an answer, ends claims whose holder or payment has died, and
- * lists what was paid for and not delivered (hazards §2). Several servers on one store may do it at once: each claim is taken by one (M6).
+ * Finishes what was left: finds out about settlements without an answer, ends claims whose holder or payment has died, lists
+ * what was paid for and not delivered, and looks up what was believed (hazards §2, M13). Several servers on one store may do it at once: each claim is taken by one (M6).
  */
 export async function reconcile(engine: Engine, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Reconciled> {
   const ready = await engine.ready()
@@ -30,6 +23,7 @@ export async function reconcile(engine: Engine, { signal }: { readonly signal?: 
     else if (after?.state === 'settled') undelivered.push(paidFor(after))
     else if (after?.state === 'settling') pending += 1
   }
+  await audit(engine, ready, signal)
   return { ended, pending, undelivered }
 }
 
@@ -61,19 +55,11 @@ export function reconcileRounds(engine: Engine, every: number): { stop(): void }
 }
 
 async function finish(engine: Engine, { served }: ReadyServer, claim: Claim): Promise<Claim | undefined> {
-  if (claim.state === 'settling') {
-    const { scheme, network } = claim.submission.requirements
-    const home = served.find((one) => one.scheme.scheme === scheme && one.scheme.network === network)
-    if (home === undefined) return claim
-    return (await settleClaim(engine, claim, { facilitator: home.facilitator, repeated: true }))?.claim
-  }
+  const home = servedFor(served, claim)
+  if (claim.state === 'settling') return home === undefined ? claim : (await resolveClaim(engine, claim, { served: home }))?.claim
   // A handler that failed may be tried again while its payment lives; one that died with its process is not run again (K1).
   if (claim.state === 'settled' || (claim.state === 'open' && !givenUp(claim, engine.clock()))) return claim
-  return engine.claims.update(claim, { state: 'failed', leaseUntil: 0, outcome: { ...handlerFailed(claim), retry: 'never' } })
-}
-
-function paidFor({ claimId, payer, submission, outcome }: Claim): PaidUndelivered {
-  const { network, asset, amount } = submission.requirements
-  const settled = outcome?.status === 'settled' ? outcome : undefined
-  return { claimId, payer, network, asset, amount: settled?.amount ?? amount, transaction: settled?.transaction ?? '' }
+  // Whatever its server did, its payer signed: the chain has the last word (M3).
+  const word = home === undefined ? {} : wordOf(home)
+  return engine.claims.update(claim, { ...word, state: 'failed', leaseUntil: 0, outcome: { ...handlerFailed(claim), retry: 'never' } })
 }

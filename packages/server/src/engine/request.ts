@@ -1,3 +1,5 @@
+import { requestBinding } from '@flow402x/core'
+
 /** What the engine needs of a request, whatever the framework. */
 export type IncomingRequest = {
   readonly method: string
@@ -8,10 +10,20 @@ export type IncomingRequest = {
   body(limit: number): Promise<Uint8Array | undefined>
 }
 
-/** What makes two requests the same purchase: method, URL, body and credentials (M12). */
-export async function bindingOf(request: IncomingRequest, body: Uint8Array): Promise<string> {
-  const parts = [request.method, request.url, await digest(body), await digest(utf8.encode(request.header('authorization') ?? ''))]
-  return digest(utf8.encode(parts.join('\n')))
+/** What a purchase is known by: here, and to a payer who committed a payment to it. */
+export type Binding = {
+  /** What makes two requests the same purchase: method, URL, body and credentials (M12). */
+  readonly binding: string
+  /** The request as its payer makes it out as well (M2). */
+  readonly request: string
+}
+
+/** What makes a request the purchase that it is. */
+export async function bindingOf(request: IncomingRequest, body: Uint8Array): Promise<Binding> {
+  const { method, url } = request
+  const bodyHash = await digest(body)
+  const parts = [method, url, bodyHash, await digest(utf8.encode(request.header('authorization') ?? ''))]
+  return { binding: await digest(utf8.encode(parts.join('\n'))), request: requestBinding({ method, url, bodyHash }) }
 }
 
 /** SHA-256 as lower-case hex. */

@@ -1,4 +1,5 @@
 import type { Claim, Outcome, PaymentRequirements, StoredResponse } from '@flow402x/core'
+import { wordOf } from '../proof/proof.ts'
 import {
   type Dialect,
   type Dress,
@@ -9,7 +10,7 @@ import {
   problemResponse,
   receiptHeader,
 } from './answers.ts'
-import { handlerFailed, maxAttempts, settleClaim } from './claim.ts'
+import { handlerFailed, maxAttempts, moneyMovedIn, settleClaim } from './claim.ts'
 import { serverErrors } from './errors.ts'
 import type { PaidOptions } from './offers.ts'
 import type { Engine, Served } from './server.ts'
@@ -139,11 +140,13 @@ async function settleHeld(context: RunContext, claim: Claim, result: HandlerResu
   const { engine, served, dialect } = context
   const response = storable(result)
   const change = response === undefined ? {} : { response }
-  const settling = await settleClaim(engine, claim, { facilitator: served.facilitator, change, lease: engine.lease })
+  const settling = await settleClaim(engine, claim, { served, change, lease: engine.lease })
   if (settling === undefined) return { kind: 'answer', response: busyResponse(context) }
   const { outcome } = settling
   if (outcome.status === 'pending') return { kind: 'answer', response: pendingResponse(context, settling.claim) }
-  if (outcome.status === 'notSettled') return { kind: 'answer', response: notSettledResponse(engine, { outcome, dialect }) }
+  if (outcome.status === 'notSettled') {
+    return { kind: 'answer', response: notSettledResponse(engine, { outcome, dialect, moneyMoved: moneyMovedIn(settling.claim) }) }
+  }
   await engine.claims.update(settling.claim, { state: 'delivered' })
   delivered(context, settling.claim)
   return { kind: 'deliver', dress: dressDelivered(context, settling.claim) }
@@ -153,7 +156,8 @@ async function failHeld(context: RunContext, claim: Claim, result: HandlerResult
   const { engine, dialect } = context
   failed(context, claim, result)
   const left = claim.attempts < maxAttempts
-  await engine.claims.update(claim, { state: left ? 'open' : 'failed', leaseUntil: 0, outcome: handlerFailed(claim) })
+  const word = left ? {} : wordOf(context.served)
+  await engine.claims.update(claim, { ...word, state: left ? 'open' : 'failed', leaseUntil: 0, outcome: handlerFailed(claim) })
   const outcome = handlerFailed(claim)
   if (!('failure' in result)) return { kind: 'deliver', dress: dressRefusal(engine, receiptHeader(outcome, dialect)) }
   const error = serverErrors(result.timedOut ? 'payment/handler-timeout' : 'payment/handler-failed', {})

@@ -1,15 +1,23 @@
 import {
   type ClaimStore,
+  claimStatusExtension,
   type Extension,
   type Facilitator,
+  type LogStore,
   type Price,
   parsePrice,
   paymentIdentifier,
   type ServerScheme,
+  type Store,
   type SupportedKind,
 } from '@flow402x/core'
+import { booksOf, type PaidUndelivered, type Sale } from '../proof/books.ts'
+import type { SoleClaimant } from '../proof/grant.ts'
+import { type PayerRecord, payerRecord, type UnpaidWork } from '../proof/payer.ts'
+import { isLie } from '../proof/proof.ts'
+import { createTrust, type Trust } from '../proof/trust.ts'
 import { serverErrors } from './errors.ts'
-import { type PaidUndelivered, type Reconciled, reconcile, reconcileRounds } from './reconcile.ts'
+import { type Reconciled, reconcile, reconcileRounds } from './reconcile.ts'
 
 /** What happened to a payment; nothing in it is secret. */
 export type ServerEvent =
@@ -21,14 +29,16 @@ export type ServerEvent =
   | { readonly type: 'notSettled'; readonly payer: string; readonly claimId: string; readonly reason: string }
   | { readonly type: 'handlerFailed'; readonly url: string; readonly payer: string; readonly claimId: string; readonly error?: unknown }
   | ({ readonly type: 'undelivered' } & PaidUndelivered)
+  /** The chain denied what a facilitator said of this claim: nothing goes through it until `forgive`. */
+  | { readonly type: 'distrusted'; readonly facilitator: string; readonly claimId: string; readonly payer: string }
   | { readonly type: 'error'; readonly error: unknown }
 
 /** What a server is made of. */
 export type ServerOptions = {
   /** Who verifies and settles; with several, the first that supports a scheme on a network serves it. */
   readonly facilitator: Facilitator | readonly Facilitator[]
-  /** Where claims are kept. */
-  readonly store: { readonly claims: ClaimStore }
+  /** Where claims are kept, what on chain has paid, and what was taken on trust. */
+  readonly store: Pick<Store, 'claims' | 'logs' | 'budgets'>
   /** The ways to be paid, in the order they are offered. */
   readonly schemes: readonly ServerScheme[]
   /** The public origin, such as `https://api.example.com`; without it each request's own is believed. */
@@ -44,6 +54,18 @@ export type ServerOptions = {
   /** `xPaymentRequired` repeats the challenge in `X-Payment-Required` for clients that look there. */
   readonly compat?: { readonly xPaymentRequired?: boolean }
   readonly onEvent?: (event: ServerEvent) => void
+  /**
+   * What facilitators behind HTTP are believed, in all and for each asset, without a look at the chain: "$100" unless told, or
+   * `'unbounded'`. Beyond it a scheme with an RPC looks before anything is delivered, and one without serves nobody. Whoever can look
+   * looks up the rest later as well.
+   */
+  readonly trust?: string
+  /** Milliseconds after which a facilitator that lied is used again; never unless told. `forgive` does it at once. */
+  readonly forgiveAfter?: number
+  /** Whether this store alone grants what its payees are paid: then a payment that a stranger's transaction moved is delivered too. */
+  readonly soleClaimant?: SoleClaimant
+  /** How much work may be left unpaid by one payer, before all of his payments settle first: 3 in an hour unless told. */
+  readonly unpaidWork?: UnpaidWork
   /** Milliseconds between rounds that finish what was left, from `start` to `close`; 30 s by default. */
   readonly reconcileEvery?: number
   /** Milliseconds for which a process holds a claim unless it says more: so long others wait after its sudden death. 15,000 unless told. */
@@ -53,7 +75,15 @@ export type ServerOptions = {
 }
 
 /** A scheme with the facilitator that serves it. */
-export type Served = { readonly scheme: ServerScheme; readonly facilitator: Facilitator; readonly kind: SupportedKind }
+export type Served = {
+  readonly scheme: ServerScheme
+  readonly facilitator: Facilitator
+  readonly kind: SupportedKind
+  /** Whether the facilitator says what became of a claim. */
+  readonly tells: boolean
+  /** What it is believed in all, in atomic units of the scheme's asset; without it no bound. */
+  readonly limit: bigint | undefined
+}
 
 /** A server whose facilitators have answered and whose schemes have started. */
 export type ReadyServer = {
@@ -71,6 +101,12 @@ export type Server = {
   start(options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Finishes what a crash or a silent facilitator left, and lists what was paid for and not delivered. `start` repeats it by itself. */
   reconcile(options?: { readonly signal?: AbortSignal }): Promise<Reconciled>
+  /** Every payment that moved from `since` (Unix ms) on, in any order, as long as the store keeps ended claims (H42). */
+  books(options?: { readonly since?: number }): AsyncIterable<Sale>
+  /** What was paid and not delivered: to be fetched by its payer yet, or to be refunded (H32). */
+  undelivered(): AsyncIterable<Sale>
+  /** Uses a facilitator again that lied, and forgets its lies. */
+  forgive(url: string): Promise<void>
   /** Ends the rounds that `start` began; requests are served as before. */
   close(): void
   /** The engine's side of the server. */
@@ -81,6 +117,10 @@ export type Server = {
 export type Engine = {
   readonly schemes: readonly ServerScheme[]
   readonly claims: ClaimStore
+  readonly logs: LogStore
+  readonly trust: Trust
+  readonly payers: PayerRecord
+  readonly soleClaimant: SoleClaimant
   readonly origin: string | undefined
   readonly minimum: Price
   readonly maxBodyBytes: number
@@ -104,10 +144,17 @@ export function createServer(options: ServerOptions): Server {
   const facilitators = [options.facilitator ?? []].flat()
   if (facilitators.length === 0) throw serverErrors('config/no-facilitator', {})
   checkSchemes(schemes)
-  const ready = readiness(schemes, facilitators, clock)
+  const { claims, logs, budgets } = options.store
+  const { trust = '$100' } = options
+  const ready = readiness({ schemes, facilitators, trust: trust === 'unbounded' ? undefined : parsePrice(trust) }, clock)
+  const emit = (event: ServerEvent) => observe(onEvent, event)
   const engine: Engine = {
     schemes,
-    claims: options.store.claims,
+    claims,
+    logs,
+    trust: createTrust({ budgets, emit, clock, forgiveAfter: options.forgiveAfter }),
+    payers: payerRecord({ budgets, clock, limits: options.unpaidWork ?? {} }),
+    soleClaimant: options.soleClaimant ?? false,
     origin: options.origin === undefined ? undefined : checkedOrigin(options.origin),
     minimum: parsePrice(options.minimumPrice ?? '$0.001'),
     maxBodyBytes: options.maxBodyBytes ?? 4 * 1024 * 1024,
@@ -115,7 +162,7 @@ export function createServer(options: ServerOptions): Server {
     requirePaymentId: options.requirePaymentId ?? false,
     extensions: [paymentIdentifier({ required: options.requirePaymentId ?? false })],
     xPaymentRequired: options.compat?.xPaymentRequired ?? false,
-    emit: (event) => observe(onEvent, event),
+    emit,
     clock,
     lease: options.lease ?? 15_000,
     ready,
@@ -128,6 +175,16 @@ export function createServer(options: ServerOptions): Server {
       rounds ??= reconcileRounds(engine, options.reconcileEvery ?? 30_000)
     },
     reconcile: (given) => reconcile(engine, given),
+    books: (given) => booksOf(engine, given),
+    async *undelivered() {
+      for await (const sale of booksOf(engine)) if (sale.outcome !== 'delivered') yield sale
+    },
+    async forgive(url) {
+      for await (const claim of claims.vouched()) {
+        if (claim.vouchedBy === url && isLie(claim)) await claims.update(claim, { vouchedBy: '' })
+      }
+      engine.trust.forgive(url)
+    },
     close() {
       rounds?.stop()
       rounds = undefined
@@ -138,12 +195,12 @@ export function createServer(options: ServerOptions): Server {
 type ReadyOptions = { readonly again?: boolean; readonly signal?: AbortSignal | undefined }
 
 /** Asks once and remembers; a failure is remembered for a second, so that a dead facilitator is not asked per request. */
-function readiness(schemes: readonly ServerScheme[], facilitators: readonly Facilitator[], clock: () => number) {
+function readiness(parts: Parts, clock: () => number) {
   let last: { promise: Promise<ReadyServer>; failedAt?: number } | undefined
   return ({ again = false, signal }: ReadyOptions = {}): Promise<ReadyServer> => {
     const failedAt = last?.failedAt
     if (last !== undefined && (failedAt === undefined || (!again && clock() - failedAt < 1000))) return last.promise
-    const attempt: { promise: Promise<ReadyServer>; failedAt?: number } = { promise: serve(schemes, { facilitators, signal }) }
+    const attempt: { promise: Promise<ReadyServer>; failedAt?: number } = { promise: serve(parts, signal) }
     attempt.promise.catch(() => {
       attempt.failedAt = clock()
     })
@@ -152,10 +209,9 @@ function readiness(schemes: readonly ServerScheme[], facilitators: readonly Faci
   }
 }
 
-async function serve(
-  schemes: readonly ServerScheme[],
-  { facilitators, signal }: { readonly facilitators: readonly Facilitator[]; readonly signal: AbortSignal | undefined },
-): Promise<ReadyServer> {
+type Parts = { readonly schemes: readonly ServerScheme[]; readonly facilitators: readonly Facilitator[]; readonly trust: Price | undefined }
+
+async function serve({ schemes, facilitators, trust }: Parts, signal: AbortSignal | undefined): Promise<ReadyServer> {
   const answers = await Promise.allSettled(facilitators.map(async (facilitator) => facilitator.supported({ signal })))
   // One that cannot be paid is never offered (D4).
   await Promise.all(schemes.map((scheme) => scheme.start?.({ signal })))
@@ -163,8 +219,13 @@ async function serve(
     for (const [index, facilitator] of facilitators.entries()) {
       const answer = answers[index]
       if (answer?.status !== 'fulfilled') continue
-      const kind = answer.value.kinds.find((one) => one.x402Version === 2 && one.scheme === scheme.scheme && one.network === scheme.network)
-      if (kind !== undefined) return { scheme, facilitator, kind }
+      const { kinds, extensions } = answer.value
+      const kind = kinds.find((one) => one.x402Version === 2 && one.scheme === scheme.scheme && one.network === scheme.network)
+      if (kind === undefined) continue
+      const tells = facilitator.status !== undefined && extensions?.includes(claimStatusExtension) === true
+      if (!tells && scheme.look === undefined) throw serverErrors('config/no-proof', { scheme: scheme.scheme, network: scheme.network })
+      const limit = trust && BigInt(scheme.requirements({ price: trust, kind, maxTimeoutSeconds: 300, flow: 'authorization' }).amount)
+      return { scheme, facilitator, kind, tells, limit }
     }
     const silent = answers.find((answer) => answer.status === 'rejected')
     if (silent !== undefined) throw silent.reason

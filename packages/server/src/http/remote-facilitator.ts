@@ -54,8 +54,10 @@ export type HttpFacilitatorOptions = {
  */
 export function httpFacilitator(url: string, options: HttpFacilitatorOptions = {}): Facilitator {
   checkAuth(options.auth)
-  const ask = asker(checkedUrl(url), options)
+  const base = checkedUrl(url)
+  const ask = asker(base, options)
   return {
+    url: base,
     async supported({ signal } = {}) {
       const answer = await patient(() => ask('supported', { signal }), signal)
       const parsed = z.safeParse(facilitatorRoutes.supported.response, answer.body)

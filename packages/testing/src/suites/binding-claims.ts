@@ -71,8 +71,8 @@ export function testBindingClaims(bench: Bench): void {
       bench.facilitator.answer = 'ok'
       const delivered = await sendPaid(url, await signPayment(bench.payer, { url }))
       expect([delivered.status, delivered.body.toString()]).toEqual([200, '{"weather":"fair"}'])
-      const [first, second] = bench.facilitator.settled
-      expect([bench.runs(), bench.facilitator.settled.length, first?.claimId === second?.claimId]).toEqual([1, 2, true])
+      const { settled, looked } = bench.facilitator
+      expect([bench.runs(), settled.length, looked]).toEqual([1, 1, [settled[0]?.claimId]])
     })
   })
 }
