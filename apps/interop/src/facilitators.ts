@@ -17,6 +17,8 @@ export type FacilitatorPeer = {
   readonly name: 'ours, in process' | 'ours, HTTP' | '@x402/core, HTTP'
   readonly value: Facilitator
   readonly url: string
+  /** Where our servers see for themselves what a facilitator cannot tell them: what became of a claim. */
+  readonly rpcUrl?: string
   /** The account whose transactions settle. */
   readonly signer: Hex
 }
@@ -35,6 +37,7 @@ export async function startFacilitators(chain: EvmChain) {
       name: '@x402/core, HTTP',
       value: httpFacilitator(official.url),
       url: official.url,
+      rpcUrl: chain.rpcUrl,
       signer: chain.owner.address,
     },
   }

@@ -165,10 +165,11 @@ function terms({ flow = 'authorization' }: Sale) {
 
 async function openOurs(sale: Sale, mount: (server: Server, goods: Goods) => RequestListener | Promise<RequestListener>): Promise<Shop> {
   const { facilitator, payTo } = sale
+  const { rpcUrl } = facilitator
   const server = createServer({
     facilitator: facilitator.value,
     store: memoryStore({ force: true }),
-    schemes: [exactEvmServer({ network, payTo })],
+    schemes: [exactEvmServer({ network, payTo, ...(rpcUrl === undefined ? {} : { rpcUrl }) })],
   })
   await server.start()
   return openCounted(sale, (goods) => mount(server, goods))

@@ -26,7 +26,9 @@ export function ourFetch(privateKey: string): (url: string) => Promise<Response>
 
 /** What sells in our house; its facilitator has answered. */
 export async function ourServer({ facilitator, payTo }: { facilitator: Facilitator; payTo: string }): Promise<Server> {
-  const server = createServer({ facilitator, store: memoryStore({ force: true }), schemes: [exactEvmServer({ network, payTo })] })
+  const schemes = [exactEvmServer({ network, payTo })]
+  // More is sold in a minute than a facilitator is believed by default.
+  const server = createServer({ facilitator, store: memoryStore({ force: true }), schemes, trust: '$1000000' })
   await server.start()
   return server
 }

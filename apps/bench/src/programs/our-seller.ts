@@ -9,6 +9,8 @@ const { facilitatorUrl, payTo } = argument
 const server = createServer({
   facilitator: httpFacilitator(facilitatorUrl),
   store: memoryStore({ force: true }),
+  // More is sold in a minute than a facilitator is believed by default.
+  trust: '$1000000',
   schemes: [exactEvmServer({ network: 'eip155:84532', payTo })],
 })
 announce(express().get('/goods', paid(server, { price: '$0.001' }), (_, response) => void response.json({})))

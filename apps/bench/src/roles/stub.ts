@@ -1,10 +1,11 @@
+import { claimStatusExtension } from '@flow402x/core'
 import { listen } from '../houses/listen.ts'
 import { network } from '../houses/terms.ts'
 import { playRole } from '../measure/part.ts'
 
 // Says yes to every payment without looking, so that a row can measure what stands around a facilitator. Plain
 // Node: it must cost next to nothing.
-const supported = JSON.stringify({ kinds: [{ x402Version: 2, scheme: 'exact', network }], extensions: [], signers: {} })
+const supported = JSON.stringify({ kinds: [{ x402Version: 2, scheme: 'exact', network }], extensions: [claimStatusExtension], signers: {} })
 
 const transaction = `0x${'ab'.repeat(32)}`
 
