@@ -132,6 +132,18 @@ export const requirements = {
   },
   M11: { text: 'A payment key is built from parsed values: network, token, payer and nonce.', link: 'money-rules.md M11' },
   M12: { text: 'A signature that lives longer than maxTimeoutSeconds and a minute is refused.', link: 'money-rules.md M12' },
+  K3: {
+    text: 'What was written down and not sent when a process died is sent as it is or voided on its nonce, and no nonce is left out.',
+    link: 'hazards.md §2',
+  },
+  H60: {
+    text: 'A record that was left half, or a transaction that no node takes, blocks nobody for good: its nonce is used otherwise.',
+    link: 'hazards.md H60',
+  },
+  M15: {
+    text: 'A payer who empties his account spoils at most one call of a batch, and one whose payments fail rides alone.',
+    link: 'money-rules.md M15',
+  },
   M14: {
     text: 'What runs code of the payer settles alone, within a gas cap, and is estimated at the real gas price.',
     link: 'money-rules.md M14',

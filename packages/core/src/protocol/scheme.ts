@@ -109,7 +109,14 @@ export type Log = { readonly address: string; readonly topics: readonly string[]
 export type TransactionStatus =
   | { readonly state: 'unknown' }
   | { readonly state: 'expired' }
-  | { readonly state: 'mined'; readonly success: boolean; readonly block: bigint; readonly logs: readonly Log[] }
+  | {
+      readonly state: 'mined'
+      readonly success: boolean
+      readonly block: bigint
+      readonly logs: readonly Log[]
+      /** Whether it is one of those that `replace` makes to do nothing. */
+      readonly empty?: boolean
+    }
 
 /** A signed transaction: kept on disk before it is sent, and sent again byte for byte. */
 export type SignedTransaction = { readonly transaction: string; readonly bytes: string; readonly signer: string; readonly nonce: bigint }
@@ -131,8 +138,11 @@ export interface ChainWriter {
     options?: { readonly signal?: AbortSignal | undefined; readonly after?: 'known' | 'mined' | 'final' | undefined },
   ): Promise<bigint>
   sign(calls: readonly Call[], options: { readonly signer: string; readonly nonce: bigint }): Promise<SignedTransaction>
-  /** Signs the same transaction again, on the same nonce, at a fee for which the chain takes it in the place of this one. */
-  replace(signed: SignedTransaction): Promise<SignedTransaction>
+  /**
+   * Signs the same transaction again, on the same nonce, at a fee for which the chain takes it in the place of this one; with `empty`
+   * one that does nothing but use the nonce.
+   */
+  replace(signed: SignedTransaction, options?: { readonly empty?: boolean | undefined }): Promise<SignedTransaction>
   /** Hands the bytes to the chain; a transaction it already has is no error. */
   send(signed: SignedTransaction): Promise<void>
   /** What the chain says of a transaction; `bytes` tell when it expires, where it does. */

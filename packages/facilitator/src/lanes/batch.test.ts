@@ -1,6 +1,7 @@
 import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import type { Outcome, Submission } from '@flow402x/core'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { exactRequirements, signExact } from '@flow402x/testing/suites'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod/mini'
@@ -69,6 +70,7 @@ describe('a batch', () => {
   }, 30_000)
 
   it('settles every good payment although three of its payers emptied their accounts', async () => {
+    verifies(['M15', 'M16'])
     await start()
     await settleAll([await pay(100n)], 'warm-poison')
     const poor = chain.accounts.filter(({ role }) => role === 'buyer').slice(-3)

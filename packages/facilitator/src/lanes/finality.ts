@@ -78,7 +78,9 @@ export function createFinality({ sight, finality, judge, closed, reopen }: Final
       lookedAt = performance.now()
       const final = await sight.final()
       if (final === undefined) return
-      const due = mined.filter(({ block, missed }) => missed > 0 || block === undefined || block <= final)
+      // The newest is the first that a reorg undoes, and where one is gone others are.
+      const newest = mined.at(-1)
+      const due = doubted() ? mined : mined.filter((one) => one === newest || one.block === undefined || one.block <= final)
       for (let at = 0; at < due.length; at += atOnce) {
         const done = await Promise.all(due.slice(at, at + atOnce).map((one) => look(one, final)))
         if (done.includes(false)) return

@@ -37,6 +37,7 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
   return {
     mined: ({ payments }, found) =>
       each(payments, async (one) => {
+        if (found.status.empty === true) return own(one)
         const outcome = outcomeFor(one, found)
         if (outcome === undefined || outcome.status === 'pending') return undefined
         payers.note(one.payer, outcome)
@@ -45,12 +46,7 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
         const failedInCompany = outcome.status === 'notSettled' && !alone
         return failedInCompany && (await verdictOn(one))?.valid !== false ? 'unpaid' : outcome
       }),
-    free: ({ payments }) =>
-      each(payments, async (one) => {
-        const verdict = await verdictOn(one)
-        if (verdict === undefined || verdict.valid) return verdict && 'unpaid'
-        return ended(one, { reason: verdict.reason, retry: 'never' })
-      }),
+    free: ({ payments }) => each(payments, own),
     expired: ({ payments, attempts }) =>
       each(payments, async (one) => {
         const transaction = attempts.at(-1)?.transaction
@@ -76,6 +72,12 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
       if (before?.status === 'settled' && (came === 'unpaid' || came.status !== 'settled')) undone.push(id)
     }
     return { outcomes, unpaid, undone }
+  }
+
+  async function own(one: Rider): Promise<Outcome | 'unpaid' | undefined> {
+    const verdict = await verdictOn(one)
+    if (verdict === undefined || verdict.valid) return verdict && 'unpaid'
+    return ended(one, { reason: verdict.reason, retry: 'never' })
   }
 
   function ended({ payer, settlement }: Rider, why: Pick<Outcome & { status: 'notSettled' }, 'reason' | 'retry' | 'transaction'>): Outcome {

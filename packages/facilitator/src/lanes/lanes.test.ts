@@ -1,3 +1,4 @@
+import type { Submission, Verdict } from '@flow402x/core'
 import { defaultRetention, memoryJournal } from '@flow402x/core/memory'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -97,6 +98,47 @@ describe('a lane', () => {
     expect(events).toContainEqual(expect.objectContaining({ type: 'replaced', nonce: 0n, transaction: 'tx2', before: 'tx1' }))
   })
 
+  it('voids on its nonce what was written down, never sent, and is past its end after a restart (K3)', async () => {
+    verifies('K3')
+    const journal = memoryJournal(defaultRetention)
+    const first = setUp({ store: { journal } })
+    const { chain } = first
+    chain.onSend = () => {
+      throw lost()
+    }
+    const settling = first.settle('a')
+    await expect.poll(() => first.lines('send').length).toBeGreaterThan(0)
+    await first.facilitator.close({ signal: AbortSignal.abort() })
+    expect(await settling).toMatchObject({ status: 'pending', transaction: 'tx1' })
+    chain.log.length = 0
+    chain.onSend = () => {}
+    const expired = { ...smallScheme(chain), verify: async ({ payment }: Submission) => verdicts(payment.payload.id) }
+    const verdicts = (id: unknown): Verdict => (id === 'a' ? { valid: false, reason: 'expired' } : { valid: true, payer: 'payer' })
+    const second = setUp({ store: { journal }, clock: () => 2_000_000_001_000, schemes: [expired] }, chain)
+    await second.facilitator.start()
+    expect(await second.settle('a')).toMatchObject({ status: 'notSettled', reason: 'expired', retry: 'never', deadAfter: 2_000_000_000 })
+    expect(await second.settle('b')).toMatchObject({ status: 'settled' })
+    expect([...chain.taken]).toMatchObject([
+      ['one 0', { transaction: 'empty2' }],
+      ['one 1', { transaction: 'tx3' }],
+    ])
+    expect(second.lines('send')).not.toContain('send tx1')
+  })
+
+  it('gets past a transaction that every node refuses for what is in it, and tries its payments again', async () => {
+    verifies('H60')
+    const { chain, events, settle, lines } = setUp({ batch: false, replaceAfter: 1000 })
+    chain.onSend = ({ transaction, nonce }) => {
+      if (nonce === 0n && transaction.startsWith('tx')) throw refused()
+    }
+    const settling = Promise.all([settle('a'), settle('b')])
+    await expect.poll(() => lines('replace').length, { timeout: 5000 }).toBe(2)
+    expect(await settling).toMatchObject([{ status: 'settled' }, { status: 'settled' }])
+    expect(chain.taken.get('one 0')?.transaction).toMatch(/^empty/)
+    expect(chain.taken.size).toBe(3)
+    expect(events.filter(({ type }) => type === 'replaced')).toHaveLength(2)
+  })
+
   it('halts where somebody else used its nonce, and goes on when the chain has proved the payment unpaid', async () => {
     const { chain, events, settle } = setUp()
     await settle('a')
@@ -138,7 +180,7 @@ describe('a lane', () => {
     await settle('a')
     const before = lines('status').length
     await new Promise((resolve) => setTimeout(resolve, 2500))
-    expect(lines('status').length).toBe(before)
+    expect(lines('status').length - before).toBeLessThanOrEqual(3)
     expect(lines('final').length).toBeGreaterThan(0)
     expect(lines('final').length).toBeLessThanOrEqual(3)
   })

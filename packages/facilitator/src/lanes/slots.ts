@@ -25,12 +25,16 @@ export type Slots = {
 type Ordered = Open & {
   /** How often in a row the chain said that somebody else has this nonce. */
   foreign: number
+  /** Whether its newest transaction does nothing but use the nonce. */
+  emptied: boolean
 }
 
 // A node may forget what waits in it; the same bytes cost nothing.
 const againAfter = 10_000
 const slowestResend = 5000
 const atOnce = 8
+// A transaction that nodes refuse is replaced so many times sooner than one that they take and do not mine.
+const refusedShare = 4
 // One node may lag behind another (H30), so one answer does not make a transaction foreign.
 const foreignProofs = 3
 // A nonce that was read so long ago may have been used by another holder of the key.
@@ -86,7 +90,7 @@ export function createSlots(options: SlotsOptions): Slots {
   }
 
   function opened(slot: Slot): Ordered {
-    return { ...steps.opened(slot), foreign: slot.state === 'foreign' ? foreignProofs : 0 }
+    return { ...steps.opened(slot), foreign: slot.state === 'foreign' ? foreignProofs : 0, emptied: false }
   }
 
   function nothing(): false {
@@ -127,20 +131,26 @@ export function createSlots(options: SlotsOptions): Slots {
   async function tend(one: Ordered, lowest: boolean): Promise<void> {
     const now = performance.now()
     if (lowest && (one.refused || one.foreign > 0 || now - one.sentAt > againAfter) && (await takenByAnother(one))) return
-    if (now - one.signedAt > replaceAfter) await replace(one)
-    else if (!one.delivered && now - one.sentAt > Math.min(50 * 2 ** (one.sends - 1), slowestResend)) await steps.send(one)
-    else if (lowest && now - one.sentAt > againAfter) await steps.send(one)
+    // What no node takes for what it is stands in the way of all that follow.
+    const unwanted = one.refused && !one.arrived
+    const stuck = now - one.signedAt > (unwanted ? replaceAfter / refusedShare : replaceAfter)
+    const unsent = !one.delivered && now - one.sentAt > Math.min(50 * 2 ** (one.sends - 1), slowestResend)
+    if ((stuck || unsent) && (await isDead(one, options))) await replace(one, { empty: true })
+    else if (stuck) await replace(one, { empty: unwanted && one.slot.attempts.length > 1 })
+    else if (unsent || (lowest && now - one.sentAt > againAfter)) await steps.send(one)
   }
 
-  /** The same nonce and the same calls at a higher fee, written down before it is sent. */
-  async function replace(one: Ordered): Promise<void> {
+  /** The same nonce at a higher fee, with the same calls or without any, written down before it is sent. */
+  async function replace(one: Ordered, { empty }: { readonly empty: boolean }): Promise<void> {
     one.signedAt = performance.now()
     const { slot } = one
     let signed: SignedTransaction
     try {
-      signed = await writer.replace(lastOf(slot))
+      signed = await writer.replace(lastOf(slot), { empty: empty && !one.emptied })
     } catch (error) {
       onEvent({ type: 'notSent', network, signer, error })
+      one.sends += 1
+      one.sentAt = performance.now()
       return
     }
     const { lease } = hold
@@ -149,6 +159,7 @@ export function createSlots(options: SlotsOptions): Slots {
     onEvent({ type: 'replaced', network, signer, nonce: slot.nonce, transaction: signed.transaction, before: lastOf(slot).transaction })
     one.slot = { ...slot, attempts: [...slot.attempts, signed] }
     one.delivered = false
+    one.emptied ||= empty
     one.sends = 0
     for (const id of slot.payments) options.carried(id, signed.transaction)
     await steps.send(one)
@@ -176,6 +187,16 @@ export function createSlots(options: SlotsOptions): Slots {
     one.slot = { ...slot, state }
     if (state === 'foreign') onEvent({ type: 'foreign', network, signer, nonce: slot.nonce, payments: slot.payments })
   }
+}
+
+/** Whether every signature in it is past its end, so that its transaction could only burn gas (K3). What replaced it already may go. */
+async function isDead({ slot, emptied }: Ordered, { rider, clock }: SlotsOptions): Promise<boolean> {
+  if (emptied) return false
+  for (const id of slot.payments) {
+    const one = await rider(id)
+    if (one === undefined || clock() / 1000 <= one.settlement.deadAfter) return false
+  }
+  return slot.payments.length > 0
 }
 
 async function minedIn(slot: Slot, sight: Sight): Promise<Found | undefined> {

@@ -33,7 +33,10 @@ export type SlotsOptions = {
 /** A slot that is not mined, as this process works on it. */
 export type Open = {
   slot: Slot
+  /** Whether a node took its newest transaction, and whether one took any. */
   delivered: boolean
+  arrived: boolean
+  /** Whether a node's last word was that it does not take it. */
   refused: boolean
   sends: number
   sentAt: number
@@ -71,7 +74,8 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
       const { transaction } = lastOf(slot)
       for (const id of slot.payments) options.carried(id, transaction)
       const now = performance.now()
-      return { slot, delivered: delivered.has(transaction), refused: false, sends: 0, sentAt: now, signedAt: now }
+      const arrived = slot.attempts.some((signed) => delivered.has(signed.transaction))
+      return { slot, delivered: delivered.has(transaction), arrived, refused: false, sends: 0, sentAt: now, signedAt: now }
     },
     async send(one) {
       const signed = lastOf(one.slot)
@@ -83,6 +87,7 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
         one.refused = false
         if (one.delivered) return
         one.delivered = true
+        one.arrived = true
         delivered.add(transaction)
         onEvent({ type: 'sent', network, signer, nonce, transaction })
       } catch (error) {
