@@ -81,7 +81,7 @@ describe('whom an origin is paid through', () => {
     ['a word', 'yes'],
     ['a refusal', { refuse: 'no' }],
     ['nothing', undefined],
-  ] as [string, unknown][])('does not change on %s', async (_, said) => {
+  ])('does not change on %s', async (_, said: unknown) => {
     // The hook is written in JavaScript here, where nothing keeps it from answering anything.
     const { client, seller, change } = await meet({ approvePayee: () => said as boolean })
     change({ payTo: elsewhere })
