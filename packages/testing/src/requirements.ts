@@ -186,6 +186,17 @@ export const requirements = {
     text: 'Killed while the handler runs: nothing was sent, the claim ends by itself as not settled, and the handler does not run again.',
     link: 'hazards.md §2',
   },
+  K2: { text: 'Killed after the handler, with nothing stored: as K1; work is lost and no money moved.', link: 'hazards.md §2' },
+  K3: {
+    text: 'Killed between writing a transaction down and sending it: those very bytes are sent, or never, and no second nonce is used.',
+    link: 'hazards.md §2',
+  },
+  K4: { text: 'Killed after the settlement was asked for: pending until the chain answers, and then one grant.', link: 'hazards.md §2' },
+  K5: {
+    text: 'Killed after the money moved: listed as paid and undelivered, and the payer’s repeat is not charged.',
+    link: 'hazards.md §2',
+  },
+  K6: { text: 'Killed with the response stored: the same payment id brings the same bytes, and settles nothing.', link: 'hazards.md §2' },
   H22: { text: 'A browser can read a 402 and its receipt across origins.', link: 'hazards.md H22' },
   H25: { text: 'Every kind of body arrives byte-identical on the paid try.', link: 'hazards.md H25' },
   H34: { text: 'Ten minutes of clock skew pass.', link: 'hazards.md H34' },

@@ -1,0 +1,93 @@
+import type { Trap } from '../processes/trap.ts'
+import type { Habit } from '../world/buyer.ts'
+import type { Result } from './crash.ts'
+
+/** One step of a purchase at which a process dies, and what comes of it: the tests run every row, and the docs show it. */
+export type Row = {
+  readonly process: 'seller' | 'facilitator'
+  /** The last thing that happened. */
+  readonly step: string
+  readonly trap: Trap
+  readonly found: Result['found']
+  readonly ends: Readonly<Record<Habit, Omit<Result, 'found'>>>
+}
+
+type Ends = Row['ends']
+
+const bought = { got: 'goods', runs: 1, transfers: 1, claims: 'delivered' }
+
+/** Nothing was claimed: it is as if nobody had asked. `heard` is what a buyer had when the process died. */
+const untouched = (heard: string): Ends => ({
+  resumes: bought,
+  repeats: bought,
+  returns: { ...bought, claims: 'none, delivered' },
+  leaves: { got: heard, runs: 0, transfers: 0, claims: 'none' },
+})
+
+/** Claimed, and settled by nobody: the handler, which ran this often, does not run again for this payment (K1, K2). */
+const unsettled = (runs: number): Ends => {
+  const refused = { got: '402 handler_failed', runs, transfers: 0, claims: 'failed' }
+  return {
+    resumes: refused,
+    repeats: refused,
+    returns: { got: 'goods', runs: runs + 1, transfers: 1, claims: 'failed, delivered' },
+    leaves: { ...refused, got: 'nothing' },
+  }
+}
+
+/** The settlement was asked for: it is finished, once, and its payer can have the goods (K3, K4, K5). */
+const paid = (heard: string): Ends => ({
+  resumes: bought,
+  repeats: { ...bought, got: '402 duplicate_settlement', claims: 'settled' },
+  returns: { ...bought, claims: 'delivered, none' },
+  leaves: { ...bought, got: heard, claims: 'settled' },
+})
+
+/** Written down as delivered: who knows the payment id gets the same bytes again, and nobody else does (K6). */
+const delivered = (heard: string): Ends => ({
+  resumes: bought,
+  repeats: { ...bought, got: '402 duplicate_settlement' },
+  returns: { got: 'goods', runs: 2, transfers: 2, claims: 'delivered, delivered' },
+  leaves: { ...bought, got: heard },
+})
+
+const nothing = 'nothing'
+const pending = '503 settlement_pending'
+const update = (state: string): Trap => ({ at: 'claims.update', when: 'after', where: { state } })
+const before = (at: string): Trap => ({ at, when: 'before' })
+const after = (at: string): Trap => ({ at, when: 'after' })
+
+const seller: readonly Omit<Row, 'process'>[] = [
+  { step: 'about to verify the payment', trap: before('facilitator.verify'), found: 'nothing', ends: untouched(nothing) },
+  { step: 'payment verified', trap: after('facilitator.verify'), found: 'nothing', ends: untouched(nothing) },
+  { step: 'claim written', trap: after('claims.claim'), found: 'claimed', ends: unsettled(0) },
+  { step: 'handler about to start', trap: before('handler.work'), found: 'claimed', ends: unsettled(0) },
+  { step: 'handler done, nothing stored', trap: after('handler.work'), found: 'claimed', ends: unsettled(1) },
+  { step: '“settling” and the response written', trap: update('settling'), found: 'settling', ends: paid(nothing) },
+  { step: 'settlement answered, not written', trap: after('facilitator.settle'), found: 'settling', ends: paid(nothing) },
+  { step: '“settled” written', trap: update('settled'), found: 'settled', ends: paid(nothing) },
+  { step: '“delivered” written, nothing sent', trap: update('delivered'), found: 'delivered', ends: delivered(nothing) },
+  { step: 'half of the response sent', trap: after('response.write'), found: 'delivered', ends: delivered('a part of the goods') },
+  {
+    step: 'the whole response sent',
+    trap: after('response.end'),
+    found: 'delivered',
+    ends: { resumes: bought, repeats: bought, returns: bought, leaves: bought },
+  },
+]
+
+const facilitator: readonly Omit<Row, 'process'>[] = [
+  { step: 'asked to verify', trap: before('facilitator.verify'), found: 'nothing', ends: untouched('503') },
+  { step: 'settlement taken in', trap: after('journal.begin'), found: 'queued', ends: paid(pending) },
+  { step: 'transaction signed, not written', trap: after('chain.sign'), found: 'queued', ends: paid(pending) },
+  { step: 'transaction written, not sent', trap: after('journal.prepare'), found: 'signed', ends: paid(pending) },
+  { step: 'transaction sent', trap: after('chain.send'), found: 'signed', ends: paid(pending) },
+  { step: 'seen mined, not judged', trap: before('scheme.outcome'), found: 'signed', ends: paid(pending) },
+  { step: 'outcome written, not answered', trap: after('journal.resolve'), found: 'settled', ends: paid(pending) },
+]
+
+/** Every step of a purchase, in its order. */
+export const rows: readonly Row[] = [
+  ...seller.map((row) => ({ process: 'seller' as const, ...row })),
+  ...facilitator.map((row) => ({ process: 'facilitator' as const, ...row })),
+]

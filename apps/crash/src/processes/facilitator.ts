@@ -1,0 +1,32 @@
+import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import { createFacilitator } from '@flow402x/facilitator'
+import { serveFacilitator } from '@flow402x/facilitator/node'
+import * as z from 'zod/mini'
+import { openJournal, place } from '../world/places.ts'
+import { runProgram } from './program.ts'
+
+/** What a facilitator is made of. */
+export const facilitatorPlan = z.object({
+  port: z.number(),
+  journal: place,
+  network: z.string(),
+  rpcUrl: z.string(),
+  signers: z.array(z.string()),
+  /** The file that says what it did. */
+  log: z.string(),
+})
+
+runProgram(facilitatorPlan, async ({ port, journal, network, rpcUrl, signers }, traps) => {
+  const store = await openJournal(journal)
+  const chain = traps.lay('chain', evmChain({ network, rpcUrl, signers }))
+  const facilitator = createFacilitator({
+    schemes: [traps.lay('scheme', exactEvmFacilitator({ chain }))],
+    store: { journal: traps.lay('journal', store.journal) },
+    lease: 1500,
+    confirmTimeout: 15_000,
+    finality: 300,
+  })
+  await facilitator.start()
+  const { url } = await serveFacilitator(traps.lay('facilitator', facilitator), { port })
+  return url
+})

@@ -1,0 +1,58 @@
+import { appendFileSync } from 'node:fs'
+import { createServer as createHttpServer, type ServerResponse } from 'node:http'
+import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { createServer, httpFacilitator } from '@flow402x/server'
+import { paid } from '@flow402x/server/node'
+import * as z from 'zod/mini'
+import { makeGoods, priceOf } from '../world/goods.ts'
+import { openClaims, place } from '../world/places.ts'
+import { runProgram } from './program.ts'
+
+/** What a seller is made of. */
+export const sellerPlan = z.object({
+  port: z.number(),
+  claims: place,
+  facilitator: z.string(),
+  network: z.string(),
+  payTo: z.string(),
+  /** The file that says what it did. */
+  log: z.string(),
+  /** Where several processes are one shop. */
+  origin: z.optional(z.string()),
+})
+
+runProgram(sellerPlan, async ({ port, claims, facilitator, network, payTo, log, origin }, traps) => {
+  const store = await openClaims(claims)
+  const say = (line: string): void => appendFileSync(log, `${line}\n`)
+  const server = createServer({
+    facilitator: traps.lay('facilitator', httpFacilitator(facilitator)),
+    store: { claims: traps.lay('claims', store.claims) },
+    schemes: [exactEvmServer({ network, payTo })],
+    reconcileEvery: 500,
+    lease: 2000,
+    ...(origin === undefined ? {} : { origin }),
+    onEvent(event) {
+      if (event.type === 'undelivered') say(`undelivered ${event.claimId}`)
+      if (event.type === 'error') say(`error ${String(event.error)}`)
+    },
+  })
+  const shop = traps.lay('handler', {
+    async work(path: string): Promise<readonly [string, string]> {
+      say(`ran ${path}`)
+      return makeGoods()
+    },
+  })
+  const sell = async (path: string, response: ServerResponse): Promise<void> => {
+    const [first, second] = await shop.work(path)
+    response.write(first)
+    response.end(second)
+  }
+  const charge = paid(server, { price: ({ url }) => priceOf(url) }, (request, response) => sell(request.url ?? '', response))
+  const http = createHttpServer((request, response) => {
+    if (request.headers['payment-signature'] !== undefined) traps.layInResponse(response)
+    void charge(request, response)
+  })
+  await server.start()
+  await new Promise<void>((resolve) => http.listen(port, '127.0.0.1', resolve))
+  return `http://127.0.0.1:${port}`
+})
