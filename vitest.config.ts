@@ -18,8 +18,13 @@ export default defineConfig({
       {
         ...conditions,
         extends: true,
-        test: { name: 'unit', include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts'], exclude: ['apps/interop/**'] },
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts'],
+          exclude: ['apps/interop/**', '**/*.soak.test.ts'],
+        },
       },
+      { ...conditions, extends: true, test: { name: 'soak', include: ['apps/*/src/**/*.soak.test.ts'] } },
       {
         ...conditions,
         extends: true,

@@ -30,7 +30,7 @@ export async function crash(world: World, row: Row, habit: Habit): Promise<Resul
     isBack = resolve
   })
   const late = new AbortController()
-  await part.arm(row.trap)
+  await part.arm({ ...row.trap, about: [wallet.address, new URL(url).pathname] })
   const purchase = buy(habit, { wallet, url, back, signal: late.signal })
   await part.died()
   const found = (await entriesOf(world, purchase.payments.values())).at(0)

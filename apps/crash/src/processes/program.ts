@@ -1,5 +1,5 @@
 import type * as z from 'zod/mini'
-import { createTraps, type Traps, trap } from './trap.ts'
+import { armedTrap, createTraps, type Traps } from './trap.ts'
 
 /**
  * Runs a program in a process of its own: its parent's first message says what it is made of, every later one arms a trap. It
@@ -16,7 +16,7 @@ export function runProgram<Plan extends { readonly log: string }>(
     log = given.log
     const url = await start(given, traps)
     process.on('message', (next) => {
-      traps.arm(trap.parse(next))
+      traps.arm(armedTrap.parse(next))
       process.send?.({ armed: true })
     })
     process.send?.({ url })

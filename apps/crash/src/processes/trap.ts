@@ -1,22 +1,27 @@
 import { appendFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
+import { inspect } from 'node:util'
 import * as z from 'zod/mini'
 
-/**
- * Where a process dies: at the first call of a method, before or after it, whose last argument or result has what `where` says.
- */
+/** Where a process dies: before or after a call of this method, whose last argument has what `where` says. */
 export const trap = z.object({
   at: z.string(),
   when: z.enum(['before', 'after']),
   where: z.optional(z.record(z.string(), z.unknown())),
 })
 
-/** Where a process dies: at the first call of a method, before or after it, whose last argument or result has what `where` says. */
+/** Where a process dies: before or after a call of this method, whose last argument has what `where` says. */
 export type Trap = z.infer<typeof trap>
+
+/** A trap for one purchase: the first call that has any of these words in its arguments, its payer's address or its path. */
+export const armedTrap = z.extend(trap, { about: z.array(z.string()) })
+
+/** A trap for one purchase: the first call that has any of these words in its arguments, its payer's address or its path. */
+export type ArmedTrap = z.infer<typeof armedTrap>
 
 /** The traps of one process: none is armed before its parent says so. */
 export type Traps = {
-  arm(trap: Trap): void
+  arm(trap: ArmedTrap): void
   /** The same object: each call of a method may be the one at which the process dies. */
   lay<Part extends object>(name: string, part: Part): Part
   /** Lets the process die in the middle of this response, or when its last byte has left. */
@@ -25,7 +30,7 @@ export type Traps = {
 
 /** Lays the traps of one process; `log` is the file that says where it died. */
 export function createTraps(log: () => string): Traps {
-  let armed: Trap | undefined
+  let armed: ArmedTrap | undefined
 
   return {
     arm(next) {
@@ -67,14 +72,9 @@ export function createTraps(log: () => string): Traps {
 
   function call(at: string, input: readonly unknown[], work: () => unknown): unknown {
     const trap = armed
-    if (trap?.at !== at) return work()
-    if (trap.when === 'before' && fits(trap, input.at(-1))) die(trap)
-    const result = work()
-    if (trap.when === 'before') return result
-    return Promise.resolve(result).then((value) => {
-      if (fits(trap, input.at(-1)) || fits(trap, value)) die(trap)
-      return value
-    })
+    if (trap?.at !== at || !fits(trap, input)) return work()
+    if (trap.when === 'before') die(trap)
+    return Promise.resolve(work()).then(() => die(trap))
   }
 
   /** kill -9, by its own hand: the signal is there before the call returns. */
@@ -84,7 +84,11 @@ export function createTraps(log: () => string): Traps {
   }
 }
 
-function fits({ where = {} }: Trap, value: unknown): boolean {
-  const has = (name: string, wanted: unknown): boolean => typeof value === 'object' && value !== null && Reflect.get(value, name) === wanted
-  return Object.entries(where).every(([name, wanted]) => has(name, wanted))
+function fits({ where = {}, about }: ArmedTrap, input: readonly unknown[]): boolean {
+  const last = input.at(-1)
+  const has = ([name, wanted]: [string, unknown]): boolean =>
+    typeof last === 'object' && last !== null && Reflect.get(last, name) === wanted
+  // Bytes, keys and messages all spell an address in hex, whatever they put around it.
+  const said = inspect(input, { depth: null, maxStringLength: null, maxArrayLength: null }).toLowerCase()
+  return Object.entries(where).every(has) && about.some((word) => said.includes(word.toLowerCase().replace(/^0x/, '')))
 }

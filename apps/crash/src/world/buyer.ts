@@ -34,6 +34,12 @@ export function buy(habit: Habit, shopping: Shopping): Purchase {
   return { payments, got: ways[habit](shopping, send) }
 }
 
+/** Signs one payment for what is sold here, and gives what sends it, to any process of the shop. */
+export async function payOnce(wallet: Wallet, url: string): Promise<(url: string) => Promise<string>> {
+  const payment = await sign(wallet, url, fetch)
+  return (at) => pay(at, payment, fetch)
+}
+
 async function resumes({ wallet, url, signal }: Shopping, send: Send): Promise<string> {
   const client = createClient({ schemes: [schemeOf(wallet)], fetch: send, retry: { attempts: 1 } })
   const told = async (call: Promise<Response>): Promise<{ readonly got: string; readonly interrupted: unknown }> => {

@@ -2,13 +2,13 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import * as z from 'zod/mini'
-import type { Trap } from '../processes/trap.ts'
+import type { ArmedTrap } from '../processes/trap.ts'
 
 /** A process of the shop that can be killed and started again as what it was. */
 export type Part = {
   readonly url: string
   /** Lets it die at this step; resolves when it will. */
-  arm(trap: Trap): Promise<void>
+  arm(trap: ArmedTrap): Promise<void>
   /** Resolves when it has died by kill -9. */
   died(): Promise<void>
   /** Starts it again on the same books and the same port. */

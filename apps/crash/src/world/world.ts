@@ -17,6 +17,8 @@ export type Wallet = { readonly address: Address; readonly privateKey: Hex }
 export type World = {
   readonly chain: EvmChain
   readonly seller: Part
+  /** Every process that sells: they are one shop at one origin. */
+  readonly sellers: readonly Part[]
   readonly facilitator: Part
   /** Who is paid here and nowhere else. */
   readonly payTo: Address
@@ -35,11 +37,17 @@ export type World = {
   stop(): Promise<void>
 }
 
-/** Where the books are; a file of its own each where nothing is said. */
-export type WorldOptions = { readonly chain: EvmChain; readonly claims?: Place; readonly journal?: Place; readonly rpcUrl?: string }
+/** Where the books are; a file of its own each where nothing is said. `sellers` is how many processes sell: one unless told. */
+export type WorldOptions = {
+  readonly chain: EvmChain
+  readonly claims?: Place
+  readonly journal?: Place
+  readonly rpcUrl?: string
+  readonly sellers?: number
+}
 
 /** Opens a shop. */
-export async function startWorld({ chain, claims, journal, rpcUrl = chain.rpcUrl }: WorldOptions): Promise<World> {
+export async function startWorld({ chain, claims, journal, rpcUrl = chain.rpcUrl, sellers: count = 1 }: WorldOptions): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'flow402x-crash-'))
   const file = (name: string): Place => ({ engine: 'SQLite', at: join(folder, `${name}.db`) })
   const places = { claims: claims ?? file('claims'), journal: journal ?? file('journal') }
@@ -54,15 +62,16 @@ export async function startWorld({ chain, claims, journal, rpcUrl = chain.rpcUrl
     program: 'facilitator',
     plan: { ...common, port: await freePort(), journal: places.journal, rpcUrl, signers: [signer.privateKey] },
   })
-  const seller = await startPart({
-    program: 'seller',
-    plan: { ...common, port: await freePort(), claims: places.claims, facilitator: facilitator.url, payTo },
-  })
+  const sells = { ...common, claims: places.claims, facilitator: facilitator.url, payTo, ...(count > 1 && { origin: 'http://shop.test' }) }
+  const startSeller = async (): Promise<Part> => startPart({ program: 'seller', plan: { ...sells, port: await freePort() } })
+  const seller = await startSeller()
+  const sellers = [seller, ...(await Promise.all(Array.from({ length: count - 1 }, startSeller)))]
   const [claimBooks, journalBooks] = [await openClaims(places.claims), await openJournal(places.journal)]
   let purchases = 0
   return {
     chain,
     seller,
+    sellers,
     facilitator,
     payTo,
     signer: signer.address,
@@ -80,7 +89,7 @@ export async function startWorld({ chain, claims, journal, rpcUrl = chain.rpcUrl
     },
     log: () => readFileSync(log, 'utf8').trim().split('\n'),
     async stop() {
-      await Promise.all([seller.kill(), facilitator.kill()])
+      await Promise.all([...sellers, facilitator].map((part) => part.kill()))
       await Promise.all([claimBooks.close(), journalBooks.close()])
       rmSync(folder, { recursive: true, force: true })
     },
