@@ -21,11 +21,15 @@ export const transactionEncodingSchema = z.enum(['json', 'jsonParsed', 'base58',
 /** How transactions are written. */
 export type TransactionEncoding = z.infer<typeof transactionEncodingSchema>
 
+const reading = { commitment: z.nullish(commitmentSchema), minContextSlot: z.nullish(countSchema) }
+
+type ConfigSchema<Fields extends z.core.$ZodLooseShape> = z.ZodMiniOptional<
+  z.ZodMiniNullable<z.ZodMiniObject<typeof reading & Fields, z.core.$loose>>
+>
+
 /** The configuration that most methods take last and that may be missing: where they read, and fields of their own. */
-export function configSchema<Fields extends Record<string, z.ZodMiniType>>(fields: Fields) {
-  return z.optional(
-    z.nullish(z.looseObject({ commitment: z.nullish(commitmentSchema), minContextSlot: z.nullish(countSchema), ...fields })),
-  )
+export function configSchema<Fields extends z.core.$ZodLooseShape>(fields: Fields): ConfigSchema<Fields> {
+  return z.nullish(z.looseObject({ ...reading, ...fields }))
 }
 
 /** The fields of a configuration that say how account data is written, and which part. */
