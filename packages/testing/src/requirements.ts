@@ -66,6 +66,14 @@ export const requirements = {
     text: 'Pick-up needs a secret: the payment id is random, known to payer and seller alone, and stripped before anyone else sees the payment.',
     link: 'money-rules.md M4',
   },
+  M15: {
+    text: 'What a payer has promised counts against his balance, over every facilitator of a store, so that he cannot spoil a batch.',
+    link: 'money-rules.md M15',
+  },
+  A11: {
+    text: 'What is taken on is bounded, for each payer and in all; beyond it callers come again later.',
+    link: 'hazards.md A11',
+  },
   M16: {
     text: 'A call without a log is judged by the state of its nonce, and not by what the receipt of the whole says.',
     link: 'money-rules.md M16',

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import {
   type Call,
-  type CallOptions,
   type ChainWriter,
   type FacilitatorScheme,
   isX402Error,
@@ -11,16 +10,16 @@ import {
   type Settlement,
   type SettleOptions,
   type Submission,
-  settledByAnother,
   type Verdict,
 } from '@flow402x/core'
 import type { Rider } from '../lanes/batch.ts'
 import { createLanes, type Lanes, type LanesOptions } from '../lanes/lanes.ts'
-import { facilitatorErrors } from './errors.ts'
 import type { OnEvent } from './events.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
-import { type Answer, createSettlements, isDead, type Settlements } from './settlements.ts'
+import { createReservations, type Reservations } from './reservations.ts'
+import { type Answer, type Asker, createSettlements, isDead, type Settlements } from './settlements.ts'
 import { sighted } from './sighting.ts'
+import { drawOf, judge } from './verify.ts'
 
 /** One scheme on one network, with everything its payments need. Schemes of one chain share its lanes. */
 export type Desk = DeskOptions & {
@@ -28,11 +27,14 @@ export type Desk = DeskOptions & {
   readonly ready: Readiness
   readonly lanes: Lanes
   readonly settlements: Settlements
+  readonly reservations: Reservations
 }
 
 /** Times in milliseconds. */
 export type DeskOptions = Pick<LanesOptions, 'owner' | 'most' | 'leaseFor' | 'shared' | 'replaceAfter' | 'finality'> & {
   readonly confirmTimeout: number
+  /** How many payments of one payer in one asset may be under way. */
+  readonly perPayer: number
   readonly clock: () => number
   readonly onEvent: OnEvent
   readonly journal: JournalStore
@@ -45,6 +47,7 @@ export type Refusal = Verdict & { readonly valid: false }
 export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOptions): Desk[] {
   const { clock, onEvent, journal } = options
   const settlements = createSettlements(options)
+  const reservations = createReservations({ journal, most: options.perPayer })
   const chains = new Map<ChainWriter, Lanes>()
   const lanesOptions: LanesOptions = {
     ...options,
@@ -81,7 +84,7 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
     const { writer } = scheme
     const lanes = chains.get(writer) ?? createLanes(writer, lanesOptions)
     chains.set(writer, lanes)
-    return { ...options, lanes, scheme, settlements, ready: createReadiness(scheme, { clock, onEvent }) }
+    return { ...options, lanes, scheme, settlements, reservations, ready: createReadiness(scheme, { clock, onEvent }) }
   })
 }
 
@@ -104,52 +107,42 @@ function riderOf(settlement: Settlement, rest: Pick<Rider, 'scheme' | 'calls' | 
   return { ...rest, id: settlement.id, payer, settlement, again: false }
 }
 
-/** Read-only (D7). Errors: `facilitator/cannot-verify` when the scheme could not look, which says nothing of the payment. */
-export async function verify(desk: Desk, submission: Submission, { signal }: CallOptions): Promise<Verdict> {
-  const verdict = await judge(desk, submission, { signal })
-  if (verdict.valid || verdict.over === undefined) return verdict
-  const key = desk.scheme.key(submission.payment)
-  const ours = key !== undefined && (await desk.journal.find(key.id)) !== undefined
-  const seen = ours ? undefined : await sighted(submission, { ...desk, signal })
-  if (seen?.status !== 'notSettled' || seen.reason !== settledByAnother) return verdict
-  const { reason, message = '', transaction } = seen
-  return { ...verdict, reason, message, extra: { ...verdict.extra, transaction } }
-}
-
-async function judge({ scheme, onEvent }: Desk, submission: Submission, { signal }: CallOptions): Promise<Verdict> {
-  try {
-    return await scheme.verify(submission, { signal })
-  } catch (cause) {
-    signal?.throwIfAborted()
-    const { network } = scheme
-    onEvent({ type: 'verifyFailed', scheme: scheme.scheme, network, error: cause })
-    throw facilitatorErrors('facilitator/cannot-verify', { scheme: scheme.scheme, network, cause })
-  }
-}
-
 /** Verifies without trusting the caller, and settles once however often it is asked. Errors: those of `verify`, before anything is sent. */
 export async function settle(desk: Desk, submission: Submission, { signal, claimId }: SettleOptions): Promise<Outcome> {
   const { scheme, settlements, confirmTimeout, lanes } = desk
   const since = performance.now()
+  // Nobody waits for a settlement that its asker gave up, or that stood in line for as long as a whole one may take.
+  const cancelled = () => signal?.aborted === true || performance.now() > since + confirmTimeout
   const known = scheme.key(submission.payment)
   const key = known ?? anonymous(submission, desk)
-  const asker = { claimId, submission, draw: undefined, again: lanes.poke }
+  const asker = { claimId, submission, draw: known && drawOf(known, submission), again: lanes.poke }
   const met = known && (await settlements.meet(key, asker))
   if (met !== undefined) return outcomeOf(desk, { key, submission, answer: met })
-  const verdict = await judge(desk, submission, { signal })
+  const { verdict, leave, ...why } = await judge(desk, submission, { signal, keep: true })
   if (!verdict.valid) {
     // Another may have come first meanwhile, and its transaction may be why this one does not verify any more.
     const metNow = known && (await settlements.meet(key, asker))
     if (metNow !== undefined) return outcomeOf(desk, { key, submission, answer: metNow })
     const seen = verdict.over && (await sighted(submission, { ...desk, signal }))
-    return seen ?? refusal(verdict, submission, known)
+    return seen ?? { ...refusal(verdict, submission, known), ...(why.short === true ? { retry: 'same' } : {}) }
   }
+  try {
+    return await enter(desk, submission, { key, asker, cancelled, leave })
+  } finally {
+    leave()
+  }
+}
+
+type Entering = { readonly key: PaymentKey; readonly asker: Asker; readonly cancelled: () => boolean; readonly leave: () => void }
+
+async function enter(desk: Desk, submission: Submission, { key, asker, cancelled, leave }: Entering): Promise<Outcome> {
+  const { scheme, settlements, lanes } = desk
   const planned = plan(desk, submission)
   if ('outcome' in planned) return planned.outcome
-  // Nobody waits for a settlement that its asker gave up, or that stood in line for as long as a whole one may take.
-  const cancelled = () => signal?.aborted === true || performance.now() > since + confirmTimeout
   const answer = await settlements.run(key, asker, (settlement) => {
     const { id } = settlement
+    // From now on the journal counts it.
+    leave()
     // What an earlier asker began is settled as he handed it in (M2).
     const now = settlement.submission === submission ? planned : plan(desk, settlement.submission)
     if ('calls' in now) lanes.add(riderOf(settlement, { scheme, calls: now.calls, cancelled }))

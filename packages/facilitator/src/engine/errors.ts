@@ -47,6 +47,10 @@ export const facilitatorErrors = defineErrors({
     message: ({ signer, network }: { signer: string; network: string }) =>
       `This payment is to be sent by ${signer}, which is none of this facilitator's signers on ${network}. Nothing was charged; pay by what /supported lists.`,
   },
+  'facilitator/busy': {
+    ...unavailable,
+    message: ({ why }: { why: string }) => `${why}. Nothing was charged; send the same payment again later.`,
+  },
   'facilitator/internal': {
     status: 500,
     phase: 'settle',

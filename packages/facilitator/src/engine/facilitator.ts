@@ -12,11 +12,12 @@ import {
   sameAddress,
 } from '@flow402x/core'
 import { memoryJournal } from '@flow402x/core/memory'
-import { type Desk, openDesks, type Refusal, refusal, settle, status, verify } from './desk.ts'
+import { type Desk, openDesks, type Refusal, refusal, settle, status } from './desk.ts'
 import { facilitatorErrors } from './errors.ts'
 import { type OnEvent, quietly } from './events.ts'
 import { createRecovery } from './recovery.ts'
 import { marginSeconds } from './settlements.ts'
+import { verify } from './verify.ts'
 
 /** What a facilitator is made of. */
 export type FacilitatorOptions = {
@@ -30,6 +31,11 @@ export type FacilitatorOptions = {
   readonly store?: { readonly journal: JournalStore }
   /** Payments that wait together settle in one transaction: at most this many, 32 unless told. `false` gives each its own. */
   readonly batch?: { readonly most?: number } | false
+  /**
+   * What is taken on at once: so many calls in all, 4096 unless told, and so many payments of one payer in one asset over all
+   * facilitators of the store, 256 unless told. Whoever comes then is told to come again later.
+   */
+  readonly queue?: { readonly most?: number; readonly perPayer?: number }
   /** Called with everything an operator may want to see; what it throws is ignored. */
   readonly onEvent?: OnEvent
   /** Milliseconds a settlement waits for its transaction to be mined before it answers `pending`; 60,000 unless told. */
@@ -61,10 +67,11 @@ export type LocalFacilitator = Facilitator & {
  * A settlement is verified again, whoever asks, then takes the next nonce of the least loaded signer, and ends settled,
  * pending or not settled. `settle` with the same `claimId` settles once and answers the same again (D1).
  * Errors: at creation `config/no-facilitator-scheme`, `config/duplicate-facilitator-scheme`, `config/no-signer`,
- * `config/shared-signer`; later `facilitator/not-ready`, `facilitator/closed`, `facilitator/cannot-verify`.
+ * `config/shared-signer`; later `facilitator/not-ready`, `facilitator/closed`, `facilitator/busy`, `facilitator/cannot-verify`.
  */
 export function createFacilitator(options: FacilitatorOptions): LocalFacilitator {
   const { schemes, confirmTimeout = 60_000, clock = Date.now, batch = {}, replaceAfter = 30_000, finality = 15_000 } = options
+  const { queue = {} } = options
   assertSchemes(schemes)
   const onEvent = quietly(options.onEvent)
   const journal = options.store?.journal ?? memoryJournal(marginSeconds * 1000)
@@ -75,6 +82,7 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
     journal,
     replaceAfter,
     finality,
+    perPayer: queue.perPayer ?? 256,
     owner: randomUUID(),
     shared: options.store !== undefined,
     leaseFor: options.lease ?? 10_000,
@@ -121,6 +129,8 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
   async function serve<Result>(submission: Submission, signal: AbortSignal | undefined, way: Way<Result>): Promise<Result> {
     signal?.throwIfAborted()
     if (closed) throw facilitatorErrors('facilitator/closed', {})
+    if (underWay.size >= (queue.most ?? 4096))
+      throw facilitatorErrors('facilitator/busy', { why: 'The facilitator has all the work it takes' })
     const desk = disagreementIn(submission) ?? deskFor(desks, submission)
     if ('reason' in desk) return way.refused(desk)
     void recovery.start()
