@@ -47,7 +47,11 @@ export function officialFacilitator({ rpcUrl, key, nonces }: { rpcUrl: string; k
     waitForTransactionReceipt: (call) => wallet.waitForTransactionReceipt(call),
     getCode: (call) => wallet.getCode(call),
   })
-  const facilitator = registerExactEvmScheme(new x402Facilitator(), { signer, networks: network })
+  return officialSettler(registerExactEvmScheme(new x402Facilitator(), { signer, networks: network }))
+}
+
+/** The official facilitator with its schemes. */
+export function officialSettler(facilitator: x402Facilitator): Settler {
   type Payment = Parameters<typeof facilitator.verify>[0]
   type Requirements = Parameters<typeof facilitator.verify>[1]
   return {

@@ -2,7 +2,7 @@ import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { evmChain, exactEvmFacilitator, fastestSecp256k1 } from '@flow402x/adapters-evm/facilitator'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { createClient } from '@flow402x/client'
-import type { ClientScheme, Facilitator } from '@flow402x/core'
+import type { ClientScheme, Facilitator, FacilitatorScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { createServer, type Server } from '@flow402x/server'
@@ -36,7 +36,12 @@ export async function ourServer({ facilitator, payTo }: { facilitator: Facilitat
 /** Our facilitator on a chain. */
 export async function ourFacilitator({ rpcUrl, key }: { rpcUrl: string; key: string }): Promise<Settler> {
   const chain = evmChain({ network, rpcUrl, signers: [key] })
-  const facilitator = createFacilitator({ schemes: [exactEvmFacilitator({ chain })] })
+  return ourSettler(exactEvmFacilitator({ chain }))
+}
+
+/** Our facilitator with one scheme. */
+export async function ourSettler(scheme: FacilitatorScheme): Promise<Settler> {
+  const facilitator = createFacilitator({ schemes: [scheme] })
   await facilitator.start()
   let claims = 0
   return {
@@ -51,12 +56,15 @@ export async function ourFacilitator({ rpcUrl, key }: { rpcUrl: string; key: str
   }
 }
 
-/** Signs so many payments that nobody has used yet, for requirements of one payee. */
-export async function signPayments(
-  privateKey: string,
-  { requirements, count }: { requirements: Signed['requirements']; count: number },
-): Promise<Signed[]> {
-  const scheme = ourScheme(privateKey)
+type Order = { readonly requirements: Signed['requirements']; readonly count: number }
+
+/** Signs so many payments on an EVM chain that nobody has used yet, for requirements of one payee. */
+export function signPayments(privateKey: string, order: Order): Promise<Signed[]> {
+  return signBy(ourScheme(privateKey), order)
+}
+
+/** As `signPayments`, in any scheme. */
+export async function signBy(scheme: ClientScheme, { requirements, count }: Order): Promise<Signed[]> {
   const signed: Signed[] = []
   for (let index = 0; index < count; index += 1) {
     const now = Math.floor(Date.now() / 1000)

@@ -1,10 +1,18 @@
 import { officialFacilitator } from '../houses/official.ts'
 import { ourFacilitator } from '../houses/ours.ts'
+import { officialSolanaFacilitator, ourSolanaFacilitator } from '../houses/solana.ts'
 import type { House, Nonces, Signed } from '../houses/terms.ts'
 import { inFlight, playRole, roleArgument, usage } from '../measure/part.ts'
 
 /** Who verifies and settles, and on which chain. */
-export type FacilitatorArgument = { readonly house: House; readonly rpcUrl: string; readonly key: string; readonly nonces: Nonces }
+export type FacilitatorArgument = {
+  readonly house: House
+  /** `evm` unless told. */
+  readonly family?: 'evm' | 'solana'
+  readonly rpcUrl: string
+  readonly key: string
+  readonly nonces: Nonces
+}
 
 /** Payments to work through; `deadline` in milliseconds ends a settlement that no longer ends by itself. */
 export type Batch = { readonly signed: readonly Signed[]; readonly most: number; readonly deadline?: number }
@@ -22,8 +30,10 @@ export type BatchResult = {
 /** What the facilitator is asked in process. */
 export type FacilitatorCalls = { verify(batch: Batch): Promise<BatchResult>; settle(batch: Batch): Promise<BatchResult> }
 
-const { house, ...options } = roleArgument<FacilitatorArgument>()
-const settler = house === 'ours' ? await ourFacilitator(options) : officialFacilitator(options)
+const { house, family = 'evm', ...options } = roleArgument<FacilitatorArgument>()
+const settler = await (family === 'evm'
+  ? { ours: ourFacilitator, official: officialFacilitator }
+  : { ours: ourSolanaFacilitator, official: officialSolanaFacilitator })[house](options)
 
 playRole(
   { url: await settler.serve() },

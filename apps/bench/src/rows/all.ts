@@ -8,6 +8,7 @@ import { size } from './size.ts'
 import { start } from './start.ts'
 import { store } from './store.ts'
 import { verifyEvm } from './verify-evm.ts'
+import { verifySvm } from './verify-svm.ts'
 
 /** Every row, in the order it is run and printed. */
 export const rows: readonly Row[] = [
@@ -16,7 +17,7 @@ export const rows: readonly Row[] = [
   sign,
   paidFetch,
   verifyEvm,
-  later('verify-svm', 'facilitator CPU per exact SVM verify'),
+  verifySvm,
   settle,
   endToEnd,
   later('voucher', 'paid requests per second per core over a channel'),
