@@ -1,5 +1,4 @@
 export {
-  type KitSender,
   type Simulated,
   type SimulateOptions,
   type SolanaChain,

@@ -1,24 +1,18 @@
 import { type Call, type ChainWriter, isX402Error, parseNetwork, type SignedTransaction } from '@flow402x/core'
+import type { TransactionPartialSigner } from '@solana/kit'
 import * as z from 'zod/mini'
 import { type Ed25519, fastestEd25519 } from '../crypto/ed25519.ts'
-import { type SecretKey, type SolanaSender, secretKeySender } from '../crypto/signer.ts'
+import { assertSafeSigners, isLoopback } from '../crypto/local-safety.ts'
+import { type SecretKey, secretKeySender } from '../crypto/signer.ts'
+import { kitSigner, type SolanaSigner } from '../crypto/wallet.ts'
 import { addressBytes, isSolana } from './address.ts'
 import { encodeBase58 } from './base58.ts'
 import { decodeBase64, encodeBase64 } from './base64.ts'
 import { feeOf, readBudget } from './budget.ts'
 import { confirmations } from './confirmation.ts'
 import { solanaErrors } from './errors.ts'
-import { assertSafeSigners, isLoopback } from './local-safety.ts'
 import { httpRpc, inContext, type Rpc } from './rpc.ts'
 import { decodeTransaction, namesFeePayer, type Transaction, withSignature } from './transaction.ts'
-
-/** A signer of `@solana/kit`, of any of its majors. */
-export interface KitSender {
-  readonly address: string
-  signTransactions(
-    transactions: readonly { readonly messageBytes: Uint8Array; readonly signatures: Readonly<Record<string, Uint8Array | null>> }[],
-  ): Promise<readonly Readonly<Record<string, Uint8Array | undefined>>[]>
-}
 
 /** The connection to one Solana network. */
 export type SolanaChainOptions = {
@@ -26,7 +20,7 @@ export type SolanaChainOptions = {
   readonly network: string
   readonly rpcUrl: string
   /** Secret keys or accounts that pay the fees of settlements: one lane each. */
-  readonly signers: readonly (SecretKey | SolanaSender | KitSender)[]
+  readonly signers: readonly (SecretKey | SolanaSigner | TransactionPartialSigner)[]
   /** The most lamports that one payment may cost its fee payer, for signatures and computing together. 100,000 unless told. */
   readonly maxLamportsPerPayment?: bigint
   /** Below so many lamports a signer takes on nothing more. 5,000,000 unless told. */
@@ -118,8 +112,11 @@ export function solanaChain(options: SolanaChainOptions): SolanaChain {
   }
 }
 
-function sendersOf(signers: SolanaChainOptions['signers']): Map<string, SolanaSender | KitSender> {
-  const senders = signers.map((signer) => (typeof signer === 'string' || signer instanceof Uint8Array ? secretKeySender(signer) : signer))
+function sendersOf(signers: SolanaChainOptions['signers']): Map<string, SolanaSigner> {
+  const senders = signers.map((signer): SolanaSigner => {
+    if (typeof signer === 'string' || signer instanceof Uint8Array) return secretKeySender(signer)
+    return 'signTransactions' in signer ? kitSigner(signer) : signer
+  })
   for (const { address } of senders) {
     if (addressBytes(address) === undefined) throw solanaErrors('config/bad-address', { option: 'A signer', address })
   }
@@ -177,7 +174,7 @@ async function simulate(rpc: Rpc, { transaction, accounts = [], inner = false, s
 type Signing = {
   readonly signer: string
   readonly nonce: bigint
-  readonly senders: ReadonlyMap<string, SolanaSender | KitSender>
+  readonly senders: ReadonlyMap<string, SolanaSigner>
   readonly ed25519: Ed25519
   /** In lamports. */
   readonly most: bigint
@@ -203,11 +200,10 @@ async function sign(calls: readonly Call[], { signer, nonce, senders, ed25519, m
   return { transaction: encodeBase58(signature), bytes, signer, nonce }
 }
 
-async function signatureOf(sender: SolanaSender | KitSender, { accounts, message, signatures }: Transaction) {
-  if ('sign' in sender) return sender.sign(message)
-  const unsigned = Object.fromEntries(signatures.map((_, at) => [encodeBase58(accounts[at] ?? new Uint8Array()), null]))
-  const [given] = await sender.signTransactions([{ messageBytes: message, signatures: unsigned }])
-  return given?.[sender.address]
+async function signatureOf(sender: SolanaSigner, { bytes, message }: Transaction): Promise<Uint8Array | undefined> {
+  if (sender.sign !== undefined) return sender.sign(message)
+  const whole = await sender.signTransaction?.(bytes)
+  return whole && decodeTransaction(whole)?.signatures[0]
 }
 
 const knownSchema = inContext(z.array(z.nullable(z.looseObject({}))))

@@ -1,6 +1,6 @@
 import { networkFacts } from '@flow402x/core'
-import { solanaErrors } from './errors.ts'
-import { parseRpcUrl } from './rpc.ts'
+import { solanaErrors } from '../chain/errors.ts'
+import { parseRpcUrl } from '../chain/rpc.ts'
 
 // The accounts m/44'/501'/i'/0' of the mnemonic "test test test test test test test test test test test junk", whose keys everybody has.
 const published = new Set([
