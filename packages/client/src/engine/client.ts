@@ -49,7 +49,7 @@ export interface Client {
   /**
    * Revokes a payment on chain that was signed and not settled: what `resume` takes, or `{ callId }`, also after a restart. It
    * resolves once the chain has proved that it cannot be spent; only then its amount is free again, and its callId may pay anew.
-   * The scheme needs a way to the chain, such as `cancellation` of `exactEvmClient`.
+   * The scheme needs a way to the chain, such as `cancellableExactEvmClient`.
    *
    * Errors: `client/already-spent`, `client/cancel-failed`, `client/cannot-cancel`, `client/nothing-to-cancel`; the signal's reason.
    */
