@@ -4,7 +4,7 @@ import type { Slots } from './slots.ts'
 import type { SlotsOptions } from './steps.ts'
 
 /** What batches are sent with. */
-export type DispatchOptions = Pick<SlotsOptions, 'writer' | 'signer' | 'journal' | 'hold' | 'clock' | 'onEvent' | 'ended'> & {
+export type DispatchOptions = Pick<SlotsOptions, 'writer' | 'signer' | 'journal' | 'hold' | 'clock' | 'onEvent' | 'ended' | 'passed'> & {
   readonly slots: Slots
   /** Payments that are to be sent and were not: they stand in line again. */
   readonly back: (riders: readonly Rider[]) => void
@@ -66,6 +66,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       if (ended !== undefined) options.ended(rider.id, ended)
       else if (now === undefined) await options.unsent(rider, { reason: 'settlement_not_sent' })
       else if (now.slot === undefined) back([rider])
+      else options.passed(rider.id)
     }
   }
 }

@@ -79,6 +79,7 @@ export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
         riders.delete(id)
         ended(id, outcome)
       },
+      passed: (id) => riders.delete(id),
       unsent(rider, why) {
         riders.delete(rider.id)
         return unsent(rider, why)

@@ -69,6 +69,7 @@ export function createSlots(options: SlotsOptions): Slots {
     },
     doubt: fromChain.doubt,
     load(slots) {
+      steps.pass(open)
       open = slots.filter(({ state }) => state === 'open' || state === 'foreign').map(opened)
       mined.load(slots)
       next = slots.reduce((highest, { nonce }) => (nonce >= highest ? nonce + 1n : highest), 0n)
@@ -101,8 +102,8 @@ export function createSlots(options: SlotsOptions): Slots {
   async function look(): Promise<boolean> {
     if (open.length === 0 && !mined.due) return nothing()
     if (!(await hold.take())) {
+      steps.pass(open)
       open = []
-      mined.clear()
       return nothing()
     }
     const before = open.length

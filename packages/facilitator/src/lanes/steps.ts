@@ -24,6 +24,8 @@ export type SlotsOptions = {
   /** A payment got this transaction: its first, or one in the place of another. */
   readonly carried: (id: string, transaction: string) => void
   readonly ended: (id: string, outcome: Outcome) => void
+  /** Another process has a payment now, and need not be remembered here. */
+  readonly passed: (id: string) => void
   /** Nothing is left that must be seen soon. */
   readonly idle: () => void
   /** The chain proved that this payment's transaction did nothing for it, and that it is still to be had. */
@@ -55,6 +57,8 @@ export type Steps = {
   finish(one: Open, found: Found): Promise<boolean>
   /** Ends a slot that is never coming back, and says whether that is written down. */
   end(slot: Slot, judged: Judgement | undefined): Promise<boolean>
+  /** Another process has had these slots, and may have them still. */
+  pass(open: readonly Open[]): void
   resolve(slot: Slot, state: Slot['state'], outcomes?: ReadonlyMap<string, Outcome>): Promise<boolean>
 }
 
@@ -106,6 +110,10 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
       return true
     },
     end,
+    pass(open) {
+      for (const id of open.flatMap(({ slot }) => slot.payments)) options.passed(id)
+      mined.clear()
+    },
     resolve,
   }
 

@@ -24,7 +24,7 @@ function setUp(options: Partial<FacilitatorOptions> = {}, chain = unorderedChain
     ...options,
   })
   made.push(facilitator)
-  const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: 'one' })
+  const settle = (id: string) => facilitator.settle(smallPayment(id), { claimId: id })
   const lines = (verb: string): string[] => chain.log.filter((line) => line.startsWith(verb))
   return { chain, events, settle, lines, facilitator }
 }
@@ -101,7 +101,7 @@ describe('where nonces have no order', () => {
     await expect
       .poll(() => events, { timeout: 5000 })
       .toContainEqual(expect.objectContaining({ type: 'undone', signer: 'one', payments: ['a'] }))
-    expect(await facilitator.settle(smallPayment('a'), { claimId: 'one' })).toMatchObject({ status: 'notSettled', retry: 'resign' })
+    expect(await facilitator.settle(smallPayment('a'), { claimId: 'a' })).toMatchObject({ status: 'notSettled', retry: 'resign' })
   }, 20_000)
 
   it('sends each payment from the signer that it names, and writes nothing down for one that is unknown', async () => {

@@ -39,6 +39,7 @@ export function createUnorderedSlots(options: SlotsOptions): Slots {
     },
     doubt() {},
     load(slots) {
+      steps.pass(open)
       open = slots.filter(({ state }) => state === 'open').map(steps.opened)
       mined.load(slots)
       rounds.poke()
@@ -61,8 +62,8 @@ export function createUnorderedSlots(options: SlotsOptions): Slots {
   async function look(): Promise<boolean> {
     if (open.length === 0 && !mined.due) return nothing()
     if (!(await hold.take())) {
+      steps.pass(open)
       open = []
-      mined.clear()
       return nothing()
     }
     const before = open.length
