@@ -26,7 +26,7 @@ runProgram(sellerPlan, async ({ port, claims, facilitator, network, payTo, log, 
   const say = (line: string): void => appendFileSync(log, `${line}\n`)
   const server = createServer({
     facilitator: traps.lay('facilitator', httpFacilitator(facilitator)),
-    store: { claims: traps.lay('claims', store.claims) },
+    store: { ...store, claims: traps.lay('claims', store.claims) },
     schemes: [exactEvmServer({ network, payTo })],
     reconcileEvery: 500,
     lease: 2000,

@@ -1,4 +1,4 @@
-import type { ClaimStore, JournalStore } from '@flow402x/core'
+import type { JournalStore, Store } from '@flow402x/core'
 import * as z from 'zod/mini'
 
 /** The stores there are. */
@@ -11,7 +11,7 @@ export const place = z.object({ engine: z.enum(['SQLite', 'PostgreSQL', 'Redis']
 export type Place = z.infer<typeof place>
 
 /** Opens a seller's books. */
-export async function openClaims({ engine, at }: Place): Promise<{ readonly claims: ClaimStore; close(): Promise<void> }> {
+export async function openClaims({ engine, at }: Place): Promise<Omit<Store, 'journal'>> {
   if (engine !== 'Redis') return openSql({ engine, at })
   const { redisStore } = await import('@flow402x/store/redis')
   return redisStore(at)
