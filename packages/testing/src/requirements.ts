@@ -66,13 +66,13 @@ export const requirements = {
     text: 'Pick-up needs a secret: the payment id is random, known to payer and seller alone, and stripped before anyone else sees the payment.',
     link: 'money-rules.md M4',
   },
-  M15: {
-    text: 'What a payer has promised counts against his balance, over every facilitator of a store, so that he cannot spoil a batch.',
-    link: 'money-rules.md M15',
-  },
   A11: {
     text: 'What is taken on is bounded, for each payer and in all; beyond it callers come again later.',
     link: 'hazards.md A11',
+  },
+  H33: {
+    text: 'A network whose signers ran dry is neither offered nor served, and its operator is told, until they are filled.',
+    link: 'hazards.md H33',
   },
   M16: {
     text: 'A call without a log is judged by the state of its nonce, and not by what the receipt of the whole says.',
@@ -140,10 +140,6 @@ export const requirements = {
   },
   M11: { text: 'A payment key is built from parsed values: network, token, payer and nonce.', link: 'money-rules.md M11' },
   M12: { text: 'A signature that lives longer than maxTimeoutSeconds and a minute is refused.', link: 'money-rules.md M12' },
-  K3: {
-    text: 'What was written down and not sent when a process died is sent as it is or voided on its nonce, and no nonce is left out.',
-    link: 'hazards.md §2',
-  },
   H60: {
     text: 'A record that was left half, or a transaction that no node takes, blocks nobody for good: its nonce is used otherwise.',
     link: 'hazards.md H60',

@@ -47,6 +47,11 @@ export type EvmChainOptions = {
   readonly confirmations?: Confirmations
   /** The most gas one payment may use, whoever wrote the code it runs. 1,000,000 unless told: room for a rollup's data and for smart wallets. */
   readonly maxGasPerPayment?: bigint
+  /**
+   * The least that a signer should have, in wei: with less nothing more is taken on. What ten transactions of
+   * `maxGasPerPayment` cost at the moment, unless told.
+   */
+  readonly leastBalance?: bigint
   /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
   readonly timeoutMs?: number
   readonly fetch?: typeof globalThis.fetch
@@ -94,6 +99,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
   assertSafeSigners({ network, rpcUrl: options.rpcUrl, signers })
   const rpc = httpRpc({ url: options.rpcUrl, fetch, timeoutMs })
   const final = (): Promise<bigint> => finalBlock(rpc, options.confirmations ?? depthOf(network))
+  const price = feeSource({ rpc, clock }, fees)
   return {
     network,
     chainId,
@@ -114,10 +120,15 @@ export function evmChain(options: EvmChainOptions): EvmChain {
     ...signing({
       chainId,
       senders,
-      fees: feeSource({ rpc, clock }, fees),
+      fees: price,
       limits: gasLimits({ rpc, clock }),
       cap: fees.maxFeePerGas,
     }),
+    async balance(signer, { signal } = {}) {
+      const held = await rpc.ask({ method: 'eth_getBalance', params: [signer, 'latest'], result: quantity }, { signal })
+      const { leastBalance } = options
+      return { held, least: leastBalance ?? 10n * maxGasPerPayment * (await price()).maxFeePerGas }
+    },
     send: (signed) => send(rpc, signed),
     status: ({ transaction }) => status(rpc, transaction),
     final,

@@ -15,6 +15,7 @@ import {
 import type { Rider } from '../lanes/batch.ts'
 import { createLanes, type Lanes, type LanesOptions } from '../lanes/lanes.ts'
 import type { OnEvent } from './events.ts'
+import { createGauge, type Gauge } from './gauge.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
 import { createReservations, type Reservations } from './reservations.ts'
 import { type Answer, type Asker, createSettlements, isDead, type Settlements } from './settlements.ts'
@@ -26,6 +27,7 @@ export type Desk = DeskOptions & {
   readonly scheme: FacilitatorScheme
   readonly ready: Readiness
   readonly lanes: Lanes
+  readonly gauge: Gauge
   readonly settlements: Settlements
   readonly reservations: Reservations
 }
@@ -48,7 +50,7 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
   const { clock, onEvent, journal } = options
   const settlements = createSettlements(options)
   const reservations = createReservations({ journal, most: options.perPayer })
-  const chains = new Map<ChainWriter, Lanes>()
+  const chains = new Map<ChainWriter, Pick<Desk, 'lanes' | 'gauge'>>()
   const lanesOptions: LanesOptions = {
     ...options,
     carried: settlements.carried,
@@ -82,9 +84,9 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
   }
   return schemes.map((scheme) => {
     const { writer } = scheme
-    const lanes = chains.get(writer) ?? createLanes(writer, lanesOptions)
-    chains.set(writer, lanes)
-    return { ...options, lanes, scheme, settlements, reservations, ready: createReadiness(scheme, { clock, onEvent }) }
+    const chain = chains.get(writer) ?? { lanes: createLanes(writer, lanesOptions), gauge: createGauge(writer, options) }
+    chains.set(writer, chain)
+    return { ...options, ...chain, scheme, settlements, reservations, ready: createReadiness(scheme, { clock, onEvent }) }
   })
 }
 

@@ -47,6 +47,11 @@ export const facilitatorErrors = defineErrors({
     message: ({ signer, network }: { signer: string; network: string }) =>
       `This payment is to be sent by ${signer}, which is none of this facilitator's signers on ${network}. Nothing was charged; pay by what /supported lists.`,
   },
+  'facilitator/out-of-gas': {
+    ...unavailable,
+    message: ({ network }: { network: string }) =>
+      `The facilitator has too little of the coin of ${network} to pay for fees. Nothing was charged; send the same payment again later.`,
+  },
   'facilitator/busy': {
     ...unavailable,
     message: ({ why }: { why: string }) => `${why}. Nothing was charged; send the same payment again later.`,

@@ -49,6 +49,14 @@ export type FacilitatorEvent =
       readonly nonce: bigint
       readonly payments: readonly string[]
     }
+  /** A signer has less than its chain wants it to have, in atomic units of the chain's coin; with no other left its network is not served. */
+  | {
+      readonly type: 'runningDry' | 'refilled'
+      readonly network: string
+      readonly signer: string
+      readonly held: bigint
+      readonly least: bigint
+    }
   | { readonly type: 'journalFailed'; readonly network: string; readonly error: unknown }
   | { readonly type: 'readFailed'; readonly network: string; readonly error: unknown }
   | { readonly type: 'outcomeFailed'; readonly network: string; readonly transaction: string; readonly error: unknown }

@@ -67,7 +67,7 @@ export type LocalFacilitator = Facilitator & {
  * A settlement is verified again, whoever asks, then takes the next nonce of the least loaded signer, and ends settled,
  * pending or not settled. `settle` with the same `claimId` settles once and answers the same again (D1).
  * Errors: at creation `config/no-facilitator-scheme`, `config/duplicate-facilitator-scheme`, `config/no-signer`,
- * `config/shared-signer`; later `facilitator/not-ready`, `facilitator/closed`, `facilitator/busy`, `facilitator/cannot-verify`.
+ * `config/shared-signer`; later `facilitator/not-ready`, `facilitator/closed`, `facilitator/busy`, `facilitator/out-of-gas`, `facilitator/cannot-verify`.
  */
 export function createFacilitator(options: FacilitatorOptions): LocalFacilitator {
   const { schemes, confirmTimeout = 60_000, clock = Date.now, batch = {}, replaceAfter = 30_000, finality = 15_000 } = options
@@ -89,14 +89,14 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
     most: batch === false ? 1 : (batch.most ?? 32),
   })
   const recovery = createRecovery({ desks, journal, clock, onEvent })
-  const answer = supportedBy(schemes)
   const underWay = new Set<Promise<unknown>>()
   let closed = false
 
   return {
     async supported({ signal } = {}) {
       signal?.throwIfAborted()
-      return structuredClone(answer)
+      await Promise.all(desks.map(({ gauge }) => gauge.start()))
+      return supportedBy(desks.filter(({ gauge }) => gauge.filled).map(({ scheme }) => scheme))
     },
     verify: (submission, { signal } = {}) =>
       serve(submission, signal, { at: (desk) => verify(desk, submission, { signal }), refused: (verdict) => verdict }),
@@ -109,7 +109,7 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
       return tracked(status(desks, claimId, deadAfter))
     },
     async start({ signal } = {}) {
-      await Promise.all([recovery.start(), ...desks.map(({ ready }) => ready.start(signal))])
+      await Promise.all([recovery.start(), ...desks.map(({ gauge }) => gauge.start()), ...desks.map(({ ready }) => ready.start(signal))])
     },
     async close({ signal } = {}) {
       closed = true
@@ -122,6 +122,7 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
       signal?.removeEventListener('abort', stop)
       stop()
       recovery.stop()
+      for (const { gauge } of desks) gauge.stop()
       await Promise.all([...new Set(desks.map(({ lanes }) => lanes))].map((lanes) => lanes.close()))
     },
   }
@@ -134,7 +135,13 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
     const desk = disagreementIn(submission) ?? deskFor(desks, submission)
     if ('reason' in desk) return way.refused(desk)
     void recovery.start()
-    return tracked(desk.ready.wait().then(() => way.at(desk)))
+    const ready = desk.ready.wait().then(() => desk.gauge.start())
+    return tracked(
+      ready.then(() => {
+        if (!desk.gauge.filled) throw facilitatorErrors('facilitator/out-of-gas', { network: desk.scheme.network })
+        return way.at(desk)
+      }),
+    )
   }
 
   async function tracked<Result>(call: Promise<Result>): Promise<Result> {
@@ -168,7 +175,7 @@ function assertSchemes(schemes: readonly FacilitatorScheme[]): void {
   }
 }
 
-/** The same bytes at every call, after a restart and in every replica with this configuration (H59, wire.md §22.1). */
+/** The same bytes at every call, after a restart and in every replica with this configuration (H59, wire.md §22.1), but for what has run dry (H33). */
 function supportedBy(schemes: readonly FacilitatorScheme[]): SupportedResponse {
   const signers: Record<string, string[]> = {}
   for (const { network, writer } of schemes) {
