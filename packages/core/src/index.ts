@@ -1,3 +1,4 @@
+export { coalesce } from './calls/coalesce.ts'
 export {
   type Asset,
   type AssetTransfer,
@@ -9,7 +10,6 @@ export {
   priceInAsset,
   sameAddress,
 } from './protocol/asset.ts'
-export { coalesce } from './protocol/coalesce.ts'
 export {
   type ContextOf,
   coreErrors,

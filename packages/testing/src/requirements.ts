@@ -144,10 +144,6 @@ export const requirements = {
     text: 'A record that was left half, or a transaction that no node takes, blocks nobody for good: its nonce is used otherwise.',
     link: 'hazards.md H60',
   },
-  M15: {
-    text: 'A payer who empties his account spoils at most one call of a batch, and one whose payments fail rides alone.',
-    link: 'money-rules.md M15',
-  },
   M14: {
     text: 'What runs code of the payer settles alone, within a gas cap, and is estimated at the real gas price.',
     link: 'money-rules.md M14',
@@ -191,10 +187,6 @@ export const requirements = {
     link: 'hazards.md §2',
   },
   K2: { text: 'Killed after the handler, with nothing stored: as K1; work is lost and no money moved.', link: 'hazards.md §2' },
-  K3: {
-    text: 'Killed between writing a transaction down and sending it: those very bytes are sent, or never, and no second nonce is used.',
-    link: 'hazards.md §2',
-  },
   K4: { text: 'Killed after the settlement was asked for: pending until the chain answers, and then one grant.', link: 'hazards.md §2' },
   K5: {
     text: 'Killed after the money moved: listed as paid and undelivered, and the payer’s repeat is not charged.',
