@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { Facilitator } from '@flow402x/core'
-import { type EndpointOptions, facilitatorEndpoint } from './engine/routes.ts'
+import { type EndpointOptions, facilitatorEndpoint } from './http/routes.ts'
 
 /** Where and how a facilitator is served. */
 export type ServeOptions = EndpointOptions & {

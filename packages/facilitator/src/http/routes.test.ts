@@ -2,9 +2,9 @@ import type { Facilitator, Outcome, SettleOptions, Submission, Verdict } from '@
 import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { FacilitatorEvent } from '../engine/events.ts'
+import { createFacilitator } from '../engine/facilitator.ts'
 import { lost, smallChain, smallPayment, smallScheme } from '../fixtures/small-chain.ts'
-import type { FacilitatorEvent } from './events.ts'
-import { createFacilitator } from './facilitator.ts'
 import { type EndpointOptions, facilitatorEndpoint } from './routes.ts'
 
 const { payment, requirements } = smallPayment('a')

@@ -13,9 +13,9 @@ import {
 } from '@flow402x/core'
 import { receiptToV1, submissionFromV1, supportedInV1 } from '@flow402x/core/v1'
 import * as z from 'zod/mini'
+import { facilitatorErrors } from '../engine/errors.ts'
+import { type OnEvent, quietly } from '../engine/events.ts'
 import { readJson } from './body-reader.ts'
-import { facilitatorErrors } from './errors.ts'
-import { type OnEvent, quietly } from './events.ts'
 
 /** A route of the facilitator's HTTP interface. */
 export type Route = keyof typeof facilitatorRoutes

@@ -1,4 +1,4 @@
-import { facilitatorErrors } from './errors.ts'
+import { facilitatorErrors } from '../engine/errors.ts'
 
 /** The JSON of a request of at most `limit` bytes. Errors: `request/too-large`, `request/malformed`. */
 export async function readJson(request: Request, { limit }: { readonly limit: number }): Promise<unknown> {
