@@ -74,6 +74,14 @@ export const requirements = {
     text: 'A network whose signers ran dry is neither offered nor served, and its operator is told, until they are filled.',
     link: 'hazards.md H33',
   },
+  M15: {
+    text: 'What a payer has promised counts against his balance, over every facilitator of a store, and after a failure he rides alone.',
+    link: 'money-rules.md M15',
+  },
+  K3: {
+    text: 'Killed between writing a transaction down and sending it: those very bytes are sent, or never, and no second nonce is used.',
+    link: 'hazards.md §2',
+  },
   M16: {
     text: 'A call without a log is judged by the state of its nonce, and not by what the receipt of the whole says.',
     link: 'money-rules.md M16',
