@@ -162,7 +162,7 @@ it('what was paid first and failed is run again for its payer, three times in al
 
 it('without a look at the chain a remote facilitator is believed up to its bound, and beyond it nothing is worked for', async () => {
   verifies(['M13', 'H5'])
-  const facilitator = { ...answeringFacilitator(scheme), url: 'https://facilitator.example' }
+  const facilitator = Object.assign(answeringFacilitator(scheme), { url: 'https://facilitator.example' })
   const { state, shops, shop, pay } = town({ servers: 2, facilitator, trust: '$0.02' })
   const statuses = []
   for (let count = 0; count < 4; count += 1) statuses.push((await (shops[count % 2] ?? shop).get(await pay(), `/${count}`)).status)
