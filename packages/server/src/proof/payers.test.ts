@@ -1,4 +1,6 @@
 import { rm } from 'node:fs/promises'
+import { createServer as createHttp } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
@@ -12,6 +14,7 @@ import { verifies } from '@flow402x/testing/requirements'
 import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
 import { expect, it } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
+import { paid as serve } from '../bindings/node.ts'
 import { createServer, type PaidOptions, type ServerOptions } from '../index.ts'
 
 const [, , seller, buyer] = developmentAccounts
@@ -171,6 +174,35 @@ it('without a look at the chain a remote facilitator is believed up to its bound
   const anew = town({ facilitator, trust: '$0.02' })
   for (let count = 0; count < 3; count += 1) expect((await anew.shop.get(await anew.pay(), `/${count}`)).status).toBe(402)
   expect(anew.state.runs).toBe(3)
+})
+
+it('a client that goes away while the handler works has bought: it is settled, and its payer fetches the answer', async () => {
+  verifies('M8')
+  const { facilitator, state, shop, pay } = town()
+  const payment = await pay('a_secret_of_the_payer_0004')
+  const release = gate(state)
+  const listener = serve(shop.server, { price: '$0.01' }, async (_, response) => {
+    state.runs += 1
+    await state.wait
+    response.end('goods 1')
+  })
+  const http = createHttp(listener)
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+  // A server that listens on a port has an AddressInfo.
+  const { port } = http.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}/`
+  const away = new AbortController()
+  const lost = fetch(url, { headers: payment, signal: away.signal })
+  await expect.poll(() => state.runs).toBe(1)
+  away.abort()
+  await expect(lost).rejects.toThrow()
+  await waited(50)
+  release()
+  await expect.poll(() => facilitator.settled.length).toBe(1)
+  await expect.poll(async () => (await fetch(url, { headers: payment })).text()).toBe('goods 1')
+  expect([state.runs, facilitator.settled.length]).toEqual([1, 1])
+  http.closeAllConnections()
+  http.close()
 })
 
 it('a handler that outlives what it was given is ended, and nothing is charged', async () => {
