@@ -23,7 +23,7 @@ export type RpcRequest<Result> = { readonly method: string; readonly params: rea
 export type HttpRpcOptions = { readonly url: string; readonly fetch: typeof globalThis.fetch; readonly timeoutMs: number }
 
 /** A result that says of which slot it is told. */
-export function inContext<Value extends z.ZodMiniType>(value: Value) {
+export function inContext<Value>(value: z.ZodMiniType<Value>): z.ZodMiniType<{ context: { slot: number }; value: Value }> {
   return z.looseObject({ context: z.looseObject({ slot: z.number() }), value })
 }
 
