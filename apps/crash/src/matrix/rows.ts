@@ -35,6 +35,14 @@ const unsettled = (runs: number): Ends => {
   }
 }
 
+/** The settlement was asked for and provably never sent: the claim is open again for its payer, and its handler runs once more (M5, M9). */
+const neverSent = (heard: string): Ends => ({
+  resumes: { ...bought, runs: 2 },
+  repeats: { ...bought, runs: 2 },
+  returns: { ...bought, runs: 2, claims: 'open, delivered' },
+  leaves: { got: heard, runs: 1, transfers: 0, claims: 'open' },
+})
+
 /** The settlement was asked for: it is finished, once, and its payer can have the goods (K3, K4, K5). */
 const paid = (heard: string): Ends => ({
   resumes: bought,
@@ -63,7 +71,7 @@ const seller: readonly Omit<Row, 'process'>[] = [
   { step: 'claim written', trap: after('claims.claim'), found: 'claimed', ends: unsettled(0) },
   { step: 'handler about to start', trap: before('handler.work'), found: 'claimed', ends: unsettled(0) },
   { step: 'handler done, nothing stored', trap: after('handler.work'), found: 'claimed', ends: unsettled(1) },
-  { step: '“settling” and the response written', trap: update('settling'), found: 'settling', ends: paid(nothing) },
+  { step: '“settling” and the response written', trap: update('settling'), found: 'settling', ends: neverSent(nothing) },
   { step: 'settlement answered, not written', trap: after('facilitator.settle'), found: 'settling', ends: paid(nothing) },
   { step: '“settled” written', trap: update('settled'), found: 'settled', ends: paid(nothing) },
   { step: '“delivered” written, nothing sent', trap: update('delivered'), found: 'delivered', ends: delivered(nothing) },
@@ -78,8 +86,8 @@ const seller: readonly Omit<Row, 'process'>[] = [
 
 const facilitator: readonly Omit<Row, 'process'>[] = [
   { step: 'asked to verify', trap: before('facilitator.verify'), found: 'nothing', ends: untouched('503') },
-  { step: 'settlement taken in', trap: after('journal.begin'), found: 'queued', ends: paid(pending) },
-  { step: 'transaction signed, not written', trap: after('chain.sign'), found: 'queued', ends: paid(pending) },
+  { step: 'settlement taken in', trap: after('journal.begin'), found: 'queued', ends: neverSent(pending) },
+  { step: 'transaction signed, not written', trap: after('chain.sign'), found: 'queued', ends: neverSent(pending) },
   { step: 'transaction written, not sent', trap: after('journal.prepare'), found: 'signed', ends: paid(pending) },
   { step: 'transaction sent', trap: after('chain.send'), found: 'signed', ends: paid(pending) },
   { step: 'seen mined, not judged', trap: before('scheme.outcome'), found: 'signed', ends: paid(pending) },

@@ -101,12 +101,13 @@ async function heard(response: Response): Promise<string> {
   if (response.ok) return areWhole(text) ? 'goods' : 'a part of the goods'
   const header = response.headers.get(paymentResponseHeader.name)
   const receipt = header === null ? undefined : paymentResponseHeader.decode(header)
-  return `${response.status}${receipt?.errorReason === undefined ? '' : ` ${receipt.errorReason}`}`
+  const again = response.status === 402 && receipt?.retry === 'same' ? ', again' : ''
+  return `${response.status}${receipt?.errorReason === undefined ? '' : ` ${receipt.errorReason}`}${again}`
 }
 
 /** Whether a buyer who wants the goods has to ask again. */
 function isOpen(got: string): boolean {
-  return got === nothing || got === 'a part of the goods' || /^(409|5)/.test(got)
+  return got === nothing || got === 'a part of the goods' || /^(409|5)|, again$/.test(got)
 }
 
 async function sign(wallet: Wallet, url: string, send: Send): Promise<string> {
