@@ -1,16 +1,10 @@
-import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
-import type { Facilitator } from '@flow402x/core'
+import type { Facilitator, FacilitatorScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { httpFacilitator } from '@flow402x/server'
-import type { EvmChain } from '@flow402x/testing'
-import { x402Facilitator } from '@x402/core/facilitator'
-import { toFacilitatorEvmSigner } from '@x402/evm'
-import { registerExactEvmScheme } from '@x402/evm/exact/facilitator'
+import type { x402Facilitator } from '@x402/core/facilitator'
 import express from 'express'
-import { createWalletClient, defineChain, type Hex, http, publicActions, type VerifyTypedDataParameters } from 'viem'
-import { privateKeyToAccount } from 'viem/accounts'
-import { type Listening, listen, network } from './world.ts'
+import { type Listening, listen } from './world.ts'
 
 /** Who verifies and settles: `value` for our servers, `url` for everyone else's. */
 export type FacilitatorPeer = {
@@ -20,57 +14,43 @@ export type FacilitatorPeer = {
   /** Where our servers see for themselves what a facilitator cannot tell them: what became of a claim. */
   readonly rpcUrl?: string
   /** The account whose transactions settle. */
-  readonly signer: Hex
+  readonly signer: string
 }
 
-/** Starts our facilitator and the official one, each with a signer of its own. */
-export async function startFacilitators(chain: EvmChain) {
-  const writer = evmChain({ network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
-  const local = createFacilitator({ schemes: [exactEvmFacilitator({ chain: writer })] })
+/** What each house settles with on one chain; each has a signer of its own. */
+export type Settlers = {
+  readonly rpcUrl: string
+  readonly ours: { readonly scheme: FacilitatorScheme; readonly signer: string }
+  readonly official: { readonly facilitator: x402Facilitator; readonly signer: string }
+}
+
+/** Starts our facilitator and the official one. */
+export async function startFacilitators({ rpcUrl, ours, official }: Settlers) {
+  const local = createFacilitator({ schemes: [ours.scheme] })
   await local.start()
-  const ours = await serveFacilitator(local)
-  const official = await startOfficial(chain)
+  const served = await serveFacilitator(local)
+  const peer = await serveOfficial(official.facilitator)
   const byName: { readonly [name in FacilitatorPeer['name']]: FacilitatorPeer } = {
-    'ours, in process': { name: 'ours, in process', value: local, url: ours.url, signer: chain.facilitator.address },
-    'ours, HTTP': { name: 'ours, HTTP', value: httpFacilitator(ours.url), url: ours.url, signer: chain.facilitator.address },
+    'ours, in process': { name: 'ours, in process', value: local, url: served.url, signer: ours.signer },
+    'ours, HTTP': { name: 'ours, HTTP', value: httpFacilitator(served.url), url: served.url, signer: ours.signer },
     '@x402/core, HTTP': {
       name: '@x402/core, HTTP',
-      value: httpFacilitator(official.url),
-      url: official.url,
-      rpcUrl: chain.rpcUrl,
-      signer: chain.owner.address,
+      value: httpFacilitator(peer.url),
+      url: peer.url,
+      rpcUrl,
+      signer: official.signer,
     },
   }
   const close = async () => {
-    await ours.close()
-    await official.close()
+    await served.close()
+    await peer.close()
     await local.close()
   }
   return { byName, close }
 }
 
 /** The official facilitator knows no HTTP of its own: it is served as wire.md §4 describes the API, and nothing is added. */
-async function startOfficial(chain: EvmChain): Promise<Listening> {
-  // The owner has ether and settles nowhere else, so no nonce is shared with our facilitator.
-  const account = privateKeyToAccount(chain.owner.privateKey)
-  const local = defineChain({
-    id: chain.chainId,
-    name: 'local',
-    nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
-    rpcUrls: { default: { http: [chain.rpcUrl] } },
-  })
-  const wallet = createWalletClient({ account, chain: local, transport: http(chain.rpcUrl), pollingInterval: 50 }).extend(publicActions)
-  const signer = toFacilitatorEvmSigner({
-    address: account.address,
-    readContract: (call) => wallet.readContract({ ...call, args: call.args ?? [] }),
-    // The official package leaves open what viem spells out; it hands over complete typed data.
-    verifyTypedData: (call) => wallet.verifyTypedData(call as VerifyTypedDataParameters),
-    writeContract: (call) => wallet.writeContract({ ...call, args: call.args ?? [] }),
-    sendTransaction: (call) => wallet.sendTransaction(call),
-    waitForTransactionReceipt: (call) => wallet.waitForTransactionReceipt(call),
-    getCode: (call) => wallet.getCode(call),
-  })
-  const facilitator = registerExactEvmScheme(new x402Facilitator(), { signer, networks: network })
+function serveOfficial(facilitator: x402Facilitator): Promise<Listening> {
   const app = express()
   app.use(express.json())
   app.get('/supported', (_, response) => void response.json(facilitator.getSupported()))

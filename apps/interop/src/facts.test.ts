@@ -4,6 +4,7 @@ import { createClient } from '@flow402x/client'
 import { createServer } from '@flow402x/server'
 import { paid } from '@flow402x/server/express'
 import { memoryStore } from '@flow402x/store/memory'
+import type { EvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { decodePaymentRequiredHeader, decodePaymentSignatureHeader, HTTPFacilitatorClient } from '@x402/core/http'
 import { PaymentRequiredV2Schema } from '@x402/core/schemas'
@@ -20,18 +21,19 @@ import { wrapFetchWithPayment, x402Client } from '@x402/fetch'
 import express from 'express'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { network, networkV1, startEvmWorld } from './chains/evm.ts'
 import { legacy, official, ours } from './clients.ts'
 import { middleman } from './middleman.ts'
 import { expectPurchase, receiptIn, watch } from './purchase.ts'
 import { ourServers, price, type Sale, type Shop } from './servers.ts'
-import { listen, network, networkV1, startWorld, type World } from './world.ts'
+import { listen, type World } from './world.ts'
 
 // What wire.md §1 and §22 say of the official packages, as far as it decides how ours must behave.
 
-let world: World
+let world: World<EvmChain>
 
 beforeAll(async () => {
-  world = await startWorld()
+  world = await startEvmWorld()
 })
 
 afterAll(() => world?.close())
@@ -39,7 +41,11 @@ afterAll(() => world?.close())
 const [ourExpress] = ourServers
 
 async function inShop(visit: (shop: Shop) => Promise<void>, sale: Partial<Sale> = {}): Promise<void> {
-  const shop = await ourExpress?.open({ payTo: world.chain.seller.address, facilitator: world.facilitators['ours, in process'], ...sale })
+  const shop = await ourExpress?.open(world, {
+    payTo: world.chain.seller.address,
+    facilitator: world.facilitators['ours, in process'],
+    ...sale,
+  })
   if (shop === undefined) return expect.unreachable('there is no shop')
   try {
     await visit(shop)
@@ -96,7 +102,7 @@ describe('one 402 for everyone', () => {
     await inShop(async (shop) => {
       const { buyer } = world.chain
       const { fetch, sent } = middleman()
-      const pay = legacy.connect({ privateKey: buyer.privateKey, fetch })
+      const pay = legacy.connect(world, { privateKey: buyer.privateKey, fetch })
       await expectPurchase(world, { shop, pay, version: 1, buyer, init: { method: 'GET' } })
       expect(sent.map(({ name }) => name)).toEqual(['X-PAYMENT'])
     })
@@ -122,7 +128,7 @@ describe('the official client and payment identifiers', () => {
       const { fetch: send, sent } = middleman()
       const unpaid = await fetch(`${shop.url}/goods`)
       const required = decodePaymentRequiredHeader(unpaid.headers.get('payment-required') ?? '')
-      const pay = official.connect({ privateKey: buyer.privateKey, fetch: send })
+      const pay = official.connect(world, { privateKey: buyer.privateKey, fetch: send })
       await expectPurchase(world, { shop, pay, version: 2, buyer, init: { method: 'GET' } })
       expect(sent.map(({ name }) => name)).toEqual(['PAYMENT-SIGNATURE'])
       const payment = decodePaymentSignatureHeader(sent[0]?.value ?? '')
@@ -167,7 +173,7 @@ describe('the official client and payment identifiers', () => {
     const shop = await listen(app)
     try {
       const { fetch, sent } = middleman()
-      const pay = ours.connect({ privateKey: buyer.privateKey, fetch })
+      const pay = ours.connect(world, { privateKey: buyer.privateKey, fetch })
       const { result, movement } = await watch(world, buyer, () => pay(`${shop.url}/goods`))
       expect([result.status, await result.text(), movement]).toEqual([200, 'goods', { buyer: -price, seller: price }])
       const { id, validation } = extractAndValidatePaymentIdentifier(decodePaymentSignatureHeader(sent[0]?.value ?? ''))
@@ -285,7 +291,7 @@ describe('streaming', () => {
     })
     const shop = await listen(app)
     try {
-      const response = await client.connect({ privateKey: buyer.privateKey })(`${shop.url}/stream`)
+      const response = await client.connect(world, { privateKey: buyer.privateKey })(`${shop.url}/stream`)
       const reader = response.body?.getReader()
       const first = await reader?.read()
       // Only now may the handler write the rest: a buffering server would never get here.
@@ -344,7 +350,7 @@ async function heldPayment() {
       kept = { 'payment-signature': value }
       return new Response(null, { status: 204 })
     }
-    await official.connect({ privateKey: buyer.privateKey, fetch: keep })(`${url}/goods`)
+    await official.connect(world, { privateKey: buyer.privateKey, fetch: keep })(`${url}/goods`)
     return kept
   }
 }

@@ -7,6 +7,8 @@ export type Changes = {
   readonly offerV1?: (offer: PaymentRequirementsV1) => PaymentRequirementsV1
   readonly payment?: (payment: PaymentPayload) => PaymentPayload
   readonly paymentV1?: (payment: PaymentPayloadV1) => PaymentPayloadV1
+  /** What happens before a payment goes on its way. */
+  readonly delay?: () => Promise<unknown>
 }
 
 /** A payment header as it went over the wire. */
@@ -22,6 +24,7 @@ export function middleman(changes: Changes = {}): { readonly fetch: typeof fetch
       for (const name of [paymentSignatureHeader.name, xPaymentHeader.name]) {
         const value = request.headers.get(name)
         if (value === null) continue
+        await changes.delay?.()
         const changed = changePayment({ name, value }, changes)
         request.headers.set(name, changed.value)
         sent.push(changed)

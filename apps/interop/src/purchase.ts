@@ -1,11 +1,10 @@
 import type { SettleResponse } from '@flow402x/core'
 import { paymentResponseHeader } from '@flow402x/core'
 import { xPaymentResponseHeader } from '@flow402x/core/v1'
-import type { DevelopmentAccount } from '@flow402x/testing'
 import { expect } from 'vitest'
 import type { PayingFetch } from './clients.ts'
 import { price, type Shop } from './servers.ts'
-import { network, networkV1, type World } from './world.ts'
+import type { Account, World } from './world.ts'
 
 /** What moved on the chain while something happened, in atomic units. */
 export type Movement = { readonly buyer: bigint; readonly seller: bigint }
@@ -16,7 +15,7 @@ export type Purchase = { readonly transaction: string; readonly moved: bigint }
 /** A purchase that must succeed: goods, receipt, handler and both balances are looked at. */
 export async function expectPurchase(
   world: World,
-  { shop, pay, version, buyer, init }: { shop: Shop; pay: PayingFetch; version: 1 | 2; buyer: DevelopmentAccount; init: RequestInit },
+  { shop, pay, version, buyer, init }: { shop: Shop; pay: PayingFetch; version: 1 | 2; buyer: Account; init: RequestInit },
 ): Promise<Purchase> {
   const runs = shop.runs()
   const { result: response, movement } = await watch(world, buyer, async () => {
@@ -29,8 +28,8 @@ export async function expectPurchase(
     version,
     success: true,
     payer: buyer.address,
-    network: version === 1 ? networkV1 : network,
-    transaction: expect.stringMatching(/^0x[0-9a-f]{64}$/),
+    network: version === 1 ? world.networkV1 : world.network,
+    transaction: expect.stringMatching(world.transaction),
   })
   const transaction = receipt?.transaction ?? ''
   expect(await world.settlementIn(transaction)).toEqual({
@@ -44,7 +43,7 @@ export async function expectPurchase(
 /** Does something and says what it moved. */
 export async function watch<Result>(
   { chain }: World,
-  buyer: Pick<DevelopmentAccount, 'address'>,
+  buyer: Pick<Account, 'address'>,
   work: () => Promise<Result>,
 ): Promise<{ readonly result: Result; readonly movement: Movement }> {
   const balances = () => Promise.all([chain.balanceOf(buyer.address), chain.balanceOf(chain.seller.address)])

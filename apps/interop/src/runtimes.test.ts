@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { createClient, receiptOf } from '@flow402x/client'
+import type { EvmChain } from '@flow402x/testing'
 import { freePort } from '@flow402x/testing/servers'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { startWorld, type World } from './world.ts'
+import { startEvmWorld } from './chains/evm.ts'
+import type { World } from './world.ts'
 
 type Runtime = {
   readonly name: string
@@ -42,10 +44,10 @@ const runtimes: readonly Runtime[] = [
   },
 ]
 
-let world: World
+let world: World<EvmChain>
 let folder: string
 beforeAll(async () => {
-  world = await startWorld()
+  world = await startEvmWorld()
   folder = await mkdtemp(path.join(tmpdir(), 'flow402x-runtimes-'))
 })
 afterAll(async () => {

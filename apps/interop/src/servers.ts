@@ -1,5 +1,4 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import type { PaymentFlow } from '@flow402x/core'
 import { createServer, type Server } from '@flow402x/server'
 import { paid as paidExpress } from '@flow402x/server/express'
@@ -11,20 +10,18 @@ import { paid as paidNode } from '@flow402x/server/node'
 import { memoryStore } from '@flow402x/store/memory'
 import { getRequestListener } from '@hono/node-server'
 import { HTTPFacilitatorClient } from '@x402/core/server'
-import { ExactEvmScheme } from '@x402/evm/exact/server'
 import { paymentMiddleware as officialExpress, x402ResourceServer } from '@x402/express'
 import { paymentMiddleware as officialHono } from '@x402/hono'
 import express from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
-import type { Hex } from 'viem'
 import { paymentMiddleware as legacyExpress } from 'x402-express'
 import type { FacilitatorPeer } from './facilitators.ts'
-import { type Listening, listen, network, networkV1 } from './world.ts'
+import { type Listening, listen, type World } from './world.ts'
 
 /** What is sold at `/goods`, and by whom it is settled. */
 export type Sale = {
-  readonly payTo: Hex
+  readonly payTo: string
   readonly facilitator: FacilitatorPeer
   readonly flow?: PaymentFlow
   /** Runs inside the handler, once the payment has been verified. */
@@ -34,8 +31,11 @@ export type Sale = {
 /** A shop that is open. */
 export type Shop = Listening & { readonly facilitator: FacilitatorPeer; runs(): number }
 
+/** Where a shop stands. */
+type Ground = Pick<World, 'network' | 'networkV1' | 'schemes'>
+
 /** A server of one house; `newest` is the version it asks in when a client understands both. */
-export type ServerPeer = { readonly name: string; readonly versions: readonly (1 | 2)[]; open(sale: Sale): Promise<Shop> }
+export type ServerPeer = { readonly name: string; readonly versions: readonly (1 | 2)[]; open(world: Ground, sale: Sale): Promise<Shop> }
 
 /** What every route costs: a cent, in atomic units of USDC. */
 export const price = 10_000n
@@ -51,8 +51,8 @@ export const ourServers: readonly ServerPeer[] = [
   {
     name: 'ours, Express',
     versions: both,
-    open: (sale) =>
-      openOurs(sale, (server, goods) => {
+    open: (world, sale) =>
+      openOurs({ ...sale, world }, (server, goods) => {
         const app = express()
         app.all(path, paidExpress(server, terms(sale)), express.text({ type: () => true }), async ({ method, body }, response) => {
           response.json(await goods({ method, body: typeof body === 'string' ? body : '' }))
@@ -63,8 +63,8 @@ export const ourServers: readonly ServerPeer[] = [
   {
     name: 'ours, Hono',
     versions: both,
-    open: (sale) =>
-      openOurs(sale, (server, goods) => {
+    open: (world, sale) =>
+      openOurs({ ...sale, world }, (server, goods) => {
         const app = new Hono()
         app.all(path, paidHono(server, terms(sale)), async ({ req, json }) =>
           json(await goods({ method: req.method, body: await req.text() })),
@@ -75,8 +75,8 @@ export const ourServers: readonly ServerPeer[] = [
   {
     name: 'ours, Fastify',
     versions: both,
-    open: (sale) =>
-      openOurs(sale, async (server, goods) => {
+    open: (world, sale) =>
+      openOurs({ ...sale, world }, async (server, goods) => {
         const app = fastify()
         app.removeAllContentTypeParsers()
         app.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body))
@@ -90,8 +90,8 @@ export const ourServers: readonly ServerPeer[] = [
   {
     name: 'ours, node:http',
     versions: both,
-    open: (sale) =>
-      openOurs(sale, (server, goods) => {
+    open: (world, sale) =>
+      openOurs({ ...sale, world }, (server, goods) => {
         const charged = paidNode(server, terms(sale), async (request, response) => writeGoods(request, response, goods))
         return (request, response) => void charged(request, response)
       }),
@@ -99,14 +99,16 @@ export const ourServers: readonly ServerPeer[] = [
   {
     name: 'ours, fetch',
     versions: both,
-    open: (sale) =>
-      openOurs(sale, (server, goods) => getRequestListener(paidFetch(server, terms(sale), (request) => respond(request, goods)))),
+    open: (world, sale) =>
+      openOurs({ ...sale, world }, (server, goods) =>
+        getRequestListener(paidFetch(server, terms(sale), (request) => respond(request, goods))),
+      ),
   },
   {
     name: 'ours, Next route',
     versions: both,
-    open: (sale) =>
-      openOurs(sale, (server, goods) => {
+    open: (world, sale) =>
+      openOurs({ ...sale, world }, (server, goods) => {
         const route = paidNext(server, terms(sale), (request: Request) => respond(request, goods))
         return getRequestListener((request) => route(request, {}))
       }),
@@ -118,10 +120,10 @@ export const officialServers: readonly ServerPeer[] = [
   {
     name: '@x402/express 2.27',
     versions: [2],
-    open: (sale) =>
+    open: (world, sale) =>
       openCounted(sale, (goods) => {
         const app = express()
-        app.use(officialExpress(officialRoutes(sale), officialResourceServer(sale)))
+        app.use(officialExpress(officialRoutes(world, sale), officialResourceServer(world, sale)))
         app.all(path, express.text({ type: () => true }), async ({ method, body }, response) => {
           response.json(await goods({ method, body: typeof body === 'string' ? body : '' }))
         })
@@ -131,10 +133,10 @@ export const officialServers: readonly ServerPeer[] = [
   {
     name: '@x402/hono 2.27',
     versions: [2],
-    open: (sale) =>
+    open: (world, sale) =>
       openCounted(sale, (goods) => {
         const app = new Hono()
-        app.use(officialHono(officialRoutes(sale), officialResourceServer(sale)))
+        app.use(officialHono(officialRoutes(world, sale), officialResourceServer(world, sale)))
         app.all(path, async ({ req, json }) => json(await goods({ method: req.method, body: await req.text() })))
         return getRequestListener(app.fetch)
       }),
@@ -145,13 +147,15 @@ export const officialServers: readonly ServerPeer[] = [
 export const legacyServer: ServerPeer = {
   name: 'x402-express 1.2',
   versions: [1],
-  open: (sale) =>
+  open: (world, sale) =>
     openCounted(sale, (goods) => {
-      const { payTo, facilitator } = sale
+      const { facilitator } = sale
+      // v1 has a type for the addresses of each family, and takes both.
+      const payTo = sale.payTo as Parameters<typeof legacyExpress>[0]
       // Its configuration wants a URL with a scheme, which `listen` always gives.
       const url = facilitator.url as `${string}://${string}`
       const app = express()
-      app.use(legacyExpress(payTo, { [path]: { price: priceText, network: networkV1 } }, { url }))
+      app.use(legacyExpress(payTo, { [path]: { price: priceText, network: world.networkV1 } }, { url }))
       app.all(path, express.text({ type: () => true }), async ({ method, body }, response) => {
         response.json(await goods({ method, body: typeof body === 'string' ? body : '' }))
       })
@@ -163,13 +167,15 @@ function terms({ flow = 'authorization' }: Sale) {
   return { price: priceText, flow, description: 'Goods', mimeType: 'application/json' }
 }
 
-async function openOurs(sale: Sale, mount: (server: Server, goods: Goods) => RequestListener | Promise<RequestListener>): Promise<Shop> {
-  const { facilitator, payTo } = sale
-  const { rpcUrl } = facilitator
+async function openOurs(
+  sale: Sale & { readonly world: Ground },
+  mount: (server: Server, goods: Goods) => RequestListener | Promise<RequestListener>,
+): Promise<Shop> {
+  const { facilitator, payTo, world } = sale
   const server = createServer({
     facilitator: facilitator.value,
     store: memoryStore({ force: true }),
-    schemes: [exactEvmServer({ network, payTo, ...(rpcUrl === undefined ? {} : { rpcUrl }) })],
+    schemes: [world.schemes.ourServer(payTo, facilitator)],
   })
   await server.start()
   return openCounted(sale, (goods) => mount(server, goods))
@@ -185,13 +191,13 @@ async function openCounted(sale: Sale, mount: (goods: Goods) => RequestListener 
   return { ...(await listen(await mount(goods))), facilitator: sale.facilitator, runs: () => runs }
 }
 
-function officialRoutes({ payTo, flow }: Sale) {
+function officialRoutes({ network }: Ground, { payTo, flow }: Sale) {
   const extra = flow === undefined ? {} : { extra: { paymentFlow: flow } }
   return { [path]: { accepts: { scheme: 'exact', network, price: priceText, payTo, ...extra } } } as const
 }
 
-function officialResourceServer({ facilitator }: Sale): x402ResourceServer {
-  return new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitator.url })).register(network, new ExactEvmScheme())
+function officialResourceServer({ schemes }: Ground, { facilitator }: Sale): x402ResourceServer {
+  return schemes.officialServer(new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitator.url })))
 }
 
 async function respond(request: Request, goods: Goods): Promise<Response> {

@@ -1,46 +1,66 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { createPublicClient, erc20Abi, getAddress, type Hex, http, isHash, type PublicClient, parseEventLogs } from 'viem'
-import { type FacilitatorPeer, startFacilitators } from './facilitators.ts'
+import type { ClientScheme, ServerScheme } from '@flow402x/core'
+import type { Role } from '@flow402x/testing'
+import type { x402ResourceServer } from '@x402/express'
+import type { x402Client } from '@x402/fetch'
+import type { wrapFetchWithPayment as wrapFetchWithPaymentV1 } from 'x402-fetch'
+import type { FacilitatorPeer } from './facilitators.ts'
 
-/** The one network of the matrix, in both spellings. */
-export const network = 'eip155:84532'
-export const networkV1 = 'base-sepolia'
+/** An account of a local chain. */
+export type Account = { readonly role: Role; readonly address: string; readonly privateKey: string }
 
-/** A local chain with everyone who can settle on it. */
-export type World = {
-  readonly chain: EvmChain
+/** What every local chain can do; an address is its own family's. */
+export type LocalChain = {
+  readonly network: string
+  readonly rpcUrl: string
+  readonly seller: Account
+  readonly buyer: Account
+  /** In atomic units of USDC. */
+  balanceOf(address: string): Promise<bigint>
+  stop(): Promise<void>
+}
+
+/** How v1 signs: its signer, and what it asks a chain with. */
+export type LegacySigner = {
+  readonly signer: Parameters<typeof wrapFetchWithPaymentV1>[1]
+  readonly config?: Parameters<typeof wrapFetchWithPaymentV1>[4]
+}
+
+/** The schemes of each house on one chain. */
+export type Schemes = {
+  ourClient(privateKey: string): ClientScheme
+  ourServer(payTo: string, facilitator: FacilitatorPeer): ServerScheme
+  officialClient(privateKey: string): Promise<x402Client>
+  officialServer(server: x402ResourceServer): x402ResourceServer
+  legacyClient(privateKey: string): Promise<LegacySigner>
+}
+
+/** A local chain with everyone who can pay, be paid and settle on it. */
+export type World<Chain extends LocalChain = LocalChain> = {
+  readonly chain: Chain
+  /** The network in both spellings: CAIP-2, and the name of v1. */
+  readonly network: `${string}:${string}`
+  readonly networkV1: 'base-sepolia' | 'solana-devnet'
+  /** What a transaction's id looks like. */
+  readonly transaction: RegExp
+  readonly schemes: Schemes
   readonly facilitators: { readonly [name in FacilitatorPeer['name']]: FacilitatorPeer }
+  /** Lets so much time pass on the chain that two equal payments are two. */
+  turn(): Promise<void>
   /** Who sent a transaction and what USDC it moved, as the mined receipt says. */
   settlementIn(transaction: string): Promise<Settlement | undefined>
   close(): Promise<void>
 }
 
 /** One movement of tokens, in atomic units. */
-export type Transfer = { readonly from: Hex; readonly to: Hex; readonly value: bigint }
+export type Transfer = { readonly from: string; readonly to: string; readonly value: bigint }
 
 /** A mined transaction with its movements of USDC. */
-export type Settlement = { readonly sender: Hex; readonly transfers: readonly Transfer[] }
+export type Settlement = { readonly sender: string; readonly transfers: readonly Transfer[] }
 
 /** Something that listens on loopback. */
 export type Listening = { readonly url: string; close(): Promise<void> }
-
-/** Starts a chain that carries Circle's contract, and the facilitators of both houses on it. */
-export async function startWorld(): Promise<World> {
-  const chain = await startEvmChain({ network })
-  const facilitators = await startFacilitators(chain)
-  const reader = createPublicClient({ transport: http(chain.rpcUrl) })
-  return {
-    chain,
-    facilitators: facilitators.byName,
-    settlementIn: (transaction) => settlementIn(reader, { transaction, token: chain.usdc.address }),
-    async close() {
-      await facilitators.close()
-      await chain.stop()
-    },
-  }
-}
 
 /** Listens on a free port of 127.0.0.1. */
 export async function listen(listener: RequestListener): Promise<Listening> {
@@ -58,14 +78,4 @@ export async function listen(listener: RequestListener): Promise<Listening> {
         server.closeAllConnections()
       }),
   }
-}
-
-async function settlementIn(
-  reader: PublicClient,
-  { transaction, token }: { readonly transaction: string; readonly token: Hex },
-): Promise<Settlement | undefined> {
-  if (!isHash(transaction)) return undefined
-  const { from, logs } = await reader.getTransactionReceipt({ hash: transaction })
-  const moves = parseEventLogs({ abi: erc20Abi, eventName: 'Transfer', logs }).filter((log) => getAddress(log.address) === token)
-  return { sender: getAddress(from), transfers: moves.map(({ args }) => ({ from: args.from, to: args.to, value: args.value })) }
 }
