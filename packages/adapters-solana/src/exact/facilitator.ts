@@ -105,15 +105,13 @@ export function exactSolanaFacilitator(options: ExactSolanaFacilitatorOptions): 
     },
     plan(submission) {
       const terms = termsOf(submission, { chain, tokens })
-      const judged = isRefusal(terms)
-        ? terms
-        : judge(submission, { ...terms, accounts: accountsFor(submission.payment, terms.transaction) })
-      if (isRefusal(judged) || isRefusal(terms))
-        throw solanaErrors('solana/not-settleable', { reason: isRefusal(judged) ? judged.reason : '' })
+      if (isRefusal(terms)) throw solanaErrors('solana/not-settleable', { reason: terms.reason })
+      const { transaction, mint } = terms
+      const judged = judge(submission, { ...terms, accounts: accountsFor(submission.payment, transaction) })
+      if (isRefusal(judged)) throw solanaErrors('solana/not-settleable', { reason: judged.reason })
       // What a smart wallet's programs do is known from its simulation alone.
       if (judged.layout === undefined && !passed.has(submission.payment))
-        throw solanaErrors('solana/not-settleable', { reason: 'not verified here' })
-      const { transaction, mint } = terms
+        throw solanaErrors('solana/not-settleable', { reason: 'it was not simulated here' })
       const signer = encodeBase58(transaction.accounts[0] ?? new Uint8Array())
       return [{ target: mint.program.address, data: encodeBase64(transaction.bytes), gas: judged.computeUnits, alone: true, signer }]
     },
