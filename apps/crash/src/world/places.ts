@@ -11,7 +11,7 @@ export const place = z.object({ engine: z.enum(['SQLite', 'PostgreSQL', 'Redis']
 export type Place = z.infer<typeof place>
 
 /** Opens a seller's books. */
-export async function openClaims({ engine, at }: Place): Promise<Omit<Store, 'journal'>> {
+export async function openClaims({ engine, at }: Place): Promise<Pick<Store, 'claims' | 'logs' | 'budgets' | 'close'>> {
   if (engine !== 'Redis') return openSql({ engine, at })
   const { redisStore } = await import('@flow402x/store/redis')
   return redisStore(at)
