@@ -193,10 +193,10 @@ describe('who signs', () => {
         const signer = await createKeyPairSignerFromBytes(secretKey)
         return Promise.all(
           transactions.map(async (transaction) => {
-            // What a key signs is complete but for the fee payer, which kit's type does not tell.
-            const [signatures] = await signer.signTransactions([transaction as Parameters<typeof signer.signTransactions>[0][number]])
-            return { ...transaction, signatures: { ...transaction.signatures, ...signatures } } as typeof transaction &
-              Parameters<typeof signer.signTransactions>[0][number]
+            // Kit's type of what a key may sign also tells how long it lives, which the key does not look at.
+            const given = transaction as Parameters<typeof signer.signTransactions>[0][number]
+            const [signatures] = await signer.signTransactions([given])
+            return { ...given, signatures: { ...given.signatures, ...signatures } }
           }),
         )
       },
