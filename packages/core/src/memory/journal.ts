@@ -10,16 +10,27 @@ export function memoryJournal(retention: number): JournalStore {
   const claims = new Map<string, { readonly id: string } | { readonly deadAfter: number }>()
   const slots = new Map<string, Slot>()
   const leases = new Map<string, SignerLease>()
+  // What stands on each account: asked for with every payment, and a small part of all that is kept.
+  const draws = new Map<string, Map<string, bigint>>()
 
+  const count = ({ id, draw }: Settlement, standing: boolean): void => {
+    if (draw === undefined) return
+    const those = draws.get(draw.account) ?? new Map<string, bigint>()
+    if (standing) draws.set(draw.account, those.set(id, draw.amount))
+    else if (those.delete(id) && those.size === 0) draws.delete(draw.account)
+  }
   const put = (settlement: Settlement): Settlement => {
-    const { id, claimId } = settlement
+    const { id, claimId, outcome } = settlement
     settlements.set(id, settlement)
     if (claimId !== undefined) claims.set(claimId, { id })
+    count(settlement, outcome === undefined)
     return settlement
   }
-  const drop = ({ id, claimId }: Settlement): void => {
+  const drop = (settlement: Settlement): void => {
+    const { id, claimId } = settlement
     settlements.delete(id)
     if (claimId !== undefined) claims.delete(claimId)
+    count(settlement, false)
   }
   const standing = (lease: SignerLease): SignerLease | undefined => {
     const held = leases.get(laneOf(lease))
@@ -61,8 +72,7 @@ export function memoryJournal(retention: number): JournalStore {
       return undefined
     },
     async drawn(account) {
-      const standing = [...settlements.values()].filter(({ outcome }) => outcome === undefined)
-      return new Map(standing.flatMap(({ id, draw }) => (draw?.account === account ? [[id, draw.amount] as const] : [])))
+      return new Map(draws.get(account))
     },
     async hear({ id, heardUntil }, until) {
       const found = settlements.get(id)
