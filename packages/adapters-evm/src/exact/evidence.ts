@@ -24,18 +24,26 @@ export type Evidence = { readonly paid?: Log; readonly used: boolean }
  * nonce's use and, as the token's very next event, this transfer.
  */
 export function evidenceIn(logs: readonly Log[], { asset, from, nonce, payTo, amount }: Transfer): Evidence {
-  const events = logs.filter(({ address }) => sameAddress(address, asset)).toSorted((a, b) => a.index - b.index)
-  const paid = events.find((event, at) => {
-    const before = events[at - 1]
-    const isOurs =
-      before !== undefined && hasTopics(before, [authorizationUsed, from, nonce]) && hasTopics(event, [transferred, from, payTo])
-    return isOurs && isHex(event.data) && decodeWord(event.data) === amount
-  })
-  const used = events.some((event) => spends.some((spend) => hasTopics(event, [spend, from, nonce])))
-  return { used, ...(paid === undefined ? {} : { paid }) }
+  const [payer, key] = [word(from), word(nonce)]
+  // Many payments look through one transaction's events, and hardly one of those is about a nonce: that is asked first.
+  const spent = logs.filter(
+    (log) => isWord(log.topics[2], key) && spends.some((spend) => hasTopics(log, [spend, payer, key])) && sameAddress(log.address, asset),
+  )
+  const transfer = [transferred, payer, word(payTo)]
+  const paid = spent
+    .filter(({ topics }) => isWord(topics[0], authorizationUsed))
+    .map(({ index }) => nextEvent(logs, { asset, index }))
+    .find((event) => event !== undefined && hasTopics(event, transfer) && isHex(event.data) && decodeWord(event.data) === amount)
+  return { used: spent.length > 0, ...(paid === undefined ? {} : { paid }) }
 }
 
 const spends = [authorizationUsed, authorizationCanceled]
+
+/** What a contract said next after the event at `index`. */
+function nextEvent(logs: readonly Log[], { asset, index }: Pick<Transfer, 'asset'> & Pick<Log, 'index'>): Log | undefined {
+  const later = logs.filter((log) => log.index > index && sameAddress(log.address, asset))
+  return later.reduce<Log | undefined>((first, log) => (first !== undefined && first.index < log.index ? first : log), undefined)
+}
 
 /** The topics by which a node finds the events that use a nonce up. */
 export function spendingTopics({ from, nonce }: Pick<Transfer, 'from' | 'nonce'>): readonly (string | readonly string[])[] {
@@ -43,7 +51,11 @@ export function spendingTopics({ from, nonce }: Pick<Transfer, 'from' | 'nonce'>
 }
 
 function hasTopics({ topics }: Log, wanted: readonly string[]): boolean {
-  return topics.length === wanted.length && wanted.every((value, index) => topics[index]?.toLowerCase() === word(value))
+  return topics.length === wanted.length && wanted.every((value, index) => isWord(topics[index], value))
+}
+
+function isWord(topic: string | undefined, wanted: string): boolean {
+  return topic?.toLowerCase() === wanted
 }
 
 function word(value: string): string {
