@@ -133,7 +133,10 @@ export type {
   LedgerStore,
   LogKey,
   LogStore,
+  Message,
+  NewMessage,
   NewSettlement,
+  OutboxStore,
   Payee,
   PayeeName,
   PayeeStore,
@@ -146,4 +149,5 @@ export type {
   SlotKey,
   Store,
   StoredResponse,
+  Telling,
 } from './protocol/store.ts'

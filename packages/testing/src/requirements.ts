@@ -219,6 +219,14 @@ export const requirements = {
   },
   H31: { text: 'A handler that outlives its payment is ended, and nothing is charged.', link: 'hazards.md H31' },
   H32: { text: 'What was paid and not delivered is listed, and delivered to its payer or refunded.', link: 'hazards.md H32' },
+  H43: {
+    text: 'What settles, hangs or is owed is told to its owner at least once, signed, with an id to know it again; counts say how it stands.',
+    link: 'hazards.md H43',
+  },
+  H30: {
+    text: 'A node that answers one block late delays a settlement, and neither fails it nor has it sent twice.',
+    link: 'hazards.md H30',
+  },
   H45: { text: 'The payment header follows no redirect to another origin.', link: 'hazards.md H45' },
   H46: {
     text: 'With `upfront` no handler runs unless settled, and a flow that a scheme lacks is refused, not downgraded.',

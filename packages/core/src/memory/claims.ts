@@ -1,10 +1,11 @@
-import type { Claim, ClaimRequest, ClaimStore } from '../protocol/store.ts'
+import type { Claim, ClaimRequest, ClaimStore, OutboxStore } from '../protocol/store.ts'
+import { memoryOutbox } from './outbox.ts'
 import { sweepSeldom } from './retention.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.
 
 /** Claims in the memory of one process; ended ones are kept `retention` milliseconds after their payment is dead. */
-export function memoryClaims(retention: number): ClaimStore {
+export function memoryClaims(retention: number, outbox: OutboxStore = memoryOutbox(retention)): ClaimStore {
   const claims = new Map<string, Claim>()
   const named = new Map<string, string>()
   // What has not ended by purchase, and what has in the order it did: neither look-up walks through all claims.
@@ -66,6 +67,7 @@ export function memoryClaims(retention: number): ClaimStore {
   const seldom = sweepSeldom(sweep)
 
   return {
+    outbox,
     async claim(asked, { maxAttempts }) {
       const { key, now, funds, ...request } = asked
       seldom(now)
@@ -98,9 +100,10 @@ export function memoryClaims(retention: number): ClaimStore {
         return paid && claim.leaseUntil <= now
       })
     },
-    async update(claim, change) {
+    async update(claim, change, { tell = [] } = {}) {
       const found = claims.get(claim.id)
       if (found === undefined || found.epoch !== claim.epoch || found.state !== claim.state) return undefined
+      void outbox.put(tell)
       return put({ ...found, ...change, epoch: found.epoch + 1 })
     },
     async *unfinished({ now }) {

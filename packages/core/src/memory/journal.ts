@@ -1,10 +1,11 @@
-import type { JournalStore, Settlement, SignerLease, Slot, SlotKey } from '../protocol/store.ts'
+import type { JournalStore, OutboxStore, Settlement, SignerLease, Slot, SlotKey } from '../protocol/store.ts'
+import { memoryOutbox } from './outbox.ts'
 import { sweepSeldom } from './retention.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.
 
 /** A facilitator's journal in the memory of one process. */
-export function memoryJournal(retention: number): JournalStore {
+export function memoryJournal(retention: number, outbox: OutboxStore = memoryOutbox(retention)): JournalStore {
   const settlements = new Map<string, Settlement>()
   // The payment of each claim, or, of a buried one, until when it stays so.
   const claims = new Map<string, { readonly id: string } | { readonly deadAfter: number }>()
@@ -50,6 +51,7 @@ export function memoryJournal(retention: number): JournalStore {
   const seldom = sweepSeldom(sweep)
 
   return {
+    outbox,
     async begin(settlement, now) {
       seldom(now)
       const found = settlements.get(settlement.id)
@@ -123,7 +125,7 @@ export function memoryJournal(retention: number): JournalStore {
       const standing = [...slots.values()].filter((slot) => slot.state !== 'final' && laneOf(slot) === lane)
       return standing.sort((a, b) => (a.nonce < b.nonce ? -1 : 1))
     },
-    async resolve(lease, key, { state, outcomes, now }) {
+    async resolve(lease, key, { state, outcomes, now, tell = [] }) {
       const [held, found] = [standing(lease), slots.get(nameOf(key))]
       if (held === undefined || found === undefined || laneOf(found) !== laneOf(lease)) return false
       if (found.state === 'final') return state === 'final'
@@ -140,6 +142,7 @@ export function memoryJournal(retention: number): JournalStore {
         return !leaves
       })
       slots.set(nameOf(key), { ...found, state, payments, since: state === found.state ? found.since : now })
+      void outbox.put(tell)
       return true
     },
     async *abandoned(now) {

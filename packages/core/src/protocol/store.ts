@@ -98,8 +98,13 @@ export interface ClaimStore {
    * a refund.
    */
   undelivered(payer: string, binding: string, options: { readonly maxAttempts: number; readonly now: number }): Promise<Claim | undefined>
-  /** Changes a claim if its state and epoch are still those of `claim`, raising the epoch; else nothing and `undefined` (M6). */
-  update(claim: Claim, change: ClaimChange): Promise<Claim | undefined>
+  /** The outbox of the same store, where it has one: what `tell` is written to. */
+  readonly outbox?: OutboxStore
+  /**
+   * Changes a claim if its state and epoch are still those of `claim`, raising the epoch; else nothing and `undefined` (M6). `tell`
+   * goes into the outbox in the same commit, or not at all; a store without an outbox is given none.
+   */
+  update(claim: Claim, change: ClaimChange, options?: Telling): Promise<Claim | undefined>
   /** The claims that have not ended and that nobody holds at `now` (Unix ms), in any order: what a reconciler finishes (hazards §2). */
   unfinished(options: { readonly now: number }): AsyncIterable<Claim>
   /** The claims whose money moved at `since` (Unix ms) or later, as far as they are kept, in any order: a seller's books (H42). */
@@ -270,6 +275,8 @@ export type Begun = { readonly begun: true; readonly settlement: Settlement } | 
 
 /** The books of a facilitator: nothing that may have moved money is known to memory alone. Every operation is one commit. */
 export interface JournalStore {
+  /** The outbox of the same store, where it has one: what `tell` is written to. */
+  readonly outbox?: OutboxStore
   /**
    * Takes a payment in, or says what stands for it. A `queued` one whose lease has ended at `now` is taken over by the new owner,
    * and keeps the claim and the submission it was first begun with (M2). A claim that is buried, or that settles another payment,
@@ -318,16 +325,48 @@ export interface JournalStore {
    * Writes down what a slot came to, with the outcome of each payment it decided; a pending one takes back what a reorg undid.
    * Payments stay in a slot until it is `final`: then those without an outcome leave it and are
    * `queued` again, with the holder of the lease and for as long as it has it (M17). Outcomes of other payments are ignored, and
-   * `final` stays. `false` when the lease has passed on or there is no such slot.
+   * `final` stays. `false` when the lease has passed on or there is no such slot. `tell` goes into the outbox in the same commit, or
+   * not at all.
    */
   resolve(
     lease: SignerLease,
     slot: SlotKey,
-    result: { readonly state: Slot['state']; readonly outcomes: ReadonlyMap<string, Outcome>; readonly now: number },
+    result: { readonly state: Slot['state']; readonly outcomes: ReadonlyMap<string, Outcome>; readonly now: number } & Telling,
   ): Promise<boolean>
   /** Settlements without an end that ride in no slot and whose lease has ended at `now`: what a restart left behind. */
   abandoned(now: number): AsyncIterable<Settlement>
   /** Forgets settlements that ended for good and have long been dead at `now`, and says how many; others are kept (M12). */
+  purge(now: number): Promise<number>
+}
+
+/**
+ * Something that somebody must be told, at least once. `id` is what the receiver knows it by when it comes again; `body` is what is
+ * sent, byte for byte. `createdAt` in Unix milliseconds.
+ */
+export type NewMessage = { readonly id: string; readonly topic: string; readonly body: string; readonly createdAt: number }
+
+/** A message on its way: `attempts` counts who took it, `nextAttemptAt` (Unix ms) is when it is due again unless it is done by then. */
+export type Message = NewMessage & { readonly attempts: number; readonly nextAttemptAt: number }
+
+/** What somebody must be told of a change. */
+export type Telling = { readonly tell?: readonly NewMessage[] }
+
+/**
+ * What is still to be told, so that nothing that happened is known to one process alone (H43). Every operation is one commit; any
+ * number of processes deliver from it, and each message is with one of them at a time.
+ */
+export interface OutboxStore {
+  /** Takes messages in, due at once; one whose id is known changes nothing, also after it was told. */
+  put(messages: readonly NewMessage[]): Promise<void>
+  /** Takes at most `most` messages that are due at `now`, the longest due first: they are due again at `until`, for whoever comes then. */
+  take(request: { readonly now: number; readonly until: number; readonly most: number }): Promise<readonly Message[]>
+  /** It was told, whoever told it. Repeating it changes nothing. */
+  done(message: Message, now: number): Promise<void>
+  /** It could not be told, and is due again at `at`; `false` where it was told meanwhile, or taken by another (its `attempts` have grown). */
+  later(message: Message, at: number): Promise<boolean>
+  /** How many are still to be told, and since when the oldest waits (Unix ms). */
+  waiting(): Promise<{ readonly count: number; readonly since?: number }>
+  /** Forgets what was told long ago at `now`, and says how many; what was not told is kept. */
   purge(now: number): Promise<number>
 }
 
@@ -339,6 +378,7 @@ export interface Store {
   readonly payees: PayeeStore
   readonly logs: LogStore
   readonly journal: JournalStore
+  readonly outbox: OutboxStore
   /** Lets go of files and connections; what was answered before is safe without it. */
   close(): Promise<void>
 }

@@ -6,6 +6,7 @@ import {
   memoryJournal,
   memoryLedger,
   memoryLogs,
+  memoryOutbox,
   memoryPayees,
   type RetentionOptions,
 } from '@flow402x/core/memory'
@@ -22,13 +23,15 @@ export type MemoryStoreOptions = RetentionOptions & { readonly force?: boolean }
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
   if (options.force !== true && globalThis.process?.env?.NODE_ENV === 'production') throw storeErrors('config/memory-store', {})
   const { retention = defaultRetention } = options
+  const outbox = memoryOutbox(retention)
   return {
-    claims: memoryClaims(retention),
+    claims: memoryClaims(retention, outbox),
     budgets: memoryBudgets(),
     ledger: memoryLedger(retention),
     payees: memoryPayees(),
     logs: memoryLogs(),
-    journal: memoryJournal(retention),
+    journal: memoryJournal(retention, outbox),
+    outbox,
     close: async () => {},
   }
 }

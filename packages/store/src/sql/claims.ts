@@ -1,8 +1,9 @@
-import type { Claim, ClaimAnswer, ClaimRequest, ClaimStore } from '@flow402x/core'
-import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
+import type { Claim, ClaimAnswer, ClaimRequest, ClaimStore, NewMessage } from '@flow402x/core'
+import { defaultRetention, sweepSeldom } from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
 import { claimColumns, progressColumns, purseOf, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
-import { run, type SqlDatabase, unended, vouched, type Work } from './database.ts'
+import { type Row, run, type SqlDatabase, type Statement, unended, vouched, type Work } from './database.ts'
+import { putMessages, type SqlOptions } from './outbox.ts'
 
 const columns = claimColumns.join(', ')
 const insert = `INSERT INTO flow402x_claims (${columns}, created_at)
@@ -46,12 +47,13 @@ const forget = `DELETE FROM flow402x_claims WHERE ${ended}
 const mostRounds = 20
 
 /** Claims in SQL: each change is one statement that names the state and epoch it starts from. */
-export function sqlClaims(database: SqlDatabase, { retention = defaultRetention }: RetentionOptions): ClaimStore {
+export function sqlClaims(database: SqlDatabase, { outbox, retention = defaultRetention }: SqlOptions): ClaimStore {
   const sweep = async (now: number, limit: number): Promise<number> =>
     (await database.query(run(forget, [(now - retention) / 1000, limit]))).length
   const seldom = sweepSeldom(sweep)
 
   return {
+    outbox,
     async claim(request, { maxAttempts }) {
       await seldom(request.now)
       for (let round = 0; round < mostRounds; round += 1) {
@@ -72,9 +74,10 @@ export function sqlClaims(database: SqlDatabase, { retention = defaultRetention 
       const [row] = await database.query(run(oldestUndelivered, [payer, binding, maxAttempts, now]))
       return row === undefined ? undefined : readClaim(row)
     },
-    async update(claim, change) {
+    async update(claim, change, { tell = [] } = {}) {
       const next = { ...claim, ...change, epoch: claim.epoch + 1 }
-      const changed = await database.query(run(advance, [claim.id, claim.state, claim.epoch, ...writeProgress(next, change.response)]))
+      const statement = run(advance, [claim.id, claim.state, claim.epoch, ...writeProgress(next, change.response)])
+      const changed = await (tell.length === 0 ? database.query(statement) : database.transaction(() => andTell(statement, tell)))
       return changed.length === 0 ? undefined : next
     },
     async *unfinished({ now }) {
@@ -116,6 +119,13 @@ export function sqlClaims(database: SqlDatabase, { retention = defaultRetention 
       }
     },
   }
+}
+
+/** A change and what is told of it; where nothing changed there is nothing to tell. */
+function* andTell(change: Statement, messages: readonly NewMessage[]): Work<readonly Row[]> {
+  const changed = yield change
+  if (changed.length > 0) yield* putMessages(messages)
+  return changed
 }
 
 /** Work that needs no transaction: each statement is one of its own. */

@@ -33,6 +33,15 @@ export function run(text: string, values: readonly Column[] = []): Statement {
   return { text, values }
 }
 
+/** Rows as a table of parameters; the last is repeated up to a power of two, so that few texts are prepared. */
+export function table(rows: readonly (readonly Column[])[], first: number): { readonly text: string; readonly values: readonly Column[] } {
+  const size = 2 ** Math.ceil(Math.log2(rows.length))
+  const filled = Array.from({ length: size }, (_, index) => rows[Math.min(index, rows.length - 1)] ?? [])
+  let number = first
+  const tuples = filled.map((row) => `(${row.map(() => `?${number++}`).join(', ')})`)
+  return { text: `VALUES ${tuples.join(', ')}`, values: filled.flat() }
+}
+
 /** Claims that have not ended: the condition of an index, which a query must repeat word for word to be answered by it. */
 export const unended = "state IN ('claimed', 'open', 'settling', 'settled')"
 
@@ -102,5 +111,12 @@ const migrations: readonly (readonly string[])[] = [
     'ALTER TABLE flow402x_settlements ADD COLUMN heard_until DOUBLE PRECISION',
     'CREATE UNIQUE INDEX flow402x_settlements_claim ON flow402x_settlements (claim_id) WHERE claim_id IS NOT NULL',
     'CREATE INDEX flow402x_settlements_drawing ON flow402x_settlements (account) WHERE account IS NOT NULL AND outcome IS NULL',
+  ],
+  [
+    `CREATE TABLE flow402x_outbox (
+      id TEXT PRIMARY KEY, topic TEXT NOT NULL, body TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL,
+      next_attempt_at DOUBLE PRECISION NOT NULL, done_at DOUBLE PRECISION)`,
+    'CREATE INDEX flow402x_outbox_due ON flow402x_outbox (next_attempt_at) WHERE done_at IS NULL',
+    'CREATE INDEX flow402x_outbox_done ON flow402x_outbox (done_at) WHERE done_at IS NOT NULL',
   ],
 ]

@@ -1,9 +1,10 @@
 import type { Begun, JournalStore, NewSettlement, SignedTransaction, SignerLease, SlotKey } from '@flow402x/core'
-import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
+import { defaultRetention, sweepSeldom } from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
-import { run, type SqlDatabase, type Statement, type Work } from './database.ts'
+import { run, type SqlDatabase, type Statement, table, type Work } from './database.ts'
 import { readSettlement, readSlot, settlementColumns, slotColumns, writeAttempts } from './journal-rows.ts'
+import { putMessages, type SqlOptions } from './outbox.ts'
 
 const queued = 'nonce IS NULL AND outcome IS NULL'
 
@@ -61,7 +62,7 @@ const mostRounds = 20
 const contended = (): Error => storeErrors('store/contended', { store: 'The journal', attempts: mostRounds })
 
 /** A facilitator's journal in SQL; whoever writes for a signer holds the row of its lease while it does. */
-export function sqlJournal(database: SqlDatabase, { retention = defaultRetention }: RetentionOptions): JournalStore {
+export function sqlJournal(database: SqlDatabase, { outbox, retention = defaultRetention }: SqlOptions): JournalStore {
   const sweep = async (now: number, limit: number): Promise<number> => {
     const forgotten = await database.query(run(forgetEnded, [(now - retention) / 1000, limit]))
     await database.query(run(forgetSlots, [now - retention]))
@@ -71,6 +72,7 @@ export function sqlJournal(database: SqlDatabase, { retention = defaultRetention
   const changes = async (statement: Statement): Promise<boolean> => (await database.query(statement)).length > 0
 
   return {
+    outbox,
     async begin(settlement, now) {
       await seldom(now)
       for (let round = 0; round < mostRounds; round += 1) {
@@ -185,7 +187,11 @@ function* prepare(
   return true
 }
 
-function* resolve(lease: SignerLease, key: SlotKey, { state, outcomes, now }: Parameters<JournalStore['resolve']>[2]): Work<boolean> {
+function* resolve(
+  lease: SignerLease,
+  key: SlotKey,
+  { state, outcomes, now, tell: messages = [] }: Parameters<JournalStore['resolve']>[2],
+): Work<boolean> {
   const [held] = yield run(holdLease, leaseValues(lease))
   if (held === undefined || key.network !== lease.network || key.signer !== lease.signer) return false
   const slot = slotValues(key)
@@ -202,6 +208,7 @@ function* resolve(lease: SignerLease, key: SlotKey, { state, outcomes, now }: Pa
   const left = new Set(state === 'final' ? (yield run(requeue, [...slot, lease.owner, Number(held.lease_until)])).map(({ id }) => id) : [])
   const payments = found.payments.filter((id) => !left.has(id))
   yield run(advanceSlot, [...slot, state, JSON.stringify(payments), state === found.state ? found.since : now])
+  yield* putMessages(messages)
   return true
 }
 
@@ -223,15 +230,6 @@ function tell(slot: readonly Column[], outcomes: readonly (readonly [id: string,
       WHERE id = told.column1 AND ${ofSlot}`,
     [...slot, ...values],
   )
-}
-
-/** Rows as a table of parameters; the last is repeated up to a power of two, so that few texts are prepared. */
-function table(rows: readonly (readonly Column[])[], first: number): { readonly text: string; readonly values: readonly Column[] } {
-  const size = 2 ** Math.ceil(Math.log2(rows.length))
-  const filled = Array.from({ length: size }, (_, index) => rows[Math.min(index, rows.length - 1)] ?? [])
-  let number = first
-  const tuples = filled.map((row) => `(${row.map(() => `?${number++}`).join(', ')})`)
-  return { text: `VALUES ${tuples.join(', ')}`, values: filled.flat() }
 }
 
 function leaseValues({ network, signer, owner, epoch }: SignerLease): readonly Column[] {

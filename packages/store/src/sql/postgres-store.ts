@@ -10,6 +10,7 @@ import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
 import { sqlLedger } from './ledger.ts'
 import { sqlLogs } from './logs.ts'
+import { sqlOutbox } from './outbox.ts'
 import { sqlPayees } from './payees.ts'
 
 /** A connection, as much of `pg`'s as the store uses. */
@@ -45,13 +46,15 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     await close()
     throw error
   }
+  const outbox = sqlOutbox(database, options)
   return {
-    claims: sqlClaims(database, options),
+    claims: sqlClaims(database, { ...options, outbox }),
     budgets: sqlBudgets(database),
     ledger: sqlLedger(database, options),
     payees: sqlPayees(database),
     logs: sqlLogs(database),
-    journal: sqlJournal(database, options),
+    journal: sqlJournal(database, { ...options, outbox }),
+    outbox,
     close,
   }
 }

@@ -9,6 +9,7 @@ import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
 import { sqlLedger } from './ledger.ts'
 import { sqlLogs } from './logs.ts'
+import { sqlOutbox } from './outbox.ts'
 import { sqlPayees } from './payees.ts'
 
 /** `busyTimeout` is how many milliseconds a change waits for other processes that write to the file; 5,000 where nothing is said. */
@@ -23,13 +24,15 @@ export type SqliteStoreOptions = RetentionOptions & { readonly busyTimeout?: num
  */
 export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Store {
   const database = openFile(file, options)
+  const outbox = sqlOutbox(database, options)
   return {
-    claims: sqlClaims(database, options),
+    claims: sqlClaims(database, { ...options, outbox }),
     budgets: sqlBudgets(database),
     ledger: sqlLedger(database, options),
     payees: sqlPayees(database),
     logs: sqlLogs(database),
-    journal: sqlJournal(database, options),
+    journal: sqlJournal(database, { ...options, outbox }),
+    outbox,
     close: database.close,
   }
 }

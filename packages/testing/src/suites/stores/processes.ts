@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { BudgetStore, ClaimStore, JournalStore, LogStore } from '@flow402x/core'
+import type { BudgetStore, ClaimStore, JournalStore, LogStore, OutboxStore } from '@flow402x/core'
 import * as z from 'zod/mini'
 
 /** How a store is made in a process of its own: a module by URL, the name of its function, and its arguments. */
@@ -13,6 +13,7 @@ export type StoreProcess = {
   readonly budgets: BudgetStore
   readonly logs: LogStore
   readonly journal: Pick<JournalStore, 'begin' | 'bury' | 'lease' | 'prepare'>
+  readonly outbox: Pick<OutboxStore, 'put' | 'take' | 'done'>
   kill(): Promise<void>
 }
 
@@ -69,6 +70,11 @@ export async function startStoreProcess(program: StoreProgram): Promise<StorePro
       bury: (...input) => call('journal', 'bury', input),
       lease: (...input) => call('journal', 'lease', input),
       prepare: (...input) => call('journal', 'prepare', input),
+    },
+    outbox: {
+      put: (...input) => call('outbox', 'put', input),
+      take: (...input) => call('outbox', 'take', input),
+      done: (...input) => call('outbox', 'done', input),
     },
     async kill() {
       child.kill('SIGKILL')

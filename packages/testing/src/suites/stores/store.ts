@@ -4,10 +4,13 @@ import { verifies } from '../../requirements.ts'
 import { testFunds } from './funds.ts'
 import { testJournal } from './journal.ts'
 import { testLedger, testPayees } from './ledger.ts'
+import { testOutbox } from './outbox.ts'
 import { type StoreProcess, type StoreProgram, startStoreProcess } from './processes.ts'
 
-/** A store as a suite opens it: with the books of a facilitator and of a client, or without. */
-export type OpenedStore = Omit<Store, 'journal' | 'ledger' | 'payees'> & Partial<Pick<Store, 'journal' | 'ledger' | 'payees'>>
+type Books = 'journal' | 'ledger' | 'payees' | 'outbox'
+
+/** A store as a suite opens it: with an outbox and the books of a facilitator and of a client, or without. */
+export type OpenedStore = Omit<Store, Books> & Partial<Pick<Store, Books>>
 
 /** A store to be proved. */
 export type StoreSuite = {
@@ -16,7 +19,7 @@ export type StoreSuite = {
   open(): Promise<OpenedStore>
   /** The same store made in a process of its own; without it the tests with several processes are skipped, for the reason given. */
   readonly program: (() => StoreProgram) | { readonly none: string }
-  /** Why the store keeps no journal, no ledger and no payees; their lists are skipped for it. */
+  /** Why the store keeps no journal, no ledger, no payees and no outbox; their lists are skipped for it. */
   readonly noJournal?: string
   /** kill -9 of the server that holds the data, and its new start. Stores that are a file have none. */
   crash?(): Promise<void>
@@ -49,6 +52,7 @@ export function testStore(suite: StoreSuite): void {
     describe('the journal', () => testJournal(suite, () => [store, ...others].flatMap(({ journal }) => journal ?? [])))
     describe('the ledger', () => testLedger(suite, () => [store, ...others].flatMap(({ ledger }) => ledger ?? [])))
     describe('payees', () => testPayees(suite, () => [store, ...others].flatMap(({ payees }) => payees ?? [])))
+    describe('the outbox', () => testOutbox(suite, { stores: () => [store, ...others], request: () => claimRequest() }))
     describe('several processes', () => testProcesses(suite))
   })
 }
