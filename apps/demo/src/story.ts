@@ -1,8 +1,8 @@
 import { once as event } from 'node:events'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { exactSolanaClient, secretKeySender } from '@flow402x/adapters-solana/client'
 import { type Client, createClient, receiptOf, type Terms } from '@flow402x/client'
-import { formatAmount, formatNetwork, toProblem, X402Error } from '@flow402x/core'
-import type { EvmChain } from '@flow402x/testing'
+import { type ClientScheme, formatAmount, formatNetwork, toProblem, X402Error } from '@flow402x/core'
 import { type Dev, startDev } from 'flow402x'
 
 /** How the story is told: `once` ends after it, otherwise the world stays up until `signal`. */
@@ -15,6 +15,14 @@ type Scene = {
   readonly init?: RequestInit
   /** What is shown of the answer. */
   readonly show: (response: Response) => Promise<string>
+}
+
+/** Who buys where: the chain that is looked at, and the one line in which a buyer on one chain differs from a buyer on another. */
+type Stage = {
+  readonly scheme: ClientScheme
+  readonly line: string
+  /** In atomic units of USDC. */
+  readonly balances: () => Promise<{ readonly buyer: bigint; readonly seller: bigint }>
 }
 
 const scenes: readonly Scene[] = [
@@ -35,12 +43,16 @@ const scenes: readonly Scene[] = [
 /** Starts a local world and pays each of its routes, printing every receipt. Gives the exit code. */
 export async function tellStory({ once, signal, say }: StoryOptions): Promise<number> {
   const started = performance.now()
-  say('Flow402x demo: a chain with the real USDC contract, a facilitator, a seller and a buyer, all on this machine.\n')
+  say('Flow402x demo: an EVM chain with the real USDC contract, a Solana, a facilitator, a seller and a buyer, all on this machine.\n')
   const dev = await startDev({ signal, onProgress: (step) => say(`  ✓ ${step}`) })
   try {
     say(`  ready in ${seconds(started)}\n`)
-    for (const [index, scene] of scenes.entries()) await play(dev, { scene, number: index + 1, say })
-    await refuse(dev, say)
+    const { evm, solana } = stagesOf(dev)
+    for (const [index, scene] of scenes.entries()) await play(dev, { stage: evm, scene, title: `${index + 1}. ${scene.title}`, say })
+    await refuse(dev, { stage: evm, say })
+    say('5. The same routes on Solana: one line of the buyer is another')
+    say(`  -  ${evm.line}\n  +  ${solana.line}\n`)
+    for (const scene of scenes) await play(dev, { stage: solana, scene, title: scene.title, say })
     say(`The story took ${seconds(started)} in all.`)
     if (once) return 0
     say(`\nThe seller stays at ${dev.world.seller.url}. Press Ctrl-C to stop.`)
@@ -54,20 +66,21 @@ export async function tellStory({ once, signal, say }: StoryOptions): Promise<nu
   }
 }
 
-async function play(dev: Dev, { scene, number, say }: { scene: Scene; number: number; say: (line: string) => void }): Promise<void> {
-  const chain = onlyChain(dev)
+type Say = { readonly stage: Stage; readonly say: (line: string) => void }
+
+async function play(dev: Dev, { stage, scene, title, say }: Say & { readonly scene: Scene; readonly title: string }): Promise<void> {
   const told: { terms?: Terms } = {}
-  const client = buyerOf(chain, (terms) => {
+  const client = buyerOf(stage, (terms) => {
     told.terms = terms
     say(`  402    asks ${terms.price} on ${formatNetwork(terms.asset.network)} (${terms.requirements.scheme})`)
   })
-  say(`${number}. ${scene.title}: ${scene.init?.method ?? 'GET'} ${scene.path}`)
-  const before = await balances(chain)
+  say(`${title}: ${scene.init?.method ?? 'GET'} ${scene.path}`)
+  const before = await stage.balances()
   const started = performance.now()
   const response = await client.fetch(`${dev.world.seller.url}${scene.path}`, scene.init)
   const shown = await scene.show(response)
   const receipt = receiptOf(response)
-  const after = await balances(chain)
+  const after = await stage.balances()
   say(`  ${response.status}    ${shown}`)
   say(`  paid   ${told.terms?.price ?? '?'} in transaction ${receipt?.transaction ?? 'none'} (${seconds(started)})`)
   say(`  chain  buyer ${change(after.buyer - before.buyer)}, seller ${change(after.seller - before.seller)}\n`)
@@ -76,25 +89,23 @@ async function play(dev: Dev, { scene, number, say }: { scene: Scene; number: nu
   }
 }
 
-async function refuse(dev: Dev, say: (line: string) => void): Promise<void> {
-  const chain = onlyChain(dev)
+async function refuse(dev: Dev, { stage, say }: Say): Promise<void> {
   say('4. A buyer with a limit of $0.01: GET /primes.csv')
-  const before = await balances(chain)
-  const schemes = [exactEvmClient({ signer: privateKeySigner(chain.buyer.privateKey) })]
-  const careful = createClient({ schemes, budget: { perPayment: '$0.01' } })
+  const before = await stage.balances()
+  const careful = createClient({ schemes: [stage.scheme], budget: { perPayment: '$0.01' } })
   const refusal = await careful.fetch(`${dev.world.seller.url}/primes.csv`).then(
     () => 'paid, although it must not',
     (error: unknown) => (error instanceof X402Error ? error.message : String(error)),
   )
-  const after = await balances(chain)
+  const after = await stage.balances()
   say(`  ${refusal}`)
   say(`  chain  buyer ${change(after.buyer - before.buyer)}\n`)
   if (after.buyer !== before.buyer) throw new Error('money moved past the limit')
 }
 
-function buyerOf({ buyer }: EvmChain, onTerms: (terms: Terms) => void): Client {
+function buyerOf({ scheme }: Stage, onTerms: (terms: Terms) => void): Client {
   return createClient({
-    schemes: [exactEvmClient({ signer: privateKeySigner(buyer.privateKey) })],
+    schemes: [scheme],
     budget: { total: '$1' },
     onEvent: (told) => {
       if (told.type === 'signing') onTerms(told.terms)
@@ -102,15 +113,21 @@ function buyerOf({ buyer }: EvmChain, onTerms: (terms: Terms) => void): Client {
   })
 }
 
-function onlyChain({ chains }: Dev): EvmChain {
-  const [chain] = chains
-  if (chain === undefined) throw new Error('the local world has no chain')
-  return chain
-}
-
-async function balances(chain: EvmChain): Promise<{ buyer: bigint; seller: bigint }> {
-  const [buyer, seller] = await Promise.all([chain.balanceOf(chain.buyer.address), chain.balanceOf(chain.seller.address)])
-  return { buyer, seller }
+function stagesOf({ chains: [chain], solana }: Dev): { readonly evm: Stage; readonly solana: Stage } {
+  if (chain === undefined || solana === undefined) throw new Error('the local world lacks a chain')
+  const balances = async (buyer: Promise<bigint>, seller: Promise<bigint>) => ({ buyer: await buyer, seller: await seller })
+  return {
+    evm: {
+      scheme: exactEvmClient({ signer: privateKeySigner(chain.buyer.privateKey) }),
+      line: 'schemes: [exactEvmClient({ signer: privateKeySigner(key) })],',
+      balances: () => balances(chain.balanceOf(chain.buyer.address), chain.balanceOf(chain.seller.address)),
+    },
+    solana: {
+      scheme: exactSolanaClient({ signer: secretKeySender(solana.buyer.privateKey) }),
+      line: 'schemes: [exactSolanaClient({ signer: secretKeySender(key) })],',
+      balances: () => balances(solana.balanceOf(solana.buyer.address), solana.balanceOf(solana.seller.address)),
+    },
+  }
 }
 
 function change(units: bigint): string {

@@ -1,19 +1,21 @@
 import { once } from 'node:events'
 import { parseArgs } from 'node:util'
-import { formatNetwork } from '@flow402x/core'
+import { formatNetwork, networkFamily } from '@flow402x/core'
 import { startDev } from '../dev/dev.ts'
-import type { DevWorld } from '../dev/world.ts'
+import type { DevChain, DevWorld } from '../dev/world.ts'
 import type { Command } from './command.ts'
 import { cliErrors } from './errors.ts'
+import { keyVariables } from './key.ts'
+import { rpcVariable } from './rpc-url.ts'
 
 const usage = 'flow402x dev [--network base-sepolia[,…]] [--facilitator-port N] [--seller-port N] [--json]'
 
 /** `flow402x dev`: a local world that runs until it is interrupted. */
 export const dev: Command = {
-  summary: 'Starts a local chain with USDC, a facilitator and a paid sample seller.',
+  summary: 'Starts local chains with USDC, EVM and Solana, a facilitator and a paid sample seller.',
   usage: `${usage}
 
-  --network NAMES          EVM networks to imitate, by name or CAIP-2 id; base-sepolia unless given
+  --network NAMES          networks to imitate, by name or CAIP-2 id; base-sepolia,solana-devnet unless given
   --facilitator-port N     a free port unless given
   --seller-port N          a free port unless given
   --json                   prints one line of JSON with every address and URL, and nothing else, on standard output
@@ -67,12 +69,14 @@ function port<Name extends string>(name: Name, text: string | undefined): { read
   return { [name]: value } as { readonly [key in Name]: number }
 }
 
-function describe({ evm, facilitator, seller }: DevWorld): string {
-  const chains = evm.map(({ network, rpcUrl, usdc }) => `  ${formatNetwork(network)} (${network})  ${rpcUrl}  USDC ${usdc}`)
+function describe({ evm, solana, facilitator, seller }: DevWorld): string {
+  const all = solana === undefined ? evm : [...evm, solana]
+  const chains = all.map(({ network, rpcUrl, usdc }) => `  ${formatNetwork(network)} (${network})  ${rpcUrl}  USDC ${usdc}`)
   const routes = seller.routes.map(
     ({ method, path, price, network }) => `  ${method.padEnd(4)} ${seller.url}${path}  ${price} on ${formatNetwork(network)}`,
   )
-  const buyer = evm[0]?.accounts.find(({ role }) => role === 'buyer')
+  const [first] = evm
+  const payers = [first, solana].flatMap((chain) => (chain === undefined ? [] : [payer(chain)]))
   return `
 Chains
 ${chains.join('\n')}
@@ -81,14 +85,20 @@ Facilitator
 Paid routes
 ${routes.join('\n')}
 
-Pay one of them from another terminal (${buyer?.address} holds 1,000 local USDC):
-  export FLOW402X_EVM_PRIVATE_KEY=${buyer?.privateKey}
+Pay one of them from another terminal, with a key of either chain (each account holds 1,000 local USDC):
+${payers.join('\n')}
   flow402x pay ${seller.url}/weather?place=Lisbon
 
 Sell with this facilitator:
   export FLOW402X_FACILITATOR_URL=${facilitator.url}
-${evm.map(({ network, rpcUrl }) => `  export FLOW402X_RPC_URL_${network.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}=${rpcUrl}`).join('\n')}
+${all.map(({ network, rpcUrl }) => `  export ${rpcVariable(network)}=${rpcUrl}`).join('\n')}
 
 Press Ctrl-C to stop.
 `
+}
+
+function payer({ network, accounts }: DevChain): string {
+  const buyer = accounts.find(({ role }) => role === 'buyer')
+  const variable = networkFamily(network) === 'solana' ? keyVariables.solana : keyVariables.eip155
+  return `  export ${variable}=${buyer?.privateKey}   # ${buyer?.address} on ${formatNetwork(network)}`
 }

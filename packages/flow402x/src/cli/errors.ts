@@ -11,8 +11,17 @@ export const cliErrors = defineErrors({
   'cli/usage': { ...usage, message: ({ why, usage: form }: { why: string; usage: string }) => `${why}\nUsage: ${form}` },
   'cli/no-key': {
     ...usage,
-    message: ({ variable }: { variable: string }) =>
-      `No key to pay with: set ${variable} to a private key, or ${variable}_FILE to a file that holds one. Keys are never taken from the command line.`,
+    message: ({ variables }: { variables: readonly string[] }) =>
+      `No key to pay with: set ${variables.join(' or ')} to a private key, or the same name with _FILE to a file that holds one. Keys are never taken from the command line.`,
+  },
+  'cli/no-rpc': {
+    ...usage,
+    message: ({ variable, network }: { variable: string; network: string }) =>
+      `No way to ask ${network}: set ${variable} to the URL of a node's JSON-RPC.`,
+  },
+  'cli/one-solana': {
+    ...usage,
+    message: ({ networks }: { networks: string }) => `A local world has one Solana, not several (${networks}).`,
   },
   'cli/open-key-file': {
     ...usage,

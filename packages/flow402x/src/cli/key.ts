@@ -1,16 +1,18 @@
 import { readFile, stat } from 'node:fs/promises'
 import { cliErrors } from './errors.ts'
 
+/** Where the keys of each chain family stand. */
+export const keyVariables = { eip155: 'FLOW402X_EVM_PRIVATE_KEY', solana: 'FLOW402X_SOLANA_PRIVATE_KEY' } as const
+
 /**
- * The private key in an environment variable, or in the file that the same variable with `_FILE` names, which nobody else may read.
+ * The private key in an environment variable, or in the file that the same variable with `_FILE` names, which nobody else may read;
+ * nothing where neither is set.
  *
- * Errors: `cli/no-key`, `cli/open-key-file`, `cli/unreadable-file`; none of them shows the key.
+ * Errors: `cli/open-key-file`, `cli/unreadable-file`; none of them shows the key.
  */
-export async function readKey(env: Readonly<Record<string, string | undefined>>, variable: string): Promise<`0x${string}`> {
-  const text = env[variable] ?? (await fromFile(env[`${variable}_FILE`]))
-  if (text === undefined || text.trim() === '') throw cliErrors('cli/no-key', { variable })
-  const key = text.trim()
-  return `0x${key.replace(/^0x/, '')}`
+export async function findKey(env: Readonly<Record<string, string | undefined>>, variable: string): Promise<string | undefined> {
+  const key = (env[variable] ?? (await fromFile(env[`${variable}_FILE`])))?.trim()
+  return key === '' ? undefined : key
 }
 
 async function fromFile(file: string | undefined): Promise<string | undefined> {

@@ -1,11 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { exactSolanaClient, secretKeySender, solanaReader } from '@flow402x/adapters-solana/client'
 import { type Client, type ClientEvent, createClient, type LeftOut, type Quote, receiptOf, type Terms } from '@flow402x/client'
-import { formatNetwork, parseNetwork } from '@flow402x/core'
+import { type ClientScheme, formatNetwork, networkFamily, networks, parseNetwork } from '@flow402x/core'
 import type { Command, Terminal } from './command.ts'
 import { cliErrors } from './errors.ts'
-import { readKey } from './key.ts'
+import { findKey, keyVariables } from './key.ts'
+import { rpcVariable } from './rpc-url.ts'
 
 const usage = 'flow402x pay <url> [options]'
 
@@ -24,7 +26,8 @@ export const pay: Command = {
       --quote            prints what would be paid, and pays nothing
       --json             prints one line of JSON: status, price, receipt and body
 
-The key comes from FLOW402X_EVM_PRIVATE_KEY, or from the file that FLOW402X_EVM_PRIVATE_KEY_FILE names.
+The keys come from FLOW402X_EVM_PRIVATE_KEY and FLOW402X_SOLANA_PRIVATE_KEY, or from the files that the same names with _FILE name.
+It pays where it has a key; with both, on the network that the seller offers first, unless --network names one.
 What is said about the payment goes to standard error, the body to standard output. The exit code is 0 for a status below 400.`,
   async run(args, terminal) {
     const options = readOptions(args)
@@ -118,10 +121,39 @@ async function clientFor(
   { max, network }: PayOptions,
   { terminal, onEvent }: { readonly terminal: Terminal; readonly onEvent: (event: ClientEvent) => void },
 ): Promise<Client> {
-  const signer = privateKeySigner(await readKey(terminal.env, 'FLOW402X_EVM_PRIVATE_KEY'))
   const limit = max === undefined ? {} : { perPayment: max.startsWith('$') ? max : `$${max}`, total: max.startsWith('$') ? max : `$${max}` }
-  const networks = network === undefined ? {} : { networks: [parseNetwork(network)] }
-  return createClient({ schemes: [exactEvmClient({ signer, ...networks })], budget: limit, onEvent })
+  const schemes = await schemesFor(network === undefined ? undefined : parseNetwork(network), terminal)
+  return createClient({ schemes, budget: limit, onEvent })
+}
+
+/** A scheme for every key there is; of one family where a network is named. */
+async function schemesFor(network: string | undefined, { env }: Terminal): Promise<ClientScheme[]> {
+  const wanted = network === undefined ? undefined : networkFamily(network)
+  const key = async (family: keyof typeof keyVariables) =>
+    wanted === undefined || wanted === family ? findKey(env, keyVariables[family]) : undefined
+  const [evm, solana] = [await key('eip155'), await key('solana')]
+  const only = network === undefined ? {} : { networks: [network] }
+  const schemes = [
+    ...(evm === undefined ? [] : [exactEvmClient({ signer: privateKeySigner(`0x${evm.replace(/^0x/, '')}`), ...only })]),
+    ...(solana === undefined ? [] : solanaSchemes(solana, { env, network })),
+  ]
+  if (schemes.length > 0) return schemes
+  const variables = Object.entries(keyVariables).flatMap(([family, variable]) =>
+    wanted === undefined || wanted === family ? [variable] : [],
+  )
+  throw cliErrors('cli/no-key', { variables })
+}
+
+type OnSolana = Pick<Terminal, 'env'> & { readonly network: string | undefined }
+
+/** One scheme for each network: an RPC, where the environment names one, is asked for what an offer does not say. */
+function solanaSchemes(key: string, { env, network }: OnSolana): ClientScheme[] {
+  const signer = secretKeySender(key)
+  const known = networks.map((facts) => facts.network).filter((id) => networkFamily(id) === 'solana')
+  return (network === undefined ? known : [network]).map((id) => {
+    const rpcUrl = env[rpcVariable(id)]
+    return exactSolanaClient({ signer, networks: [id], ...(rpcUrl === undefined ? {} : { reader: solanaReader({ rpcUrl }) }) })
+  })
 }
 
 function narrate(event: ClientEvent): string | undefined {

@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { getBase58Encoder } from '@solana/kit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Dev, startDev } from '../dev/dev.ts'
 import { runCommand } from './run.ts'
@@ -49,6 +50,15 @@ function chain() {
 
 function wallet(): Record<string, string> {
   return { FLOW402X_EVM_PRIVATE_KEY: chain().buyer.privateKey }
+}
+
+function solana() {
+  if (dev.solana === undefined) throw new TypeError('no Solana')
+  return dev.solana
+}
+
+function solanaWallet(): Record<string, string> {
+  return { FLOW402X_SOLANA_PRIVATE_KEY: solana().buyer.privateKey }
 }
 
 async function spentBy(call: () => Promise<unknown>): Promise<bigint> {
@@ -123,6 +133,36 @@ describe('flow402x pay', () => {
     expect(open.notes).not.toContain(chain().buyer.privateKey)
   })
 
+  it('pays on Solana with a key of Solana, from the environment or a file as wallets write it', async () => {
+    const file = join(folder, 'id.json')
+    await writeFile(file, JSON.stringify([...getBase58Encoder().encode(solana().buyer.privateKey)]), { mode: 0o600 })
+    for (const env of [solanaWallet(), { FLOW402X_SOLANA_PRIVATE_KEY_FILE: file }]) {
+      const [payer, payee] = [solana().buyer.address, solana().seller.address]
+      const before = [await solana().balanceOf(payer), await solana().balanceOf(payee)]
+      const { code, out, notes } = await run(['pay', `${dev.world.seller.url}/weather?place=Lima`], { env })
+      expect({ code, body: JSON.parse(out) }).toMatchObject({ code: 0, body: { place: 'Lima' } })
+      expect(notes).toMatch(/asks 0\.001 USDC on Solana devnet[\s\S]*paid 0\.001 USDC in [1-9A-HJ-NP-Za-km-z]{86,88}/)
+      const after = [await solana().balanceOf(payer), await solana().balanceOf(payee)]
+      expect(after.map((now, at) => now - (before[at] ?? 0n))).toEqual([-1000n, 1000n])
+    }
+  })
+
+  it('pays on the network that it is told, with keys of both', async () => {
+    const env = { ...wallet(), ...solanaWallet() }
+    for (const [name, network] of [
+      ['solana-devnet', solana().network],
+      ['base-sepolia', chain().network],
+    ] as const) {
+      const { code, out } = await run(['pay', '--network', name, '--json', `${dev.world.seller.url}/weather`], { env })
+      expect({ code, paid: JSON.parse(out) }).toMatchObject({ code: 0, paid: { network, receipt: { success: true, network } } })
+    }
+    const spent = await spentBy(async () => {
+      const { code, out } = await run(['pay', '--network', 'solana', '--json', `${dev.world.seller.url}/weather`], { env })
+      expect({ code, error: JSON.parse(out).error }).toMatchObject({ code: 1, error: { moneyMoved: 'no' } })
+    })
+    expect(spent).toBe(0n)
+  })
+
   it.each([
     [['pay'], 'Give exactly one URL'],
     [['pay', 'weather'], 'is no URL'],
@@ -136,7 +176,9 @@ describe('flow402x pay', () => {
 
   it('names the variable when there is no key', async () => {
     const { code, notes } = await run(['pay', `${dev.world.seller.url}/weather`])
-    expect({ code, notes }).toEqual({ code: 1, notes: expect.stringContaining('FLOW402X_EVM_PRIVATE_KEY') })
+    expect({ code, notes }).toEqual({ code: 1, notes: expect.stringContaining('FLOW402X_EVM_PRIVATE_KEY or FLOW402X_SOLANA_PRIVATE_KEY') })
+    const onSolana = await run(['pay', '--network', 'solana', `${dev.world.seller.url}/weather`], { env: wallet() })
+    expect(onSolana).toEqual({ code: 1, out: '', notes: expect.stringContaining('set FLOW402X_SOLANA_PRIVATE_KEY to') })
   })
 
   it.each([['--help'], ['pay', '--help'], ['dev', '-h']])('helps: %j', async (...args) => {
@@ -157,9 +199,26 @@ describe('flow402x dev', () => {
       evm: [
         { network: 'eip155:84532', usdc: '0x036CbD53842c5426634e7929541eC2318f3dCF7e', rpcUrl: expect.stringMatching(/^http:\/\/127/) },
       ],
+      solana: {
+        network: 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1',
+        usdc: '4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU',
+        rpcUrl: expect.stringMatching(/^http:\/\/127/),
+        accounts: expect.arrayContaining([
+          { role: 'buyer', address: solana().buyer.address, privateKey: solana().buyer.privateKey },
+          { role: 'seller', address: solana().seller.address, privateKey: solana().seller.privateKey },
+        ]),
+      },
       facilitator: { url: expect.stringMatching(/^http:\/\/127/) },
       seller: {
-        routes: expect.arrayContaining([{ method: 'GET', path: '/weather', price: '$0.001', scheme: 'exact', network: 'eip155:84532' }]),
+        routes: expect.arrayContaining(
+          ['eip155:84532', 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1'].map((network) => ({
+            method: 'GET',
+            path: '/weather',
+            price: '$0.001',
+            scheme: 'exact',
+            network,
+          })),
+        ),
       },
     })
     const supported = await fetch(`${world.facilitator.url}/supported`)
@@ -170,9 +229,27 @@ describe('flow402x dev', () => {
     await expect(fetch(`${world.seller.url}/weather`)).rejects.toThrow()
   })
 
+  it('prints the same for people, with a line that pays on each chain', async () => {
+    const interrupted = new AbortController()
+    const { promise, resolve } = ready()
+    const running = run(['dev'], { signal: interrupted.signal, onOut: resolve })
+    const text = await promise
+    interrupted.abort()
+    expect((await running).code).toBe(0)
+    for (const line of [
+      `export FLOW402X_EVM_PRIVATE_KEY=${chain().buyer.privateKey}`,
+      `export FLOW402X_SOLANA_PRIVATE_KEY=${solana().buyer.privateKey}`,
+      'export FLOW402X_RPC_URL_EIP155_84532=http://127.0.0.1:',
+      'export FLOW402X_RPC_URL_SOLANA_DEVNET=http://127.0.0.1:',
+      '/weather  $0.001 on Solana devnet',
+    ])
+      expect(text).toContain(line)
+  })
+
   it('imitates several networks at once', async () => {
     const several = await startDev({ networks: ['base-sepolia', 'arbitrum-sepolia'] })
     try {
+      expect(several.world.solana).toBeUndefined()
       expect(several.world.evm.map(({ network }) => network)).toEqual(['eip155:84532', 'eip155:421614'])
       const env = wallet()
       const { code, out } = await run(['pay', '--network', 'arbitrum-sepolia', '--json', `${several.world.seller.url}/weather`], { env })
@@ -180,6 +257,11 @@ describe('flow402x dev', () => {
     } finally {
       await several.close()
     }
+  })
+
+  it('has one Solana', async () => {
+    const { code, notes } = await run(['dev', '--network', 'solana-devnet,solana-testnet'])
+    expect({ code, notes }).toEqual({ code: 1, notes: expect.stringContaining('A local world has one Solana') })
   })
 
   it('says which port is taken', async () => {

@@ -1,18 +1,24 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
+import { exactSolanaServer } from '@flow402x/adapters-solana/server'
+import { type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { createServer } from '@flow402x/server'
 import { memoryStore } from '@flow402x/store/memory'
-import type { EvmChain } from '@flow402x/testing'
+import type { EvmChain, SolanaChain } from '@flow402x/testing'
 import { cliErrors } from '../cli/errors.ts'
 import { sampleRoutes, sampleSeller } from './sample-seller.ts'
-import type { DevWorld } from './world.ts'
+import type { DevChain, DevWorld } from './world.ts'
 
 /** What a local world shall hold. */
 export type DevOptions = {
-  /** EVM networks whose asset table has USDC, by CAIP-2 id or friendly name; Base Sepolia unless told. */
+  /**
+   * Networks whose asset table has USDC, by CAIP-2 id or friendly name: any of EVM, and one of Solana. Base Sepolia and Solana devnet
+   * unless told.
+   */
   readonly networks?: readonly string[]
   readonly facilitatorPort?: number
   readonly sellerPort?: number
@@ -22,79 +28,117 @@ export type DevOptions = {
   readonly signal?: AbortSignal
 }
 
-/** A running local world. `close` ends every process and server of it. */
-export type Dev = { readonly world: DevWorld; readonly chains: readonly EvmChain[]; close(): Promise<void> }
+/** A running local world: its EVM chains, and its Solana where there is one. `close` ends every process and server of it. */
+export type Dev = {
+  readonly world: DevWorld
+  readonly chains: readonly EvmChain[]
+  readonly solana: SolanaChain | undefined
+  close(): Promise<void>
+}
 
 /**
  * Starts local chains with the real USDC contract, a facilitator with an HTTP face, and a seller with three priced routes,
  * all on loopback. Money here is worthless and keys are the published development ones.
  *
- * Errors: `cli/no-testing`, `cli/port-taken`, and those of the chains.
+ * Errors: `cli/no-testing`, `cli/port-taken`, `cli/one-solana`, and those of the chains.
  */
 export async function startDev(options: DevOptions = {}): Promise<Dev> {
-  const { networks = ['eip155:84532'], onProgress = () => {}, signal } = options
+  const { networks = ['base-sepolia', 'solana-devnet'], onProgress = () => {}, signal } = options
   const ending: (() => Promise<void>)[] = []
   const close = async () => {
     for (const end of ending.splice(0).reverse()) await end()
   }
   try {
-    const chains = await startChains(networks, signal)
-    ending.push(async () => void (await Promise.all(chains.map((chain) => chain.stop()))))
-    for (const chain of chains) onProgress(`${chain.network} at ${chain.rpcUrl}, USDC ${chain.usdc.address}`)
+    const started = await startChains(networks, signal)
+    const { chains, solana } = started
+    const all = [...chains, ...solana]
+    ending.push(async () => void (await Promise.all(all.map((chain) => chain.stop()))))
+    for (const chain of all) onProgress(`${chain.network} at ${chain.rpcUrl}, USDC ${chain.usdc.address}`)
 
-    const facilitator = createFacilitator({ schemes: chains.map((chain) => exactEvmFacilitator({ chain: chainOf(chain) })) })
+    const facilitator = createFacilitator({ schemes: facilitatorSchemes(started) })
     ending.push(() => facilitator.close())
     await facilitator.start()
     const served = await serveFacilitator(facilitator, { port: options.facilitatorPort ?? 0 }).catch(portTaken(options.facilitatorPort))
     ending.push(() => served.close())
     onProgress(`facilitator at ${served.url}`)
 
-    const schemes = chains.map(({ network, seller }) => exactEvmServer({ network, payTo: seller.address }))
-    const server = createServer({ facilitator, store: memoryStore({ force: true }), schemes })
+    const server = createServer({ facilitator, store: memoryStore({ force: true }), schemes: serverSchemes(started) })
     await server.start()
     const seller = await listen(sampleSeller(server), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
     ending.push(() => seller.close())
     onProgress(`seller at ${seller.url}`)
-    return { world: worldOf(chains, { facilitator: served.url, seller: seller.url }), chains, close }
+    return { world: worldOf(started, { facilitator: served.url, seller: seller.url }), chains, solana: solana[0], close }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-async function startChains(networks: readonly string[], signal: AbortSignal | undefined): Promise<EvmChain[]> {
-  const { startEvmChain } = await import('@flow402x/testing').catch((cause: unknown) => {
+/** What runs: any number of EVM chains and at most one Solana. */
+type Started = { readonly chains: readonly EvmChain[]; readonly solana: readonly SolanaChain[] }
+
+async function startChains(names: readonly string[], signal: AbortSignal | undefined): Promise<Started> {
+  const { startEvmChain, startSolanaChain } = await import('@flow402x/testing').catch((cause: unknown) => {
     throw cliErrors('cli/no-testing', { cause })
   })
-  const starts = await Promise.allSettled(
-    networks.map((network) => startEvmChain({ network, ...(signal === undefined ? {} : { signal }) })),
-  )
+  const networks = names.map(parseNetwork)
+  const onSolana = networks.filter((network) => networkFamily(network) === 'solana')
+  if (onSolana.length > 1) throw cliErrors('cli/one-solana', { networks: onSolana.join(', ') })
+  const options = (network: string) => ({ network, ...(signal === undefined ? {} : { signal }) })
+  const [evm, solana] = await Promise.all([
+    Promise.allSettled(networks.filter((network) => !onSolana.includes(network)).map((network) => startEvmChain(options(network)))),
+    Promise.allSettled(onSolana.map((network) => startSolanaChain(options(network)))),
+  ])
+  const starts = [...evm, ...solana]
   const failure = starts.find((start) => start.status === 'rejected')
-  const chains = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []))
-  if (failure === undefined) return chains
-  await Promise.all(chains.map((chain) => chain.stop()))
+  if (failure === undefined) return { chains: evm.flatMap(runningOf), solana: solana.flatMap(runningOf) }
+  await Promise.all(starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value.stop()] : [])))
   throw failure.reason
 }
 
-function chainOf({ network, rpcUrl, facilitator }: EvmChain) {
-  return evmChain({ network, rpcUrl, signers: [facilitator.privateKey] })
+function runningOf<Chain>(start: PromiseSettledResult<Chain>): Chain[] {
+  return start.status === 'fulfilled' ? [start.value] : []
 }
 
-function worldOf(chains: readonly EvmChain[], urls: { readonly facilitator: string; readonly seller: string }): DevWorld {
+function facilitatorSchemes({ chains, solana }: Started): FacilitatorScheme[] {
+  return [
+    ...chains.map(({ network, rpcUrl, facilitator: { privateKey } }) =>
+      exactEvmFacilitator({ chain: evmChain({ network, rpcUrl, signers: [privateKey] }) }),
+    ),
+    ...solana.map(({ network, rpcUrl, facilitator: { privateKey } }) =>
+      exactSolanaFacilitator({ chain: solanaChain({ network, rpcUrl, signers: [privateKey] }) }),
+    ),
+  ]
+}
+
+function serverSchemes({ chains, solana }: Started): ServerScheme[] {
+  return [
+    ...chains.map(({ network, seller }) => exactEvmServer({ network, payTo: seller.address })),
+    ...solana.map(({ network, rpcUrl, seller }) => exactSolanaServer({ network, rpcUrl, payTo: seller.address })),
+  ]
+}
+
+function worldOf({ chains, solana }: Started, urls: { readonly facilitator: string; readonly seller: string }): DevWorld {
+  const [onSolana] = solana
   return {
-    evm: chains.map(({ network, rpcUrl, usdc, accounts }) => ({
-      network,
-      rpcUrl,
-      usdc: usdc.address,
-      accounts: accounts.map(({ address, privateKey, role }) => ({ address, privateKey, role })),
-    })),
+    evm: chains.map(chainOf),
+    ...(onSolana === undefined ? {} : { solana: chainOf(onSolana) }),
     facilitator: { url: urls.facilitator },
     seller: {
       url: urls.seller,
-      routes: chains.flatMap(({ network }) =>
+      routes: [...chains, ...solana].flatMap(({ network }) =>
         sampleRoutes.map(({ method, path, price }) => ({ method, path, price, scheme: 'exact', network })),
       ),
     },
+  }
+}
+
+function chainOf({ network, rpcUrl, usdc, accounts }: EvmChain | SolanaChain): DevChain {
+  return {
+    network,
+    rpcUrl,
+    usdc: usdc.address,
+    accounts: accounts.map(({ address, privateKey, role }) => ({ address, privateKey, role })),
   }
 }
 
