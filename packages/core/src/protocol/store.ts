@@ -340,8 +340,8 @@ export interface JournalStore {
 }
 
 /**
- * Something that somebody must be told, at least once. `id` is what the receiver knows it by when it comes again; `body` is what is
- * sent, byte for byte. `createdAt` in Unix milliseconds.
+ * Something that somebody must be told, at least once. `id` (visible ASCII) is what the receiver knows it by when it comes again;
+ * `body` is JSON and sent as it is. `createdAt` in Unix milliseconds.
  */
 export type NewMessage = { readonly id: string; readonly topic: string; readonly body: string; readonly createdAt: number }
 

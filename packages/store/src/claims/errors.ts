@@ -22,6 +22,10 @@ export const storeErrors = defineErrors({
     ...atStart,
     message: ({ amount }: { amount: string }) => `Budgets in Redis count amounts of at most 90 digits; ${amount} has more.`,
   },
+  'config/bad-webhook': {
+    ...atStart,
+    message: ({ why }: { why: string }) => `Nothing can be told to this webhook: ${why}.`,
+  },
   'store/contended': {
     status: 503,
     phase: 'submit',

@@ -1,0 +1,1 @@
+export { type Deliverer, type DeliverOptions, type DeliveryEvent, deliverWebhooks, type Webhook } from './outbox/webhook.ts'
