@@ -282,6 +282,12 @@ export const requirements = {
     text: 'A success is told again to the same claim only; without a claim, once and after it was pending.',
     link: 'money-rules.md M2',
   },
+  'EVM-CHANNEL': {
+    text: 'Channel ids, vouchers, refunds, claims and deposits have the digests of the published vectors and of viem.',
+    link: 'wire.md §20',
+  },
+  A23: { text: 'A voucher’s signature is checked before any shortcut, against the key that its channel names.', link: 'hazards.md A23' },
+  M28: { text: 'A channel names the key that signs its vouchers; others are refused.', link: 'money-rules.md M28' },
 } as const satisfies Readonly<Record<string, Requirement>>
 
 /** The id of a requirement. */

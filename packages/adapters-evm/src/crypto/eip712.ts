@@ -16,6 +16,15 @@ export type Authorization = {
 /** The revocation of an authorization as EIP-3009 signs it. */
 export type Cancellation = { readonly authorizer: Hex; readonly nonce: Hex }
 
+/** The payer's word that this much in all may be claimed from a channel. */
+export type Voucher = { readonly channelId: Hex; readonly maxClaimableAmount: bigint }
+
+/** What a receiver signs to give money of a channel back. */
+export type Refund = { readonly channelId: Hex; readonly nonce: bigint; readonly amount: bigint }
+
+/** One channel's row in what a receiver signs to claim. */
+export type ClaimEntry = Voucher & { readonly totalClaimed: bigint }
+
 /** EIP-712 typed data, complete with `EIP712Domain`, as `eth_signTypedData_v4` and every wallet library take it (H20). */
 export type TypedData = {
   readonly domain: { readonly name: string; readonly version: string; readonly chainId: number; readonly verifyingContract: Hex }
@@ -23,9 +32,14 @@ export type TypedData = {
 } & (
   | { readonly primaryType: 'TransferWithAuthorization'; readonly message: Authorization }
   | { readonly primaryType: 'CancelAuthorization'; readonly message: Cancellation }
+  | { readonly primaryType: 'ReceiveWithAuthorization'; readonly message: Authorization }
+  | { readonly primaryType: 'Voucher'; readonly message: Voucher }
+  | { readonly primaryType: 'Refund'; readonly message: Refund }
+  | { readonly primaryType: 'ClaimBatch'; readonly message: { readonly claims: readonly ClaimEntry[] } }
 )
 
-const domainFields = [
+/** The members of a token's domain. */
+export const domainFields = [
   { name: 'name', type: 'string' },
   { name: 'version', type: 'string' },
   { name: 'chainId', type: 'uint256' },
@@ -48,6 +62,7 @@ const cancellationFields = [
 const domainType = toBytes('0x8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f')
 // wire.md §20.
 const transferType = toBytes('0x7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592e13b44501c1a2267')
+const receiveType = toBytes('0xd099cc98ef71107a616c4f0f941f04c322d8e254fe26b3c6668db87aae413de8')
 // keccak256 of "CancelAuthorization(address authorizer,bytes32 nonce)".
 const cancellationType = '0x158b0a9edf7a828aad02f63cd515c68ef2f50ba807396f6d12842833a1597429'
 
@@ -75,15 +90,27 @@ export function domainSeparator(domain: TokenDomain): Uint8Array {
 
 /** The digest of a `TransferWithAuthorization` that the payer signs. */
 export function transferDigest(domain: TokenDomain, authorization: Authorization): Uint8Array {
+  return authorizationDigest(domain, { type: transferType, authorization })
+}
+
+/** The digest of a `ReceiveWithAuthorization`: the same transfer, which its receiver alone may send. */
+export function receiveDigest(domain: TokenDomain, authorization: Authorization): Uint8Array {
+  return authorizationDigest(domain, { type: receiveType, authorization })
+}
+
+function authorizationDigest(
+  domain: TokenDomain,
+  { type, authorization }: { readonly type: Uint8Array; readonly authorization: Authorization },
+): Uint8Array {
   const words = new Uint8Array(224)
-  words.set(transferType)
+  words.set(type)
   putRight(words, toBytes(authorization.from), 32)
   putRight(words, toBytes(authorization.to), 64)
   putUint(words, authorization.value, 96)
   putUint(words, authorization.validAfter, 128)
   putUint(words, authorization.validBefore, 160)
   words.set(toBytes(authorization.nonce), 192)
-  return digestOf(domain, words)
+  return typedDigest(domainSeparator(domain), words)
 }
 
 /** The digest of a `CancelAuthorization` that the payer signs. */
@@ -92,13 +119,14 @@ export function cancellationDigest(domain: TokenDomain, { authorizer, nonce }: C
   words.set(toBytes(cancellationType))
   putRight(words, toBytes(authorizer), 32)
   words.set(toBytes(nonce), 64)
-  return digestOf(domain, words)
+  return typedDigest(domainSeparator(domain), words)
 }
 
-function digestOf(domain: TokenDomain, words: Uint8Array): Uint8Array {
+/** The digest of a struct, given as its type hash and encoded members, in the domain of `separator`. */
+export function typedDigest(separator: Uint8Array, words: Uint8Array): Uint8Array {
   const message = new Uint8Array(66)
   message.set([0x19, 0x01])
-  message.set(domainSeparator(domain), 2)
+  message.set(separator, 2)
   message.set(keccak(words), 34)
   return keccak(message)
 }
@@ -109,13 +137,20 @@ export function transferTypedData(domain: TokenDomain, message: Authorization): 
   return { domain: typedDomain(domain), types, primaryType: 'TransferWithAuthorization', message }
 }
 
+/** A transfer that its receiver alone may send, as typed data. */
+export function receiveTypedData(domain: TokenDomain, message: Authorization): TypedData {
+  const types = { EIP712Domain: domainFields, ReceiveWithAuthorization: transferFields }
+  return { domain: typedDomain(domain), types, primaryType: 'ReceiveWithAuthorization', message }
+}
+
 /** A revocation as typed data. */
 export function cancellationTypedData(domain: TokenDomain, message: Cancellation): TypedData {
   const types = { EIP712Domain: domainFields, CancelAuthorization: cancellationFields }
   return { domain: typedDomain(domain), types, primaryType: 'CancelAuthorization', message }
 }
 
-function typedDomain({ name, version, chainId, verifyingContract }: TokenDomain): TypedData['domain'] {
+/** A token's domain as typed data has it. */
+export function typedDomain({ name, version, chainId, verifyingContract }: TokenDomain): TypedData['domain'] {
   return { name, version, chainId: Number(chainId), verifyingContract: toHex(toBytes(verifyingContract)) }
 }
 

@@ -1,7 +1,7 @@
 import { evmErrors } from '../chain/errors.ts'
 import { type Hex, keccak, toBytes, toHex } from './bytes.ts'
 import type { TypedData } from './eip712.ts'
-import { addressOf, nobleSecp256k1, type Secp256k1 } from './secp256k1.ts'
+import { addressOf, canonicalSignature, nobleSecp256k1, type Secp256k1 } from './secp256k1.ts'
 
 /**
  * Whoever signs for an address: a viem account, a wallet with `signTypedData`, a hardware wallet, `privateKeySigner`.
@@ -33,6 +33,22 @@ export function privateKeySigner(
     address: checksumAddress(addressOf(publicKey)),
     sign: async ({ hash }) => toHex(secp256k1.sign(toBytes(hash), key)),
   }
+}
+
+/** What is signed, in the form that a signer takes. */
+export type Signable = { digest(): Uint8Array; typedData(): TypedData }
+
+/** A signer's signature. Errors: `evm/bad-signature`, and whatever the signer throws. */
+export async function signWith(signer: EvmSigner, { digest, typedData }: Signable): Promise<Hex> {
+  const signature = signer.sign === undefined ? await signer.signTypedData?.(typedData()) : await signer.sign({ hash: toHex(digest()) })
+  if (signature === undefined || !isSignature(signature)) throw evmErrors('evm/bad-signature', { address: signer.address })
+  // Some hardware wallets give v of 0 or 1, which tokens refuse; a smart wallet's own format is left as it is.
+  const canonical = canonicalSignature(toBytes(signature))
+  return canonical === undefined ? signature : toHex(canonical)
+}
+
+function isSignature(text: string): text is Hex {
+  return /^0x(?:[0-9a-fA-F]{2})+$/.test(text)
 }
 
 /** An address in the mixed case of EIP-55. */

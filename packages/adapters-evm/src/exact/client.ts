@@ -3,9 +3,9 @@ import { chainIdOf, isAddress, isPayable } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import { toHex } from '../crypto/bytes.ts'
 import { type Authorization, transferDigest, transferTypedData } from '../crypto/eip712.ts'
-import type { EvmSigner } from '../crypto/signer.ts'
+import { type EvmSigner, signWith } from '../crypto/signer.ts'
 import { committingNonce, nonceSalt } from './commitment.ts'
-import { signWith, tokenDomain } from './signature.ts'
+import { tokenDomain } from './signature.ts'
 import { domainOf, isEip3009, keyOf } from './wire.ts'
 
 /** What paying by `exact` on EVM chains takes. */
