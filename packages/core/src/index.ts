@@ -1,4 +1,4 @@
-export { coalesce } from './calls/coalesce.ts'
+export { type CoalesceOptions, coalesce } from './calls/coalesce.ts'
 export {
   type Asset,
   type AssetTransfer,

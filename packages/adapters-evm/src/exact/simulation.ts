@@ -70,7 +70,7 @@ export function simulator(
     if (results === undefined) return { runsPayerCode: true, refusal: burned }
     return simulation(payment, { reads: results.slice(0, reads.length), acts: results.slice(reads.length) })
   }
-  const shared = coalesce((payments: readonly Settleable[]) => together(chain, payments), { most: 32, atOnce: 4 })
+  const shared = coalesce((payments: readonly Settleable[]) => together(chain, payments), { most: 32, atOnce: 4, patience })
   return async (payment, { signal } = {}) => {
     signal?.throwIfAborted()
     if (payment.proof.by !== 'key') return alone(payment, signal)
@@ -78,6 +78,9 @@ export function simulator(
     return answer === 'ask alone' ? alone(payment, signal) : answer
   }
 }
+
+// Nodes count calls and blocks take seconds: under load a payment waits these milliseconds for another's call to end.
+const patience = 25
 
 // A payer's code runs twice, in the check and in the transfer; Multicall3 and the reads come on top.
 const gasFor = ({ maxGasPerPayment }: EvmChain): bigint => 2n * maxGasPerPayment + 200_000n

@@ -41,6 +41,37 @@ test('while all requests are under way, questions wait and then go together', as
   expect(await Promise.all(answers)).toEqual([1, 2, 3, 4])
 })
 
+test('with patience, questions wait for the request under way, but not longer, and not once they fill one', async () => {
+  const requests: number[] = []
+  const open: (() => void)[] = []
+  const ask = coalesce(
+    async (items: readonly number[]) => {
+      requests.push(items.length)
+      await new Promise<void>((resolve) => open.push(resolve))
+      return items
+    },
+    { most: 3, atOnce: 4, patience: 200 },
+  )
+  const answers = [ask(1)]
+  await tick()
+  answers.push(ask(2), ask(3))
+  await tick()
+  expect(requests).toEqual([1])
+  open[0]?.()
+  await tick()
+  expect(requests).toEqual([1, 2])
+  answers.push(ask(4))
+  await tick()
+  expect(requests).toEqual([1, 2])
+  answers.push(ask(5), ask(6))
+  await tick()
+  expect(requests).toEqual([1, 2, 3])
+  answers.push(ask(7))
+  await expect.poll(() => requests).toEqual([1, 2, 3, 1])
+  for (const end of open) end()
+  expect(await Promise.all(answers)).toEqual([1, 2, 3, 4, 5, 6, 7])
+})
+
 test('a request that fails fails its own questions, and the next ones are asked', async () => {
   let broken = true
   const ask = coalesce(

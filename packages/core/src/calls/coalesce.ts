@@ -1,14 +1,26 @@
+/** How questions share requests. */
+export type CoalesceOptions = {
+  /** The most questions in one request. */
+  readonly most: number
+  /** The most requests under way. */
+  readonly atOnce: number
+  /** So many milliseconds questions that do not fill a request wait for one under way to end; none unless told. */
+  readonly patience?: number
+}
+
 /**
  * Lets questions that come together share one request: those of one moment, and those that came while `atOnce` requests
- * were under way. `ask` answers in the order of its items; where it throws, every question of that request fails so.
+ * were under way, or one and it was waited for. `ask` answers in the order of its items; where it throws, every question of
+ * that request fails so.
  */
 export function coalesce<Item, Answer>(
   ask: (items: readonly Item[]) => Promise<readonly Answer[]>,
-  { most, atOnce }: { readonly most: number; readonly atOnce: number },
+  { most, atOnce, patience = 0 }: CoalesceOptions,
 ): (item: Item) => Promise<Answer> {
   type Waiting = { readonly item: Item; readonly answer: (given: Answer) => void; readonly fail: (error: unknown) => void }
   const waiting: Waiting[] = []
   let running = 0
+  let impatient: ReturnType<typeof setTimeout> | undefined
 
   async function run(group: readonly Waiting[]): Promise<void> {
     running += 1
@@ -27,12 +39,19 @@ export function coalesce<Item, Answer>(
   }
 
   function next(): void {
-    while (running < atOnce && waiting.length > 0) void run(waiting.splice(0, most))
+    while (running < atOnce && waiting.length > 0 && (running === 0 || patience === 0 || waiting.length >= most)) go()
+    if (running < atOnce && waiting.length > 0) impatient ??= setTimeout(go, patience)
+  }
+
+  function go(): void {
+    clearTimeout(impatient)
+    impatient = undefined
+    if (waiting.length > 0 && running < atOnce) void run(waiting.splice(0, most))
   }
 
   return (item) =>
     new Promise((answer, fail) => {
       waiting.push({ item, answer, fail })
-      if (waiting.length === 1) queueMicrotask(next)
+      if (waiting.length === 1 || waiting.length === most) queueMicrotask(next)
     })
 }
