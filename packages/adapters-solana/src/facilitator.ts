@@ -9,4 +9,10 @@ export {
 export type { Ed25519 } from './crypto/ed25519.ts'
 export { type SecretKey, type SolanaSender, secretKeySender } from './crypto/signer.ts'
 export { type ExactSolanaFacilitatorOptions, exactSolanaFacilitator } from './exact/facilitator.ts'
+export {
+  type OpenedTokenAccount,
+  type OpeningCost,
+  type OpenTokenAccountOptions,
+  openTokenAccount,
+} from './exact/opening.ts'
 export { smartWalletPrograms } from './exact/smart-wallet.ts'

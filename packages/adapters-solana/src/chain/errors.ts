@@ -63,6 +63,11 @@ export const solanaErrors = defineErrors({
     message: ({ network, payTo, asset, account, why }: { network: string; payTo: string; asset: string; account: string; why: string }) =>
       `${payTo} cannot be paid in ${asset} on ${network}: its token account ${account} ${why}. \`flow402x wallet init-accounts --network ${network} --owner ${payTo}\` creates it.`,
   },
+  'config/bad-owner': {
+    ...atStart,
+    message: ({ owner }: { owner: string }) =>
+      `${owner} is a token account or a mint, not a wallet: name the wallet that owns the account. Nothing was sent.`,
+  },
   'config/unchecked-payee': {
     ...atStart,
     message: ({ network, payTo }: { network: string; payTo: string }) =>
@@ -98,6 +103,16 @@ export const solanaErrors = defineErrors({
     retry: 'never',
     message: ({ address, why }: { address: string; why: string }) =>
       `The wallet of ${address} signed another transaction than it was given, and it was not sent: ${why}.`,
+  },
+  'solana/no-sol': {
+    ...chainDown,
+    retry: 'never',
+    message: ({ address, network, held, needed }: { address: string; network: string; held: bigint; needed: bigint }) =>
+      `${address} holds ${held} lamports on ${network}, and ${needed} are needed: send it SOL and try again. Nothing was sent.`,
+  },
+  'solana/not-opened': {
+    ...chainDown,
+    message: ({ account, why }: { account: string; why: string }) => `The token account ${account} was not opened: ${why}.`,
   },
   'solana/rpc': {
     ...chainDown,

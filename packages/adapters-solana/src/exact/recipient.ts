@@ -1,6 +1,8 @@
-import { sameBytes } from '../chain/address.ts'
+import { type Asset, assetOf } from '@flow402x/core'
+import { addressBytes, sameBytes } from '../chain/address.ts'
 import { encodeBase58 } from '../chain/base58.ts'
 import { solanaErrors } from '../chain/errors.ts'
+import { splToken, token2022 } from '../chain/programs.ts'
 import type { SolanaReader } from '../chain/reader.ts'
 import type { StoredAccount } from '../chain/solana-chain.ts'
 import { faultOfMint } from './stored.ts'
@@ -51,4 +53,28 @@ function fault(account: StoredAccount | undefined, { payTo, mint }: Pick<Recipie
   if (!sameBytes(data.subarray(mintAt, mintAt + 32), mint.mint)) return 'is for another token'
   if (encodeBase58(data.subarray(ownerAt, ownerAt + 32)) !== payTo) return 'has been given to another owner'
   return data[stateAt] === initialized ? undefined : 'is frozen'
+}
+
+/** A token that a seller takes; `told` is what its offers say of it. */
+export type PayableAsset = {
+  readonly asset: Asset
+  readonly mint: MintFacts
+  readonly told: { readonly tokenProgram?: string; readonly decimals?: number }
+}
+
+/**
+ * The token to be paid in, with the facts of its mint. Errors: `config/foreign-asset`, `config/bad-address`, `config/not-a-token`,
+ * `config/unknown-asset`.
+ */
+export function payableAsset(network: string, given: string | Asset | undefined): PayableAsset {
+  const asset = typeof given === 'object' ? given : assetOf(network, given)
+  const { address, symbol, decimals, transfer } = asset
+  if (asset.network !== network) throw solanaErrors('config/foreign-asset', { asset: symbol, network: asset.network, wanted: network })
+  const bytes = addressBytes(address)
+  if (bytes === undefined) throw solanaErrors('config/bad-address', { option: `The address of ${symbol}`, address })
+  if (transfer !== 'spl-token' && transfer !== 'token-2022') throw solanaErrors('config/not-a-token', { network, asset: symbol })
+  const mint: MintFacts = { mint: bytes, decimals, program: transfer === 'token-2022' ? token2022 : splToken }
+  // Of a token in the table a payer knows these; of another they spare him a question to the chain.
+  const told = typeof given === 'object' ? { tokenProgram: mint.program.address, decimals } : {}
+  return { asset, mint, told }
 }

@@ -1,6 +1,5 @@
 import {
   type Asset,
-  assetOf,
   formatPrice,
   fromAtomic,
   type PaymentRequirements,
@@ -13,11 +12,11 @@ import {
 import { addressBytes, isAddress, isSolana, sameBytes } from '../chain/address.ts'
 import { encodeBase58 } from '../chain/base58.ts'
 import { solanaErrors } from '../chain/errors.ts'
-import { splToken, system, token2022 } from '../chain/programs.ts'
+import { system } from '../chain/programs.ts'
 import { type RecentBlockhash, type SolanaReader, solanaReader } from '../chain/reader.ts'
 import type { Transaction } from '../chain/transaction.ts'
 import { isRefusal, readLayout, refuseTransfer } from './layout.ts'
-import { checkMint, checkRecipient } from './recipient.ts'
+import { checkMint, checkRecipient, payableAsset } from './recipient.ts'
 import { ignoredExtra, type MintFacts, payerOf, paymentKey, type Refusal, readExtra, readTransaction, refuseTerms } from './wire.ts'
 
 /** What being paid by `exact` on Solana takes. */
@@ -120,19 +119,6 @@ function refuseSigned(transaction: Transaction, { submission, mint, smartWallets
   const layout = readLayout(transaction, transaction.accounts)
   if (isRefusal(layout)) return smartWallets ? undefined : layout
   return refuseTransfer(layout, { transaction, requirements, mint })
-}
-
-function payableAsset(network: string, given: string | Asset | undefined) {
-  const asset = typeof given === 'object' ? given : assetOf(network, given)
-  const { address, symbol, decimals, transfer } = asset
-  if (asset.network !== network) throw solanaErrors('config/foreign-asset', { asset: symbol, network: asset.network, wanted: network })
-  const bytes = addressBytes(address)
-  if (bytes === undefined) throw solanaErrors('config/bad-address', { option: `The address of ${symbol}`, address })
-  if (transfer !== 'spl-token' && transfer !== 'token-2022') throw solanaErrors('config/not-a-token', { network, asset: symbol })
-  const mint: MintFacts = { mint: bytes, decimals, program: transfer === 'token-2022' ? token2022 : splToken }
-  // Of a token in the table a payer knows these; of another they spare him a question to the chain.
-  const told = typeof given === 'object' ? { tokenProgram: mint.program.address, decimals } : {}
-  return { asset, mint, told }
 }
 
 function payeeOf(option: string, address: string): string {

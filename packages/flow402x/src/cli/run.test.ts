@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { getBase58Encoder } from '@solana/kit'
+import { generateKeyPairSigner, getBase58Encoder } from '@solana/kit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Dev, startDev } from '../dev/dev.ts'
 import { runCommand } from './run.ts'
@@ -184,6 +184,51 @@ describe('flow402x pay', () => {
   it.each([['--help'], ['pay', '--help'], ['dev', '-h']])('helps: %j', async (...args) => {
     const { code, out } = await run(args)
     expect({ code, out }).toEqual({ code: 0, out: expect.stringContaining('flow402x') })
+  })
+})
+
+describe('flow402x wallet init-accounts', () => {
+  const env = () => ({ ...solanaWallet(), FLOW402X_RPC_URL_SOLANA_DEVNET: solana().rpcUrl })
+  const init = (owner: string, ...more: string[]) =>
+    run(['wallet', 'init-accounts', '--network', 'solana-devnet', '--owner', owner, ...more], { env: env() })
+
+  it('opens what is missing, says what it costs, and leaves alone what is there', async () => {
+    const { address: owner } = await generateKeyPairSigner()
+    const { code, out, notes } = await init(owner)
+    expect({ code, notes }).toEqual({
+      code: 0,
+      notes: expect.stringContaining(
+        `cost 0.00203928 SOL of rent, which stays in the account, and 0.000005 SOL of fee, from ${solana().buyer.address}`,
+      ),
+    })
+    expect(out).toMatch(new RegExp(`^opened USDC account \\w+ of ${owner} on Solana devnet in \\w{86,88}\\n$`))
+    const account = await solana().createTokenAccount(owner)
+    expect(await init(owner)).toEqual({
+      code: 0,
+      out: `USDC account ${account} of ${owner} on Solana devnet is there already: nothing was sent\n`,
+      notes: '',
+    })
+    const { out: line } = await init(owner, '--asset', 'USDC', '--json')
+    const asset = { symbol: 'USDC', address: solana().usdc.address }
+    expect(JSON.parse(line)).toEqual({ accounts: [{ account, owner, network: solana().network, asset }] })
+  })
+
+  it.each([
+    ['no key', { FLOW402X_SOLANA_PRIVATE_KEY: '' }, 'set FLOW402X_SOLANA_PRIVATE_KEY to'],
+    ['no node', { FLOW402X_RPC_URL_SOLANA_DEVNET: '' }, 'set FLOW402X_RPC_URL_SOLANA_DEVNET to'],
+    ['a payer without SOL', { FLOW402X_SOLANA_PRIVATE_KEY: JSON.stringify(Array.from({ length: 32 }, (_, at) => at)) }, 'holds 0 lamports'],
+  ])('names what is missing: %s', async (_, change, words) => {
+    const { address: owner } = await generateKeyPairSigner()
+    const args = ['wallet', 'init-accounts', '--network', 'solana-devnet', '--owner', owner]
+    expect(await run(args, { env: { ...env(), ...change } })).toEqual({ code: 1, out: '', notes: expect.stringContaining(words) })
+  })
+
+  it.each([
+    [['wallet'], 'is no command'],
+    [['wallet', 'init-accounts'], 'Give --network and --owner'],
+    [['wallet', 'init-accounts', '--network', 'base', '--owner', 'x'], 'has no token accounts'],
+  ])('explains a wrong call: %j', async (args, words) => {
+    expect(await run(args, { env: env() })).toEqual({ code: 2, out: '', notes: expect.stringContaining(words) })
   })
 })
 

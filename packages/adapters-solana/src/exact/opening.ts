@@ -1,0 +1,176 @@
+import { type Asset, parseNetwork, type SignedTransaction } from '@flow402x/core'
+import {
+  address,
+  appendTransactionMessageInstruction,
+  blockhash,
+  compileTransaction,
+  createNoopSigner,
+  createTransactionMessage,
+  getTransactionEncoder,
+  pipe,
+  setTransactionMessageFeePayer,
+  setTransactionMessageLifetimeUsingBlockhash,
+} from '@solana/kit'
+import { getCreateAssociatedTokenIdempotentInstruction } from '@solana-program/token'
+import * as z from 'zod/mini'
+import { isAddress } from '../chain/address.ts'
+import { encodeBase58 } from '../chain/base58.ts'
+import { encodeBase64 } from '../chain/base64.ts'
+import { feeOf } from '../chain/budget.ts'
+import { solanaErrors } from '../chain/errors.ts'
+import { splToken, token2022 } from '../chain/programs.ts'
+import { readerOf, type SolanaReader } from '../chain/reader.ts'
+import { httpRpc, type Rpc } from '../chain/rpc.ts'
+import { type SolanaChain, solanaChain } from '../chain/solana-chain.ts'
+import { decodeTransaction, type Transaction, withSignature } from '../chain/transaction.ts'
+import { type SecretKey, type SolanaSender, secretKeySender } from '../crypto/signer.ts'
+import { checkMint, checkRecipient, payableAsset } from './recipient.ts'
+import { type MintFacts, payeeAccount } from './wire.ts'
+
+/** Whose token account is opened, and who pays for it. */
+export type OpenTokenAccountOptions = {
+  /** A CAIP-2 id, or a friendly name such as "solana-devnet". */
+  readonly network: string
+  readonly rpcUrl: string
+  /** Pays the rent and the fee. */
+  readonly payer: SecretKey | SolanaSender
+  /** The wallet that shall be able to receive; need not be the payer. */
+  readonly owner: string
+  /** The token: a symbol or address of the table, or all facts of one that is not in it. The network's stablecoin unless told. */
+  readonly asset?: string | Asset
+  /** Told what it costs before anything is signed. */
+  readonly onCost?: (cost: OpeningCost) => void
+  readonly fetch?: typeof globalThis.fetch
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+/** What opening costs its payer, in lamports: the rent stays in the account, the fee is gone. */
+export type OpeningCost = { readonly payer: string; readonly account: string; readonly rent: bigint; readonly fee: bigint }
+
+/** An owner's token account that is there now. */
+export type OpenedTokenAccount = {
+  readonly account: string
+  readonly owner: string
+  readonly network: string
+  readonly asset: { readonly symbol: string; readonly address: string }
+  /** Absent where the account was there before, which costs nothing. */
+  readonly opening?: OpeningCost & { readonly transaction: string }
+}
+
+/**
+ * Opens the associated token account of an owner, which a payment never creates (D4, H18). An account that is there is looked at and
+ * left alone; two that open the same at once pay its rent once.
+ *
+ * Errors: those of `solanaChain` and of `exactSolanaServer`'s account; `config/bad-owner`; `solana/no-sol`, `solana/not-opened`,
+ * `solana/rpc`, `solana/refused`, `solana/broadcast-unknown`.
+ */
+export async function openTokenAccount(options: OpenTokenAccountOptions): Promise<OpenedTokenAccount> {
+  const { rpcUrl, owner, onCost, signal, fetch = globalThis.fetch, timeoutMs = 10_000 } = options
+  const network = parseNetwork(options.network)
+  const sender = isSender(options.payer) ? options.payer : secretKeySender(options.payer)
+  const chain = solanaChain({ network, rpcUrl, signers: [sender], fetch, timeoutMs })
+  const rpc = httpRpc({ url: rpcUrl, fetch, timeoutMs })
+  const reader = readerOf(rpc)
+  const { asset, mint } = payableAsset(network, options.asset)
+  const account = payeeAccount(owner, mint)
+  if (!isAddress(owner) || account === undefined) throw solanaErrors('config/bad-address', { option: 'owner', address: owner })
+  const recipient = { network, payTo: owner, asset: asset.address, mint }
+  const opened = { account: encodeBase58(account), owner, network, asset: { symbol: asset.symbol, address: asset.address } }
+
+  await chain.start({ signal })
+  await checkMint(reader, recipient, { signal })
+  if ((await reader.account(opened.account, { signal })) !== undefined) {
+    await checkRecipient(reader, recipient, { signal })
+    return opened
+  }
+  await refuseOwner(reader, { owner, signal })
+  const { blockhash: recent } = await reader.recentBlockhash({ signal })
+  const unsigned = buildOpening({ payer: sender.address, owner, asset: asset.address, mint, recent, account: opened.account })
+  const cost = await costOf(unsigned, { chain, rpc, payer: sender.address, account: opened.account, signal })
+  onCost?.(cost)
+  const transaction = await send(chain, { unsigned, sender, account: opened.account, signal })
+  await checkRecipient(reader, recipient, { signal })
+  return { ...opened, opening: { ...cost, transaction } }
+}
+
+function isSender(payer: SecretKey | SolanaSender): payer is SolanaSender {
+  return typeof payer !== 'string' && !(payer instanceof Uint8Array)
+}
+
+type Abortable = { readonly signal: AbortSignal | undefined }
+
+/** An account of a token account would take its rent and could never be spent from. */
+async function refuseOwner(reader: SolanaReader, { owner, signal }: Abortable & { readonly owner: string }): Promise<void> {
+  const stored = await reader.account(owner, { signal })
+  if (stored !== undefined && [splToken.address, token2022.address].includes(stored.owner))
+    throw solanaErrors('config/bad-owner', { owner })
+}
+
+type Opening = {
+  readonly payer: string
+  readonly owner: string
+  readonly asset: string
+  readonly mint: MintFacts
+  readonly account: string
+  readonly recent: string
+}
+
+function buildOpening({ payer, owner, asset, mint, account, recent }: Opening): Transaction {
+  const opening = getCreateAssociatedTokenIdempotentInstruction({
+    payer: createNoopSigner(address(payer)),
+    ata: address(account),
+    owner: address(owner),
+    mint: address(asset),
+    tokenProgram: address(mint.program.address),
+  })
+  const message = pipe(
+    createTransactionMessage({ version: 0 }),
+    (empty) => setTransactionMessageFeePayer(address(payer), empty),
+    // When it expires is for the chain to say; kit wants a number that nothing here reads.
+    (paid) => setTransactionMessageLifetimeUsingBlockhash({ blockhash: blockhash(recent), lastValidBlockHeight: 0n }, paid),
+    (dated) => appendTransactionMessageInstruction(opening, dated),
+  )
+  const transaction = decodeTransaction(new Uint8Array(getTransactionEncoder().encode(compileTransaction(message))))
+  if (transaction === undefined) throw solanaErrors('solana/not-opened', { account, why: 'its transaction could not be built' })
+  return transaction
+}
+
+type Costing = Abortable & { readonly chain: SolanaChain; readonly rpc: Rpc; readonly account: string; readonly payer: string }
+
+/** Told by a run without effect, which also finds out what would fail. */
+async function costOf(unsigned: Transaction, { chain, rpc, account, payer, signal }: Costing): Promise<OpeningCost> {
+  const { failure, accounts } = await chain.simulate(unsigned, { accounts: [account], signal })
+  const space = accounts[0]?.data.length ?? leastSpace
+  const least = await rpc.ask({ method: 'getMinimumBalanceForRentExemption', params: [space], result: z.int() }, { signal })
+  const cost = { payer, account, rent: BigInt(least), fee: feeOf(unsigned, { computeUnits: 0n, microLamports: 0n }) }
+  const { held } = (await chain.balance?.(payer, { signal })) ?? { held: 0n }
+  const needed = cost.rent + cost.fee
+  if (held < needed) throw solanaErrors('solana/no-sol', { address: payer, network: chain.network, held, needed })
+  if (failure !== undefined) throw solanaErrors('solana/not-opened', { account, why: failure })
+  return cost
+}
+
+const leastSpace = 165
+const askAgainMs = 400
+
+type Sending = Abortable & { readonly unsigned: Transaction; readonly sender: SolanaSender; readonly account: string }
+
+/** Sends it and waits for the chain's word: mined, or never to be. */
+async function send(chain: SolanaChain, { unsigned, sender, account, signal }: Sending): Promise<string> {
+  const signature = await sender.sign(unsigned.message)
+  const genuine = { signature, message: unsigned.message, publicKey: unsigned.accounts[0] ?? new Uint8Array() }
+  if (!(await chain.ed25519.verify(genuine))) throw solanaErrors('solana/bad-signature', { address: sender.address })
+  const bytes = encodeBase64(withSignature(unsigned, { signature, signer: 0 }))
+  const signed: SignedTransaction = { transaction: encodeBase58(signature), bytes, signer: sender.address, nonce: 0n }
+  await chain.send(signed)
+  for (;;) {
+    const status = await chain.status(signed)
+    if (status.state === 'mined' && status.success) return signed.transaction
+    if (status.state === 'mined') throw solanaErrors('solana/not-opened', { account, why: `transaction ${signed.transaction} failed` })
+    if (status.state === 'expired') throw solanaErrors('solana/not-opened', { account, why: `${signed.transaction} was never mined` })
+    await new Promise((resolve) => setTimeout(resolve, askAgainMs))
+    // What was sent may still be mined: opening it again is then no second cost.
+    signal?.throwIfAborted()
+  }
+}
