@@ -41,10 +41,10 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
         const outcome = outcomeFor(one, found)
         if (outcome === undefined || outcome.status === 'pending') return undefined
         payers.note(one.payer, outcome)
+        if (outcome.status === 'settled' || payments.length === 1 || one.again) return outcome
         // The receipt of the whole does not say why one call in it failed: its state does (M16).
-        const alone = payments.length === 1 || one.again
-        const failedInCompany = outcome.status === 'notSettled' && !alone
-        return failedInCompany && (await verdictOn(one))?.valid !== false ? 'unpaid' : outcome
+        const verdict = await verdictOn(one)
+        return verdict?.valid === false ? { ...outcome, reason: verdict.reason } : 'unpaid'
       }),
     free: ({ payments }) => each(payments, own),
     expired: ({ payments, attempts }) =>
