@@ -132,6 +132,18 @@ export const requirements = {
     text: 'The exact proxy pays exactly what was signed, the upto proxy at most that and for the signed facilitator alone, both once and to the signed payee.',
     link: 'wire.md §9',
   },
+  'PERMIT2-EVM': {
+    text: 'exact by Permit2 checks spender, payee, window, amount and token as they were signed, in this order, then the signature and a simulation of the settlement.',
+    link: `${spec}/schemes/exact/scheme_exact_evm.md`,
+  },
+  'UPTO-EVM': {
+    text: 'upto names its facilitator in what is signed, settles what was used and never more than the ceiling, and nothing where nothing was used.',
+    link: 'wire.md §10',
+  },
+  H49: {
+    text: 'A token without authorizations needs an approval first: who pays is told so before signing, and the server answers 412.',
+    link: 'hazards.md H49',
+  },
   'CHANNEL-CONTRACT': {
     text: 'A channel conserves value, its claims only grow, up to the signed ceiling and the balance; nobody but its receiver and its payer is paid, and the payer leaves after the delay.',
     link: 'wire.md §12.4',

@@ -32,6 +32,24 @@ export function encodeAggregate(calls: readonly Target[]): Hex {
   return `0x82ad56cb${encodeWord(32n)}${encodeWord(BigInt(items.length))}${offsets.join('')}${items.join('')}`
 }
 
+/** The calls in calldata of `aggregate3`; nothing for any other calldata. */
+export function decodeCalls(data: Hex): readonly Target[] | undefined {
+  const body = data.slice(10)
+  const list = data.startsWith('0x82ad56cb') ? readNumber(body, 0) : undefined
+  const count = list === undefined ? undefined : readNumber(body, list)
+  if (list === undefined || count === undefined || count > body.length) return undefined
+  const calls: Target[] = []
+  for (let index = 0; index < count; index += 1) {
+    const offset = readNumber(body, list + 32 + index * 32)
+    const item = offset === undefined ? undefined : list + 32 + offset
+    const inner = item === undefined ? undefined : readNumber(body, item + 64)
+    const inside = item === undefined || inner === undefined ? undefined : readBytes(body, item + inner)
+    if (item === undefined || inside === undefined) return undefined
+    calls.push({ target: `0x${body.slice(item * 2 + 24, item * 2 + 64)}`, data: inside })
+  }
+  return calls
+}
+
 /** The results of `aggregate3`, or nothing where the bytes are not `count` of them. */
 export function decodeAggregate(answer: Hex, count: number): readonly CallResult[] | undefined {
   const body = answer.slice(2)

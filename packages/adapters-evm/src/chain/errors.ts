@@ -27,7 +27,7 @@ export const evmErrors = defineErrors({
   'config/no-authorizations': {
     ...atStart,
     message: ({ network, asset }: { network: string; asset: string }) =>
-      `${asset} on ${network} cannot be paid by EIP-3009: give a token with transfer "eip3009" and its eip712 name and version.`,
+      `${asset} on ${network} cannot be paid so: give a token with transfer "eip3009" and its eip712 name and version, or with transfer "permit2".`,
   },
   'config/foreign-asset': {
     ...atStart,
@@ -53,6 +53,11 @@ export const evmErrors = defineErrors({
     message: ({ network, address }: { network: string; address: string }) =>
       `${network} has no Multicall3 at ${address}, which verifying needs: deploy it there.`,
   },
+  'config/no-proxy': {
+    ...atStart,
+    message: ({ network, scheme, address }: { network: string; scheme: string; address: string }) =>
+      `${network} has no proxy of Permit2 for ${scheme} at ${address}, through which its payments go: offer it on another network.`,
+  },
   'config/domain-mismatch': {
     ...atStart,
     message: ({ asset, network, expected, actual }: { asset: string; network: string; expected: string; actual: string }) =>
@@ -61,7 +66,7 @@ export const evmErrors = defineErrors({
   'config/no-token': {
     ...atStart,
     message: ({ network, tokens }: { network: string; tokens: string }) =>
-      `On ${network} no EIP-3009 token answers at ${tokens || 'any known address'}: check the RPC URL and the assets given.`,
+      `On ${network} no token answers at ${tokens || 'any known address'}: check the RPC URL and the assets given.`,
   },
   'evm/unsupported-terms': {
     status: 402,

@@ -130,7 +130,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
       return { held, least: leastBalance ?? 10n * maxGasPerPayment * (await price()).maxFeePerGas }
     },
     send: (signed) => send(rpc, signed),
-    status: ({ transaction }) => status(rpc, transaction),
+    status: (signed) => status(rpc, signed),
     final,
   }
 }
@@ -285,11 +285,22 @@ const receiptSchema = z.nullable(
   }),
 )
 
-async function status(rpc: Rpc, transaction: string): Promise<TransactionStatus> {
+async function status(
+  rpc: Rpc,
+  { transaction, bytes }: { readonly transaction: string; readonly bytes?: string },
+): Promise<TransactionStatus> {
   const receipt = await rpc.ask({ method: 'eth_getTransactionReceipt', params: [transaction], result: receiptSchema })
   if (receipt === null) return { state: 'unknown' }
   const logs = receipt.logs.map(({ address, topics, data, logIndex }) => ({ address, topics, data, index: Number(logIndex) }))
   // Nobody is paid at an address that pays gas, so what a signer sends to itself is empty.
   const empty = receipt.from !== undefined && receipt.from === receipt.to
-  return { state: 'mined', success: receipt.status === 1n, block: receipt.blockNumber, logs, ...(empty ? { empty } : {}) }
+  const called = bytes === undefined ? undefined : readTransaction(hexSchema.parse(bytes))
+  return {
+    state: 'mined',
+    success: receipt.status === 1n,
+    block: receipt.blockNumber,
+    logs,
+    ...(called === undefined ? {} : { call: { target: called.to, data: called.data } }),
+    ...(empty ? { empty } : {}),
+  }
 }

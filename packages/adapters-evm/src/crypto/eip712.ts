@@ -25,9 +25,27 @@ export type Refund = { readonly channelId: Hex; readonly nonce: bigint; readonly
 /** One channel's row in what a receiver signs to claim. */
 export type ClaimEntry = Voucher & { readonly totalClaimed: bigint }
 
+/** A transfer as Permit2 signs it for a proxy (wire.md §7.3); `facilitator` in the witness of `upto` alone. */
+export type Permit2Transfer = {
+  readonly permitted: { readonly token: Hex; readonly amount: bigint }
+  readonly spender: Hex
+  readonly nonce: bigint
+  readonly deadline: bigint
+  readonly witness: { readonly to: Hex; readonly facilitator?: Hex | undefined; readonly validAfter: bigint }
+}
+
+/** An allowance as EIP-2612 signs it. */
+export type TokenPermit = {
+  readonly owner: Hex
+  readonly spender: Hex
+  readonly value: bigint
+  readonly nonce: bigint
+  readonly deadline: bigint
+}
+
 /** EIP-712 typed data, complete with `EIP712Domain`, as `eth_signTypedData_v4` and every wallet library take it (H20). */
 export type TypedData = {
-  readonly domain: { readonly name: string; readonly version: string; readonly chainId: number; readonly verifyingContract: Hex }
+  readonly domain: { readonly name: string; readonly version?: string; readonly chainId: number; readonly verifyingContract: Hex }
   readonly types: Readonly<Record<string, readonly { readonly name: string; readonly type: string }[]>>
 } & (
   | { readonly primaryType: 'TransferWithAuthorization'; readonly message: Authorization }
@@ -36,6 +54,8 @@ export type TypedData = {
   | { readonly primaryType: 'Voucher'; readonly message: Voucher }
   | { readonly primaryType: 'Refund'; readonly message: Refund }
   | { readonly primaryType: 'ClaimBatch'; readonly message: { readonly claims: readonly ClaimEntry[] } }
+  | { readonly primaryType: 'PermitWitnessTransferFrom'; readonly message: Permit2Transfer }
+  | { readonly primaryType: 'Permit'; readonly message: TokenPermit }
 )
 
 /** The members of a token's domain. */

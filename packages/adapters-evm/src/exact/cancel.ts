@@ -3,12 +3,12 @@ import { decodeWord, encodeCall } from '../chain/abi.ts'
 import { isAddress } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
+import { tokenDomain } from '../checks/signed.ts'
 import type { Hex } from '../crypto/bytes.ts'
 import { cancellationDigest, cancellationTypedData } from '../crypto/eip712.ts'
 import { signWith } from '../crypto/signer.ts'
 import { type ExactEvmClientOptions, exactEvmClient } from './client.ts'
 import { lookAt } from './look.ts'
-import { tokenDomain } from './signature.ts'
 import { readPayload } from './wire.ts'
 
 /** What paying by `exact` and taking it back takes. */

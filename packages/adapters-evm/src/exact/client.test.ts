@@ -6,8 +6,8 @@ import { createWalletClient, http, recoverTypedDataAddress } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { baseSepolia } from 'viem/chains'
 import { describe, expect, test } from 'vitest'
+import { commitsTo } from '../checks/commitment.ts'
 import { type EvmSigner, exactEvmClient, privateKeySigner, type TypedData } from '../client.ts'
-import { commitsTo } from './commitment.ts'
 import { readPayload } from './wire.ts'
 
 const [payer] = developmentAccounts

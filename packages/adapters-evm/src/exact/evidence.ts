@@ -1,11 +1,11 @@
 import { type Log, sameAddress } from '@flow402x/core'
 import { decodeWord } from '../chain/abi.ts'
+import { transferred, word } from '../checks/topics.ts'
 import type { Hex } from '../crypto/bytes.ts'
 
 // wire.md §7.2.
 const authorizationUsed = '0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5'
 const authorizationCanceled = '0x1cdd46ff242716cdaa72d159d339a485b3438398348d68f09d7c8c0a59353d81'
-const transferred = '0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef'
 
 /** The transfer that is looked for. */
 export type Transfer = {
@@ -56,10 +56,6 @@ function hasTopics({ topics }: Log, wanted: readonly string[]): boolean {
 
 function isWord(topic: string | undefined, wanted: string): boolean {
   return topic?.toLowerCase() === wanted
-}
-
-function word(value: string): string {
-  return `0x${value.slice(2).toLowerCase().padStart(64, '0')}`
 }
 
 function isHex(text: string): text is Hex {

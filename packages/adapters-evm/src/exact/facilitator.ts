@@ -2,10 +2,12 @@ import {
   type Asset,
   type Call,
   type FacilitatorScheme,
+  isX402Error,
   assets as knownAssets,
   type Log,
   type Outcome,
   type PaymentPayload,
+  type PaymentRequirements,
   type Submission,
   type Verdict,
 } from '@flow402x/core'
@@ -13,12 +15,17 @@ import { encodeCall } from '../chain/abi.ts'
 import { isAddress } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
+import { proofOf } from '../checks/proof.ts'
+import { domainOf } from '../checks/signed.ts'
+import { type Refusal as AnyRefusal, simulator } from '../checks/simulation.ts'
 import { toHex } from '../crypto/bytes.ts'
 import { domainSeparator, type TokenDomain, transferDigest } from '../crypto/eip712.ts'
+import { type LookingFacilitator, permit2Facilitator } from '../permit2/facilitator.ts'
+import { exactPermit2, isPermit2 } from '../permit2/wire.ts'
 import { evidenceIn } from './evidence.ts'
 import { lookAt } from './look.ts'
-import { deployCall, proofOf, type Settleable, simulator, transferCall } from './simulation.ts'
-import { domainOf, keyOf, paymentKey, type Refusal, readPayload, refuseAuthorization, refuseTerms } from './wire.ts'
+import { deployCall, rehearsalOf, type Settleable, transferCall } from './simulation.ts'
+import { keyOf, paymentKey, type Refusal, readPayload, refuseAuthorization, refuseTerms } from './wire.ts'
 
 /** What settling `exact` on an EVM network takes. */
 export type ExactEvmFacilitatorOptions = {
@@ -32,13 +39,43 @@ export type ExactEvmFacilitatorOptions = {
 }
 
 /**
- * Verifies and settles x402 `exact` by EIP-3009 on one EVM network.
+ * Verifies and settles x402 `exact` on one EVM network, by EIP-3009 and by Permit2.
  *
  * Verifying costs one RPC round trip; a bad payment is a verdict with the spec's reason, and an RPC that fails is an error.
  * Errors: `config/foreign-asset`, `config/no-authorizations`, `config/bad-address` at creation; `config/wrong-chain`,
- * `config/no-multicall`, `config/domain-mismatch`, `config/no-token`, `evm/rpc` from `start`; `evm/rpc`, `evm/call-failed` from `verify`.
+ * `config/no-multicall`, `config/no-proxy`, `config/domain-mismatch`, `config/no-token`, `evm/rpc` from `start`; `evm/rpc`,
+ * `evm/call-failed` from `verify`.
  */
 export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): FacilitatorScheme {
+  const { assets = [] } = options
+  const eip3009 = eip3009Facilitator({ ...options, assets: assets.filter(({ transfer }) => transfer !== 'permit2') })
+  const permit2 = permit2Facilitator(exactPermit2, { ...options, assets: assets.filter(({ transfer }) => transfer === 'permit2') })
+  const by = (requirements: PaymentRequirements) => (isPermit2(requirements) ? permit2 : eip3009)
+  return {
+    ...eip3009,
+    async start(given) {
+      const [direct, proxied] = await Promise.allSettled([eip3009.start(given), permit2.start(given)])
+      if (direct.status === 'rejected' && !(proxied.status === 'fulfilled' && isAbsent(direct.reason, assets, 'eip3009')))
+        throw direct.reason
+      if (proxied.status === 'rejected' && !(direct.status === 'fulfilled' && isAbsent(proxied.reason, assets, 'permit2')))
+        throw proxied.reason
+    },
+    key: (payment) => by(payment.accepted).key(payment),
+    verify: (submission, given) => by(submission.requirements).verify(submission, given),
+    plan: (submission) => by(submission.requirements).plan(submission),
+    outcome: (submission, result) => by(submission.requirements).outcome(submission, result),
+    look: (submission, given) => by(submission.requirements).look(submission, given),
+  }
+}
+
+/** Whether a chain merely lacks one of the two ways, which nobody asked for by naming a token of it. */
+function isAbsent(error: unknown, assets: readonly Asset[], transfer: Asset['transfer']): boolean {
+  const lacks = isX402Error(error, 'config/no-token') || isX402Error(error, 'config/no-proxy')
+  return lacks && assets.every((asset) => asset.transfer !== transfer)
+}
+
+/** `exact` by EIP-3009 alone. */
+function eip3009Facilitator(options: ExactEvmFacilitatorOptions): LookingFacilitator {
   const { chain, now = () => Date.now() / 1000 } = options
   const { network } = chain
   const { assets = [], erc6492Factories = [] } = options
@@ -78,7 +115,7 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       const reading = settleable(payment)
       if ('reason' in reading) return { valid: false, ...reading }
       const { authorization, asset, proof } = reading
-      const refused = (refusal: Refusal): Verdict & { valid: false } => ({ valid: false, ...refusal, payer: authorization.from })
+      const refused = (refusal: AnyRefusal): Verdict & { valid: false } => ({ valid: false, ...refusal, payer: authorization.from })
       if (proof.by === 'undeployed' && !factories.has(proof.wrapped.factory.toLowerCase()))
         return refused({ reason: 'eip6492_factory_not_allowed' })
       const early = refuseAuthorization(authorization, { requirements, now: now() })
@@ -89,7 +126,7 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       }
       await start({ signal })
       if (served?.has(asset.toLowerCase()) !== true) return refused({ reason: 'asset_not_deployed_contract' })
-      const { refusal, held, runsPayerCode } = await simulate(reading, { signal })
+      const { refusal, held, runsPayerCode } = await simulate(rehearsalOf(reading), { signal })
       if (!runsPayerCode) plain.add(payment)
       return refusal === undefined
         ? { valid: true, payer: authorization.from, ...(held === undefined ? {} : { funds: held }) }

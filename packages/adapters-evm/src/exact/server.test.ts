@@ -58,7 +58,7 @@ test.each([
   ['config/not-evm', { network: 'solana', payTo }],
   ['config/unknown-asset', { network: 'eip155:31337', payTo }],
   ['config/unknown-asset', { network: 'base', payTo, asset: 'EURC' }],
-  ['config/no-authorizations', { network: 'ethereum', payTo, asset: 'DAI' }],
+  ['config/no-authorizations', { network: 'ethereum', payTo, asset: 'DAI', transfer: 'eip3009' }],
   ['config/foreign-asset', { network: 'base', payTo, asset: token }],
   ['config/bad-address', { network: 'base', payTo: 'me.eth' }],
   ['config/bad-address', { network: 'base', payTo: `0x${'0'.repeat(40)}` }],

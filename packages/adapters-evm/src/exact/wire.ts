@@ -1,19 +1,11 @@
-import { type PaymentKey, type PaymentPayload, type PaymentRequirements, type Submission, sameAddress } from '@flow402x/core'
+import type { PaymentKey, PaymentPayload, PaymentRequirements, Submission } from '@flow402x/core'
+import { sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { addressSchema, chainIdOf, isAddress } from '../chain/address.ts'
-
-const uint256 = z.pipe(
-  z.string().check(z.regex(/^\d{1,78}$/)),
-  z.pipe(
-    z.transform((digits: string) => BigInt(digits)),
-    z.bigint().check(z.lt(1n << 256n)),
-  ),
-)
+import { domainOf, isOneAsset, signatureSchema, toSeconds, transferMethodOf, uint256, windowFault } from '../checks/signed.ts'
+import type { Refusal as AnyRefusal } from '../checks/simulation.ts'
 
 const nonceSchema = z.templateLiteral(['0x', z.string()]).check(z.regex(/^0x[0-9a-fA-F]{64}$/))
-
-// A smart wallet's signature is a few hundred bytes and seldom two thousand; the header limit is near 3,000.
-const signatureSchema = z.templateLiteral(['0x', z.string()]).check(z.maxLength(8194), z.regex(/^0x(?:[0-9a-fA-F]{2})+$/))
 
 /** The payload of `exact` by EIP-3009: an authorization with its signature (wire.md §8). Amounts and times become bigint. */
 export const exactPayload = z.object({
@@ -61,7 +53,7 @@ export const exactReasons = [
 export type ExactReason = (typeof exactReasons)[number]
 
 /** Why a payment is refused: the spec's string, and where it helps a sentence. */
-export type Refusal = { readonly reason: ExactReason; readonly message?: string }
+export type Refusal = AnyRefusal<ExactReason>
 
 /** The payload of a payment, or nothing where it is no EIP-3009 payload. */
 export function readPayload(payment: PaymentPayload): ExactPayload | undefined {
@@ -96,14 +88,10 @@ export function refuseTerms({ payment, requirements }: Submission, network: stri
   if (!isEip3009(requirements)) return { reason: 'unsupported_payload_type', message: 'Only assetTransferMethod eip3009 is served here.' }
   if (domainOf(requirements) === undefined) return { reason: 'invalid_exact_evm_missing_eip712_domain' }
   if (accepted.network !== network || requirements.network !== network) return { reason: 'invalid_exact_evm_network_mismatch' }
-  if (!sameAddress(accepted.asset, requirements.asset))
+  if (!isOneAsset({ payment, requirements }))
     return { reason: 'invalid_payment_requirements', message: 'The payment is for another asset.' }
   return undefined
 }
-
-// A settlement needs a moment to be mined (wire.md §21); clocks differ by at most a minute (M12).
-const leastSeconds = 6n
-const skewSeconds = 60n
 
 /**
  * The signed payee, window and amount against what was asked, in the order of wire.md §8 (A26). A window that reaches further
@@ -113,31 +101,15 @@ export function refuseAuthorization(
   { to, value, validAfter, validBefore }: ExactPayload['authorization'],
   { requirements, now }: { readonly requirements: PaymentRequirements; readonly now: number },
 ): Refusal | undefined {
-  const seconds = BigInt(Math.floor(now))
   if (!sameAddress(to, requirements.payTo)) return { reason: 'invalid_exact_evm_recipient_mismatch' }
-  if (validBefore < seconds + leastSeconds)
-    return { reason: 'invalid_exact_evm_payload_authorization_valid_before', message: 'It expires too soon or has expired.' }
-  if (validBefore > seconds + BigInt(Math.ceil(requirements.maxTimeoutSeconds)) + skewSeconds) {
-    return { reason: 'invalid_exact_evm_payload_authorization_valid_before', message: 'It is valid for longer than maxTimeoutSeconds.' }
-  }
-  if (validAfter > seconds) return { reason: 'invalid_exact_evm_payload_authorization_valid_after' }
+  const fault = windowFault({ from: validAfter, until: validBefore }, { requirements, now })
+  if (fault?.end === 'until') return { reason: 'invalid_exact_evm_payload_authorization_valid_before', message: fault.message }
+  if (fault !== undefined) return { reason: 'invalid_exact_evm_payload_authorization_valid_after' }
   if (value !== BigInt(requirements.amount)) return { reason: 'invalid_exact_evm_payload_authorization_value_mismatch' }
   return undefined
 }
 
 /** Whether requirements ask for a transfer by EIP-3009, which is what they mean when they do not say. */
-export function isEip3009({ extra }: PaymentRequirements): boolean {
-  return (extra?.assetTransferMethod ?? 'eip3009') === 'eip3009'
-}
-
-const domainSchema = z.object({ name: z.string().check(z.minLength(1)), version: z.string().check(z.minLength(1)) })
-
-/** The EIP-712 name and version in `extra`, if both are there. */
-export function domainOf({ extra }: PaymentRequirements): { readonly name: string; readonly version: string } | undefined {
-  return z.safeParse(domainSchema, extra).data
-}
-
-// Above it seconds are no exact `number`; such a signature lives for ever in any case.
-function toSeconds(time: bigint): number {
-  return time > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(time)
+export function isEip3009(requirements: PaymentRequirements): boolean {
+  return transferMethodOf(requirements) === 'eip3009'
 }

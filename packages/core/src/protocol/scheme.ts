@@ -91,14 +91,16 @@ export interface ServerScheme {
 }
 
 /**
- * One call of a settlement; its inside belongs to the adapter that made it. `alone` keeps it out of batches (M14); `signer` is the
- * one that must send it, where what the payer signed names it, as Solana's fee payer.
+ * One call of a settlement; its inside belongs to the adapter that made it. `alone` keeps it out of batches (M14), and `apart` out of
+ * those with a call that says the same, from which its events could not be told (M16); `signer` is the one that must send it, where
+ * what the payer signed names it, as Solana's fee payer.
  */
 export type Call = {
   readonly target: string
   readonly data: string
   readonly gas: bigint
   readonly alone: boolean
+  readonly apart?: string
   readonly signer?: string
 }
 
@@ -114,6 +116,8 @@ export type TransactionStatus =
       readonly success: boolean
       readonly block: bigint
       readonly logs: readonly Log[]
+      /** What it called, where its bytes were given and say so. */
+      readonly call?: Pick<Call, 'target' | 'data'>
       /** Whether it is one of those that `replace` makes to do nothing. */
       readonly empty?: boolean
     }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { exactEvmClient, permit2, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import type { Outcome, Submission } from '@flow402x/core'
 import { defaultRetention, memoryJournal } from '@flow402x/core/memory'
@@ -137,6 +138,30 @@ describe('a batch', () => {
     for (const end of ends) expect(end).toMatchObject({ status: 'notSettled', reason: 'invalid_exact_evm_insufficient_balance' })
     expect((await chain.balanceOf(chain.seller.address)) - before).toBe(2800n)
   }, 30_000)
+
+  it('holds at most one of the payments by Permit2 that leave the same events', async () => {
+    verifies('M16')
+    const data = `0x095ea7b3${chain.contracts.permit2.slice(2).padStart(64, '0')}${'f'.repeat(64)}`
+    await chain.rpc('eth_sendTransactionSync', [{ from: chain.buyer.address, to: chain.usdc.address, data }])
+    await start()
+    await settleAll([await payByPermit2(100n)], 'warm-permit2')
+    const [same, other] = [
+      [100n, 100n, 100n],
+      [101n, 102n, 103n],
+    ].map((amounts) => amounts.map(payByPermit2))
+    const payments = await Promise.all([...(same ?? []), ...(other ?? [])])
+    let outcomes: Outcome[] = []
+    await withoutBlocks(async () => {
+      const settling = settleAll(payments, 'permit2')
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      await chain.rpc('evm_setAutomine', [true])
+      await chain.mine()
+      outcomes = await settling
+    })
+    expect(outcomes.filter(({ status }) => status !== 'settled')).toEqual([])
+    expect(transactionsOf(outcomes.slice(0, 3))).toHaveLength(3)
+    expect(transactionsOf(outcomes).length).toBeLessThan(6)
+  }, 30_000)
 })
 
 /** A plain transfer that waits for its block, in which whoever may pay a higher fee stands earlier. */
@@ -145,6 +170,14 @@ async function transfer(from: string, { to, amount, fee }: { readonly to: string
   const data = `0xa9059cbb${word(to.slice(2))}${word(amount.toString(16))}`
   const call = { from, to: chain.usdc.address, data, gas: 200_000n, maxFeePerGas: fee, maxPriorityFeePerGas: 0n }
   await chain.rpc('eth_sendTransaction', [call])
+}
+
+async function payByPermit2(amount: bigint): Promise<Submission> {
+  const requirements = { ...exactRequirements(chain, amount), extra: { assetTransferMethod: 'permit2' } }
+  const client = exactEvmClient({ signer: privateKeySigner(chain.buyer.privateKey), methods: [permit2()] })
+  const { maxTimeoutSeconds } = requirements
+  const { payload } = await client.prepare(requirements, { now: Math.floor(Date.now() / 1000), maxTimeoutSeconds })
+  return { payment: { x402Version: 2, accepted: requirements, payload: { ...payload } }, requirements }
 }
 
 describe('a transaction whose fee the chain outgrew', () => {

@@ -42,7 +42,7 @@ export function createPayers(): Payers {
 
 /**
  * Takes from the front of `queue` what can share one transaction: the first, and after it as many as may ride with it. What runs
- * a payer's code never does (M14).
+ * a payer's code never does (M14), and of those that could not be told from each other one does (M16).
  */
 export function takeBatch(queue: Rider[], { most, payers }: { readonly most: number; readonly payers: Payers }): Rider[] {
   const [first] = queue
@@ -53,11 +53,12 @@ export function takeBatch(queue: Rider[], { most, payers }: { readonly most: num
     const rider = queue[at]
     if (rider === undefined) break
     const again = aboard.has(rider.payer) && payers.standing(rider.payer) !== 'good'
-    if (again || ridesAlone(rider, payers)) {
+    const marks = rider.calls.flatMap(({ apart }) => apart ?? [])
+    if (again || marks.some((mark) => aboard.has(mark)) || ridesAlone(rider, payers)) {
       at += 1
       continue
     }
-    aboard.add(rider.payer)
+    for (const mark of [rider.payer, ...marks]) aboard.add(mark)
     batch.push(rider)
     queue.splice(at, 1)
   }

@@ -1,0 +1,206 @@
+import {
+  type Asset,
+  type Call,
+  type FacilitatorScheme,
+  assets as knownAssets,
+  type Outcome,
+  type PaymentPayload,
+  type Submission,
+  sameAddress,
+  type TransactionStatus,
+  type Verdict,
+} from '@flow402x/core'
+import { decodeWord, encodeCall, hexSchema } from '../chain/abi.ts'
+import { isAddress } from '../chain/address.ts'
+import { evmErrors } from '../chain/errors.ts'
+import type { EvmChain } from '../chain/evm-chain.ts'
+import { proofOf } from '../checks/proof.ts'
+import { type Refusal as AnyRefusal, simulator } from '../checks/simulation.ts'
+import { ownTransfer } from './evidence.ts'
+import { lookAt } from './look.ts'
+import { rehearsalOf, type Settleable, transferCall } from './simulation.ts'
+import { permit2Digest } from './typed-data.ts'
+import { keyOf, type Permit2Scheme, paymentKey, permit2Address, type Refusal, readPayload, refuseSigned, refuseTerms } from './wire.ts'
+
+/** A scheme that can say what the chain says of a payment. */
+export type LookingFacilitator = FacilitatorScheme & Required<Pick<FacilitatorScheme, 'look'>>
+
+/** What settling payments by Permit2 takes. */
+export type Permit2FacilitatorOptions = {
+  readonly chain: EvmChain
+  /** Tokens to serve beside those of the table: what a token's code does is then your responsibility (A7). */
+  readonly assets?: readonly Asset[]
+  /** Unix seconds. */
+  readonly now?: () => number
+}
+
+/**
+ * Verifies and settles payments of one scheme by Permit2 on one EVM network, in any listed token.
+ *
+ * Errors: `config/foreign-asset`, `config/no-authorizations`, `config/bad-address` at creation; `config/wrong-chain`,
+ * `config/no-multicall`, `config/no-proxy`, `config/no-token`, `evm/rpc` from `start`; `evm/rpc`, `evm/call-failed` from `verify`.
+ */
+export function permit2Facilitator(scheme: Permit2Scheme, options: Permit2FacilitatorOptions): LookingFacilitator {
+  const { chain, assets = [], now = () => Date.now() / 1000 } = options
+  const { network } = chain
+  const tokens = tokensOf(chain, assets)
+  const simulate = simulator(chain)
+  let served: ReadonlySet<string> | undefined
+  const start: FacilitatorScheme['start'] = async ({ signal } = {}) => {
+    await chain.start({ signal })
+    served ??= await servedTokens(chain, { scheme, tokens, required: assets.map(({ address }) => address.toLowerCase()), signal })
+  }
+  const readings = new WeakMap<PaymentPayload, Read | Refusal>()
+  // `plan` and `outcome` ask for what `verify` has read, so each payment object is recovered once.
+  const read = (payment: PaymentPayload): Read | Refusal => {
+    const reading = readings.get(payment) ?? readSigned(payment, { scheme, chain })
+    readings.set(payment, reading)
+    return reading
+  }
+  // Payments whose settlement was seen to run no code of the payer's; of any other that is not known.
+  const plain = new WeakSet<PaymentPayload>()
+  return {
+    scheme: scheme.scheme,
+    network,
+    writer: chain,
+    supported: () => ({ x402Version: 2, scheme: scheme.scheme, network, ...(scheme.scheme === 'upto' ? { extra: settler(chain) } : {}) }),
+    start,
+    key: (payment) => (payment.accepted.network === network ? paymentKey(scheme, payment) : undefined),
+    async verify(submission, { signal } = {}) {
+      const { payment, requirements } = submission
+      const wrongTerms = refuseTerms(scheme, submission, network)
+      if (wrongTerms !== undefined) return { valid: false, ...wrongTerms }
+      const token = requirements.asset.toLowerCase()
+      if (!tokens.has(token))
+        return { valid: false, reason: 'invalid_payment_requirements', message: `The token ${token} is not served here.` }
+      const reading = read(payment)
+      if ('reason' in reading) return { valid: false, ...reading }
+      const { authorization, proof } = reading
+      const refused = (refusal: AnyRefusal): Verdict & { valid: false } => ({ valid: false, ...refusal, payer: authorization.from })
+      const early =
+        refuseSigned(scheme, authorization, { ...submission, now: now() }) ?? refuseSender(authorization.witness.facilitator, chain)
+      // Where a contract must judge the signature, the order of wire.md §8 would cost a second round trip.
+      if (early !== undefined) {
+        const expired = proof.by === 'key' && authorization.deadline <= BigInt(Math.floor(now()))
+        return expired ? { ...refused(early), over: true } : refused(early)
+      }
+      await start({ signal })
+      if (served?.has(token) !== true) return refused({ reason: 'asset_not_deployed_contract' })
+      const { refusal, held, runsPayerCode } = await simulate(rehearsalOf(settleable(reading, submission)), { signal })
+      if (!runsPayerCode) plain.add(payment)
+      return refusal === undefined
+        ? { valid: true, payer: authorization.from, ...(held === undefined ? {} : { funds: held }) }
+        : { ...refused(refusal), ...(refusal.reason === 'permit2_invalid_nonce' ? { over: true } : {}) }
+    },
+    plan(submission) {
+      const reading = read(submission.payment)
+      if ('reason' in reading) throw evmErrors('evm/not-settleable', { reason: reading.reason })
+      return [callOf(settleable(reading, submission), { chain, plain: plain.has(submission.payment) })]
+    },
+    outcome: (submission, { transaction, status }) => outcomeOf(scheme, submission, { transaction, ...status }),
+    look: (submission, given) => lookAt(scheme, submission, { rpc: chain.rpc, final: () => chain.final(), ...given }),
+  }
+}
+
+type Read = Omit<Settleable, 'amount'>
+
+function settleable(reading: Read, { requirements }: Submission): Settleable {
+  return { ...reading, amount: BigInt(requirements.amount) }
+}
+
+/** Whom payers of `upto` name: always the same one, since servers compare it with what they said in their offers (wire.md §22). */
+function settler({ signers }: EvmChain): { readonly facilitatorAddress: string | undefined } {
+  return { facilitatorAddress: signers[0] }
+}
+
+function refuseSender(facilitator: string | undefined, { signers }: EvmChain): Refusal | undefined {
+  const isOurs = facilitator === undefined || signers.some((signer) => sameAddress(signer, facilitator))
+  return isOurs ? undefined : { reason: 'upto_facilitator_mismatch' }
+}
+
+/** The call of a settlement. Permit2 tells no nonce, so two that would leave the same logs never share a transaction (M16). */
+function callOf(payment: Settleable, { chain, plain }: { readonly chain: EvmChain; readonly plain: boolean }): Call {
+  const { authorization, amount } = payment
+  const { from, permitted, witness } = authorization
+  const call = { ...transferCall(payment), gas: chain.maxGasPerPayment }
+  const signer = chain.signers.find((one) => sameAddress(one, witness.facilitator ?? ''))
+  // The proxy of `upto` looks at its sender.
+  if (signer !== undefined) return { ...call, alone: true, signer }
+  const apart = ['permit2', from, permitted.token, witness.to, amount].join(' ').toLowerCase()
+  return { ...call, alone: !plain, apart }
+}
+
+function tokensOf({ network }: EvmChain, extra: readonly Asset[]): ReadonlySet<string> {
+  for (const { network: home, symbol, address, transfer } of extra) {
+    if (home !== network) throw evmErrors('config/foreign-asset', { asset: symbol, network: home, wanted: network })
+    if (!isAddress(address)) throw evmErrors('config/bad-address', { option: `The address of ${symbol}`, address })
+    if (transfer !== 'permit2' && transfer !== 'eip3009') throw evmErrors('config/no-authorizations', { network, asset: symbol })
+  }
+  return new Set([...knownAssets, ...extra].filter((asset) => asset.network === network).map(({ address }) => address.toLowerCase()))
+}
+
+type Serving = {
+  readonly scheme: Permit2Scheme
+  readonly tokens: ReadonlySet<string>
+  readonly required: readonly string[]
+  readonly signal: AbortSignal | undefined
+}
+
+/** The tokens that stand on the chain, where the proxy does. */
+async function servedTokens(chain: EvmChain, { scheme, tokens, required, signal }: Serving): Promise<ReadonlySet<string>> {
+  const { network } = chain
+  const all = [...tokens]
+  const [permit2, ...balances] = await chain.read(
+    [
+      { target: scheme.proxy, data: encodeCall('0x6afdd850', []) },
+      ...all.map((target) => ({ target, data: encodeCall('0x70a08231', [permit2Address]) })),
+    ],
+    { signal },
+  )
+  const named = permit2?.success === true ? decodeWord(permit2.data) : undefined
+  if (named !== BigInt(permit2Address)) throw evmErrors('config/no-proxy', { network, scheme: scheme.scheme, address: scheme.proxy })
+  const served = new Set(all.filter((_, index) => balances[index]?.success === true && decodeWord(balances[index].data) !== undefined))
+  const missing = required.filter((token) => !served.has(token))
+  if (served.size === 0 || missing.length > 0)
+    throw evmErrors('config/no-token', { network, tokens: (missing.length > 0 ? missing : all).join(', ') })
+  return served
+}
+
+function readSigned(
+  payment: PaymentPayload,
+  { scheme, chain }: { readonly scheme: Permit2Scheme; readonly chain: EvmChain },
+): Read | Refusal {
+  const payload = readPayload(scheme, payment)
+  // A payer of `upto` who named nobody signed for the exact proxy, or for none (wire.md §10).
+  if (payload === undefined)
+    return {
+      reason: scheme.scheme === 'upto' && 'permit2Authorization' in payment.payload ? 'unsupported_payload_type' : 'invalid_payload',
+    }
+  const { permit2Authorization: authorization, signature } = payload
+  const digest = permit2Digest(chain.chainId, authorization)
+  const proof = proofOf(signature, { payer: authorization.from, digest, secp256k1: chain.secp256k1 })
+  // A wallet that is not deployed has approved nothing, and what its factory runs could spend another of its nonces.
+  if (proof === undefined || proof.by === 'undeployed') return { reason: 'invalid_permit2_signature' }
+  return { scheme, authorization, digest, proof }
+}
+
+type Mined = { readonly transaction: string } & Extract<TransactionStatus, { readonly state: 'mined' }>
+
+function outcomeOf(scheme: Permit2Scheme, { payment, requirements }: Submission, mined: Mined): Outcome {
+  const { transaction, success, logs, call } = mined
+  const { network, asset, payTo, amount } = requirements
+  const authorization = readPayload(scheme, payment)?.permit2Authorization
+  const failed = { status: 'notSettled', network, transaction, retry: 'never' } as const
+  if (authorization === undefined) return { ...failed, reason: 'invalid_payload' }
+  const { from, nonce } = authorization
+  const called = hexSchema.safeParse(call?.data).data
+  const sought = { scheme, network, nonce, asset, from, payTo, amount: BigInt(amount) }
+  const own =
+    !success || call === undefined || called === undefined
+      ? undefined
+      : ownTransfer(sought, { logs, call: { ...call, data: called }, ours: true })
+  const unclear = own === 'unclear' || (success && called === undefined)
+  if (unclear) return { status: 'pending', network, transaction, payer: from }
+  if (own === undefined) return { ...failed, reason: scheme.failed, payer: from, deadAfter: keyOf(authorization, network).deadAfter }
+  return { status: 'settled', transaction, network, payer: from, amount }
+}
