@@ -8,6 +8,7 @@ export {
   signExact,
   testFacilitator,
 } from './suites/facilitator.ts'
+export { packagesLoadedBy } from './suites/imports.ts'
 export { preparePayment, receiptOf, sendPaid, signPayment } from './suites/purchase.ts'
 export { type SchemeStage, type SchemeSuite, testScheme } from './suites/scheme.ts'
 export { type StoreProcess, type StoreProgram, startStoreProcess } from './suites/stores/processes.ts'

@@ -1,24 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { packagesLoadedBy } from '@flow402x/testing/suites'
 import { expect, test } from 'vitest'
 
-/** Every package that a role loads, followed through its own files. */
-function loads(entry: string): string[] {
-  const seen = new Set<string>()
-  const packages = new Set<string>()
-  const follow = (file: URL): void => {
-    if (seen.has(file.href)) return
-    seen.add(file.href)
-    const statements = readFileSync(fileURLToPath(file), 'utf8').matchAll(/^(?:import|export) (?!type )[^']*?from '([^']+)'/gm)
-    for (const [, specifier = ''] of statements) {
-      if (specifier.startsWith('.')) follow(new URL(specifier, file))
-      else packages.add(specifier)
-    }
-  }
-  follow(new URL(`../${entry}.ts`, import.meta.url))
-  return [...packages].sort()
-}
+const loads = (role: string): readonly string[] => packagesLoadedBy(new URL(`../${role}.ts`, import.meta.url))
 
 test('the seller loads no chain library, and of cryptography a hash', () => {
   expect(loads('server')).toEqual(['@flow402x/core', '@noble/hashes/sha2', '@noble/hashes/utils', 'zod/mini'])

@@ -13,11 +13,6 @@ const statusSchema = inContext(z.array(z.nullable(z.looseObject({ confirmationSt
 // What one getSignatureStatuses takes.
 const mostSignatures = 256
 
-// A blockhash is good for 150 blocks, and a node that lags by more slots calls itself unhealthy.
-const lifeSlots = 150
-
-const mostSightings = 65_536
-
 /** Asks for many transactions at once, and only as deep as each needs. */
 export function confirmations(rpc: Rpc): Confirmation {
   const recent = coalesce(
@@ -27,32 +22,31 @@ export function confirmations(rpc: Rpc): Confirmation {
     },
     { most: mostSignatures, atOnce: 4 },
   )
-  // The slot at which each transaction was first asked for here: its blockhash is not younger.
-  const sightings = new Map<string, number>()
+  const lifetimes = createLifetimes(rpc)
 
   return {
     async status({ transaction, bytes }) {
       const { slot, found } = await recent(transaction)
-      const met = sightings.get(transaction)
+      const met = lifetimes.metAt(transaction)
       // Older ones are found in the history alone: those of before a restart are looked for there at once.
       const older = found === null && met === undefined ? await history(rpc, transaction) : undefined
       const status = found ?? older?.found
       if (status != null) return status.confirmationStatus === 'processed' ? { state: 'unknown' } : mined(rpc, transaction)
-      if (met === undefined) remember(transaction, slot)
+      lifetimes.meet(transaction, slot)
       const message =
-        bytes === undefined || met === undefined || slot < met + lifeSlots
-          ? undefined
-          : decodeTransaction(decodeBase64(bytes) ?? new Uint8Array())
-      if (message === undefined || met === undefined || !(await isExpired(rpc, { transaction, message, met }))) return { state: 'unknown' }
-      sightings.delete(transaction)
+        bytes === undefined || !lifetimes.isDue(transaction, slot) ? undefined : decodeTransaction(decodeBase64(bytes) ?? new Uint8Array())
+      if (message === undefined || !(await isExpired(transaction, message))) return { state: 'unknown' }
+      lifetimes.forget(transaction)
       return { state: 'expired' }
     },
   }
 
-  function remember(transaction: string, slot: number): void {
-    const [oldest] = sightings.keys()
-    if (sightings.size >= mostSightings && oldest !== undefined) sightings.delete(oldest)
-    sightings.set(transaction, slot)
+  /** Whether a transaction was never mined and never can be (M21): after its end the history is asked, by a node that is as far. */
+  async function isExpired(transaction: string, message: Transaction): Promise<boolean> {
+    const ended = await lifetimes.endedAt(transaction, message)
+    if (ended === undefined) return false
+    const { slot, found } = await history(rpc, transaction)
+    return found === null && slot >= ended
   }
 }
 
@@ -62,22 +56,49 @@ async function history(rpc: Rpc, transaction: string) {
   return { slot: context.slot, found: value[0] ?? null }
 }
 
+/** When transactions were first met here, and whether their time is over. */
+export type Lifetimes = {
+  /** The slot at which a transaction was first met, or nothing. */
+  metAt(id: string): number | undefined
+  /** Meets a transaction at the newest slot that is known, unless it was met before. */
+  meet(id: string, slot: number): void
+  forget(id: string): void
+  /** Whether by this slot so much time has passed that a transaction can have ended: before, nobody need be asked. */
+  isDue(id: string, slot: number): boolean
+  /** A final slot by which a transaction can be mined no more (M21), or nothing. Errors: `solana/rpc`, `solana/call-failed`. */
+  endedAt(id: string, message: Transaction, options?: { readonly signal?: AbortSignal | undefined }): Promise<number | undefined>
+}
+
+// A blockhash is good for 150 blocks, and a node that lags by more slots calls itself unhealthy.
+const lifeSlots = 150
+
+const mostMet = 65_536
+
 const validitySchema = inContext(z.boolean())
 
 /**
- * Whether a transaction was never mined and never can be (M21). A final block that does not take the blockhash proves it dead only
- * if that block is younger than the blockhash, for a blockhash that is too new is not taken either: so it must stand a whole life after
- * the transaction was first met. The history is asked after that, by a node that is as far.
+ * Tells the end of transactions from blockhashes alone. A final block that does not take a blockhash proves it dead only if that block is
+ * the younger of the two, for a blockhash that is too new is not taken either: so it must stand a whole life after the transaction was first met.
  */
-async function isExpired(
-  rpc: Rpc,
-  { transaction, message, met }: { transaction: string; message: Transaction; met: number },
-): Promise<boolean> {
-  const params = [encodeBase58(message.blockhash), { commitment: 'finalized' }]
-  const { context, value } = await rpc.ask({ method: 'isBlockhashValid', params, result: validitySchema })
-  if (value || context.slot < met + lifeSlots) return false
-  const { slot, found } = await history(rpc, transaction)
-  return found === null && slot >= context.slot
+export function createLifetimes(rpc: Rpc): Lifetimes {
+  const met = new Map<string, number>()
+  const isDue = (id: string, slot: number): boolean => slot >= (met.get(id) ?? Number.POSITIVE_INFINITY) + lifeSlots
+  return {
+    metAt: (id) => met.get(id),
+    meet(id, slot) {
+      if (met.has(id)) return
+      const [oldest] = met.keys()
+      if (met.size >= mostMet && oldest !== undefined) met.delete(oldest)
+      met.set(id, slot)
+    },
+    forget: (id) => void met.delete(id),
+    isDue,
+    async endedAt(id, { blockhash }, options) {
+      const params = [encodeBase58(blockhash), { commitment: 'finalized' }]
+      const { context, value } = await rpc.ask({ method: 'isBlockhashValid', params, result: validitySchema }, options)
+      return !value && isDue(id, context.slot) ? context.slot : undefined
+    },
+  }
 }
 
 const balancesSchema = z.nullish(
@@ -110,9 +131,13 @@ const minedSchema = z.nullable(
   }),
 )
 
-async function mined(rpc: Rpc, signature: string): Promise<TransactionStatus> {
-  const config = { encoding: 'base64', commitment: 'confirmed', maxSupportedTransactionVersion: 0 }
-  const found = await rpc.ask({ method: 'getTransaction', params: [signature, config], result: minedSchema })
+/** How deep a transaction must lie. */
+export type Depth = { readonly commitment?: 'confirmed' | 'finalized'; readonly signal?: AbortSignal | undefined }
+
+/** A mined transaction with its effects; unknown is one that is not there, or not as deep. Errors: `solana/rpc`, `solana/call-failed`. */
+export async function mined(rpc: Rpc, signature: string, { commitment = 'confirmed', signal }: Depth = {}): Promise<TransactionStatus> {
+  const config = { encoding: 'base64', commitment, maxSupportedTransactionVersion: 0 }
+  const found = await rpc.ask({ method: 'getTransaction', params: [signature, config], result: minedSchema }, { signal })
   if (found?.transaction === undefined) return { state: 'unknown' }
   const { slot, transaction, meta } = found
   const loaded = [...(meta.loadedAddresses?.writable ?? []), ...(meta.loadedAddresses?.readonly ?? [])]

@@ -12,6 +12,8 @@ type Abortable = { readonly signal?: AbortSignal | undefined }
 export interface SolanaReader {
   recentBlockhash(options?: Abortable): Promise<RecentBlockhash>
   account(address: string, options?: Abortable): Promise<StoredAccount | undefined>
+  /** The connection itself, where it can be used: by it a payer sees what became of a payment (M32). */
+  readonly rpc?: Rpc
 }
 
 /** How a node is reached. */
@@ -33,6 +35,7 @@ const accountSchema = inContext(z.nullable(z.looseObject({ owner: z.string(), da
 /** As `solanaReader`, over a connection that is there. */
 export function readerOf(rpc: Rpc): SolanaReader {
   return {
+    rpc,
     async recentBlockhash(options) {
       const params = [{ commitment: 'confirmed' }]
       const { value } = await rpc.ask({ method: 'getLatestBlockhash', params, result: blockhashSchema }, options)

@@ -68,6 +68,17 @@ export function parseRpcUrl(url: string): URL {
   return parsed
 }
 
+/** Checks that a node serves the network it was named for. Errors: `config/wrong-chain`, `solana/rpc`, `solana/call-failed`. */
+export async function checkChain(
+  rpc: Rpc,
+  { network, signal }: { readonly network: string; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  const genesis = await rpc.ask({ method: 'getGenesisHash', params: [], result: z.string() }, { signal })
+  // CAIP-2 of Solana: the first 32 letters.
+  const answered = `solana:${genesis.slice(0, 32)}`
+  if (answered !== network) throw solanaErrors('config/wrong-chain', { network, host: rpc.host, answered })
+}
+
 type Post = HttpRpcOptions & { readonly signal: AbortSignal | undefined; readonly failed: (why: string, cause?: unknown) => Error }
 
 async function post({ url, fetch, timeoutMs, signal, failed }: Post, request: object): Promise<unknown> {

@@ -11,7 +11,7 @@ import { decodeBase64, encodeBase64 } from './base64.ts'
 import { feeOf, readBudget } from './budget.ts'
 import { confirmations } from './confirmation.ts'
 import { solanaErrors } from './errors.ts'
-import { httpRpc, inContext, type Rpc } from './rpc.ts'
+import { checkChain, httpRpc, inContext, type Rpc } from './rpc.ts'
 import { decodeTransaction, namesFeePayer, type Transaction, withSignature } from './transaction.ts'
 
 /** The connection to one Solana network. */
@@ -124,13 +124,6 @@ function sendersOf(signers: SolanaChainOptions['signers']): Map<string, SolanaSi
   if (byAddress.size === 0) throw solanaErrors('config/no-signer', { why: 'signers is empty' })
   if (byAddress.size < senders.length) throw solanaErrors('config/no-signer', { why: 'one account stands in signers twice' })
   return byAddress
-}
-
-async function checkChain(rpc: Rpc, { network, signal }: Abortable & { network: string }): Promise<void> {
-  const genesis = await rpc.ask({ method: 'getGenesisHash', params: [], result: z.string() }, { signal })
-  // CAIP-2 of Solana: the first 32 letters.
-  const answered = `solana:${genesis.slice(0, 32)}`
-  if (answered !== network) throw solanaErrors('config/wrong-chain', { network, host: rpc.host, answered })
 }
 
 const accountSchema = z.nullable(

@@ -9,6 +9,7 @@ import { decodeTransaction, type Transaction, withSignature } from '../chain/tra
 import type { SolanaSigner } from '../crypto/wallet.ts'
 import { buildTransaction } from './build.ts'
 import { isRefusal, readLayout, refuseTransfer } from './layout.ts'
+import { createSight } from './look.ts'
 import { keyOf, type MintFacts, mintFactsOf, readExtra } from './wire.ts'
 
 /** What paying by `exact` on Solana takes. */
@@ -16,7 +17,10 @@ export type ExactSolanaClientOptions = {
   readonly signer: SolanaSigner
   /** CAIP-2 ids or friendly names to pay on; every Solana network unless told. A `reader` stands on one of them: name that one. */
   readonly networks?: readonly string[]
-  /** Asked for what an offer does not say: a recent blockhash, and the facts of a mint that is in no table. Never asked for what it says. */
+  /**
+   * Asked for what an offer does not say: a recent blockhash, and the facts of a mint that is in no table. Never asked for what it says.
+   * One with a connection of its own tells what became of payments as well.
+   */
   readonly reader?: SolanaReader
   /** Fills a fresh array with random bytes; the platform's own source unless told. */
   readonly random?: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array
@@ -44,6 +48,7 @@ export function exactSolanaClient(options: ExactSolanaClientOptions): ClientSche
     scheme: 'exact',
     networks: payable ?? ['solana:*'],
     supports: (requirements) => refuse(requirements) === undefined,
+    ...(reader?.rpc === undefined ? {} : { look: createSight(reader.rpc).look }),
     async prepare(requirements, { now, signal }) {
       signal?.throwIfAborted()
       const why = refuse(requirements)

@@ -2,8 +2,6 @@ import {
   type Asset,
   type FacilitatorScheme,
   assets as knownAssets,
-  type Log,
-  type Outcome,
   type PaymentPayload,
   type Submission,
   type Verdict,
@@ -13,26 +11,15 @@ import { addressBytes } from '../chain/address.ts'
 import { encodeBase58 } from '../chain/base58.ts'
 import { encodeBase64 } from '../chain/base64.ts'
 import { feeOf } from '../chain/budget.ts'
-import { readEffects } from '../chain/confirmation.ts'
 import { solanaErrors } from '../chain/errors.ts'
 import { splToken, token2022 } from '../chain/programs.ts'
 import type { SolanaChain } from '../chain/solana-chain.ts'
-import { messageHash, namesFeePayer, type Transaction } from '../chain/transaction.ts'
+import { namesFeePayer, type Transaction } from '../chain/transaction.ts'
 import { isRefusal, type Layout, readLayout, refuseTransfer } from './layout.ts'
+import { outcomeOf } from './outcome.ts'
 import { judgeSmartWallet, refuseTrace } from './smart-wallet.ts'
 import { accountsOf, faultOfMint, heldBy } from './stored.ts'
-import {
-  exactPayload,
-  keyOf,
-  type MintFacts,
-  payeeAccount,
-  payerOf,
-  paymentKey,
-  type Refusal,
-  readExtra,
-  readTransaction,
-  refuseTerms,
-} from './wire.ts'
+import { exactPayload, type MintFacts, payerOf, paymentKey, type Refusal, readExtra, readTransaction, refuseTerms } from './wire.ts'
 
 /** What settling `exact` on a Solana network takes. */
 export type ExactSolanaFacilitatorOptions = {
@@ -115,6 +102,7 @@ export function exactSolanaFacilitator(options: ExactSolanaFacilitatorOptions): 
       const signer = encodeBase58(transaction.accounts[0] ?? new Uint8Array())
       return [{ target: mint.program.address, data: encodeBase64(transaction.bytes), gas: judged.computeUnits, alone: true, signer }]
     },
+    // There is no `look`: without a signature of this fee payer nothing is settled, so no transaction but those of the journal can be.
     outcome(submission, { transaction, status }) {
       const read = readTransaction(submission.payment)
       const layout = read && readLayout(read, accountsFor(submission.payment, read))
@@ -270,35 +258,4 @@ async function simulate(
   if (refusal !== undefined || layout === undefined) return { ...(refusal && { refusal }) }
   const left = heldBy(accounts[watched.length])
   return left === undefined ? {} : { funds: left + layout.transfer.amount }
-}
-
-type Mined = {
-  readonly transaction: string
-  readonly read: Transaction | undefined
-  readonly exact: boolean
-  readonly mint: MintFacts | undefined
-  readonly now: number
-  readonly success: boolean
-  readonly logs: readonly Log[]
-}
-
-/**
- * Paid is only what the mined transaction shows: that it is this payment's own message, and that the payee's token account has more by the
- * price (M1). A smart wallet may have paid more (wire.md §22, 24).
- */
-function outcomeOf({ requirements }: Submission, { transaction, read, exact, mint, now, success, logs }: Mined): Outcome {
-  const { network, asset, payTo } = requirements
-  const failed = { status: 'notSettled', network, transaction, retry: 'never' } as const
-  const key = read && keyOf(read, { network, now })
-  const account = mint && payeeAccount(payTo, mint)
-  if (read === undefined || key === undefined || account === undefined)
-    return { ...failed, reason: 'invalid_exact_svm_payload_transaction' }
-  const { payer, deadAfter } = key
-  const effects = readEffects(logs)
-  const ours = effects.message === messageHash(read)
-  if (ours && !success) return { ...failed, reason: 'invalid_exact_svm_transaction_failed', payer, deadAfter }
-  const [amount, received] = [BigInt(requirements.amount), effects.changeOf(encodeBase58(account), asset)]
-  const paid = ours && (exact ? received === amount : received >= amount)
-  if (!paid) return { ...failed, reason: 'post_settlement_transfer_not_confirmed', payer, deadAfter }
-  return { status: 'settled', transaction, network, payer, amount: `${received}` }
 }

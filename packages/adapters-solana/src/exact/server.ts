@@ -13,9 +13,12 @@ import { addressBytes, isAddress, isSolana, sameBytes } from '../chain/address.t
 import { encodeBase58 } from '../chain/base58.ts'
 import { solanaErrors } from '../chain/errors.ts'
 import { system } from '../chain/programs.ts'
-import { type RecentBlockhash, type SolanaReader, solanaReader } from '../chain/reader.ts'
+import { type RecentBlockhash, readerOf, type SolanaReader } from '../chain/reader.ts'
+import { checkChain, httpRpc } from '../chain/rpc.ts'
 import type { Transaction } from '../chain/transaction.ts'
+import { isLoopback } from '../crypto/local-safety.ts'
 import { isRefusal, readLayout, refuseTransfer } from './layout.ts'
+import { createSight } from './look.ts'
 import { checkMint, checkRecipient, payableAsset } from './recipient.ts'
 import { ignoredExtra, type MintFacts, payerOf, paymentKey, type Refusal, readExtra, readTransaction, refuseTerms } from './wire.ts'
 
@@ -29,12 +32,17 @@ export type ExactSolanaServerOptions = {
   readonly payees?: readonly string[]
   /** The token: a symbol or address of the table, or all facts of one that is not in it. The network's stablecoin unless told. */
   readonly asset?: string | Asset
-  /** A node of the network: the payees' accounts are looked up there at start, and offers carry its blockhash. */
+  /**
+   * A node of the network that keeps its history: the payees' accounts are looked up there at start, offers carry its blockhash, and it
+   * tells what was paid.
+   */
   readonly rpcUrl: string
   /** A text that every payment carries in a memo, at most 256 bytes of UTF-8. */
   readonly memo?: string
   /** Lets pass what smart wallets wrap (wire.md §14): the facilitator alone reads those then. Off unless told. */
   readonly smartWallets?: boolean
+  /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
+  readonly timeoutMs?: number
   readonly fetch?: typeof globalThis.fetch
   /** Unix milliseconds. */
   readonly clock?: () => number
@@ -45,19 +53,20 @@ export type ExactSolanaServerOptions = {
  * facilitator's part; payee, mint, amount and memo of what was signed are checked here as well.
  *
  * Errors: `config/unknown-network`, `config/not-solana`, `config/unknown-asset`, `config/foreign-asset`, `config/not-a-token`,
- * `config/bad-address`, `config/bad-memo`, `config/bad-rpc-url` at creation; `config/no-token`, `config/mint-mismatch`,
- * `config/no-token-account` and `solana/rpc` from `start`; `config/no-fee-payer`, `config/unchecked-payee` and those of `priceInAsset` from
- * `requirements`.
+ * `config/bad-address`, `config/bad-memo`, `config/bad-rpc-url` at creation; `config/wrong-chain`, `config/no-token`,
+ * `config/mint-mismatch`, `config/no-token-account` and `solana/rpc` from `start`; `solana/rpc` and `solana/call-failed` from `look` and
+ * `funds`; `config/no-fee-payer`, `config/unchecked-payee` and those of `priceInAsset` from `requirements`.
  */
 export function exactSolanaServer(options: ExactSolanaServerOptions): ServerScheme {
-  const { rpcUrl, memo, smartWallets = false, clock = Date.now, fetch = globalThis.fetch } = options
+  const { rpcUrl, memo, smartWallets = false, clock = Date.now, fetch = globalThis.fetch, timeoutMs = 10_000 } = options
   const network = parseNetwork(options.network)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })
   if (memo !== undefined && new TextEncoder().encode(memo).length > mostMemoBytes)
     throw solanaErrors('config/bad-memo', { most: mostMemoBytes })
   const { asset, mint, told } = payableAsset(network, options.asset)
   const payees = [options.payTo, ...(options.payees ?? [])].map((payTo) => payeeOf('payTo', payTo))
-  const reader = solanaReader({ rpcUrl, fetch })
+  const rpc = httpRpc({ url: rpcUrl, fetch, timeoutMs })
+  const reader = readerOf(rpc)
   const recent = recentBlockhashes(reader, clock)
   return {
     scheme: 'exact',
@@ -66,6 +75,7 @@ export function exactSolanaServer(options: ExactSolanaServerOptions): ServerSche
     // The payment's own fee payer counts, for replicas of a facilitator may each name another of its signers (H59).
     ignoredExtra: [...ignoredExtra, 'feePayer'],
     async start({ signal } = {}) {
+      if (!isLoopback(rpcUrl)) await checkChain(rpc, { network, signal })
       await Promise.all(
         payees.map(async (payTo) => {
           const recipient = { network, payTo, asset: asset.address, mint }
@@ -75,6 +85,7 @@ export function exactSolanaServer(options: ExactSolanaServerOptions): ServerSche
       )
       await recent.refresh(signal)
     },
+    ...createSight(rpc, { mintOf: (address) => (address === asset.address ? mint : undefined), clock }),
     revision: () => recent.current()?.blockhash,
     requirements({ price, payTo = options.payTo, maxTimeoutSeconds, flow, kind }): PaymentRequirements {
       if (!payees.includes(payeeOf('payTo of the route', payTo))) throw solanaErrors('config/unchecked-payee', { network, payTo })
