@@ -1,4 +1,21 @@
 export { type CoalesceOptions, coalesce } from './calls/coalesce.ts'
+export { type ChannelBook, channelBook } from './channel/book.ts'
+export {
+  type Changed,
+  type Channel,
+  type ChannelFunds,
+  type ChannelKey,
+  type ChannelSide,
+  type FreeStretch,
+  finishStretch,
+  type Hold,
+  learnFunds,
+  nextBase,
+  type Stretch,
+  takeStretch,
+  usableFunds,
+  type Withheld,
+} from './channel/channel.ts'
 export {
   type Asset,
   type AssetTransfer,
@@ -120,6 +137,7 @@ export type {
   BudgetLimit,
   BudgetStore,
   BudgetUse,
+  ChannelStore,
   Claim,
   ClaimAnswer,
   ClaimChange,

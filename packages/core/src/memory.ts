@@ -1,4 +1,5 @@
 export { memoryBudgets } from './memory/budgets.ts'
+export { memoryChannels } from './memory/channels.ts'
 export { memoryClaims } from './memory/claims.ts'
 export { memoryJournal } from './memory/journal.ts'
 export { memoryLedger } from './memory/ledger.ts'

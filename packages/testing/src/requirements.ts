@@ -300,6 +300,12 @@ export const requirements = {
   },
   A23: { text: 'A voucher’s signature is checked before any shortcut, against the key that its channel names.', link: 'hazards.md A23' },
   M28: { text: 'A channel names the key that signs its vouchers; others are refused.', link: 'money-rules.md M28' },
+  A24: { text: 'A change on chain of a channel that is being served is noticed, and no books rest on an old row.', link: 'hazards.md A24' },
+  M26: {
+    text: 'A voucher pays once: credit comes only from a stretch that was never sold, whoever shows the voucher again.',
+    link: 'money-rules.md M26',
+  },
+  M27: { text: 'What is being withdrawn, and what a signed refund may still take, is not sold for.', link: 'money-rules.md M27' },
 } as const satisfies Readonly<Record<string, Requirement>>
 
 /** The id of a requirement. */

@@ -7,7 +7,7 @@ import type { OpenedStore } from './suites/stores/store.ts'
 const program = z.object({ module: z.string(), make: z.string(), arguments: z.array(z.unknown()) })
 const call = z.object({
   id: z.number(),
-  part: z.enum(['claims', 'budgets', 'logs', 'journal', 'outbox']),
+  part: z.enum(['claims', 'budgets', 'logs', 'journal', 'channels', 'outbox']),
   method: z.string(),
   arguments: z.array(z.unknown()),
 })

@@ -31,6 +31,11 @@ export const json = z.pipe(
     }
   }),
 )
+/** An amount as text, of any size. */
+export const amount = z.pipe(
+  z.string().check(z.regex(/^-?\d+$/)),
+  z.transform((digits: string) => BigInt(digits)),
+)
 const dictionary = z.record(text, z.unknown())
 
 const common = { network: text, payer: z.exactOptional(text) }

@@ -2,6 +2,7 @@ import type { Store } from '@flow402x/core'
 import {
   defaultRetention,
   memoryBudgets,
+  memoryChannels,
   memoryClaims,
   memoryJournal,
   memoryLedger,
@@ -32,6 +33,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     logs: memoryLogs(),
     journal: memoryJournal(retention, outbox),
     outbox,
+    channels: memoryChannels(),
     close: async () => {},
   }
 }

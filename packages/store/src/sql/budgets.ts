@@ -1,12 +1,8 @@
 import type { BudgetStore, BudgetUse, Reservation } from '@flow402x/core'
 import * as z from 'zod/mini'
-import { json, readColumns } from '../claims/record.ts'
+import { amount, json, readColumns } from '../claims/record.ts'
 import { type Row, run, type SqlDatabase, type Statement, type Work } from './database.ts'
 
-const amount = z.pipe(
-  z.string().check(z.regex(/^-?\d+$/)),
-  z.transform((digits: string) => BigInt(digits)),
-)
 const useRow = z.object({ reserved: amount, committed: amount })
 const reservationRow = z.object({ amount, scopes: z.pipe(json, z.array(z.string())) })
 const nothing: BudgetUse = { reserved: 0n, committed: 0n }

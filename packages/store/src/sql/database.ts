@@ -119,4 +119,10 @@ const migrations: readonly (readonly string[])[] = [
     'CREATE INDEX flow402x_outbox_due ON flow402x_outbox (next_attempt_at) WHERE done_at IS NULL',
     'CREATE INDEX flow402x_outbox_done ON flow402x_outbox (done_at) WHERE done_at IS NOT NULL',
   ],
+  [
+    `CREATE TABLE flow402x_channels (
+      side TEXT NOT NULL, id TEXT NOT NULL, epoch INTEGER NOT NULL, owed_since DOUBLE PRECISION, ledger TEXT NOT NULL,
+      PRIMARY KEY (side, id))`,
+    'CREATE INDEX flow402x_channels_owed ON flow402x_channels (side, id) WHERE owed_since IS NOT NULL',
+  ],
 ]

@@ -5,6 +5,7 @@ import { Pool } from 'pg'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
+import { sqlChannels } from './channels.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
@@ -55,6 +56,7 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     logs: sqlLogs(database),
     journal: sqlJournal(database, { ...options, outbox }),
     outbox,
+    channels: sqlChannels(database),
     close,
   }
 }

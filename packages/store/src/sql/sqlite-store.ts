@@ -4,6 +4,7 @@ import Database from 'libsql'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
+import { sqlChannels } from './channels.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
@@ -33,6 +34,7 @@ export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Sto
     logs: sqlLogs(database),
     journal: sqlJournal(database, { ...options, outbox }),
     outbox,
+    channels: sqlChannels(database),
     close: database.close,
   }
 }

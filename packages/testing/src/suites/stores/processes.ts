@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { BudgetStore, ClaimStore, JournalStore, LogStore, OutboxStore } from '@flow402x/core'
+import type { BudgetStore, ChannelStore, ClaimStore, JournalStore, LogStore, OutboxStore } from '@flow402x/core'
 import * as z from 'zod/mini'
 
 /** How a store is made in a process of its own: a module by URL, the name of its function, and its arguments. */
@@ -14,6 +14,7 @@ export type StoreProcess = {
   readonly logs: LogStore
   readonly journal: Pick<JournalStore, 'begin' | 'bury' | 'lease' | 'prepare'>
   readonly outbox: Pick<OutboxStore, 'put' | 'take' | 'done'>
+  readonly channels: Omit<ChannelStore, 'list'>
   kill(): Promise<void>
 }
 
@@ -75,6 +76,11 @@ export async function startStoreProcess(program: StoreProgram): Promise<StorePro
       put: (...input) => call('outbox', 'put', input),
       take: (...input) => call('outbox', 'take', input),
       done: (...input) => call('outbox', 'done', input),
+    },
+    channels: {
+      find: (...input) => call('channels', 'find', input),
+      open: (...input) => call('channels', 'open', input),
+      update: (...input) => call('channels', 'update', input),
     },
     async kill() {
       child.kill('SIGKILL')

@@ -1,0 +1,199 @@
+import { verifies } from '@flow402x/testing/requirements'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { memoryChannels } from '../memory.ts'
+import { channelBook } from './book.ts'
+import { type Channel, type ChannelFunds, finishStretch, learnFunds, nextBase, takeStretch, usableFunds, type Withheld } from './channel.ts'
+
+const funds: ChannelFunds = { balance: 1000n, claimed: 0n, withdrawing: 0n, withdrawalAt: 0, refundNonce: 0n, readAt: 1 }
+const empty: Channel = {
+  side: 'receiver',
+  id: '0xc',
+  network: 'eip155:84532',
+  config: { salt: '0x0' },
+  funds,
+  refunding: 0n,
+  charged: 0n,
+  top: 0n,
+  held: [],
+  free: [],
+  epoch: 1,
+}
+const until = 100
+
+/** A channel on which things are done one after the other; each says what came of it. */
+function ledger(start: Channel = empty) {
+  let channel = start
+  const keep = <Result>({ channel: next, result }: { channel: Channel; result: Result }): Result => {
+    channel = next
+    return result
+  }
+  return {
+    now: () => channel,
+    take: (id: string, max: bigint, amount: bigint, now = 1): Withheld | undefined =>
+      keep(takeStretch(channel, { id, max, amount, now, until: now + until })),
+    finish: (id: string, used: bigint, now = 2): boolean => keep(finishStretch(channel, { id, used, signature: `by ${id}`, now })),
+    learn: (change: Partial<ChannelFunds>, readAt = 2): boolean => keep(learnFunds(channel, { ...channel.funds, ...change, readAt })),
+  }
+}
+
+describe('a channel', () => {
+  test('sells each stretch once: vouchers in order, copies, and older ones', () => {
+    verifies('M26')
+    const { take, finish, now } = ledger()
+    expect([take('a', 10n, 10n), take('copy', 10n, 10n), take('b', 20n, 10n)]).toEqual([undefined, 'held', undefined])
+    expect([finish('b', 10n), finish('a', 10n), finish('a', 10n)]).toEqual([true, true, false])
+    expect([take('again', 10n, 10n), take('half', 20n, 5n), take('over', 25n, 10n)]).toEqual(['sold', 'sold', 'sold'])
+    expect(now()).toMatchObject({ charged: 20n, top: 20n, held: [], free: [], voucher: { max: 20n, signature: 'by b' }, owedSince: 2 })
+  })
+
+  test('takes vouchers out of order, and what was skipped once more', () => {
+    const { take, finish, now } = ledger()
+    expect([take('c', 30n, 10n), take('a', 10n, 10n), take('b', 20n, 10n)]).toEqual([undefined, undefined, undefined])
+    expect(now().free).toEqual([])
+    expect([finish('a', 10n), finish('b', 10n), finish('c', 10n)]).toEqual([true, true, true])
+    expect(now()).toMatchObject({ charged: 30n, voucher: { max: 30n } })
+  })
+
+  test('gives the stretch of failed and of dead work back to the same voucher', () => {
+    const { take, finish, now } = ledger()
+    take('a', 10n, 10n)
+    expect(finish('a', 0n)).toBe(true)
+    expect(take('a again', 10n, 10n)).toBeUndefined()
+    expect(take('too early', 10n, 10n, until)).toBe('held')
+    expect(take('after death', 10n, 10n, until + 1)).toBeUndefined()
+    expect(finish('a again', 10n)).toBe(false)
+    expect(finish('after death', 10n)).toBe(true)
+    expect(now()).toMatchObject({ charged: 10n, top: 10n })
+    expect(now().voucher).toEqual({ max: 10n, signature: 'by after death' })
+  })
+
+  test('charges less than was signed, and never lets the served voucher pay again', () => {
+    verifies('M26')
+    const { take, finish, now } = ledger()
+    take('a', 10n, 10n)
+    finish('a', 3n)
+    expect(take('stolen', 10n, 10n)).toBe('sold')
+    expect(take('stolen on a cheaper route', 10n, 7n)).toBe('sold')
+    expect(nextBase(now(), 10n)).toBe(3n)
+    expect(nextBase(now(), 7n)).toBe(10n)
+    expect(take('b', 13n, 10n)).toBeUndefined()
+    expect(finish('b', 10n)).toBe(true)
+    expect(now()).toMatchObject({ charged: 13n, top: 13n, free: [], voucher: { max: 13n } })
+    expect(finish('b', 11n)).toBe(false)
+  })
+
+  test('sells no more than is in it, less withdrawals and signed refunds', () => {
+    verifies('M27')
+    const { take, learn, now } = ledger({ ...empty, refunding: 100n })
+    expect(take('a', 901n, 901n)).toBe('beyond')
+    learn({ withdrawing: 400n, withdrawalAt: 7 })
+    expect(usableFunds(now())).toBe(500n)
+    expect([take('a', 501n, 501n), take('b', 500n, 500n)]).toEqual(['beyond', undefined])
+    learn({ refundNonce: 1n, balance: 900n, withdrawing: 300n }, 3)
+    expect(usableFunds(now())).toBe(600n)
+  })
+
+  test('believes the later word of the chain, and raises its numbers after a restored backup', () => {
+    const { take, finish, learn, now } = ledger()
+    take('a', 10n, 10n)
+    finish('a', 10n)
+    take('b', 20n, 10n)
+    expect(learn({ claimed: 10n }, 5)).toBe(true)
+    expect(now().owedSince).toBeUndefined()
+    expect(learn({ claimed: 0n, balance: 1n }, 4)).toBe(false)
+    expect(learn({ claimed: 50n }, 6)).toBe(true)
+    expect(now()).toMatchObject({ charged: 50n, top: 50n, held: [], free: [] })
+    expect([take('old', 20n, 10n), take('new', 60n, 10n), nextBase(now(), 10n)]).toEqual(['sold', undefined, 60n])
+  })
+
+  test('whatever comes in whatever order: nothing is sold twice, and all charged is covered by a served voucher', () => {
+    const action = fc.record({
+      kind: fc.constantFrom('take' as const, 'take' as const, 'finish' as const, 'fail' as const),
+      max: fc.bigInt({ min: 0n, max: 120n }),
+      amount: fc.bigInt({ min: 0n, max: 30n }),
+      which: fc.nat(200),
+      now: fc.integer({ min: 1, max: 300 }),
+    })
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 80 }), (actions) => {
+        const { take, finish, now } = ledger({ ...empty, funds: { ...funds, balance: 110n } })
+        const sold: { from: bigint; to: bigint }[] = []
+        const maxes: bigint[] = []
+        actions.forEach(({ kind, max, amount, which, now: at }, index) => {
+          if (kind === 'take') {
+            if (take(`${index}`, max, amount, at) === undefined) expect(maxes).not.toContain(max)
+          } else {
+            const hold = now().held[which % Math.max(1, now().held.length)]
+            if (hold === undefined) return
+            const used = kind === 'fail' ? 0n : amount % (hold.to - hold.from + 1n)
+            expect(finish(hold.id, used)).toBe(true)
+            if (used > 0n) {
+              sold.push({ from: hold.from, to: hold.from + used })
+              maxes.push(hold.to)
+            }
+          }
+          const { charged, top, held, free, voucher } = now()
+          const taken = [...sold, ...held, ...free].sort((a, b) => (a.from < b.from ? -1 : 1))
+          taken.reduce((end, { from, to }) => {
+            expect(from >= end && to > from).toBe(true)
+            return to
+          }, 0n)
+          expect(charged).toBe(sold.reduce((sum, { from, to }) => sum + to - from, 0n))
+          expect(top <= 110n).toBe(true)
+          expect(charged <= (voucher?.max ?? 0n)).toBe(true)
+          if (held.length < 64 && top <= 80n) {
+            const base = nextBase(now(), 30n)
+            expect(takeStretch(now(), { id: 'next', max: base + 30n, amount: 30n, now: 0, until: 1 }).result).toBeUndefined()
+          }
+        })
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('bounds what a row holds', () => {
+    const { take, now } = ledger({ ...empty, funds: { ...funds, balance: 10_000n } })
+    for (let index = 1n; index <= 64n; index += 1n) expect(take(`${index}`, index * 2n, 1n)).toBeUndefined()
+    expect(take('more', 1000n, 1n)).toBe('busy')
+    expect(now().free.length).toBeLessThanOrEqual(32)
+  })
+})
+
+describe('a book', () => {
+  test('writes changes that come together at once, and each upon the last', async () => {
+    const store = memoryChannels()
+    let writes = 0
+    const update: typeof store.update = (...input) => {
+      writes += 1
+      return store.update(...input)
+    }
+    const counted = { ...store, update }
+    const book = channelBook(counted, { side: 'receiver' })
+    await book.open(empty)
+    const take = (index: number) => (channel: Channel) =>
+      takeStretch(channel, { id: `${index}`, max: BigInt(index + 1), amount: 1n, now: 1, until })
+    const results = await Promise.all(Array.from({ length: 50 }, (_, index) => book.change('0xc', take(index))))
+    expect(results).toEqual(Array.from({ length: 50 }, () => undefined))
+    expect((await book.find('0xc'))?.held).toHaveLength(50)
+    expect(writes).toBeLessThan(5)
+    expect(await book.change('0xother', take(0))).toBeUndefined()
+  })
+
+  test('refuses nothing on the word of an old row, and keeps one step’s error to itself', async () => {
+    const store = memoryChannels()
+    const [mine, other] = [channelBook(store, { side: 'receiver' }), channelBook(store, { side: 'receiver' })]
+    await mine.open(empty)
+    await other.open(empty)
+    await other.change('0xc', (channel) => learnFunds(channel, { ...funds, balance: 5000n, readAt: 2 }))
+    const take = (channel: Channel) => takeStretch(channel, { id: 'a', max: 4000n, amount: 4000n, now: 1, until })
+    const fails = mine.change('0xc', () => {
+      throw new RangeError('mine')
+    })
+    const works = mine.change('0xc', take)
+    await expect(fails).rejects.toThrow('mine')
+    expect(await works).toBeUndefined()
+    expect((await mine.find('0xc'))?.top).toBe(4000n)
+    expect(await other.change('0xc', take)).toBe('held')
+  })
+})
