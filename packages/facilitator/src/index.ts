@@ -1,3 +1,5 @@
 export type { FacilitatorEvent } from './engine/events.ts'
 export { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from './engine/facilitator.ts'
-export { type Authorize, type EndpointOptions, facilitatorEndpoint } from './http/routes.ts'
+export { type Authorize, type EndpointOptions, facilitatorEndpoint, type Servable } from './http/routes.ts'
+export type { Counts, Health } from './watch/health.ts'
+export type { FacilitatorTopic } from './watch/telling.ts'

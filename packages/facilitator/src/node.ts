@@ -2,8 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
-import type { Facilitator } from '@flow402x/core'
-import { type EndpointOptions, facilitatorEndpoint } from './http/routes.ts'
+import { type EndpointOptions, facilitatorEndpoint, type Servable } from './http/routes.ts'
 
 /** Where and how a facilitator is served. */
 export type ServeOptions = EndpointOptions & {
@@ -17,7 +16,7 @@ export type ServeOptions = EndpointOptions & {
 export type ServedFacilitator = { readonly url: string; close(): Promise<void> }
 
 /** Serves a facilitator over HTTP with nothing but Node. Rejects when it cannot listen. */
-export async function serveFacilitator(facilitator: Facilitator, options: ServeOptions = {}): Promise<ServedFacilitator> {
+export async function serveFacilitator(facilitator: Servable, options: ServeOptions = {}): Promise<ServedFacilitator> {
   const { host = '127.0.0.1', port = 0, ...endpoint } = options
   const handle = facilitatorEndpoint(facilitator, endpoint)
   const underWay = new Set<Promise<void>>()

@@ -1,45 +1,30 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import type { Outcome, Submission } from '@flow402x/core'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { exactRequirements, signExact } from '@flow402x/testing/suites'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type RpcProxy, startRpcProxy } from '../fixtures/rpc-proxy.ts'
 import type { FacilitatorEvent } from './events.ts'
 import { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from './facilitator.ts'
 
 /** What the proxy does with one `eth_sendRawTransaction`. */
 type Fault = 'none' | 'errorBefore' | 'errorAfter' | 'brokenBefore' | 'brokenAfter'
 
-type Proxy = { readonly url: string; plan: (send: number) => Fault; sends: number; faults: number; down: boolean; close(): Promise<void> }
+type Proxy = RpcProxy & { plan: (send: number) => Fault; sends: number; faults: number; down: boolean }
 
 /** A real RPC provider on a bad day: it stands in front of anvil and answers some sends with an error, before or after they arrived. */
 async function startProxy(target: string): Promise<Proxy> {
-  const server = createServer(async (incoming, outgoing) => {
-    const chunks: Buffer[] = []
-    for await (const chunk of incoming) chunks.push(chunk)
-    const body = Buffer.concat(chunks).toString()
-    const forward = async (): Promise<string> => {
-      const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-      return answer.text()
-    }
-    const fault = proxy.down ? 'brokenBefore' : body.includes('eth_sendRawTransaction') ? proxy.plan(proxy.sends++) : 'none'
-    if (fault !== 'none') proxy.faults += 1
-    const answer = fault === 'none' || fault.endsWith('After') ? await forward() : ''
-    if (fault.startsWith('broken')) return outgoing.destroy()
+  const state = { plan: (_: number): Fault => 'none', sends: 0, faults: 0, down: false }
+  const served = await startRpcProxy(target, async (body, forward) => {
+    const fault = state.down ? 'brokenBefore' : body.includes('eth_sendRawTransaction') ? state.plan(state.sends++) : 'none'
+    if (fault !== 'none') state.faults += 1
+    const answer = fault === 'none' || fault.endsWith('After') ? await forward(body) : ''
+    if (fault.startsWith('broken')) return undefined
     const error = JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: 'internal error' } })
-    return outgoing.writeHead(200, { 'content-type': 'application/json' }).end(fault === 'none' ? answer : error)
+    return fault === 'none' ? answer : error
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  // A listening server has an address with a port.
-  const { port } = server.address() as AddressInfo
-  const close = (): Promise<void> => {
-    server.closeAllConnections()
-    return new Promise((resolve) => server.close(() => resolve()))
-  }
-  const proxy: Proxy = { url: `http://127.0.0.1:${port}`, plan: () => 'none', sends: 0, faults: 0, down: false, close }
-  return proxy
+  return Object.assign(state, served)
 }
 
 describe('a facilitator whose RPC fails', () => {

@@ -14,6 +14,7 @@ import {
 } from '@flow402x/core'
 import type { Rider } from '../lanes/batch.ts'
 import { createLanes, type Lanes, type LanesOptions } from '../lanes/lanes.ts'
+import type { Teller } from '../watch/telling.ts'
 import type { OnEvent } from './events.ts'
 import { createGauge, type Gauge } from './gauge.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
@@ -40,6 +41,7 @@ export type DeskOptions = Pick<LanesOptions, 'owner' | 'most' | 'leaseFor' | 'sh
   readonly clock: () => number
   readonly onEvent: OnEvent
   readonly journal: JournalStore
+  readonly teller: Teller
 }
 
 /** The verdict on a bad payment. */
@@ -53,6 +55,7 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
   const chains = new Map<ChainWriter, Pick<Desk, 'lanes' | 'gauge'>>()
   const lanesOptions: LanesOptions = {
     ...options,
+    tell: options.teller.ofSlot,
     carried: settlements.carried,
     waits: settlements.waits,
     ended(id, outcome) {
@@ -84,7 +87,10 @@ export function openDesks(schemes: readonly FacilitatorScheme[], options: DeskOp
   }
   return schemes.map((scheme) => {
     const { writer } = scheme
-    const chain = chains.get(writer) ?? { lanes: createLanes(writer, lanesOptions), gauge: createGauge(writer, options) }
+    const chain = chains.get(writer) ?? {
+      lanes: createLanes(writer, lanesOptions),
+      gauge: createGauge(writer, { onEvent, tellDry: options.teller.dry }),
+    }
     chains.set(writer, chain)
     return { ...options, ...chain, scheme, settlements, reservations, ready: createReadiness(scheme, { clock, onEvent }) }
   })

@@ -21,6 +21,11 @@ export const facilitatorErrors = defineErrors({
     message: ({ scheme, network }: { scheme: string; network: string }) =>
       `The scheme "${scheme}" on ${network} has no signer, so nothing could be settled. Give its chain at least one key that holds native coin for gas.`,
   },
+  'config/no-outbox': {
+    ...atStart,
+    message: (_: Record<never, never>) =>
+      'What is to be told is written to the outbox of a store: pass one that has an outbox, or leave `tell` out.',
+  },
   'config/shared-signer': {
     ...atStart,
     message: ({ signer, network }: { signer: string; network: string }) =>

@@ -12,6 +12,8 @@ import {
   sameAddress,
 } from '@flow402x/core'
 import { memoryJournal } from '@flow402x/core/memory'
+import { type Counts, countOutcomes, type Health, healthOf, inFlight } from '../watch/health.ts'
+import { createTeller, type FacilitatorTopic } from '../watch/telling.ts'
 import { type Desk, openDesks, type Refusal, refusal, settle, status } from './desk.ts'
 import { facilitatorErrors } from './errors.ts'
 import { type OnEvent, quietly } from './events.ts'
@@ -36,6 +38,11 @@ export type FacilitatorOptions = {
    * facilitators of the store, 256 unless told. Whoever comes then is told to come again later.
    */
   readonly queue?: { readonly most?: number; readonly perPayer?: number }
+  /**
+   * What its operator is told through the outbox of its store, in the commit of what happened; `deliverWebhooks` of
+   * `@flow402x/store` sends it on. Nothing unless told.
+   */
+  readonly tell?: readonly FacilitatorTopic[]
   /** Called with everything an operator may want to see; what it throws is ignored. */
   readonly onEvent?: OnEvent
   /** Milliseconds a settlement waits for its transaction to be mined before it answers `pending`; 60,000 unless told. */
@@ -49,6 +56,8 @@ export type FacilitatorOptions = {
   readonly finality?: number
   /** Milliseconds for which a process that shares a store holds a signer unless it says more: so long others wait after its sudden death. 10,000 unless told. */
   readonly lease?: number
+  /** Milliseconds after which a payment that is still pending counts as overdue in `health`; 300,000 unless told. */
+  readonly overdueAfter?: number
   /** Unix time in milliseconds. */
   readonly clock?: () => number
 }
@@ -57,6 +66,10 @@ export type FacilitatorOptions = {
 export type LocalFacilitator = Facilitator & {
   /** Finishes what an earlier run left, and checks every chain and asset before anything is served; calling it twice checks once. Throws what the first failing scheme throws. */
   start(options?: CallOptions): Promise<void>
+  /** What this process has done and has in hand. */
+  counts(): Counts
+  /** How it stands, read now; it never rejects. */
+  health(): Promise<Health>
   /** Takes no more work and waits until every settlement under way has an end; when `signal` aborts, those that wait for the chain answer `pending` at once. */
   close(options?: CallOptions): Promise<void>
 }
@@ -67,19 +80,23 @@ export type LocalFacilitator = Facilitator & {
  * A settlement is verified again, whoever asks, then takes the next nonce of the least loaded signer, and ends settled,
  * pending or not settled. `settle` with the same `claimId` settles once and answers the same again (D1).
  * Errors: at creation `config/no-facilitator-scheme`, `config/duplicate-facilitator-scheme`, `config/no-signer`,
- * `config/shared-signer`; later `facilitator/not-ready`, `facilitator/closed`, `facilitator/busy`, `facilitator/out-of-gas`, `facilitator/cannot-verify`.
+ * `config/shared-signer`, `config/no-outbox`; later `facilitator/not-ready`, `facilitator/closed`, `facilitator/busy`, `facilitator/out-of-gas`, `facilitator/cannot-verify`.
  */
 export function createFacilitator(options: FacilitatorOptions): LocalFacilitator {
   const { schemes, confirmTimeout = 60_000, clock = Date.now, batch = {}, replaceAfter = 30_000, finality = 15_000 } = options
   const { queue = {} } = options
   assertSchemes(schemes)
-  const onEvent = quietly(options.onEvent)
+  const { onEvent, outcomes } = countOutcomes(quietly(options.onEvent))
   const journal = options.store?.journal ?? memoryJournal(marginSeconds * 1000)
+  const topics = options.tell ?? []
+  // Nobody could read what an outbox of its own were told.
+  if (topics.length > 0 && options.store === undefined) throw facilitatorErrors('config/no-outbox', {})
   const desks = openDesks(schemes, {
     confirmTimeout,
     clock,
     onEvent,
     journal,
+    teller: createTeller({ journal, topics, clock, onEvent }),
     replaceAfter,
     finality,
     perPayer: queue.perPayer ?? 256,
@@ -92,7 +109,14 @@ export function createFacilitator(options: FacilitatorOptions): LocalFacilitator
   const underWay = new Set<Promise<unknown>>()
   let closed = false
 
+  const counts = (): Counts => ({ outcomes: { ...outcomes }, inFlight: inFlight(desks) })
+
   return {
+    counts,
+    health() {
+      for (const { gauge } of desks) void gauge.start()
+      return healthOf({ desks, journal, clock, overdueAfter: options.overdueAfter ?? 300_000 }, counts())
+    },
     async supported({ signal } = {}) {
       signal?.throwIfAborted()
       await Promise.all(desks.map(({ gauge }) => gauge.start()))

@@ -1,10 +1,13 @@
 import type { ChainWriter } from '@flow402x/core'
+import type { Teller } from '../watch/telling.ts'
 import type { OnEvent } from './events.ts'
 
 /** Whether the signers of a chain can still pay for fees (H33). */
 export type Gauge = {
   /** Whether any has enough; what is not known counts as enough. */
   readonly filled: boolean
+  /** The signers that have too little. */
+  readonly dry: readonly string[]
   /** Reads now, and from then on every while. It never rejects. */
   start(): Promise<void>
   stop(): void
@@ -15,7 +18,7 @@ const readAgain = 15_000
 /** Watches what a chain's signers hold: below what their writer asks of them nothing more is taken on, until it is there again. */
 export function createGauge(
   writer: ChainWriter,
-  { onEvent, every = readAgain }: { readonly onEvent: OnEvent; readonly every?: number },
+  { onEvent, every = readAgain, tellDry }: { readonly onEvent: OnEvent; readonly every?: number; readonly tellDry?: Teller['dry'] },
 ): Gauge {
   const { network, signers } = writer
   const low = new Set<string>()
@@ -26,6 +29,9 @@ export function createGauge(
   return {
     get filled() {
       return low.size < signers.length
+    },
+    get dry() {
+      return [...low]
     },
     start() {
       started ??= run()
@@ -48,7 +54,10 @@ export function createGauge(
   async function read(signer: string): Promise<void> {
     try {
       const balance = await writer.balance?.(signer)
-      if (balance === undefined || low.has(signer) === balance.held < balance.least) return
+      if (balance === undefined) return
+      const isLow = balance.held < balance.least
+      if (isLow) await tellDry?.({ network, signer, ...balance })
+      if (low.has(signer) === isLow) return
       if (low.delete(signer)) return onEvent({ type: 'refilled', network, signer, ...balance })
       low.add(signer)
       onEvent({ type: 'runningDry', network, signer, ...balance })

@@ -4,6 +4,7 @@ import type { OnEvent } from './events.ts'
 
 /** Whether one scheme may be served yet. */
 export type Readiness = {
+  readonly done: boolean
   /** Starts the scheme, or joins a start that is under way or done. Throws what the scheme throws. */
   start(signal: AbortSignal | undefined): Promise<void>
   /** Resolves when the scheme is started; a failed start is tried again, at most once a second. Errors: `facilitator/not-ready`. */
@@ -19,9 +20,13 @@ export function createReadiness(
 ): Readiness {
   const name = { scheme: scheme.scheme, network: scheme.network }
   let started: Promise<void> | undefined
+  let done = false
   let failed: { readonly at: number; readonly cause: unknown } | undefined
 
   return {
+    get done() {
+      return done
+    },
     start: (signal) => {
       started ??= run(signal)
       return started
@@ -40,6 +45,7 @@ export function createReadiness(
   async function run(signal: AbortSignal | undefined): Promise<void> {
     try {
       await scheme.start({ signal })
+      done = true
       onEvent({ type: 'started', ...name })
     } catch (error) {
       started = undefined

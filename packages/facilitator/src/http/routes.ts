@@ -15,10 +15,14 @@ import { receiptToV1, submissionFromV1, supportedInV1 } from '@flow402x/core/v1'
 import * as z from 'zod/mini'
 import { facilitatorErrors } from '../engine/errors.ts'
 import { type OnEvent, quietly } from '../engine/events.ts'
+import type { LocalFacilitator } from '../engine/facilitator.ts'
 import { readJson } from './body-reader.ts'
 
 /** A route of the facilitator's HTTP interface. */
-export type Route = keyof typeof facilitatorRoutes
+export type Route = keyof typeof facilitatorRoutes | 'health'
+
+/** A facilitator to be served; `GET /health` is there for one that knows how it stands. */
+export type Servable = Facilitator & Partial<Pick<LocalFacilitator, 'health'>>
 
 /** Decides whether a caller is served; it is given the request without its body. */
 export type Authorize = (request: Request, route: Route) => boolean | Promise<boolean>
@@ -35,20 +39,20 @@ const bodyLimit = 65_536
 
 /**
  * A facilitator as a Web handler: `POST /verify`, `POST /settle`, `POST /status` and `GET /supported` (x402 v2 §7), below any base path,
- * for v1 and v2 bodies. `Idempotency-Key` is the claim's id.
+ * for v1 and v2 bodies; and `GET /health`, 503 where nobody is served (H43). `Idempotency-Key` is the claim's id.
  *
  * What is wrong with a payment is an answer of 200, as in process (wire.md §22.11). Everything else is an RFC 9457 problem that
  * also says `isValid` or `success`, which official clients read.
  */
 export function facilitatorEndpoint(
-  facilitator: Facilitator,
+  facilitator: Servable,
   { authorize, onEvent }: EndpointOptions = {},
 ): (request: Request) => Promise<Response> {
   const tell = quietly(onEvent)
   return async (request) => {
     const { pathname } = new URL(request.url)
-    const route = routes.find((name) => pathname.endsWith(facilitatorRoutes[name].path))
-    if (route === undefined) return problem(facilitatorErrors('request/not-found', { path: pathname }))
+    const route = routes.find((name) => pathname.endsWith(ways[name].path))
+    if (route === undefined) return problem(notFound(request))
     let body: unknown
     try {
       await admit(request, { route, authorize })
@@ -57,7 +61,7 @@ export function facilitatorEndpoint(
     } catch (error) {
       const known = isX402Error(error) ? error : facilitatorErrors('facilitator/internal', { cause: error })
       if (known.status >= 500 && !request.signal.aborted) tell({ type: 'requestFailed', route, error })
-      const headers = known.status === 405 ? { allow: facilitatorRoutes[route].method } : {}
+      const headers = known.status === 405 ? { allow: ways[route].method } : {}
       return problem(known, { members: failures[route](known, body), headers })
     }
   }
@@ -65,9 +69,14 @@ export function facilitatorEndpoint(
 
 type Asked = { readonly request: Request; readonly body: unknown }
 
-const routes = ['supported', 'verify', 'settle', 'status'] as const
+const routes = ['supported', 'verify', 'settle', 'status', 'health'] as const
 
-const answers: Record<Route, (facilitator: Facilitator, asked: Asked) => Promise<Response>> = {
+const ways: Readonly<Record<Route, { readonly method: string; readonly path: string }>> = {
+  ...facilitatorRoutes,
+  health: { method: 'GET', path: '/health' },
+}
+
+const answers: Record<Route, (facilitator: Servable, asked: Asked) => Promise<Response>> = {
   async supported(facilitator, { request }) {
     const supported = await facilitator.supported({ signal: request.signal })
     return respond({ ...supported, kinds: [...supported.kinds, ...supportedInV1(supported.kinds)] })
@@ -82,19 +91,24 @@ const answers: Record<Route, (facilitator: Facilitator, asked: Asked) => Promise
     return respond(v1 ? receiptToV1(receipt) : receipt)
   },
   async status(facilitator, { request, body }) {
-    const { pathname } = new URL(request.url)
-    if (facilitator.status === undefined) throw facilitatorErrors('request/not-found', { path: pathname })
+    if (facilitator.status === undefined) throw notFound(request)
     const parsed = z.safeParse(facilitatorRoutes.status.request, body)
     if (!parsed.success) throw facilitatorErrors('request/malformed', { why: firstIssue(parsed.error) })
     const { claimId, deadAfter } = parsed.data
     const outcome = await facilitator.status(claimId, { signal: request.signal, deadAfter: deadAfter ?? undefined })
     return respond({ settlement: outcome === undefined ? null : outcomeToWire(outcome) })
   },
+  async health(facilitator, { request }) {
+    if (facilitator.health === undefined) throw notFound(request)
+    const health = await facilitator.health()
+    return respond(health, { status: health.status === 'down' ? 503 : 200 })
+  },
 }
 
 // The members by which an official client tells a failed verification or settlement from a broken facilitator.
 const failures: Record<Route, (error: X402Error, body: unknown) => object> = {
   supported: () => ({}),
+  health: () => ({}),
   status: () => ({}),
   verify: (error) => ({ isValid: false, invalidReason: reasonOf(error) ?? 'unexpected_verify_error', invalidMessage: error.message }),
   settle(error, body) {
@@ -112,6 +126,10 @@ const reasons: Readonly<Record<string, string>> = {
   'request/bad-version': 'invalid_x402_version',
 }
 
+function notFound({ url }: Request): X402Error {
+  return facilitatorErrors('request/not-found', { path: new URL(url).pathname })
+}
+
 function reasonOf(error: X402Error): string | undefined {
   return reasons[error.code]
 }
@@ -121,7 +139,7 @@ async function admit(
   { route, authorize }: { readonly route: Route; readonly authorize: Authorize | undefined },
 ): Promise<void> {
   const { method, url, headers } = request
-  const allowed = facilitatorRoutes[route].method
+  const allowed = ways[route].method
   if (method !== allowed) throw facilitatorErrors('request/bad-method', { method, allowed })
   if (authorize === undefined) return
   if (!(await authorize(new Request(url, { method, headers }), route))) throw facilitatorErrors('request/unauthorized', {})

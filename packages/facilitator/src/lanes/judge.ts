@@ -11,6 +11,8 @@ export type Judgement = {
   readonly unpaid: readonly Rider[]
   /** Those that were told settled and are not. */
   readonly undone: readonly string[]
+  /** Where its transaction was mined. */
+  readonly block?: bigint
 }
 
 /** Tells what became of payments; nothing when that cannot be told yet. It never rejects because of a scheme. */
@@ -35,8 +37,8 @@ export type JudgeOptions = {
 export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): Judge {
   const { network } = writer
   return {
-    mined: ({ payments }, found) =>
-      each(payments, async (one) => {
+    async mined({ payments }, found) {
+      const judged = await each(payments, async (one) => {
         if (found.status.empty === true) return own(one)
         const outcome = outcomeFor(one, found)
         if (outcome === undefined || outcome.status === 'pending') return undefined
@@ -45,7 +47,9 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
         // The receipt of the whole does not say why one call in it failed: its state does (M16).
         const verdict = await verdictOn(one)
         return verdict?.valid === false ? { ...outcome, reason: verdict.reason } : 'unpaid'
-      }),
+      })
+      return judged && { ...judged, block: found.status.block }
+    },
     free: ({ payments }) => each(payments, own),
     expired: ({ payments, attempts }) =>
       each(payments, async (one) => {

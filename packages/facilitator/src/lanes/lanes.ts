@@ -7,6 +7,7 @@ import { createLane, type Lane, type LaneOptions } from './lane.ts'
 /** What the lanes of one chain are made of. Times in milliseconds; `clock` in Unix milliseconds. */
 export type LanesOptions = Pick<LaneOptions, 'owner' | 'most' | 'leaseFor' | 'shared' | 'replaceAfter' | 'finality'> & {
   readonly journal: JournalStore
+  readonly tell: LaneOptions['tell']
   readonly clock: () => number
   readonly onEvent: OnEvent
   /** Whether somebody waits for the end of a payment. */
@@ -24,6 +25,10 @@ export type Lanes = {
   admit(calls: readonly Call[]): void
   /** Puts a payment into the least loaded lane of its signer, or of any where it names none. */
   add(rider: Rider): void
+  /** Payments that wait for a signer here or ride in something unmined. */
+  load(signer: string): number
+  /** The names that its signers have in the journal. */
+  readonly names: readonly string[]
   /** Finishes what nobody works on. Errors: those of the journal. */
   recover(): Promise<void>
   /** Looks at the chain soon. */
@@ -56,6 +61,8 @@ export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
       const ours = able.filter(({ elsewhere }) => !elsewhere)
       best(ours.length > 0 ? ours : able).add(rider)
     },
+    load: (signer) => lanes.reduce((sum, one) => (one.signer === signer ? sum + one.lane.load : sum), 0),
+    names: lanes.map(({ lane }) => lane.signer),
     async recover() {
       await Promise.all(lanes.map(({ lane }) => lane.recover()))
     },

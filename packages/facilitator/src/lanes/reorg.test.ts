@@ -75,8 +75,8 @@ describe('a reorg', () => {
   }, 30_000)
 
   it('after which another transaction has the nonce is told, halts the lane until that is final, and the payment is settled anew', async () => {
-    verifies('M17')
-    await start({ finality: 200 })
+    verifies(['M17', 'H43'])
+    await start({ finality: 200, tell: ['settlement.settled', 'settlement.undone', 'signer.foreign'] })
     const before = await income()
     const payment = await pay(1000n)
     const outcome = await facilitator.settle(payment, { claimId: 'lost' })
@@ -96,6 +96,10 @@ describe('a reorg', () => {
       .toMatchObject({ status: 'settled', transaction: expect.not.stringContaining(outcome.transaction ?? '') })
     await chain.mine(4)
     await final()
+    const told = (await journal.outbox?.take({ now: Date.now() + 1000, until: Date.now(), most: 10 })) ?? []
+    const topics = ['settlement.settled', 'settlement.settled', 'settlement.undone', 'signer.foreign']
+    expect(told.map(({ topic }) => topic).sort()).toEqual(topics)
+    expect(told.find(({ body }) => body.includes(outcome.transaction ?? ''))?.topic).toBe('settlement.settled')
   }, 40_000)
 })
 

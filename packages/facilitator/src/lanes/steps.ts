@@ -1,5 +1,6 @@
 import { type ChainWriter, isX402Error, type JournalStore, type Outcome, type SignedTransaction, type Slot } from '@flow402x/core'
 import type { OnEvent } from '../engine/events.ts'
+import type { Teller } from '../watch/telling.ts'
 import type { Payers, Rider } from './batch.ts'
 import { createFinality, type Finality } from './finality.ts'
 import { createJudge, type Judge, type Judgement } from './judge.ts'
@@ -11,6 +12,8 @@ export type SlotsOptions = {
   readonly writer: ChainWriter
   readonly signer: string
   readonly journal: JournalStore
+  /** What is told of a slot's change, in the commit of that change. */
+  readonly tell: Teller['ofSlot']
   readonly hold: Hold
   readonly payers: Payers
   readonly clock: () => number
@@ -59,7 +62,7 @@ export type Steps = {
   end(slot: Slot, judged: Judgement | undefined): Promise<boolean>
   /** Another process has had these slots, and may have them still. */
   pass(open: readonly Open[]): void
-  resolve(slot: Slot, state: Slot['state'], outcomes?: ReadonlyMap<string, Outcome>): Promise<boolean>
+  resolve(slot: Slot, state: Slot['state'], judged?: Judgement): Promise<boolean>
 }
 
 /** The steps of one signer's slots; `reopened` gets those whose transaction was mined and is not any more. */
@@ -104,7 +107,7 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
       if (judged === undefined) return false
       forget(slot)
       if (finality === 0) return end(slot, judged)
-      if (!(await resolve(slot, 'mined', judged.outcomes))) return false
+      if (!(await resolve(slot, 'mined', judged))) return false
       mined.add({ slot, found, unpaid: judged.unpaid })
       tell(slot, judged)
       return true
@@ -118,7 +121,7 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
   }
 
   async function end(slot: Slot, judged: Judgement | undefined): Promise<boolean> {
-    if (judged === undefined || !(await resolve(slot, 'final', judged.outcomes))) return false
+    if (judged === undefined || !(await resolve(slot, 'final', judged))) return false
     forget(slot)
     tell(slot, judged)
     // A payment leaves a slot only when that is final (M17).
@@ -126,9 +129,11 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
     return true
   }
 
-  async function resolve(slot: Slot, state: Slot['state'], outcomes: ReadonlyMap<string, Outcome> = new Map()): Promise<boolean> {
+  async function resolve(slot: Slot, state: Slot['state'], judged?: Judgement): Promise<boolean> {
     const { lease } = hold
-    const done = lease !== undefined && (await journal.resolve(lease, slot, { state, outcomes, now: clock() }))
+    const { outcomes = new Map() } = judged ?? {}
+    const result = { state, outcomes, now: clock(), tell: options.tell(slot, state, judged) }
+    const done = lease !== undefined && (await journal.resolve(lease, slot, result))
     if (!done) hold.lose()
     return done
   }
