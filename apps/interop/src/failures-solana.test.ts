@@ -6,7 +6,7 @@ import { type Pair, pairsOf, refusalFor, testFailures } from './failures.ts'
 import { legacyServer, officialServers, ourServers, price } from './servers.ts'
 
 const pairs = [
-  ...pairsOf([official, legacy], { servers: ourServers.slice(0, 1), facilitators: ['ours, HTTP'] }),
+  ...pairsOf([official, legacy], { servers: ourServers.slice(0, 1), facilitators: ['ours, HTTP', '@x402/core, HTTP'] }),
   ...pairsOf([ours], { servers: officialServers.slice(0, 1), facilitators: ['ours, HTTP', '@x402/core, HTTP'] }),
   ...pairsOf([ours], { servers: [legacyServer], facilitators: ['ours, HTTP', '@x402/core, HTTP'] }),
 ]

@@ -6,7 +6,7 @@ import { legacyServer, officialServers, ourServers } from './servers.ts'
 const [ourExpress, ourHono] = ourServers.map((server) => [server])
 const [officialExpress] = officialServers.map((server) => [server])
 const overHttp = ['ours, HTTP', '@x402/core, HTTP'] as const
-const [httpOnly, inProcess] = [['ours, HTTP'], ['ours, in process']] as const
+const [httpOnly, inProcess, theirs] = [['ours, HTTP'], ['ours, in process'], ['@x402/core, HTTP']] as const
 const flows = ['authorization', 'upfront'] as const
 const [authorization, upfront] = flows.map((flow) => [flow])
 
@@ -16,6 +16,8 @@ const cells = [
   ...cross({ clients: [legacy, ours], servers: ourExpress, facilitators: httpOnly, flows: authorization }),
   ...cross({ clients: [official, legacy, ours], servers: ourHono, facilitators: httpOnly, flows: upfront }),
   ...cross({ clients: [official, ours], servers: ourExpress, facilitators: inProcess, flows }),
+  ...cross({ clients: [official, legacy, ours], servers: ourExpress, facilitators: theirs, flows: authorization }),
+  ...cross({ clients: [official, ours], servers: ourHono, facilitators: theirs, flows: upfront }),
   ...cross({ clients: [ours], servers: officialServers, facilitators: overHttp, flows: authorization }),
   ...cross({ clients: [ours], servers: officialExpress, facilitators: overHttp, flows: upfront }),
   ...cross({ clients: [official], servers: officialExpress, facilitators: httpOnly, flows }),
