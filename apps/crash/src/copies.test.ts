@@ -1,20 +1,20 @@
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { hasRedis } from '@flow402x/testing/servers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { transfersTo } from './world/books.ts'
 import { payOnce } from './world/buyer.ts'
+import { evm, type Rail } from './world/rail.ts'
 import { postgresPlaces, redisPlaces, type ServedPlaces } from './world/servers.ts'
 import { startWorld, type World } from './world/world.ts'
 
-let chain: EvmChain
+let rail: Rail
 const stops: (() => Promise<void>)[] = []
 beforeAll(async () => {
-  chain = await startEvmChain()
+  rail = await evm.start()
 })
 afterAll(async () => {
   for (const stop of stops.toReversed()) await stop()
-  await chain?.stop()
+  await rail?.stop()
 })
 
 const stores: readonly (readonly [string, () => Promise<ServedPlaces | undefined>])[] = [
@@ -29,7 +29,7 @@ describe.each(stores)('four processes on one store in %s', (name, open) => {
     if (name === 'Redis' && !hasRedis()) return
     const places = await open()
     if (places !== undefined) stops.push(places.stop)
-    world = await startWorld({ chain, sellers: 4, ...(places && { claims: places.claims }) })
+    world = await startWorld({ rail, sellers: 4, ...(places && { claims: places.claims }) })
     stops.push(world.stop)
   })
 
@@ -39,7 +39,7 @@ describe.each(stores)('four processes on one store in %s', (name, open) => {
       verifies(['A1', 'H4'])
       const url = new URL(world.newUrl())
       const urls = world.sellers.map((seller) => new URL(url.pathname, seller.url).href)
-      const send = await payOnce(await world.newPayer(), urls[0] ?? '')
+      const send = await payOnce(rail.client(await world.newPayer()), urls[0] ?? '')
       const at = (index: number): string => urls[index % urls.length] ?? ''
       const together = await Promise.all(Array.from({ length: 100 }, (_, index) => send(at(index))))
       expect(

@@ -30,8 +30,8 @@ export async function crash(world: World, row: Row, habit: Habit): Promise<Resul
     isBack = resolve
   })
   const late = new AbortController()
-  await part.arm({ ...row.trap, about: [wallet.address, new URL(url).pathname] })
-  const purchase = buy(habit, { wallet, url, back, signal: late.signal })
+  await part.arm({ ...row.trap, about: [...world.rail.spells(wallet, world.signer), new URL(url).pathname] })
+  const purchase = buy(habit, { scheme: world.rail.client(wallet), url, back, signal: late.signal })
   await part.died()
   const found = (await entriesOf(world, purchase.payments.values())).at(0)
   await part.restart()
@@ -48,7 +48,7 @@ export async function crash(world: World, row: Row, habit: Habit): Promise<Resul
     await wait(50)
   }
   const entries = await entriesOf(world, payments)
-  const transfers = (await transfersTo(world)).filter(({ from }) => from === wallet.address.toLowerCase())
+  const transfers = (await transfersTo(world)).filter(({ from }) => from === wallet.address)
   return {
     found: row.process === 'seller' ? (found?.claim?.state ?? 'nothing') : journalState(found?.settlement),
     got,

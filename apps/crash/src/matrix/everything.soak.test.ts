@@ -2,6 +2,7 @@ import { hasRedis } from '@flow402x/testing/servers'
 import { it } from 'vitest'
 import type { Habit } from '../world/buyer.ts'
 import { postgresPlaces, redisPlaces } from '../world/servers.ts'
+import { solana } from '../world/solana-rail.ts'
 import { rows } from './rows.ts'
 import { testCrashes } from './suite.ts'
 
@@ -9,6 +10,7 @@ const habits: readonly Habit[] = ['resumes', 'leaves', 'returns', 'repeats']
 const all = rows.flatMap((row) => habits.map((habit) => [row, habit] as const))
 
 testCrashes({ name: 'with books in SQLite', cases: all })
+testCrashes({ name: 'paid on Solana, with books in SQLite', cases: all, on: solana })
 testCrashes({ name: 'with books in PostgreSQL', cases: all, places: postgresPlaces })
 if (hasRedis())
   testCrashes({ name: 'with claims in Redis', cases: all.filter(([{ process }]) => process === 'seller'), places: redisPlaces })

@@ -4,33 +4,44 @@ import type { Row } from './rows.ts'
 type End = Row['ends'][Habit]
 
 /** The docs page on crashes: a frame by hand around tables of the rows that the tests run. */
-export function pageOf(rows: readonly Row[]): string {
-  const table = (process: Row['process']): string =>
-    rows
-      .filter((row) => row.process === process)
-      .map(lineOf)
-      .join('\n')
+export function pageOf({ rows, solanaRows }: { readonly rows: readonly Row[]; readonly solanaRows: readonly Row[] }): string {
+  const of = (process: Row['process']): readonly Row[] => rows.filter((row) => row.process === process)
   return `${frame.before}
 
 ## The seller dies
 
-${head}
-${table('seller')}
+${tableOf(of('seller'))}
 
 ## The facilitator dies
 
-${head}
-${table('facilitator')}
+${tableOf(of('facilitator'))}
+
+## On Solana
+
+${frame.solana}
+
+${tableOf(solanaRows, ({ process }) => ({ who: process }))}
 
 ${frame.after}
 `
 }
 
-const head = `| killed at | books then say | buyer who resumes gets | buyer who never returns | handler runs | money, if the buyer resumes | money, if not |
-| --- | --- | --- | --- | --- | --- | --- |`
+function tableOf(rows: readonly Row[], more: (row: Row) => Readonly<Record<string, string>> = () => ({})): string {
+  const lines = rows.map((row) => ({ ...more(row), ...cellsOf(row) }))
+  const columns = Object.keys(lines[0] ?? {})
+  return [columns, columns.map(() => '---'), ...lines.map(Object.values)].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
 
-function lineOf({ step, found, ends: { resumes, leaves } }: Row): string {
-  return `| ${[step, found, resumes.got, `${leaves.got}, claim: ${leaves.claims}`, resumes.runs, moneyIn(resumes), moneyIn(leaves)].join(' | ')} |`
+function cellsOf({ step, found, ends: { resumes, leaves } }: Row) {
+  return {
+    'killed at': step,
+    'books then say': found,
+    'buyer who resumes gets': resumes.got,
+    'buyer who never returns': `${leaves.got}, claim: ${leaves.claims}`,
+    'handler runs': resumes.runs,
+    'money, if the buyer resumes': moneyIn(resumes),
+    'money, if not': moneyIn(leaves),
+  }
 }
 
 function moneyIn({ transfers, claims }: End): string {
@@ -55,6 +66,8 @@ the signature is dead; until then the client keeps the amount reserved.
 
 **What the seller sees.** What was paid for and fetched by nobody is listed as paid and undelivered by \`server.reconcile()\`, and told as the
 event \`undelivered\`. The buyer can still fetch it, or the seller refunds it.`,
+  solana: `A transaction has no place in an order there, so none waits for another, and it ends with its blockhash, after about a minute: what was
+signed and not sent is sent as it is, or is provably dead. The steps at which that could matter:`,
   after: `Goods written down as delivered are brought again to whoever knows the payment's id, which this project's client makes for every
 payment. A buyer without one whose answer was lost at that very step gets nothing more for that payment.
 

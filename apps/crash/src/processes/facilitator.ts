@@ -1,4 +1,6 @@
 import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
+import type { FacilitatorScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import * as z from 'zod/mini'
@@ -17,10 +19,13 @@ export const facilitatorPlan = z.object({
 })
 
 runProgram(facilitatorPlan, async ({ port, journal, network, rpcUrl, signers }, traps) => {
+  const scheme = (): FacilitatorScheme =>
+    network.startsWith('solana:')
+      ? exactSolanaFacilitator({ chain: traps.lay('chain', solanaChain({ network, rpcUrl, signers })) })
+      : exactEvmFacilitator({ chain: traps.lay('chain', evmChain({ network, rpcUrl, signers })) })
   const store = await openJournal(journal)
-  const chain = traps.lay('chain', evmChain({ network, rpcUrl, signers }))
   const facilitator = createFacilitator({
-    schemes: [traps.lay('scheme', exactEvmFacilitator({ chain }))],
+    schemes: [traps.lay('scheme', scheme())],
     store: { journal: traps.lay('journal', store.journal) },
     lease: 1500,
     confirmTimeout: 15_000,

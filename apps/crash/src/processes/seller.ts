@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import { createServer as createHttpServer, type ServerResponse } from 'node:http'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { exactSolanaServer } from '@flow402x/adapters-solana/server'
 import { createServer, httpFacilitator } from '@flow402x/server'
 import { paid } from '@flow402x/server/node'
 import * as z from 'zod/mini'
@@ -14,6 +15,7 @@ export const sellerPlan = z.object({
   claims: place,
   facilitator: z.string(),
   network: z.string(),
+  rpcUrl: z.string(),
   payTo: z.string(),
   /** The file that says what it did. */
   log: z.string(),
@@ -21,13 +23,14 @@ export const sellerPlan = z.object({
   origin: z.optional(z.string()),
 })
 
-runProgram(sellerPlan, async ({ port, claims, facilitator, network, payTo, log, origin }, traps) => {
+runProgram(sellerPlan, async ({ port, claims, facilitator, network, rpcUrl, payTo, log, origin }, traps) => {
+  const scheme = network.startsWith('solana:') ? exactSolanaServer({ network, rpcUrl, payTo }) : exactEvmServer({ network, payTo })
   const store = await openClaims(claims)
   const say = (line: string): void => appendFileSync(log, `${line}\n`)
   const server = createServer({
     facilitator: traps.lay('facilitator', httpFacilitator(facilitator)),
     store: { ...store, claims: traps.lay('claims', store.claims) },
-    schemes: [exactEvmServer({ network, payTo })],
+    schemes: [scheme],
     reconcileEvery: 500,
     lease: 2000,
     ...(origin === undefined ? {} : { origin }),

@@ -1,10 +1,14 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { createClient } from '@flow402x/client'
-import { type PaymentPayload, paymentRequiredHeader, paymentResponseHeader, paymentSignatureHeader } from '@flow402x/core'
+import {
+  type ClientScheme,
+  type PaymentPayload,
+  paymentRequiredHeader,
+  paymentResponseHeader,
+  paymentSignatureHeader,
+} from '@flow402x/core'
 import { preparePayment } from '@flow402x/testing/suites'
 import { areWhole } from './goods.ts'
-import type { Wallet } from './world.ts'
 
 /**
  * What a buyer does when a purchase breaks off. `resumes`: this project's client, which sends the same payment again. `returns`:
@@ -16,8 +20,8 @@ export type Habit = 'resumes' | 'returns' | 'repeats' | 'leaves'
 /** A purchase under way: every payment that was sent, and what the buyer had in the end. */
 export type Purchase = { readonly payments: ReadonlyMap<string, PaymentPayload>; readonly got: Promise<string> }
 
-/** Who buys what; `back` resolves when the process that died is up again, until which nobody buys anew. */
-export type Shopping = { readonly wallet: Wallet; readonly url: string; readonly back: Promise<void>; readonly signal: AbortSignal }
+/** With what is paid, and for what; `back` resolves when the process that died is up again, until which nobody buys anew. */
+export type Shopping = { readonly scheme: ClientScheme; readonly url: string; readonly back: Promise<void>; readonly signal: AbortSignal }
 
 type Send = typeof fetch
 
@@ -35,13 +39,13 @@ export function buy(habit: Habit, shopping: Shopping): Purchase {
 }
 
 /** Signs one payment for what is sold here, and gives what sends it, to any process of the shop. */
-export async function payOnce(wallet: Wallet, url: string): Promise<(url: string) => Promise<string>> {
-  const payment = await sign(wallet, url, fetch)
+export async function payOnce(scheme: ClientScheme, url: string): Promise<(url: string) => Promise<string>> {
+  const payment = await sign(scheme, url, fetch)
   return (at) => pay(at, payment, fetch)
 }
 
-async function resumes({ wallet, url, signal }: Shopping, send: Send): Promise<string> {
-  const client = createClient({ schemes: [schemeOf(wallet)], fetch: send, retry: { attempts: 1 } })
+async function resumes({ scheme, url, signal }: Shopping, send: Send): Promise<string> {
+  const client = createClient({ schemes: [scheme], fetch: send, retry: { attempts: 1 } })
   const told = async (call: Promise<Response>): Promise<{ readonly got: string; readonly interrupted: unknown }> => {
     try {
       const response = await call
@@ -61,19 +65,19 @@ async function resumes({ wallet, url, signal }: Shopping, send: Send): Promise<s
   return last.got
 }
 
-async function repeats({ wallet, url, signal }: Shopping, send: Send): Promise<string> {
-  return until(signal, url, await sign(wallet, url, send), send)
+async function repeats({ scheme, url, signal }: Shopping, send: Send): Promise<string> {
+  return until(signal, url, await sign(scheme, url, send), send)
 }
 
-async function returns({ wallet, url, signal, back }: Shopping, send: Send): Promise<string> {
-  const first = await pay(url, await sign(wallet, url, send), send)
+async function returns({ scheme, url, signal, back }: Shopping, send: Send): Promise<string> {
+  const first = await pay(url, await sign(scheme, url, send), send)
   if (!isOpen(first)) return first
   await back
-  return until(signal, url, await sign(wallet, url, send), send)
+  return until(signal, url, await sign(scheme, url, send), send)
 }
 
-async function leaves({ wallet, url }: Shopping, send: Send): Promise<string> {
-  return pay(url, await sign(wallet, url, send), send)
+async function leaves({ scheme, url }: Shopping, send: Send): Promise<string> {
+  return pay(url, await sign(scheme, url, send), send)
 }
 
 const nothing = 'nothing'
@@ -110,13 +114,9 @@ function isOpen(got: string): boolean {
   return got === nothing || got === 'a part of the goods' || /^(409|5)|, again$/.test(got)
 }
 
-async function sign(wallet: Wallet, url: string, send: Send): Promise<string> {
+async function sign(scheme: ClientScheme, url: string, send: Send): Promise<string> {
   const asked = await send(url)
   const required = paymentRequiredHeader.decode(asked.headers.get(paymentRequiredHeader.name) ?? '')
   await asked.body?.cancel()
-  return paymentSignatureHeader.encode(await preparePayment(schemeOf(wallet), { required }))
-}
-
-function schemeOf({ privateKey }: Wallet) {
-  return exactEvmClient({ signer: privateKeySigner(privateKey) })
+  return paymentSignatureHeader.encode(await preparePayment(scheme, { required }))
 }

@@ -1,0 +1,85 @@
+import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import type { ClientScheme, ServerScheme } from '@flow402x/core'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { encodeEventTopics, getAddress, type Hex, parseAbi, parseEther } from 'viem'
+import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
+import * as z from 'zod/mini'
+
+/** A key that holds money on a local chain and nowhere else. */
+export type Wallet = { readonly address: string; readonly privateKey: string }
+
+/** One transfer to a payee, as the chain tells it, in atomic units. */
+export type Transfer = { readonly from: string; readonly value: bigint; readonly transaction: string }
+
+/** A local chain that shops are paid on, with all that differs between chains. */
+export type Rail = {
+  readonly network: string
+  readonly rpcUrl: string
+  /** A wallet that holds a million atomic units. */
+  newPayer(): Promise<Wallet>
+  /** A wallet that can pay the fees of settlements. */
+  newSigner(): Promise<Wallet>
+  /** An address that can be paid, and never was. */
+  newPayee(): Promise<string>
+  client(wallet: Wallet): ClientScheme
+  server(payTo: string): ServerScheme
+  /** Everything a payee was ever paid. */
+  transfersTo(payTo: string): Promise<readonly Transfer[]>
+  /** How a transaction of this payer spells him, whose fee this signer pays. */
+  spells(payer: Wallet, signer: string): readonly string[]
+  /** Whether the chain waits for a transaction of this signer that nobody sends. */
+  hasGap(signer: string): Promise<boolean>
+  stop(): Promise<void>
+}
+
+/** A rail, and the name by which the tests call it. */
+export type RailPlan = { readonly name: string; start(): Promise<Rail> }
+
+/** Payments by `exact` on an EVM chain. */
+export const evm: RailPlan = { name: 'on an EVM chain', start: async () => evmRail(await startEvmChain()) }
+
+const abi = parseAbi(['event Transfer(address indexed from, address indexed to, uint256 value)'])
+const hex = z.custom<Hex>((value) => typeof value === 'string' && /^0x[0-9a-f]*$/.test(value))
+const logs = z.array(z.looseObject({ topics: z.array(hex), data: hex, transactionHash: hex }))
+
+/** A rail on an EVM chain that runs. */
+export function evmRail(chain: EvmChain): Rail {
+  const { network, rpcUrl } = chain
+  return {
+    network,
+    rpcUrl,
+    async newPayer() {
+      const payer = newWallet()
+      await chain.mint(payer.address, 1_000_000n)
+      return payer
+    },
+    async newSigner() {
+      const signer = newWallet()
+      await chain.rpc('anvil_setBalance', [signer.address, parseEther('100')])
+      return signer
+    },
+    newPayee: async () => newWallet().address,
+    client: ({ privateKey }) => exactEvmClient({ signer: privateKeySigner(hex.parse(privateKey)) }),
+    server: (payTo) => exactEvmServer({ network, payTo }),
+    async transfersTo(payTo) {
+      const topics = encodeEventTopics({ abi, eventName: 'Transfer', args: { to: getAddress(payTo) } })
+      const found = await chain.rpc('eth_getLogs', [{ fromBlock: '0x0', toBlock: 'latest', address: chain.usdc.address, topics }])
+      return logs.parse(found).map(({ topics: [, from = '0x'], data, transactionHash }) => {
+        return { from: getAddress(`0x${from.slice(26)}`), value: BigInt(data), transaction: transactionHash }
+      })
+    },
+    spells: ({ address }) => [address],
+    // What is mined and what is known differ where there is a gap or a wedge.
+    async hasGap(signer) {
+      const count = (at: string) => chain.rpc('eth_getTransactionCount', [signer, at])
+      return (await count('latest')) !== (await count('pending'))
+    },
+    stop: () => chain.stop(),
+  }
+}
+
+function newWallet() {
+  const privateKey = generatePrivateKey()
+  return { privateKey, address: privateKeyToAddress(privateKey) }
+}
