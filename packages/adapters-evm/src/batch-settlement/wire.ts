@@ -1,22 +1,12 @@
 import type { PaymentPayload } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { addressSchema } from '../chain/address.ts'
+import { signatureSchema as signature, uint256 } from '../checks/signed.ts'
+import type { Refusal } from '../checks/simulation.ts'
 
-/** An unsigned integer of `bits`, as decimal text on the wire. */
-const uint = (bits: bigint) =>
-  z.pipe(
-    z.string().check(z.regex(/^\d{1,78}$/)),
-    z.pipe(
-      z.transform((digits: string) => BigInt(digits)),
-      z.bigint().check(z.lt(1n << bits)),
-    ),
-  )
-const uint128 = uint(128n)
-const uint256 = uint(256n)
+const uint128 = uint256.check(z.refine((value) => value < 1n << 128n))
 const hex = z.templateLiteral(['0x', z.string()])
 const bytes32 = hex.check(z.regex(/^0x[0-9a-fA-F]{64}$/))
-// A smart wallet's signature is a few hundred bytes and seldom two thousand; the header limit is near 3,000.
-const signature = hex.check(z.maxLength(8194), z.regex(/^0x(?:[0-9a-fA-F]{2})+$/))
 
 /** What makes a channel (wire.md §11.2). */
 export const channelConfig = z.object({
@@ -199,5 +189,5 @@ export function batchReason(name: (typeof names)[number]): BatchReason {
 /** Every reason, as the wire spells it. */
 export const batchReasons: readonly BatchReason[] = names.map(batchReason)
 
-/** Why a payment is refused: the spec's string, and where it helps a sentence. */
-export type BatchRefusal = { readonly reason: BatchReason; readonly message?: string }
+/** Why a payment over a channel is refused. */
+export type BatchRefusal = Refusal<BatchReason>

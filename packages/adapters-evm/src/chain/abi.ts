@@ -23,13 +23,18 @@ export const multicall3 = '0xcA11bde05977b3631167028862bE2a173976CA11'
 /** Calldata of Multicall3 `aggregate3`, in which every call may fail by itself. */
 export function encodeAggregate(calls: readonly Target[]): Hex {
   const items = calls.map(({ target, data }) => `${encodeWord(toHexText(target))}${encodeWord(1n)}${encodeWord(96n)}${encodeBytes(data)}`)
+  return `0x82ad56cb${encodeWord(32n)}${encodeList(items)}`
+}
+
+/** A list of members of changing size, each encoded already: its length, where each begins, and the members. Digits without `0x`. */
+export function encodeList(items: readonly string[]): string {
   let next = BigInt(items.length) * 32n
   const offsets = items.map((item) => {
     const offset = next
     next += BigInt(item.length / 2)
     return encodeWord(offset)
   })
-  return `0x82ad56cb${encodeWord(32n)}${encodeWord(BigInt(items.length))}${offsets.join('')}${items.join('')}`
+  return `${encodeWord(BigInt(items.length))}${offsets.join('')}${items.join('')}`
 }
 
 /** The calls in calldata of `aggregate3`; nothing for any other calldata. */
@@ -106,7 +111,8 @@ export function revertReason(data: Hex): string {
 /** Hex with `0x`, as RPC nodes and contracts give it. */
 export const hexSchema = z.templateLiteral(['0x', z.string()]).check(z.regex(/^0x[0-9a-fA-F]*$/))
 
-function encodeWord(value: Word): string {
+/** A value as one word. Digits without `0x`. */
+export function encodeWord(value: Word): string {
   return (typeof value === 'bigint' ? value.toString(16) : value.slice(2).toLowerCase()).padStart(64, '0')
 }
 
@@ -114,7 +120,8 @@ function toHexText(address: string): Hex {
   return `0x${address.slice(2)}`
 }
 
-function encodeBytes(data: Hex): string {
+/** Bytes with their length before them. Digits without `0x`. */
+export function encodeBytes(data: Hex): string {
   const digits = data.slice(2)
   return `${encodeWord(BigInt(digits.length / 2))}${digits}${'0'.repeat((64 - (digits.length % 64)) % 64)}`
 }
