@@ -40,12 +40,12 @@ beforeAll(async () => {
   facilitator = createFacilitator({
     schemes: [exactEvmFacilitator({ chain: writer })],
     confirmTimeout: 20_000,
-    finality: 300,
+    finality: 100,
     onEvent: (event) => events.push(event),
   })
   isLate = () => false
   await facilitator.start()
-  mining = setInterval(() => void chain.mine(), 250)
+  mining = setInterval(() => void chain.mine(), 600)
 }, 60_000)
 afterAll(async () => {
   clearInterval(mining)
@@ -89,7 +89,7 @@ async function transactions(): Promise<number> {
 }
 
 describe.each([
-  ['every other answer is one block late', (read: number) => read % 2 === 0],
+  ['one answer in three is one block late', (read: number) => read % 3 === 0],
   ['every answer is one block late', () => true],
 ])('where %s', (_, behind) => {
   it('payments one after the other and at once are settled, each by one transfer, and none is sent twice', async () => {
@@ -103,7 +103,8 @@ describe.each([
     expect(outcomes.filter(({ status }) => status !== 'settled')).toEqual([])
     expect((await chain.balanceOf(chain.seller.address)) - before).toBe(280n)
     expect((await transactions()) - sent).toBe(new Set(outcomes.map(({ transaction }) => transaction)).size)
-    expect(events.filter(({ type }) => type === 'foreign' || type === 'undone' || type === 'replaced')).toEqual([])
-    expect(late - lateBefore).toBeGreaterThan(8)
+    const doubts = ['foreign', 'undone', 'replaced', 'reorganised']
+    expect(events.filter(({ type }) => doubts.includes(type))).toEqual([])
+    expect(late - lateBefore).toBeGreaterThan(3)
   }, 60_000)
 })
