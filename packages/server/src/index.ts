@@ -14,3 +14,4 @@ export {
 export type { PaidUndelivered, Sale } from './proof/books.ts'
 export type { SoleClaimant } from './proof/grant.ts'
 export type { UnpaidWork } from './proof/payer.ts'
+export type { ServerTopic } from './proof/telling.ts'

@@ -66,7 +66,8 @@ async function conclude(
     const settled = { ...word, outcome, settledAt: engine.clock() }
     const isOurs = await mayGrant(engine, asked, finding)
     const leaseUntil = isOurs && lease > 0 ? engine.clock() + lease : 0
-    const claim = await engine.claims.update(asked, { ...settled, state: isOurs ? 'settled' : 'failed', leaseUntil })
+    const telling = engine.teller.paid({ ...asked, outcome }, { granted: isOurs })
+    const claim = await engine.claims.update(asked, { ...settled, state: isOurs ? 'settled' : 'failed', leaseUntil }, telling)
     if (claim === undefined) return undefined
     announce(engine, claim, outcome)
     if (isOurs) return { outcome, claim }

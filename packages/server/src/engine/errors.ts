@@ -30,6 +30,11 @@ export const serverErrors = defineErrors({
     ...atStart,
     message: ({ scheme, flow }: { scheme: string; flow: string }) => `The scheme "${scheme}" has no "${flow}" flow.`,
   },
+  'config/no-outbox': {
+    ...atStart,
+    message: (_: Record<never, never>) =>
+      'What is to be told is written to the outbox of the store: pass one that has an outbox (Redis has none), or leave `tell` out.',
+  },
   'config/bad-origin': {
     ...atStart,
     message: ({ origin }: { origin: string }) => `"${origin}" is no origin. Write it as "https://api.example.com", without a path.`,

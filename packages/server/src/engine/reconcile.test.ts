@@ -1,6 +1,6 @@
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
-import { paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
+import { type Message, paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -33,7 +33,7 @@ function town(clock?: () => number) {
       return release
     },
   }
-  const start = (options: Pick<ServerOptions, 'lease' | 'reconcileEvery'> = {}) => {
+  const start = (options: Pick<ServerOptions, 'lease' | 'reconcileEvery' | 'tell'> = {}) => {
     const server = createServer({
       facilitator,
       schemes: [scheme],
@@ -51,13 +51,64 @@ function town(clock?: () => number) {
     const get = (headers: Record<string, string> = {}) => charge(new Request('http://shop.test/', { headers }))
     return { server, get }
   }
-  return { facilitator, events, state, start }
+  /** What is in the outbox, told or not. */
+  const told = async () => (await store.outbox.take({ now: state.now + 3_600_000, until: state.now, most: 100 })).map(readMessage)
+  return { facilitator, events, state, start, told }
 }
+
+function readMessage({ topic, body }: Message) {
+  return { topic, data: JSON.parse(body) }
+}
+
+const everything: ServerOptions['tell'] = ['claim.settled', 'claim.pending', 'claim.undelivered', 'claim.refundDue']
 
 async function payment(get: (headers?: Record<string, string>) => Promise<Response>): Promise<Record<string, string>> {
   const required = paymentRequiredHeader.decode((await get()).headers.get('PAYMENT-REQUIRED') ?? '')
   return { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(await preparePayment(payer, { required, id })) }
 }
+
+describe('what a seller is told', () => {
+  it('is that money moved, with the claim it moved for, once', async () => {
+    verifies(['H43', 'H42'])
+    const { facilitator, start, told } = town()
+    const { server, get } = start({ tell: everything })
+    const held = await payment(get)
+    expect((await get(held)).status).toBe(200)
+    expect((await get(held)).status).toBe(200)
+    await server.reconcile()
+    const { claimId, transaction } = facilitator.settled[0] ?? {}
+    expect(await told()).toMatchObject([{ topic: 'claim.settled', data: { claimId, transaction, amount: '10000' } }])
+  })
+
+  it('is what hangs beyond its time, and then what was paid and not delivered, also by a server that came later', async () => {
+    verifies(['H43', 'H32'])
+    const { facilitator, state, start, told } = town()
+    facilitator.answer = 'throws'
+    const before = start({ tell: everything })
+    const held = await payment(before.get)
+    expect((await before.get(held)).status).toBe(503)
+    await before.server.reconcile()
+    expect(await told()).toEqual([])
+    const topics = async () => (await told()).map(({ topic }) => topic).sort()
+    state.now += 400_000
+    for (const _ of [1, 2]) await start({ tell: everything }).server.reconcile()
+    expect(await topics()).toEqual(['claim.pending'])
+    facilitator.answer = 'ok'
+    for (const _ of [1, 2]) await start({ tell: everything }).server.reconcile()
+    expect(await topics()).toEqual(['claim.pending', 'claim.settled', 'claim.undelivered'])
+  })
+
+  it('is nothing unless it was asked for, and needs a store with an outbox', async () => {
+    const { facilitator, start, told } = town()
+    const { get } = start()
+    expect((await get(await payment(get))).status).toBe(200)
+    expect(await told()).toEqual([])
+    const { claims, logs, budgets } = memoryStore()
+    const { outbox: _, ...without } = claims
+    const make = () => createServer({ facilitator, schemes: [scheme], store: { claims: without, logs, budgets }, tell: everything })
+    expect(make).toThrow(expect.objectContaining({ code: 'config/no-outbox' }))
+  })
+})
 
 describe('what was left is finished', () => {
   it('asks again about a settlement nobody answered, lists it, and serves its payer once', async () => {

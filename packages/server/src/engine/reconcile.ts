@@ -2,7 +2,7 @@ import type { Claim } from '@flow402x/core'
 import { audit, servedFor } from '../proof/audit.ts'
 import { type PaidUndelivered, paidFor } from '../proof/books.ts'
 import { wordOf } from '../proof/proof.ts'
-import { givenUp, handlerFailed, resolveClaim } from './claim.ts'
+import { givenUp, handlerFailed, maxAttempts, resolveClaim } from './claim.ts'
 import type { Engine, ReadyServer } from './server.ts'
 
 /** What a round of finishing came to: how many claims it ended, how many still wait for the chain, and what was paid for in vain. */
@@ -19,6 +19,7 @@ export async function reconcile(engine: Engine, { signal }: { readonly signal?: 
   for await (const claim of engine.claims.unfinished({ now: engine.clock() })) {
     signal?.throwIfAborted()
     const after = await finish(engine, ready, claim)
+    if (after !== undefined) await tellOf(engine, after)
     if (after?.state === 'failed' || after?.state === 'delivered') ended += 1
     else if (after?.state === 'settled') undelivered.push(paidFor(after))
     else if (after?.state === 'settling') pending += 1
@@ -52,6 +53,12 @@ export function reconcileRounds(engine: Engine, every: number): { stop(): void }
       clearTimeout(timer)
     },
   }
+}
+
+/** What is owed and what hangs stands in the claim itself: it is told at the first look, whoever takes it. */
+async function tellOf({ teller, clock }: Engine, claim: Claim): Promise<void> {
+  if (claim.state === 'settled') await teller.say(claim.attempts < maxAttempts ? 'claim.undelivered' : 'claim.refundDue', claim)
+  if (claim.state === 'settling' && clock() / 1000 > claim.deadAfter) await teller.say('claim.pending', claim)
 }
 
 async function finish(engine: Engine, { served }: ReadyServer, claim: Claim): Promise<Claim | undefined> {

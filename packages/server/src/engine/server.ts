@@ -15,6 +15,7 @@ import { booksOf, type PaidUndelivered, type Sale } from '../proof/books.ts'
 import type { SoleClaimant } from '../proof/grant.ts'
 import { type PayerRecord, payerRecord, type UnpaidWork } from '../proof/payer.ts'
 import { isLie } from '../proof/proof.ts'
+import { createTeller, type ServerTopic, type Teller } from '../proof/telling.ts'
 import { createTrust, type Trust } from '../proof/trust.ts'
 import { serverErrors } from './errors.ts'
 import { type Reconciled, reconcile, reconcileRounds } from './reconcile.ts'
@@ -54,6 +55,11 @@ export type ServerOptions = {
   /** `xPaymentRequired` repeats the challenge in `X-Payment-Required` for clients that look there. */
   readonly compat?: { readonly xPaymentRequired?: boolean }
   readonly onEvent?: (event: ServerEvent) => void
+  /**
+   * What the seller is told through the outbox of the store, in the commit of what happened; `deliverWebhooks` of `@flow402x/store`
+   * sends it on. Nothing unless told.
+   */
+  readonly tell?: readonly ServerTopic[]
   /**
    * What facilitators behind HTTP are believed, in all and for each asset, without a look at the chain: "$100" unless told, or
    * `'unbounded'`. Beyond it a scheme with an RPC looks before anything is delivered, and one without serves nobody. Whoever can look
@@ -128,6 +134,7 @@ export type Engine = {
   readonly requirePaymentId: boolean
   readonly extensions: readonly Extension[]
   readonly xPaymentRequired: boolean
+  readonly teller: Teller
   readonly emit: (event: ServerEvent) => void
   readonly clock: () => number
   readonly lease: number
@@ -137,7 +144,7 @@ export type Engine = {
 /**
  * Makes a server from a facilitator, a store and the ways to be paid; everything is checked and frozen here.
  *
- * Errors: `config/no-facilitator`, `config/no-scheme`, `config/duplicate-scheme`, `config/bad-origin`, `config/bad-price`.
+ * Errors: `config/no-facilitator`, `config/no-scheme`, `config/duplicate-scheme`, `config/bad-origin`, `config/bad-price`, `config/no-outbox`.
  */
 export function createServer(options: ServerOptions): Server {
   const { schemes, clock = Date.now, onEvent } = options
@@ -162,6 +169,7 @@ export function createServer(options: ServerOptions): Server {
     requirePaymentId: options.requirePaymentId ?? false,
     extensions: [paymentIdentifier({ required: options.requirePaymentId ?? false })],
     xPaymentRequired: options.compat?.xPaymentRequired ?? false,
+    teller: createTeller(claims, { topics: options.tell ?? [], clock }),
     emit,
     clock,
     lease: options.lease ?? 15_000,

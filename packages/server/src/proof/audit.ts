@@ -56,6 +56,7 @@ async function auditRefused(engine: Engine, claim: Claim, served: Served): Promi
   const finding: Finding = { ...proven(seen), foreign: true }
   const change: ClaimChange = { vouchedBy: '', outcome: finding.outcome, settledAt: engine.clock() }
   const granted = await mayGrant(engine, claim, finding)
-  const late = await engine.claims.update(claim, granted ? { ...change, state: 'settled', leaseUntil: 0 } : change)
+  const telling = engine.teller.paid({ ...claim, outcome: finding.outcome }, { granted })
+  const late = await engine.claims.update(claim, granted ? { ...change, state: 'settled', leaseUntil: 0 } : change, telling)
   if (late !== undefined) engine.emit({ type: 'undelivered', ...paidFor(late) })
 }
