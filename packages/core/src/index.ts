@@ -74,6 +74,8 @@ export {
   paymentRequiredHeader,
   paymentResponseHeader,
   paymentSignatureHeader,
+  readSettlementOverride,
+  settlementOverridesHeader,
 } from './protocol/headers.ts'
 export { type Decimal, formatDecimal, formatPrice, fromAtomic, type Price, parseDecimal, parsePrice, toAtomic } from './protocol/money.ts'
 export {

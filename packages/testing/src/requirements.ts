@@ -144,6 +144,14 @@ export const requirements = {
     text: 'A token without authorizations needs an approval first: who pays is told so before signing, and the server answers 412.',
     link: 'hazards.md H49',
   },
+  H28: {
+    text: 'What is settled of a ceiling never passes what was signed, and what a handler says was used never leaves the server.',
+    link: 'hazards.md H28',
+  },
+  A10: {
+    text: 'Twenty uses of one ceiling at once never take more than it.',
+    link: 'hazards.md A10',
+  },
   'CHANNEL-CONTRACT': {
     text: 'A channel conserves value, its claims only grow, up to the signed ceiling and the balance; nobody but its receiver and its payer is paid, and the payer leaves after the delay.',
     link: 'wire.md §12.4',

@@ -75,6 +75,14 @@ export const evmErrors = defineErrors({
     retry: 'never',
     message: ({ why }: { why: string }) => `These terms were not signed: ${why}.`,
   },
+  'evm/bad-usage': {
+    status: 500,
+    phase: 'settle',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ used, ceiling }: { used: string; ceiling: string }) =>
+      `A handler said that "${used}" was used of a ceiling of ${ceiling} atomic units, so nothing was settled: say at most that, in atomic units, as "$0.01" or as "12.5%".`,
+  },
   'evm/bad-signature': {
     status: 500,
     phase: 'sign',

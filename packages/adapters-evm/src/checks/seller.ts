@@ -58,6 +58,7 @@ export type SellerWay = {
   check(submission: Submission, options: { readonly network: Network; readonly now: number }): Verdict
   read(payment: PaymentPayload): Read | undefined
   look(submission: Submission, options: LookOptions): Promise<Sighting>
+  readonly settlement?: NonNullable<ServerScheme['settlement']>
 }
 
 /**
@@ -101,6 +102,7 @@ export function evmSeller(options: EvmSellerOptions, wayOf: (asset: Asset) => Se
       const read = way.read(payment)
       return read !== undefined && commitsTo(read.nonce, binding)
     },
+    ...(way.settlement === undefined ? {} : { settlement: way.settlement }),
     ...(options.rpcUrl === undefined ? {} : chainSight({ ...options, rpcUrl: options.rpcUrl }, { network, chainId, way })),
   }
 }

@@ -95,11 +95,16 @@ export function permit2Facilitator(scheme: Permit2Scheme, options: Permit2Facili
     plan(submission) {
       const reading = read(submission.payment)
       if ('reason' in reading) throw evmErrors('evm/not-settleable', { reason: reading.reason })
-      return [callOf(settleable(reading, submission), { chain, plain: plain.has(submission.payment) })]
+      return isNothing(submission) ? [] : [callOf(settleable(reading, submission), { chain, plain: plain.has(submission.payment) })]
     },
     outcome: (submission, { transaction, status }) => outcomeOf(scheme, submission, { transaction, ...status }),
     look: (submission, given) => lookAt(scheme, submission, { rpc: chain.rpc, final: () => chain.final(), ...given }),
   }
+}
+
+/** Whether nothing was used of a ceiling, for which the proxy moves nothing (wire.md §10). */
+function isNothing({ requirements }: Submission): boolean {
+  return BigInt(requirements.amount) === 0n
 }
 
 type Read = Omit<Settleable, 'amount'>

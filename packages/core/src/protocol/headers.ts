@@ -72,6 +72,20 @@ export function firstIssue(error: z.core.$ZodError): string {
   return issue === undefined ? 'it does not fit the schema' : `${issue.path.join('.') || 'value'}: ${issue.message}`
 }
 
+/** The header by which a handler says what was used of a ceiling; it never leaves the server (wire.md §5.4). */
+export const settlementOverridesHeader = 'Settlement-Overrides'
+
+const settlementOverrides = z.looseObject({ amount: z.string().check(z.minLength(1)) })
+
+/** The amount in `Settlement-Overrides`, as its scheme reads it: atomic units, `"$0.01"` or `"12.5%"`; nothing for other text. */
+export function readSettlementOverride(text: string): string | undefined {
+  try {
+    return z.safeParse(settlementOverrides, JSON.parse(text)).data?.amount
+  } catch {
+    return undefined
+  }
+}
+
 function toBase64(text: string): string {
   if (typeof Buffer !== 'undefined') return Buffer.from(text, 'utf8').toString('base64')
   const bytes = new TextEncoder().encode(text)

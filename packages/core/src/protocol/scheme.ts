@@ -77,6 +77,11 @@ export interface ServerScheme {
   check(submission: Submission, options: { readonly now: number }): Verdict
   /** What must hold before this is offered, such as the payee's own token account (D4); throws `config/…` or the adapter's errors. */
   start?(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /**
+   * The requirements that settle what a handler says was used of a ceiling (wire.md §5.4); absent where the price is what is settled.
+   * Throws for more than the ceiling, and for what it cannot read.
+   */
+  settlement?(submission: Submission, used: string): PaymentRequirements
   /** A value that changes whenever `requirements` would answer otherwise; absent where it never does. */
   revision?(): unknown
   /**
@@ -176,7 +181,7 @@ export interface FacilitatorScheme {
   key(payment: PaymentPayload): PaymentKey | undefined
   /** Read-only (D7). */
   verify(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Verdict>
-  /** The calls that settle a verified payment. */
+  /** The calls that settle a verified payment; none where nothing is to be moved. */
   plan(submission: Submission): readonly Call[]
   /** What a mined transaction did for this payment, told from its events and never from its status alone (M1). */
   outcome(

@@ -76,7 +76,9 @@ export type ClaimRequest = {
 export type ClaimAnswer = { readonly granted: boolean; readonly claim: Claim; readonly overdrawn?: true }
 
 /** The fields a holder may change. */
-export type ClaimChange = Partial<Pick<Claim, 'state' | 'leaseUntil' | 'outcome' | 'response' | 'attempts' | 'settledAt' | 'vouchedBy'>>
+export type ClaimChange = Partial<
+  Pick<Claim, 'state' | 'leaseUntil' | 'submission' | 'outcome' | 'response' | 'attempts' | 'settledAt' | 'vouchedBy'>
+>
 
 /**
  * Claims on payments. Every operation is one atomic statement, and there is no default: without a claim store no handler runs.

@@ -165,6 +165,7 @@ type Planned = { readonly calls: readonly Call[] } | { readonly outcome: Outcome
 function plan({ scheme, lanes, onEvent }: Desk, submission: Submission): Planned {
   try {
     const calls = scheme.plan(submission)
+    if (calls.length === 0) return { outcome: nothingMoved(submission, scheme.key(submission.payment)) }
     lanes.admit(calls)
     return { calls }
   } catch (error) {
@@ -173,6 +174,11 @@ function plan({ scheme, lanes, onEvent }: Desk, submission: Submission): Planned
     const refused = refusal({ valid: false, reason: 'settlement_not_sent' }, submission, scheme.key(submission.payment))
     return { outcome: { ...refused, retry } }
   }
+}
+
+/** Of a ceiling of which nothing was used nothing is moved, and that is a success (wire.md §10). */
+function nothingMoved({ requirements: { network, amount } }: Submission, key: PaymentKey | undefined): Outcome {
+  return { status: 'settled', transaction: '', network, amount, ...(key === undefined ? {} : { payer: key.payer }) }
 }
 
 /** What became of a claim, at once and from the journal; one that nobody has seen is buried until `deadAfter` (M5). */

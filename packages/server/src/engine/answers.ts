@@ -5,6 +5,7 @@ import {
   paymentResponseHeader,
   type ResourceInfo,
   type StoredResponse,
+  settlementOverridesHeader,
   toProblem,
   type X402Error,
 } from '@flow402x/core'
@@ -32,6 +33,7 @@ export function receiptHeader(outcome: Outcome, dialect: Dialect): [name: string
 /** What a paid response needs beside its receipt: never shared by caches, readable by browsers (wire.md §1.1, A14). */
 export function dressPaid(engine: Engine, receipt: readonly [string, string]): Dress {
   return (headers) => {
+    headers.delete(settlementOverridesHeader)
     headers.set(...receipt)
     const cache = headers.get('cache-control') ?? ''
     if (!/\b(private|no-store)\b/i.test(cache)) headers.set('Cache-Control', cache === '' ? 'private' : `${cache}, private`)
@@ -43,6 +45,7 @@ export function dressPaid(engine: Engine, receipt: readonly [string, string]): D
 /** What an answer that must not be cached needs; `receipt` where a payment was tried. */
 export function dressRefusal(engine: Engine, receipt?: readonly [string, string]): Dress {
   return (headers) => {
+    headers.delete(settlementOverridesHeader)
     if (receipt !== undefined) headers.set(...receipt)
     headers.set('Cache-Control', 'no-store')
     dressForBrowsers(engine, headers)

@@ -50,8 +50,15 @@ async function whileSettling(engine: Engine, held: Claim, { change = {}, lease =
   const settling = await engine.claims.update(held, { ...change, state: 'settling', leaseUntil: engine.clock() + engine.lease })
   if (settling === undefined) return undefined
   const tenure = holdClaim(engine, settling)
-  const finding = await find(settling)
+  const finding = nothingUsed(settling) ?? (await find(settling))
   return conclude(engine, await tenure.end(), { finding, lease })
+}
+
+/** Of a ceiling of which nothing was used nothing is settled: the payment is done without a transaction (wire.md §10). */
+function nothingUsed(claim: Claim): Finding | undefined {
+  const { network, amount } = claim.submission.requirements
+  if (BigInt(amount) > 0n) return undefined
+  return { outcome: { status: 'settled', transaction: '', network, payer: claim.payer, amount: '0' } }
 }
 
 /** Writes down what is known of a settlement, and to whom it falls. */

@@ -6,6 +6,14 @@ const refused = { status: 400, phase: 'submit', moneyMoved: 'no', retry: 'never'
 
 /** The errors of the server: `config/…` for the developer at start, `payment/…` for the payer. */
 export const serverErrors = defineErrors({
+  'server/bad-usage': {
+    status: 500,
+    phase: 'settle',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ text }: { text: string }) =>
+      `The handler's Settlement-Overrides is ${text}, so nothing was settled: it must be {"amount": "…"}, with atomic units, "$0.01" or "12.5%".`,
+  },
   'config/no-facilitator': {
     ...atStart,
     message: (_: Record<never, never>) =>

@@ -1,4 +1,12 @@
-import type { Claim, Outcome, PaymentRequirements, StoredResponse } from '@flow402x/core'
+import {
+  type Claim,
+  type ClaimChange,
+  type Outcome,
+  type PaymentRequirements,
+  readSettlementOverride,
+  type StoredResponse,
+  settlementOverridesHeader,
+} from '@flow402x/core'
 import { wordOf } from '../proof/proof.ts'
 import {
   type Dialect,
@@ -76,7 +84,8 @@ export function heldRun(context: RunContext, claim: Claim): Run {
         const result = await inTime(work, timeout)
         const held = await tenure.end()
         if ('failure' in result || result.status >= 400) return failHeld(context, held, result)
-        return settleHeld(context, held, result)
+        const used = usedIn(context, held, result)
+        return 'failure' in used ? failHeld(context, held, used) : settleHeld(context, held, { ...result, used })
       }),
   }
 }
@@ -136,10 +145,25 @@ export function busyResponse({ engine }: RunContext): Response {
 
 type Failure = { readonly failure: unknown; readonly timedOut: boolean }
 
-async function settleHeld(context: RunContext, claim: Claim, result: HandlerResult): Promise<Release> {
+/** What the handler says was used, as a change of what is settled. An amount that cannot be settled is a handler that failed. */
+function usedIn({ served }: RunContext, { submission }: Claim, { headers }: HandlerResult): Pick<ClaimChange, 'submission'> | Failure {
+  const text = headers.find(([name]) => name.toLowerCase() === usageHeader)?.[1]
+  if (text === undefined || served.scheme.settlement === undefined) return {}
+  try {
+    const used = readSettlementOverride(text)
+    if (used === undefined) throw serverErrors('server/bad-usage', { text: text.slice(0, 200) })
+    return { submission: { ...submission, requirements: served.scheme.settlement(submission, used) } }
+  } catch (failure) {
+    return { failure, timedOut: false }
+  }
+}
+
+type Used = HandlerResult & { readonly used: Pick<ClaimChange, 'submission'> }
+
+async function settleHeld(context: RunContext, claim: Claim, { used, ...result }: Used): Promise<Release> {
   const { engine, served, dialect } = context
   const response = storable(result)
-  const change = response === undefined ? {} : { response }
+  const change = { ...used, ...(response === undefined ? {} : { response }) }
   const settling = await settleClaim(engine, claim, { served, change, lease: engine.lease })
   if (settling === undefined) return { kind: 'answer', response: busyResponse(context) }
   const { outcome } = settling
@@ -187,10 +211,11 @@ async function guarded(context: RunContext, claim: Claim, step: () => Promise<Re
 
 // They describe one connection, not the response (RFC 9110 §7.6.1).
 const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'trailer', 'content-length', 'date'])
+const usageHeader = settlementOverridesHeader.toLowerCase()
 
 function storable({ status, headers, body }: HandlerResult): StoredResponse | undefined {
   if (body === undefined || body.length > keptBytes) return undefined
-  return { status, headers: headers.filter(([name]) => !hopByHop.has(name.toLowerCase())), body }
+  return { status, headers: headers.filter(([name]) => !hopByHop.has(name.toLowerCase()) && name.toLowerCase() !== usageHeader), body }
 }
 
 function failed({ engine, url }: RunContext, { payer, claimId }: Claim, result: HandlerResult | Failure): void {

@@ -1,10 +1,10 @@
 import {
   type Claim,
+  type ClaimChange,
   firstIssue,
   type Outcome,
   paymentPayload,
   paymentRequirements,
-  type StoredResponse,
   type Submission,
 } from '@flow402x/core'
 import * as z from 'zod/mini'
@@ -70,7 +70,6 @@ const claimRow = z.object({
   dead_after: number,
   binding: text,
   claim_id: text,
-  submission,
   secret: z.nullish(text),
   state: z.enum(['claimed', 'open', 'settling', 'settled', 'delivered', 'failed']),
   epoch: number,
@@ -82,6 +81,7 @@ const claimRow = z.object({
   response_body: z.nullish(z.union([z.instanceof(Uint8Array), z.instanceof(ArrayBuffer)])),
   settled_at: z.nullish(number),
   vouched_by: z.nullish(text),
+  submission,
   committed: z.nullish(number),
   purse: z.nullish(text),
   amount: z.nullish(text),
@@ -96,23 +96,27 @@ export const progressColumns = claimColumns.slice(claimColumns.indexOf('state'),
 /** A claim as its columns hold it: numbers as they are, everything structured as JSON, the body as bytes. */
 export function writeClaim(claim: Claim): ClaimRow {
   const { id, payer, deadAfter, binding, claimId, submission, secret = null, committed } = claim
-  const fixed = [id, payer, deadAfter, binding, claimId, JSON.stringify(submission), secret]
+  const fixed = [id, payer, deadAfter, binding, claimId, secret]
   const { amount } = submission.requirements
-  return [
-    ...fixed,
-    ...writeProgress(claim, claim.response),
-    committed === undefined ? null : Number(committed),
-    purseOf(submission),
-    amount,
-  ]
+  return [...fixed, ...writeProgress(claim, claim), committed === undefined ? null : Number(committed), purseOf(submission), amount]
 }
 
 /** The columns that change while a claim is worked on; null is "as it was". */
-export function writeProgress(claim: Claim, response: StoredResponse | undefined): ClaimRow {
+export function writeProgress(claim: Claim, { response, submission }: Pick<ClaimChange, 'response' | 'submission'>): ClaimRow {
   const { state, epoch, attempts, leaseUntil, outcome, settledAt = null, vouchedBy = null } = claim
   const outcomeText = outcome === undefined ? null : JSON.stringify(outcome)
   const answer = response === undefined ? [null, null, null] : [response.status, JSON.stringify(response.headers), response.body]
-  return [state, epoch, attempts, leaseUntil, outcomeText, ...answer, settledAt, vouchedBy]
+  return [
+    state,
+    epoch,
+    attempts,
+    leaseUntil,
+    outcomeText,
+    ...answer,
+    settledAt,
+    vouchedBy,
+    submission === undefined ? null : JSON.stringify(submission),
+  ]
 }
 
 /** What claims draw on together: an asset on a network. */

@@ -65,7 +65,7 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
   async function update(claim: Claim, change: Parameters<ClaimStore['update']>[1]): Promise<Claim | undefined> {
     const next = { ...claim, ...change, epoch: claim.epoch + 1 }
     if (isPaid(next) && !isPaid(claim)) await client.hset(keys.undelivered(claim.payer, claim.binding), claim.id, next.epoch)
-    const fields = pairs(progressColumns, writeProgress(next, change.response))
+    const fields = pairs(progressColumns, writeProgress(next, change))
     const values = [claim.id, claim.state, claim.epoch, next.state, next.leaseUntil, next.deadAfter, ...fields]
     if ((await run(updateScript, { keys: keys.own(claim.id), values })) !== 1) return undefined
     if (isPaid(claim) && !isPaid(next)) await unlist(claim, claim.epoch)

@@ -76,7 +76,7 @@ export function sqlClaims(database: SqlDatabase, { outbox, retention = defaultRe
     },
     async update(claim, change, { tell = [] } = {}) {
       const next = { ...claim, ...change, epoch: claim.epoch + 1 }
-      const statement = run(advance, [claim.id, claim.state, claim.epoch, ...writeProgress(next, change.response)])
+      const statement = run(advance, [claim.id, claim.state, claim.epoch, ...writeProgress(next, change)])
       const changed = await (tell.length === 0 ? database.query(statement) : database.transaction(() => andTell(statement, tell)))
       return changed.length === 0 ? undefined : next
     },

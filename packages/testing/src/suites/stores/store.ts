@@ -117,6 +117,18 @@ function testClaims(stage: Stage): void {
     expect(await claims.claim(request, { maxAttempts: 2 })).toEqual({ granted: false, claim })
   })
 
+  it('keeps what is to be settled of a ceiling, and keeps it through later changes', async () => {
+    verifies('M9')
+    const { claims } = stage().store
+    const { claim } = await claims.claim(claimRequest(), { maxAttempts })
+    const { payment, requirements } = claim.submission
+    const submission = { payment, requirements: { ...requirements, amount: '1' } }
+    const settling = await claims.update(claim, { state: 'settling', submission })
+    expect(await claims.find(claim.id)).toEqual({ ...claim, state: 'settling', submission, epoch: 2 })
+    if (settling !== undefined) await claims.update(settling, { leaseUntil: start + 5 })
+    expect((await claims.find(claim.id))?.submission).toEqual(submission)
+  })
+
   it('changes nothing for a holder whose claim has moved on', async () => {
     verifies('M6')
     const { claims } = stage().store
