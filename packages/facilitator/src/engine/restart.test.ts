@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import type { Outcome, Submission } from '@flow402x/core'
 import { httpFacilitator } from '@flow402x/server'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
 import { startPostgres, type TestServer } from '@flow402x/testing/servers'
 import { exactRequirements, signExact } from '@flow402x/testing/suites'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -107,7 +108,9 @@ async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode === null && child.signalCode === null && child.kill('SIGKILL')) await ended
 }
 
-const pay = (amount: bigint): Promise<Submission> => signExact(chain, exactRequirements(chain, amount), { payer: chain.buyer })
+const blockSchema = z.object({ transactions: z.array(z.looseObject({})) })
+const pay = (amount: bigint, change: { readonly validBefore?: number } = {}): Promise<Submission> =>
+  signExact(chain, exactRequirements(chain, amount), { payer: chain.buyer, ...change })
 const income = (): Promise<bigint> => chain.balanceOf(chain.seller.address)
 const mined = async (): Promise<number> =>
   Number(z.string().parse(await chain.rpc('eth_getTransactionCount', [chain.facilitator.address, 'latest'])))
@@ -150,6 +153,36 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
     },
     40_000,
   )
+
+  it('killed before it sent uses its nonce for nothing once the payment has expired, and settles the next one', async () => {
+    verifies('K3')
+    const store = place()
+    const first = await startProcess(store)
+    const validBefore = Math.floor(Date.now() / 1000) + 10
+    const expiring = await pay(1000n, { validBefore })
+    const claimId = randomUUID()
+    const before = { income: await income(), mined: await mined() }
+    gate.hung = 0
+    gate.hang = { method: 'eth_sendRawTransaction', at: 'request' }
+    const lost = httpFacilitator(first.url)
+      .settle(expiring, { claimId })
+      .catch((error: unknown) => error)
+    await expect.poll(() => gate.hung, { timeout: 10_000 }).toBe(1)
+    await kill(first.child)
+    await lost
+    gate.hang = undefined
+    await expect.poll(() => Date.now() / 1000, { timeout: 15_000 }).toBeGreaterThan(validBefore + 1)
+    const second = await startProcess(store)
+    const facilitator = httpFacilitator(second.url)
+    const reason = 'invalid_exact_evm_payload_authorization_valid_before'
+    expect(await facilitator.settle(expiring, { claimId })).toMatchObject({ status: 'notSettled', reason })
+    expect({ income: await income(), mined: await mined() }).toEqual({ income: before.income, mined: before.mined + 1 })
+    const { address } = chain.facilitator
+    const { transactions } = blockSchema.parse(await chain.rpc('eth_getBlockByNumber', ['latest', true]))
+    expect(transactions).toMatchObject([{ from: address.toLowerCase(), to: address.toLowerCase(), input: '0x', value: '0x0' }])
+    expect(await facilitator.settle(await pay(1000n), { claimId: randomUUID() })).toMatchObject({ status: 'settled' })
+    expect({ income: await income(), mined: await mined() }).toEqual({ income: before.income + 1000n, mined: before.mined + 2 })
+  }, 60_000)
 
   it('is one facilitator in two processes with one signer: 60 payments, each mined once, no gap', async () => {
     const store = place()
