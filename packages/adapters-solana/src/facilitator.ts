@@ -14,5 +14,8 @@ export {
   type OpeningCost,
   type OpenTokenAccountOptions,
   openTokenAccount,
+  type TokenAccountSponsor,
+  type TokenAccountSponsorOptions,
+  tokenAccountSponsor,
 } from './exact/opening.ts'
 export { smartWalletPrograms } from './exact/smart-wallet.ts'

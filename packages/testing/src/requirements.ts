@@ -294,6 +294,10 @@ export const requirements = {
     text: 'The fee payer that is advertised is the same at every call, and every one that is managed is taken.',
     link: 'hazards.md H59',
   },
+  M19: {
+    text: 'What others make a facilitator spend has a budget: token accounts are sponsored up to a cap of each day',
+    link: 'money-rules.md M19',
+  },
   M21: {
     text: 'A transaction of Solana is dead when a final block is past its blockhash and the history of a node that is as far has nothing.',
     link: 'money-rules.md M21',

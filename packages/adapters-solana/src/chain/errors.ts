@@ -147,6 +147,13 @@ export const solanaErrors = defineErrors({
     retry: 'never',
     message: ({ why }: { why: string }) => `The transaction was not signed, for ${why}.`,
   },
+  'solana/not-sponsored': {
+    status: 403,
+    phase: 'settle',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ owner, why }: { owner: string; why: string }) => `The token account of ${owner} was not opened: ${why}.`,
+  },
   'solana/not-settleable': {
     ...chainDown,
     retry: 'never',

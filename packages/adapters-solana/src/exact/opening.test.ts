@@ -1,8 +1,19 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sqliteStore } from '@flow402x/store/sqlite'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { type Address, generateKeyPairSigner } from '@solana/kit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type OpeningCost, type OpenTokenAccountOptions, openTokenAccount, type SolanaSender } from '../facilitator.ts'
+import {
+  type OpeningCost,
+  type OpenTokenAccountOptions,
+  openTokenAccount,
+  type SolanaSender,
+  type TokenAccountSponsorOptions,
+  tokenAccountSponsor,
+} from '../facilitator.ts'
 import { exactSolanaServer } from '../server.ts'
 
 let chain: SolanaChain
@@ -28,7 +39,7 @@ describe('opening a token account', () => {
     await expect(seller.start?.()).rejects.toMatchObject({ code: 'config/no-token-account' })
     const before = await chain.solBalance(buyer.address)
     const told: OpeningCost[] = []
-    const opened = await open({ owner, onCost: (cost) => told.push(cost) })
+    const opened = await open({ owner, onCost: (cost) => void told.push(cost) })
     const spent = before - (await chain.solBalance(buyer.address))
     const cost = { payer: buyer.address, account: opened.account, rent: 2_039_280n, fee: 5_000n }
     expect(opened).toEqual({
@@ -100,6 +111,63 @@ function far(): Pick<OpenTokenAccountOptions, 'rpcUrl' | 'fetch'> {
 async function random(): Promise<Uint8Array> {
   return crypto.getRandomValues(new Uint8Array(32))
 }
+
+describe('a sponsor', () => {
+  const each = 2_044_280n
+  const sponsoring = async (change: Partial<TokenAccountSponsorOptions> = {}) => {
+    const { network, rpcUrl, facilitator } = chain
+    const { budgets } = await sqliteStore(file)
+    const payer = facilitator.privateKey
+    return tokenAccountSponsor({
+      network,
+      rpcUrl,
+      payer,
+      budgets,
+      lamportsPerDay: 2n * each + 1n,
+      mayOpen: () => true,
+      clock: () => now,
+      ...change,
+    })
+  }
+  const file = join(mkdtempSync(join(tmpdir(), 'flow402x-sponsor-')), 'budgets.db')
+  let now = Date.parse('2027-03-01T23:59:59Z')
+  const refused = { code: 'solana/not-sponsored', moneyMoved: 'no' }
+
+  it('pays for whom it means to, at most what a day may cost, over restarts and however many ask at once', async () => {
+    verifies(['D4', 'H18', 'M19'])
+    const { facilitator } = chain
+    const before = await chain.solBalance(facilitator.address)
+    const spent = async () => before - (await chain.solBalance(facilitator.address))
+    const choosy = await sponsoring({ mayOpen: (owner) => owner === chain.seller.address })
+    await expect(choosy.open(await stranger())).rejects.toMatchObject(refused)
+    const owners = await Promise.all(Array.from({ length: 4 }, stranger))
+    // Two processes on one store.
+    const two = [await sponsoring(), await sponsoring()]
+    const asked = await Promise.allSettled(owners.map(async (owner, at) => two[at % 2]?.open(owner)))
+    expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(2)
+    for (const one of asked) if (one.status === 'rejected') expect(one.reason).toMatchObject(refused)
+    expect(await spent()).toBe(2n * each)
+    await expect((await sponsoring()).open(await stranger())).rejects.toMatchObject(refused)
+    // What is there costs nothing, and no cap stands in its way.
+    expect(await (await sponsoring()).open(chain.seller.address)).not.toHaveProperty('opening')
+    expect(await spent()).toBe(2n * each)
+    now += 1000
+    expect(await (await sponsoring()).open(await stranger())).toHaveProperty('opening')
+    expect(await spent()).toBe(3n * each)
+  })
+
+  it('counts what it may have spent when it dies between signing and hearing of it', async () => {
+    verifies('M19')
+    now += 86_400_000
+    const owner = await stranger()
+    const dies: typeof fetch = (input, init) =>
+      String(init?.body).includes('"getSignatureStatuses"') ? Promise.reject(new TypeError('gone')) : fetch(input, init)
+    await expect((await sponsoring({ fetch: dies })).open(owner)).rejects.toMatchObject({ code: 'solana/rpc' })
+    await expect.poll(async () => (await sponsoring()).open(owner).then(({ opening }) => opening)).toBeUndefined()
+    expect(await (await sponsoring()).open(await stranger())).toHaveProperty('opening')
+    await expect((await sponsoring()).open(await stranger())).rejects.toMatchObject(refused)
+  })
+})
 
 async function mute(): Promise<SolanaSender> {
   return { address: chain.buyer.address, sign: async () => new Uint8Array(64) }

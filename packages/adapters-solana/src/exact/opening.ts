@@ -1,4 +1,4 @@
-import { type Asset, parseNetwork, type SignedTransaction } from '@flow402x/core'
+import { type Asset, type BudgetStore, parseNetwork, type SignedTransaction } from '@flow402x/core'
 import {
   address,
   appendTransactionMessageInstruction,
@@ -38,8 +38,8 @@ export type OpenTokenAccountOptions = {
   readonly owner: string
   /** The token: a symbol or address of the table, or all facts of one that is not in it. The network's stablecoin unless told. */
   readonly asset?: string | Asset
-  /** Told what it costs before anything is signed. */
-  readonly onCost?: (cost: OpeningCost) => void
+  /** Told what it costs before anything is signed, which waits for it; nothing is signed where it throws. */
+  readonly onCost?: (cost: OpeningCost) => void | Promise<void>
   readonly fetch?: typeof globalThis.fetch
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
@@ -88,10 +88,57 @@ export async function openTokenAccount(options: OpenTokenAccountOptions): Promis
   const { blockhash: recent } = await reader.recentBlockhash({ signal })
   const unsigned = buildOpening({ payer: sender.address, owner, asset: asset.address, mint, recent, account: opened.account })
   const cost = await costOf(unsigned, { chain, rpc, payer: sender.address, account: opened.account, signal })
-  onCost?.(cost)
+  await onCost?.(cost)
   const transaction = await send(chain, { unsigned, sender, account: opened.account, signal })
   await checkRecipient(reader, recipient, { signal })
   return { ...opened, opening: { ...cost, transaction } }
+}
+
+/** Who pays for the token accounts of others, for whom, and up to what. */
+export type TokenAccountSponsorOptions = Omit<OpenTokenAccountOptions, 'owner' | 'onCost' | 'signal'> & {
+  /** Where the spending of each day is kept: the store of everybody who sponsors from this payer. */
+  readonly budgets: BudgetStore
+  /** The most lamports that one UTC day may cost, rent and fees together. */
+  readonly lamportsPerDay: bigint
+  /** Whether the account of this owner is paid for. */
+  readonly mayOpen: (owner: string) => boolean | Promise<boolean>
+  /** Unix milliseconds. */
+  readonly clock?: () => number
+}
+
+/** Opens token accounts at its own expense, within the day's cap. Errors: `solana/not-sponsored`, those of `openTokenAccount`. */
+export type TokenAccountSponsor = {
+  open(owner: string, options?: { readonly signal?: AbortSignal }): Promise<OpenedTokenAccount>
+}
+
+/**
+ * Pays for the token accounts of payees (D4, M19): in a transaction of its own, never inside a payer's. What it may cost is written
+ * down before it is signed and never taken back that day, so a crash or two at once can make the cap too small and never too large;
+ * whoever opens again after a crash finds the account there, or pays for it once.
+ */
+export function tokenAccountSponsor({
+  budgets,
+  lamportsPerDay,
+  mayOpen,
+  clock = Date.now,
+  ...opening
+}: TokenAccountSponsorOptions): TokenAccountSponsor {
+  return {
+    async open(owner, options = {}) {
+      if (!(await mayOpen(owner)))
+        throw solanaErrors('solana/not-sponsored', { owner, why: 'it is none of those whose accounts are paid for here' })
+      const id = `sponsor ${crypto.randomUUID()}`
+      const onCost = async ({ payer, rent, fee }: OpeningCost): Promise<void> => {
+        const scope = `sponsor ${parseNetwork(opening.network)} ${payer} ${new Date(clock()).toISOString().slice(0, 10)}`
+        const reserved = await budgets.reserve({ id, amount: rent + fee, limits: [{ scope, limit: lamportsPerDay }] })
+        if (!reserved.granted)
+          throw solanaErrors('solana/not-sponsored', { owner, why: `it costs ${rent + fee} lamports, and ${reserved.left} are left today` })
+      }
+      const opened = await openTokenAccount({ ...opening, ...options, owner, onCost })
+      if (opened.opening !== undefined) await budgets.commit(id)
+      return opened
+    },
+  }
 }
 
 function isSender(payer: SecretKey | SolanaSender): payer is SolanaSender {
