@@ -3,6 +3,9 @@ import { defineErrors } from '@flow402x/core'
 const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
 const chainDown = { status: 503, phase: 'settle', moneyMoved: 'no', retry: 'same' } as const
 
+/** What an owner of tokens must approve first; amounts in atomic units. */
+type Approval = { network: string; asset: string; spender: string; owner: string; needed: bigint; allowed: bigint }
+
 /** The errors of EVM adapters: `config/…` for the developer at start, `evm/…` when signing or the chain fails. No key and no full RPC URL ever stands in one. */
 export const evmErrors = defineErrors({
   'config/bad-private-key': {
@@ -74,6 +77,14 @@ export const evmErrors = defineErrors({
     moneyMoved: 'no',
     retry: 'never',
     message: ({ why }: { why: string }) => `These terms were not signed: ${why}.`,
+  },
+  'evm/approval-required': {
+    status: 402,
+    phase: 'sign',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ network, asset, spender, owner, needed, allowed }: Approval) =>
+      `Nothing was signed: ${owner} must first approve Permit2 at ${spender} for ${needed} of ${asset} on ${network}, and has approved ${allowed}.`,
   },
   'evm/bad-usage': {
     status: 500,

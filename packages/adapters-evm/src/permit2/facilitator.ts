@@ -19,6 +19,7 @@ import { type Refusal as AnyRefusal, simulator } from '../checks/simulation.ts'
 import { ownTransfer } from './evidence.ts'
 import { lookAt } from './look.ts'
 import { rehearsalOf, type Settleable, transferCall } from './simulation.ts'
+import { ridingPermit } from './sponsoring.ts'
 import { permit2Digest } from './typed-data.ts'
 import { keyOf, type Permit2Scheme, paymentKey, permit2Address, type Refusal, readPayload, refuseSigned, refuseTerms } from './wire.ts'
 
@@ -53,7 +54,7 @@ export function permit2Facilitator(scheme: Permit2Scheme, options: Permit2Facili
   const readings = new WeakMap<PaymentPayload, Read | Refusal>()
   // `plan` and `outcome` ask for what `verify` has read, so each payment object is recovered once.
   const read = (payment: PaymentPayload): Read | Refusal => {
-    const reading = readings.get(payment) ?? readSigned(payment, { scheme, chain })
+    const reading = readings.get(payment) ?? readSigned(payment, { scheme, chain, now: now() })
     readings.set(payment, reading)
     return reading
   }
@@ -173,7 +174,7 @@ async function servedTokens(chain: EvmChain, { scheme, tokens, required, signal 
 
 function readSigned(
   payment: PaymentPayload,
-  { scheme, chain }: { readonly scheme: Permit2Scheme; readonly chain: EvmChain },
+  { scheme, chain, now }: { readonly scheme: Permit2Scheme; readonly chain: EvmChain; readonly now: number },
 ): Read | Refusal {
   const payload = readPayload(scheme, payment)
   // A payer of `upto` who named nobody signed for the exact proxy, or for none (wire.md §10).
@@ -186,7 +187,9 @@ function readSigned(
   const proof = proofOf(signature, { payer: authorization.from, digest, secp256k1: chain.secp256k1 })
   // A wallet that is not deployed has approved nothing, and what its factory runs could spend another of its nonces.
   if (proof === undefined || proof.by === 'undeployed') return { reason: 'invalid_permit2_signature' }
-  return { scheme, authorization, digest, proof }
+  const permit = ridingPermit(payment, authorization, { now })
+  if (permit !== undefined && 'reason' in permit) return permit
+  return { scheme, authorization, digest, proof, permit }
 }
 
 type Mined = { readonly transaction: string } & Extract<TransactionStatus, { readonly state: 'mined' }>

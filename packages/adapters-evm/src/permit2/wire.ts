@@ -49,6 +49,11 @@ export const permit2Reasons = [
   'permit2_payment_too_early',
   'permit2_invalid_nonce',
   'permit2_2612_amount_mismatch',
+  'invalid_eip2612_extension_format',
+  'eip2612_from_mismatch',
+  'eip2612_asset_mismatch',
+  'eip2612_spender_not_permit2',
+  'eip2612_deadline_expired',
 ] as const
 
 /** What an `exact` payment by Permit2 is refused for beside that (wire.md §19). */
