@@ -1,5 +1,5 @@
 import type { Hex } from '../crypto/bytes.ts'
-import { receiveDigest, receiveTypedData, type TokenDomain } from '../crypto/eip712.ts'
+import { receiveDigest, receiveTypedData, type TokenDomain, type Voucher } from '../crypto/eip712.ts'
 import { type EvmSigner, signWith } from '../crypto/signer.ts'
 import { type Deposit, eip3009Collector, type SignedRefund } from './calls.ts'
 import {
@@ -18,8 +18,15 @@ import type { VoucherClaim } from './wire.ts'
 /** Who signs, on which chain. Errors of all of these: `evm/bad-signature`, and whatever the signer throws. */
 export type ChannelSigner = { readonly signer: EvmSigner; readonly chainId: bigint }
 
+/** A voucher with its signature, as a payment carries it. */
+export type SignedVoucher = Voucher & { readonly signature: Hex }
+
 /** The payer's voucher for all up to `maxClaimableAmount`, by the channel's `payerAuthorizer`. */
-export async function signVoucher(config: ChannelConfig, maxClaimableAmount: bigint, { signer, chainId }: ChannelSigner) {
+export async function signVoucher(
+  config: ChannelConfig,
+  maxClaimableAmount: bigint,
+  { signer, chainId }: ChannelSigner,
+): Promise<SignedVoucher> {
   const voucher = { channelId: channelIdOf(chainId, config), maxClaimableAmount }
   const signature = await signWith(signer, {
     digest: () => voucherDigest(chainId, voucher),

@@ -42,6 +42,7 @@ describe('a channel', () => {
     verifies('M26')
     const { take, finish, now } = ledger()
     expect([take('a', 10n, 10n), take('copy', 10n, 10n), take('b', 20n, 10n)]).toEqual([undefined, 'held', undefined])
+    expect(take('a', 30n, 10n)).toBe('held')
     expect([finish('b', 10n), finish('a', 10n), finish('a', 10n)]).toEqual([true, true, false])
     expect([take('again', 10n, 10n), take('half', 20n, 5n), take('over', 25n, 10n)]).toEqual(['sold', 'sold', 'sold'])
     expect(now()).toMatchObject({ charged: 20n, top: 20n, held: [], free: [], voucher: { max: 20n, signature: 'by b' }, owedSince: 2 })

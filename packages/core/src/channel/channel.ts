@@ -74,7 +74,8 @@ export function takeStretch(
 ): Changed<Withheld | undefined> {
   const current = withoutDead(channel, now)
   const wanted = { from: max - amount, to: max }
-  const withheld = reasonAgainst(current, wanted)
+  // Two holds of one name would end as each other.
+  const withheld = current.held.some((hold) => hold.id === id) ? 'held' : reasonAgainst(current, wanted)
   if (withheld !== undefined) return { channel, result: withheld }
   const skipped = wanted.from > current.top ? [{ from: current.top, to: wanted.from }] : []
   const free = bounded([...current.free.flatMap((one) => cut(one, wanted)), ...skipped])
