@@ -1,0 +1,3 @@
+import { testSolanaFacilitators } from './suite.ts'
+
+testSolanaFacilitators({ name: 'SQLite' })
