@@ -60,7 +60,9 @@ async function stage(deposit = 1000n) {
   const terms = { scheme: 'batch-settlement', network: chain.network, asset: config.token, payTo: config.receiver, maxTimeoutSeconds: 60 }
   const requirements = { ...terms, amount: `${price}`, extra }
   const pay = async (max: bigint, change: object = {}) => {
-    const { maxClaimableAmount, ...voucher } = await signVoucher(config, max, payer)
+    const { maxClaimableAmount, channelId, signature: whole } = await signVoucher(config, max, payer)
+    // As some hardware wallets write it: v of 0 or 1, which the escrow does not know.
+    const voucher = { channelId, signature: `${whole.slice(0, -2)}0${whole.endsWith('1b') ? 0 : 1}` }
     const payload = {
       type: 'voucher',
       channelConfig: config,

@@ -14,6 +14,8 @@ import {
 } from '@flow402x/core'
 import * as z from 'zod/mini'
 import type { EvmChain } from '../chain/evm-chain.ts'
+import { toBytes, toHex } from '../crypto/bytes.ts'
+import { canonicalSignature } from '../crypto/secp256k1.ts'
 import { stateCalls, stateIn } from './calls.ts'
 import { type Drawn, refuseChannel, voucherCheck } from './voucher.ts'
 import { type BatchReason, type BatchRefusal, batchReason, batchTerms, channelConfig, readBatchPayload, type VoucherClaim } from './wire.ts'
@@ -72,7 +74,7 @@ export function channelReceiver({ chain, store }: ChannelReceiverOptions): Chann
         await known(payload, { now, signal, atLeast: now })
         withheld = await book.change(channelId, take)
       }
-      if (withheld === undefined) return { taken: { ...payload, id, from: max - amount, amount } }
+      if (withheld === undefined) return { taken: { ...payload, voucher: claimable(payload.voucher), id, from: max - amount, amount } }
       const standing = await book.find(channelId)
       return withheld === 'sold' && standing !== undefined ? correction(standing, amount) : { reason: reasons[withheld] }
     },
@@ -98,6 +100,12 @@ export function channelReceiver({ chain, store }: ChannelReceiverOptions): Chann
       }
     },
   }
+}
+
+/** A voucher with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
+function claimable(voucher: Drawn['voucher']): Drawn['voucher'] {
+  const canonical = canonicalSignature(toBytes(voucher.signature))
+  return canonical === undefined ? voucher : { ...voucher, signature: toHex(canonical) }
 }
 
 const reasons = {
