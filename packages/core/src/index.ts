@@ -170,4 +170,5 @@ export type {
   Store,
   StoredResponse,
   Telling,
+  UndeliveredOptions,
 } from './protocol/store.ts'

@@ -1,6 +1,6 @@
 export { memoryBudgets } from './memory/budgets.ts'
 export { memoryChannels } from './memory/channels.ts'
-export { memoryClaims } from './memory/claims.ts'
+export { isUndelivered, memoryClaims } from './memory/claims.ts'
 export { memoryJournal } from './memory/journal.ts'
 export { memoryLedger } from './memory/ledger.ts'
 export { memoryLogs } from './memory/logs.ts'

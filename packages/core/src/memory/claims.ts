@@ -1,4 +1,4 @@
-import type { Claim, ClaimRequest, ClaimStore, OutboxStore } from '../protocol/store.ts'
+import type { Claim, ClaimRequest, ClaimStore, OutboxStore, UndeliveredOptions } from '../protocol/store.ts'
 import { memoryOutbox } from './outbox.ts'
 import { sweepSeldom } from './retention.ts'
 
@@ -93,12 +93,10 @@ export function memoryClaims(retention: number, outbox: OutboxStore = memoryOutb
     async find(id) {
       return claims.get(id)
     },
-    async undelivered(payer, binding, { maxAttempts, now }) {
-      const unended = [...(purchases.get(nameOf(payer, binding)) ?? [])].map((id) => claims.get(id))
-      return unended.find((claim) => {
-        const paid = claim?.state === 'settling' || (claim?.state === 'settled' && claim.attempts < maxAttempts)
-        return paid && claim.leaseUntil <= now
-      })
+    async undelivered(payer, binding, options) {
+      const unended = [...(purchases.get(nameOf(payer, binding)) ?? [])].flatMap((id) => claims.get(id) ?? [])
+      const left = unended.filter((claim) => isUndelivered(claim, options))
+      return left.find(({ state }) => state !== 'open') ?? left[0]
     },
     async update(claim, change, { tell = [] } = {}) {
       const found = claims.get(claim.id)
@@ -126,6 +124,14 @@ export function memoryClaims(retention: number, outbox: OutboxStore = memoryOutb
 
 function hasEnded({ state }: Claim): boolean {
   return state === 'delivered' || state === 'failed'
+}
+
+/** Whether a claim is what `ClaimStore.undelivered` looks for. */
+export function isUndelivered(claim: Claim, { maxAttempts, now, holder }: UndeliveredOptions): boolean {
+  const { state, attempts, response, deadAfter, leaseUntil } = claim
+  if (leaseUntil > now && claim.holder === holder) return false
+  if (state === 'settling') return true
+  return attempts < maxAttempts && (state === 'settled' || (state === 'open' && response !== undefined && deadAfter * 1000 > now))
 }
 
 function isVouched({ vouchedBy = '' }: Claim): boolean {

@@ -44,6 +44,8 @@ export type Claim = {
   readonly attempts: number
   /** Unix milliseconds until which the holder of `claimed` or `settling` is taken to be alive. */
   readonly leaseUntil: number
+  /** The server whose request serves it until then; empty where none does, and somebody finds out what became of it. */
+  readonly holder?: string
   /** What settling came to. */
   readonly outcome?: Outcome
   readonly response?: StoredResponse
@@ -68,6 +70,7 @@ export type ClaimRequest = {
   readonly committed?: boolean
   readonly now: number
   readonly leaseUntil: number
+  readonly holder?: string
   /** Where it is known: live claims of one payer together never pass it (M8). */
   readonly funds?: Funds
 }
@@ -77,8 +80,11 @@ export type ClaimAnswer = { readonly granted: boolean; readonly claim: Claim; re
 
 /** The fields a holder may change. */
 export type ClaimChange = Partial<
-  Pick<Claim, 'state' | 'leaseUntil' | 'submission' | 'outcome' | 'response' | 'attempts' | 'settledAt' | 'vouchedBy'>
+  Pick<Claim, 'state' | 'leaseUntil' | 'holder' | 'submission' | 'outcome' | 'response' | 'attempts' | 'settledAt' | 'vouchedBy'>
 >
+
+/** Who looks for what was paid and not delivered, and when (Unix ms). */
+export type UndeliveredOptions = { readonly maxAttempts: number; readonly now: number; readonly holder: string }
 
 /**
  * Claims on payments. Every operation is one atomic statement, and there is no default: without a claim store no handler runs.
@@ -96,11 +102,14 @@ export interface ClaimStore {
   /** The claim on a payment. */
   find(id: string): Promise<Claim | undefined>
   /**
-   * The payer's oldest `settled` or `settling` claim for the same binding that nobody serves: paid, or maybe paid, and not
-   * delivered (M4). `now` (Unix ms) tells which leases have ended. Claims whose handler failed `maxAttempts` times are left to
-   * a refund.
+   * The payer's oldest `settled` or `settling` claim for the same binding: paid, or maybe paid, and not delivered (M4). Where there
+   * is none, his oldest `open` one with a stored response and a payment that lives at `now`: worked for, and not paid. Claims whose
+   * handler failed `maxAttempts` times are left to a refund.
+   *
+   * A claim is left out while `holder` holds it itself at `now` (Unix ms). One that somebody else holds is given all the same: only
+   * its holder knows whether it is being served, or was left by a process that died.
    */
-  undelivered(payer: string, binding: string, options: { readonly maxAttempts: number; readonly now: number }): Promise<Claim | undefined>
+  undelivered(payer: string, binding: string, options: UndeliveredOptions): Promise<Claim | undefined>
   /** The outbox of the same store, where it has one: what `tell` is written to. */
   readonly outbox?: OutboxStore
   /**

@@ -1,7 +1,9 @@
+import type { ServerResponse } from 'node:http'
 import type { MiddlewareHandler } from 'hono'
 import type { PaidOptions } from '../engine/offers.ts'
-import type { PaymentInfo } from '../engine/run.ts'
+import type { PaymentInfo, Sent } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
+import { watchDeparture } from '../http/node-response.ts'
 import { chargeWeb } from '../http/web.ts'
 
 /** What the middleware puts into Hono's context: `c.get('payment')`. */
@@ -19,6 +21,7 @@ export function paid(server: Server, options: PaidOptions): MiddlewareHandler<{ 
     const response = await charge({
       request: context.req.raw,
       keptBody: () => context.req.arrayBuffer(),
+      watch: watchOf(context.env),
       async handle(forwarded, { payment, signal }) {
         context.req.raw = forwarded
         context.set('payment', payment)
@@ -32,6 +35,14 @@ export function paid(server: Server, options: PaidOptions): MiddlewareHandler<{ 
     context.res = undefined
     context.res = response
   }
+}
+
+/** On Node the adapter gives Node's own response along, which knows when it has left. */
+function watchOf(env: unknown): ((sent: Sent) => void) | undefined {
+  const outgoing = typeof env === 'object' && env !== null && 'outgoing' in env ? env.outgoing : undefined
+  if (typeof outgoing !== 'object' || outgoing === null || !('once' in outgoing)) return undefined
+  // What @hono/node-server gives as `outgoing`.
+  return (sent) => watchDeparture(outgoing as ServerResponse, sent)
 }
 
 /** Headers that middleware before this one had set stay, also on answers that replace the handler's. */

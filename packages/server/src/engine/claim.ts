@@ -33,15 +33,15 @@ export function settleClaim(engine: Engine, held: Claim, options: SettleClaimOpt
     ...options,
     // What was not asked for can be asked for again, once the facilitator is trusted again.
     find: async (claim) =>
-      engine.trust.isBroken(served)
+      engine.trust.isBroken(served) || !(await mayAsk(engine, claim, served))
         ? { outcome: { ...handlerFailed(claim), reason: 'facilitator_distrusted' }, reopen: true }
         : judge(engine, { claim, served, answer: await askFacilitator(engine, claim, served.facilitator) }),
   })
 }
 
-/** Finds out what became of a claim that was being settled before: after `settling` only the chain says no (M5). */
+/** Finds out what became of a claim that was being settled before: after `settling` only the chain says no (M5). Nobody is served by that. */
 export function resolveClaim(engine: Engine, claim: Claim, { served }: { readonly served: Served }): Promise<Settling | undefined> {
-  return whileSettling(engine, claim, { served, find: (settling) => prove(engine, { claim: settling, served }) })
+  return whileSettling(engine, claim, { served, change: { holder: '' }, find: (settling) => prove(engine, { claim: settling, served }) })
 }
 
 type Finder = SettleClaimOptions & { readonly find: (claim: Claim) => Promise<Finding> }
@@ -140,6 +140,11 @@ export function moneyMovedIn({ state, outcome }: Claim): MoneyMoved {
   return state === 'settling' ? 'unknown' : 'no'
 }
 
+/** Whether its handler has done its work and may not do it again: all that is left to do is to settle it. */
+export function isWorkedFor({ response, attempts }: Claim): boolean {
+  return response !== undefined && attempts < maxAttempts
+}
+
 /** Whether a payment can no longer move, by any clock, at `now` (Unix ms). */
 export function givenUp({ deadAfter }: Claim, now: number): boolean {
   return now / 1000 > deadAfter + expiryMargin
@@ -147,6 +152,11 @@ export function givenUp({ deadAfter }: Claim, now: number): boolean {
 
 function networkOf(claim: Claim): string {
   return claim.submission.requirements.network
+}
+
+/** Where nobody can look, a word that could not be believed is not asked for: its claim would be pending for good (M13). */
+async function mayAsk({ trust }: Engine, claim: Claim, served: Served): Promise<boolean> {
+  return served.scheme.look !== undefined || trust.believe(served, claim)
 }
 
 async function askFacilitator(engine: Engine, claim: Claim, facilitator: Facilitator): Promise<Outcome> {

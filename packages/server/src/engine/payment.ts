@@ -13,10 +13,12 @@ import {
   withoutPaymentId,
   X402Error,
 } from '@flow402x/core'
+import { servedFor } from '../proof/audit.ts'
 import { type Dialect, type NotSettled, notSettledResponse, problemResponse, storedResponse } from './answers.ts'
 import {
   alreadyUsed,
   handlerFailed,
+  isWorkedFor,
   maxAttempts,
   moneyMovedIn,
   resolveClaim,
@@ -29,7 +31,9 @@ import type { Offer, PaidOptions, Quote } from './offers.ts'
 import { type Binding, bindingOf, digestText, type IncomingRequest } from './request.ts'
 import {
   type Admission,
+  type Answer,
   busyResponse,
+  departure,
   dressDelivered,
   heldRun,
   paidRun,
@@ -80,8 +84,8 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   const body = await request.body(engine.maxBodyBytes)
   if (body === undefined) return problem(engine, serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes }))
   const bound = await bindingOf(request, body)
-  const unfinished = await engine.claims.undelivered(key.payer, bound.binding, { maxAttempts, now: engine.clock() })
-  const rescued = unfinished === undefined ? undefined : await rescue(matched, unfinished)
+  const unfinished = await engine.claims.undelivered(key.payer, bound.binding, { maxAttempts, now: engine.clock(), holder: engine.holder })
+  const rescued = unfinished === undefined || unfinished.id === key.id ? undefined : await rescue(matched, unfinished)
   return rescued ?? claimAndRun(matched, { ...verified, ...bound })
 }
 
@@ -146,6 +150,7 @@ async function claimAndRun(matched: Matched, bought: Verified & Binding): Promis
   if (overdrawn === true) return problem(engine, serverErrors('payment/overdrawn', {}), 1)
   if (!granted) return meet(matched, claim)
   engine.emit({ type: 'claimed', url, payer: claim.payer, claimId: claim.claimId })
+  if (claim.response !== undefined) return afterSettling(matched, await settleClaim(engine, claim, { served }))
   if (!bought.paysFirst) return heldRun(matched, claim)
   const settling = await settleClaim(engine, claim, { served, lease: engine.lease })
   if (settling === undefined) return answer(busyResponse(matched))
@@ -158,7 +163,8 @@ async function claimWithin({ engine, key, submission, secret, served }: Matched,
   const committed = scheme.commits?.(submission.payment, bought.request)
   const ask = (funds: Funds | undefined): Promise<ClaimAnswer> => {
     const now = engine.clock()
-    const request = { key, binding: bought.binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: now + engine.lease }
+    const { lease, holder } = engine
+    const request = { key, binding: bought.binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: now + lease, holder }
     const known = { ...(secret === undefined ? {} : { secret }), ...(committed === undefined ? {} : { committed }) }
     return engine.claims.claim({ ...request, ...known, ...(funds === undefined ? {} : { funds }) }, { maxAttempts })
   }
@@ -180,23 +186,50 @@ async function meet(matched: Matched, claim: Claim): Promise<Admission> {
   if (claim.state === 'failed') return refused(claim.outcome?.status === 'notSettled' ? claim.outcome : settledElsewhere(claim))
   if (claim.state === 'claimed') {
     // Its holder has vanished: nobody asked for its settlement, yet its signature lives (M3).
-    return engine.clock() < claim.leaseUntil ? answer(busyResponse(matched)) : refused({ ...handlerFailed(claim), retry: 'never' })
+    const isServed = engine.clock() < claim.leaseUntil || isWorkedFor(claim)
+    return isServed ? answer(busyResponse(matched)) : refused({ ...handlerFailed(claim), retry: 'never' })
   }
   const isPayer = secret !== undefined && secret === claim.secret
   if (isPayer && !(await sameBinding(matched, claim))) return refused(alreadyUsed(claim))
   if (claim.state === 'settling') return settleAgain(matched, claim, isPayer)
-  if (isPayer) return deliver(matched, claim)
+  if (isPayer) return deliver(matched, claim, isPayer)
   return refused(claim.state === 'delivered' ? alreadyUsed(claim) : paidUndelivered(claim))
 }
 
-/** The payer's unfinished purchase of the same thing is finished first, and nothing more is settled (M4). */
-async function rescue(matched: Matched, claim: Claim): Promise<Admission | undefined> {
+/** The payer's unfinished purchase of the same thing is finished first, and the payment he now made is not settled (M4). */
+async function rescue(matched: Matched, found: Claim): Promise<Admission | undefined> {
   const { engine } = matched
-  if (claim.state !== 'settling') return deliver(matched, claim)
-  const again = await resolveClaim(engine, claim, { served: matched.served })
+  // Whoever holds it may be dead, and may as well be about to deliver it or to find that it was paid.
+  if (engine.clock() < found.leaseUntil) return answer(found.state === 'settled' ? busyResponse(matched) : pendingResponse(matched, found))
+  if (found.state === 'settled') return deliver(matched, found)
+  const served = servedFor((await engine.ready()).served, found)
+  if (found.state === 'open') return served && settleLeft(matched, found, served)
+  if (served === undefined) return answer(pendingResponse(matched, found))
+  const again = await resolveClaim(engine, found, { served })
   if (again === undefined) return answer(busyResponse(matched))
-  if (again.outcome.status === 'notSettled') return undefined
-  return again.outcome.status === 'settled' ? deliver(matched, again.claim) : answer(pendingResponse(matched, again.claim))
+  if (again.outcome.status === 'pending') return answer(pendingResponse(matched, again.claim))
+  if (again.claim.state === 'open') return settleLeft(matched, again.claim, served)
+  return again.outcome.status === 'settled' ? deliver(matched, again.claim) : undefined
+}
+
+/** Settles what was worked for and never sent, by the payment it was worked for; nothing where that is not to be had any more. */
+async function settleLeft(matched: Matched, left: Claim, served: Served): Promise<Admission | undefined> {
+  const { engine } = matched
+  const { id, payer, deadAfter, binding, submission } = left
+  const now = engine.clock()
+  if (!isWorkedFor(left) || deadAfter * 1000 - now <= settleMargin) return undefined
+  const { lease, holder } = engine
+  const request = { key: { id, payer, deadAfter }, binding, claimId: crypto.randomUUID(), submission, now, leaseUntil: now + lease, holder }
+  const { granted, claim } = await engine.claims.claim(request, { maxAttempts })
+  if (!granted) return answer(busyResponse(matched))
+  const settling = await settleClaim(engine, claim, { served })
+  return settling?.outcome.status === 'notSettled' ? undefined : afterSettling(matched, settling)
+}
+
+/** What a settlement came to whose goods were made before, in another visit. */
+async function afterSettling(matched: Matched, settling: Settling | undefined): Promise<Admission> {
+  if (settling === undefined) return answer(busyResponse(matched))
+  return settling.outcome.status === 'settled' ? deliver(matched, settling.claim) : unsettled(matched, settling)
 }
 
 async function settleAgain(matched: Matched, claim: Claim, isPayer: boolean): Promise<Admission> {
@@ -205,26 +238,24 @@ async function settleAgain(matched: Matched, claim: Claim, isPayer: boolean): Pr
   const again = await resolveClaim(engine, claim, { served })
   if (again === undefined) return answer(busyResponse(matched))
   if (again.outcome.status !== 'settled') return unsettled(matched, again)
-  return isPayer ? deliver(matched, again.claim) : refuse(matched, paidUndelivered(again.claim), 'yes')
+  return isPayer ? deliver(matched, again.claim, isPayer) : refuse(matched, paidUndelivered(again.claim), 'yes')
 }
 
 /** The goods of a settled claim: the stored response, or the handler once more where nothing was kept (M9). */
-async function deliver(matched: Matched, claim: Claim): Promise<Admission> {
+async function deliver(matched: Matched, claim: Claim, isKnown = false): Promise<Admission> {
   const { engine } = matched
-  if (claim.response !== undefined) {
-    // Of two that come for it at once one is served: the other's own payment was not asked for (M6).
-    if (claim.state === 'settled' && (await engine.claims.update(claim, { state: 'delivered' })) === undefined) {
-      return answer(busyResponse(matched))
-    }
-    const response = storedResponse(claim.response)
-    dressDelivered(matched, claim)(response.headers)
-    return answer(response)
-  }
-  if (claim.state === 'delivered') return refuse(matched, alreadyUsed(claim), 'yes')
-  if (engine.clock() < claim.leaseUntil) return answer(busyResponse(matched))
-  if (claim.attempts >= maxAttempts) return answer(undelivered(matched, claim))
-  const held = await engine.claims.update(claim, { attempts: claim.attempts + 1, leaseUntil: engine.clock() + engine.lease })
-  return held === undefined ? answer(busyResponse(matched)) : paidRun(matched, held)
+  const { state, response, attempts } = claim
+  const goods = response && storedResponse(response)
+  if (goods !== undefined) dressDelivered(matched, claim)(goods.headers)
+  if (state === 'delivered') return goods === undefined ? refuse(matched, alreadyUsed(claim), 'yes') : answer(goods)
+  const now = engine.clock()
+  const isServed = now < claim.leaseUntil
+  if (goods === undefined && !isServed && attempts >= maxAttempts) return answer(undelivered(matched, claim))
+  const hold = { attempts: goods === undefined ? attempts + 1 : attempts, leaseUntil: now + engine.lease, holder: engine.holder }
+  const held = isServed ? undefined : await engine.claims.update(claim, hold)
+  // Of two that come for it with payments of their own one is served: the other's was not asked for (M6). Its id proves its payer.
+  if (held === undefined) return answer(goods !== undefined && isKnown ? goods : busyResponse(matched))
+  return goods === undefined ? paidRun(matched, held) : { ...answer(goods), sent: departure(matched, held) }
 }
 
 function unsettled(matched: Matched, { outcome, claim }: Settling): Admission {
@@ -247,10 +278,10 @@ async function sameBinding({ visit, engine }: Matched, claim: Claim): Promise<bo
   return body !== undefined && (await bindingOf(visit.request, body)).binding === claim.binding
 }
 
-function problem(engine: Engine, error: X402Error, retryAfter?: number): Admission {
+function problem(engine: Engine, error: X402Error, retryAfter?: number): Answer {
   return answer(problemResponse(engine, error, retryAfter === undefined ? {} : { retryAfter }))
 }
 
-function answer(response: Response): Admission {
+function answer(response: Response): Answer {
   return { kind: 'answer', response }
 }

@@ -2,7 +2,7 @@ import type { Claim } from '@flow402x/core'
 import { audit, servedFor } from '../proof/audit.ts'
 import { type PaidUndelivered, paidFor } from '../proof/books.ts'
 import { wordOf } from '../proof/proof.ts'
-import { givenUp, handlerFailed, maxAttempts, resolveClaim } from './claim.ts'
+import { givenUp, handlerFailed, isWorkedFor, maxAttempts, resolveClaim } from './claim.ts'
 import type { Engine, ReadyServer } from './server.ts'
 
 /** What a round of finishing came to: how many claims it ended, how many still wait for the chain, and what was paid for in vain. */
@@ -64,9 +64,14 @@ async function tellOf({ teller, clock }: Engine, claim: Claim): Promise<void> {
 async function finish(engine: Engine, { served }: ReadyServer, claim: Claim): Promise<Claim | undefined> {
   const home = servedFor(served, claim)
   if (claim.state === 'settling') return home === undefined ? claim : (await resolveClaim(engine, claim, { served: home }))?.claim
-  // A handler that failed may be tried again while its payment lives; one that died with its process is not run again (K1).
+  // A handler that failed may be tried again while its payment lives. So may a settlement that was never sent, but only by its payer:
+  // settled without him it would have him pay for goods that he may never come for (M3, M9).
   if (claim.state === 'settled' || (claim.state === 'open' && !givenUp(claim, engine.clock()))) return claim
+  if (claim.state === 'claimed' && isWorkedFor(claim)) return engine.claims.update(claim, { state: 'open', leaseUntil: 0 })
+  // A handler that died with its process is not run again (K1).
   // Whatever its server did, its payer signed: the chain has the last word (M3).
   const word = home === undefined ? {} : wordOf(home)
-  return engine.claims.update(claim, { ...word, state: 'failed', leaseUntil: 0, outcome: { ...handlerFailed(claim), retry: 'never' } })
+  const { response, outcome } = claim
+  const why = response !== undefined && outcome?.status === 'notSettled' ? outcome : handlerFailed(claim)
+  return engine.claims.update(claim, { ...word, state: 'failed', leaseUntil: 0, outcome: { ...why, retry: 'never' } })
 }

@@ -22,7 +22,7 @@ import { handlerFailed, maxAttempts, moneyMovedIn, settleClaim } from './claim.t
 import { serverErrors } from './errors.ts'
 import type { PaidOptions } from './offers.ts'
 import type { Engine, Served } from './server.ts'
-import { holdClaim } from './tenure.ts'
+import { holdClaim, type Tenure } from './tenure.ts'
 
 /** What a handler may know of the payment it runs for; `transaction` only where it was settled before. */
 export type PaymentInfo = { readonly payer: string; readonly requirements: PaymentRequirements; readonly transaction?: string }
@@ -34,8 +34,16 @@ export type HandlerResult = {
   readonly body?: Uint8Array
 }
 
-/** What becomes of a handler's result: it leaves, dressed, or another answer leaves in its place. */
-export type Release = { readonly kind: 'deliver'; readonly dress: Dress } | { readonly kind: 'answer'; readonly response: Response }
+/**
+ * Told by who writes a response how that went: whether it left, whole or until its reader went away (M9), or nobody had any of it.
+ * Only the first counts, and it never rejects.
+ */
+export type Sent = (hasLeft: boolean) => Promise<void>
+
+/** What becomes of a handler's result: it leaves, dressed, or another answer leaves in its place. `sent` comes with paid goods. */
+export type Release =
+  | { readonly kind: 'deliver'; readonly dress: Dress; readonly sent?: Sent }
+  | { readonly kind: 'answer'; readonly response: Response }
 
 /** A handler that may run once. Where `hold` is set nothing of its response may leave before `complete` says so (M7). */
 export type Run = {
@@ -48,8 +56,11 @@ export type Run = {
   complete(result: Promise<HandlerResult>): Promise<Release>
 }
 
+/** An answer in the handler's place; `sent` comes with goods that were stored. */
+export type Answer = { readonly kind: 'answer'; readonly response: Response; readonly plain?: PlainAnswer; readonly sent?: Sent }
+
 /** What a gate says of a request. */
-export type Admission = { readonly kind: 'answer'; readonly response: Response; readonly plain?: PlainAnswer } | Run
+export type Admission = Answer | Run
 
 /** The most bytes of a response that are kept for its payer. */
 export const keptBytes = 1024 * 1024
@@ -104,18 +115,36 @@ export function paidRun(context: RunContext, claim: Claim): Run {
     complete: (work) =>
       guarded(context, claim, async () => {
         const result = await inTime(work, timeout)
-        const held = await tenure.end()
         const receipt = claim.outcome === undefined ? undefined : receiptHeader(claim.outcome, dialect)
         if ('failure' in result || result.status >= 400) {
           failed(context, claim, result)
-          await engine.claims.update(held, { leaseUntil: 0 })
+          await engine.claims.update(await tenure.end(), { leaseUntil: 0 })
           if ('failure' in result) return { kind: 'answer', response: undelivered(context, claim) }
           return { kind: 'deliver', dress: dressRefusal(engine, receipt) }
         }
-        await engine.claims.update(held, { state: 'delivered', leaseUntil: 0 })
-        delivered(context, claim)
-        return { kind: 'deliver', dress: dressDelivered(context, claim) }
+        return { kind: 'deliver', dress: dressDelivered(context, claim), sent: departure(context, claim, tenure) }
       }),
+  }
+}
+
+/**
+ * Holds a settled claim while its goods leave, and writes down that they have: a process that dies before leaves it paid and
+ * undelivered (K6).
+ */
+export function departure(context: RunContext, claim: Claim, tenure: Tenure = holdClaim(context.engine, claim)): Sent {
+  const { engine, url } = context
+  const { payer, claimId } = claim
+  let isTold = false
+  return async (hasLeft) => {
+    if (isTold) return
+    isTold = true
+    const held = await tenure.end()
+    try {
+      await engine.claims.update(held, { ...(hasLeft ? { state: 'delivered' } : {}), leaseUntil: 0 })
+      if (hasLeft) engine.emit({ type: 'delivered', url, payer, claimId })
+    } catch (error) {
+      engine.emit({ type: 'error', error })
+    }
   }
 }
 
@@ -171,9 +200,7 @@ async function settleHeld(context: RunContext, claim: Claim, { used, ...result }
   if (outcome.status === 'notSettled') {
     return { kind: 'answer', response: notSettledResponse(engine, { outcome, dialect, moneyMoved: moneyMovedIn(settling.claim) }) }
   }
-  await engine.claims.update(settling.claim, { state: 'delivered' })
-  delivered(context, settling.claim)
-  return { kind: 'deliver', dress: dressDelivered(context, settling.claim) }
+  return { kind: 'deliver', dress: dressDelivered(context, settling.claim), sent: departure(context, settling.claim) }
 }
 
 async function failHeld(context: RunContext, claim: Claim, result: HandlerResult | Failure): Promise<Release> {
@@ -220,8 +247,4 @@ function storable({ status, headers, body }: HandlerResult): StoredResponse | un
 
 function failed({ engine, url }: RunContext, { payer, claimId }: Claim, result: HandlerResult | Failure): void {
   engine.emit({ type: 'handlerFailed', url, payer, claimId, ...('failure' in result ? { error: result.failure } : {}) })
-}
-
-function delivered({ engine, url }: RunContext, { payer, claimId }: Claim): void {
-  engine.emit({ type: 'delivered', url, payer, claimId })
 }

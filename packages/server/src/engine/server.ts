@@ -138,6 +138,8 @@ export type Engine = {
   readonly emit: (event: ServerEvent) => void
   readonly clock: () => number
   readonly lease: number
+  /** Names this server in the claims that its requests hold. */
+  readonly holder: string
   ready(): Promise<ReadyServer>
 }
 
@@ -173,6 +175,7 @@ export function createServer(options: ServerOptions): Server {
     emit,
     clock,
     lease: options.lease ?? 15_000,
+    holder: crypto.randomUUID(),
     ready,
   }
   let rounds: { stop(): void } | undefined

@@ -6,7 +6,7 @@ import type { PaidOptions } from '../engine/offers.ts'
 import type { IncomingRequest } from '../engine/request.ts'
 import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
-import { takeResponse } from './node-response.ts'
+import { takeResponse, watchDeparture } from './node-response.ts'
 
 /** Calls the handler; what it throws or rejects is a failed handler. */
 export type NodeHandler = (paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal }) => unknown
@@ -28,9 +28,14 @@ export function chargeNode(server: Server, options: PaidOptions): (visit: NodeVi
     const { response, answer } = visit
     const admission = await gate.admit(incomingNode(visit))
     if (admission.kind === 'run') return runNode(admission, response, visit.handle)
-    if (answer !== undefined) return answer(admission.response)
+    if (answer !== undefined) {
+      watchDeparture(response, admission.sent)
+      return answer(admission.response)
+    }
     if (admission.plain !== undefined) return writePlain(response, admission.plain)
-    writeWhole(response, admission.response, await bodyBytes(admission.response))
+    const body = await bodyBytes(admission.response)
+    watchDeparture(response, admission.sent)
+    writeWhole(response, admission.response, body)
   }
 }
 
@@ -42,7 +47,7 @@ async function runNode(run: Run, response: ServerResponse, handle: NodeHandler):
     return Promise.race([taken.result, handled.then(() => taken.result)])
   }
   const release = await run.complete(work())
-  if (release.kind === 'deliver') return taken.deliver(release.dress)
+  if (release.kind === 'deliver') return taken.deliver(release.dress, release.sent)
   const body = await bodyBytes(release.response)
   taken.replace(() => writeWhole(response, release.response, body))
 }

@@ -1,14 +1,14 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Dress } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
-import type { HandlerResult } from '../engine/run.ts'
+import type { HandlerResult, Sent } from '../engine/run.ts'
 
 /** A response whose bytes wait: nothing the handler does to it leaves before `deliver`. */
 export type TakenResponse = {
   /** The head and, where it ended within the limit, the body; rejects when the handler destroys the response. */
   readonly result: Promise<HandlerResult>
   /** Lets what was written leave, and everything after it as it comes. */
-  deliver(dress: Dress): void
+  deliver(dress: Dress, sent?: Sent): void
   /** Drops what was written and lets `write` answer, at once and whole; from then on the handler's writes go nowhere. */
   replace(write: () => void): void
 }
@@ -30,9 +30,10 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
   const held = holdWrites(response, limit)
   return {
     result: held.result,
-    deliver(dress) {
+    deliver(dress, sent) {
       restore()
       dressNode(response, dress)
+      watchDeparture(response, sent)
       held.release()
     },
     replace(write) {
@@ -44,6 +45,25 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
       mute(response)
     },
   }
+}
+
+/**
+ * Says how a response left: handed over to its last byte, or its reader went away after the first, which counts as much (M9). One that
+ * its own side broke off has not left, nor has one whose reader was gone before.
+ */
+export function watchDeparture(response: ServerResponse, sent: Sent | undefined): void {
+  if (sent === undefined) return
+  if (response.destroyed) return void sent(false)
+  const { destroy } = response
+  let isBroken = false
+  Object.assign(response, {
+    destroy: (...given: Parameters<typeof destroy>) => {
+      // Those who read along destroy what has closed.
+      isBroken ||= !response.destroyed
+      return Reflect.apply(destroy, response, given)
+    },
+  })
+  response.once('finish', () => void sent(true)).once('close', () => void sent(!isBroken))
 }
 
 /** Puts methods of its own on the response that keep what is written; `release` writes it for real. */

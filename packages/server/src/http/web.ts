@@ -3,7 +3,7 @@ import { serverErrors } from '../engine/errors.ts'
 import { createGate } from '../engine/gate.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import { type IncomingRequest, ownBytes } from '../engine/request.ts'
-import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from '../engine/run.ts'
+import { type HandlerResult, keptBytes, type PaymentInfo, type Run, type Sent } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
 
 /** A handler of the web platform that is told who paid. `signal` aborts when its time is over. */
@@ -12,8 +12,19 @@ export type WebHandler = (
   paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal },
 ) => Response | Promise<Response>
 
-/** One visit to a charged handler. A framework that keeps bodies it has read gives them in `keptBody`. */
-export type WebVisit = { readonly request: Request; readonly handle: WebHandler; readonly keptBody?: () => Promise<ArrayBuffer> }
+/**
+ * One visit to a charged handler. A framework that keeps bodies it has read gives them in `keptBody`, and one that sees its responses
+ * leave says so itself: without `watch` a response has left when its body was read to the end.
+ */
+export type WebVisit = {
+  readonly request: Request
+  readonly handle: WebHandler
+  readonly keptBody?: () => Promise<ArrayBuffer>
+  readonly watch?: ((sent: Sent) => void) | undefined
+}
+
+/** A response on its way out, and who is told how that went. `length` is its body's, where it is known. */
+type Leaving = { readonly response: Response; readonly sent?: Sent | undefined; readonly length?: number }
 
 /** Charges for a web handler: `Request` in, `Response` out, on every runtime that has them. */
 export function chargeWeb(server: Server, options: PaidOptions): (visit: WebVisit) => Promise<Response> {
@@ -21,9 +32,9 @@ export function chargeWeb(server: Server, options: PaidOptions): (visit: WebVisi
   return async (visit) => {
     const { incoming, forward } = readable(visit)
     const admission = await gate.admit(incoming)
-    if (admission.kind === 'answer') return admission.response
+    if (admission.kind === 'answer') return leave(visit, admission)
     const work = async () => visit.handle(forward(), { payment: admission.payment, signal: admission.signal })
-    return admission.hold ? holdResponse(admission, work) : streamResponse(admission, work)
+    return leave(visit, await (admission.hold ? holdResponse(admission, work) : streamResponse(admission, work)))
   }
 }
 
@@ -64,7 +75,7 @@ async function bodyOf({ request, keptBody, limit }: Reading): Promise<Uint8Array
   }
 }
 
-async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Response> {
+async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Leaving> {
   let made: { response: Response; chunk: Uint8Array; rest: ReadableStream<Uint8Array> | undefined } | undefined
   const release = await run.complete(
     (async (): Promise<HandlerResult> => {
@@ -78,15 +89,17 @@ async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Re
   if (release.kind === 'answer') {
     // A source that cannot even be cancelled must not cost the payer this answer.
     await made?.rest?.cancel().catch(() => {})
-    return release.response
+    return release
   }
-  if (made === undefined) return new Response(null, { status: 500 })
+  if (made === undefined) return { response: new Response(null, { status: 500 }) }
   const { response, chunk, rest } = made
-  const body = response.body === null ? null : rest === undefined ? ownBytes(chunk) : prepend(chunk, rest)
-  return dressed(response, body, release.dress)
+  const { dress, sent } = release
+  if (rest !== undefined) return { response: dressed(response, prepend(chunk, rest), dress), sent }
+  const body = response.body === null ? null : ownBytes(chunk)
+  return { response: dressed(response, body, dress), sent, length: chunk.length }
 }
 
-async function streamResponse(run: Run, work: () => Promise<Response>): Promise<Response> {
+async function streamResponse(run: Run, work: () => Promise<Response>): Promise<Leaving> {
   let made: Response | undefined
   const release = await run.complete(
     work().then((response) => {
@@ -94,8 +107,56 @@ async function streamResponse(run: Run, work: () => Promise<Response>): Promise<
       return { status: response.status, headers: [] }
     }),
   )
-  if (release.kind === 'answer') return release.response
-  return made === undefined ? new Response(null, { status: 500 }) : dressed(made, made.body, release.dress)
+  if (release.kind === 'answer') return release
+  return made === undefined
+    ? { response: new Response(null, { status: 500 }) }
+    : { response: dressed(made, made.body, release.dress), sent: release.sent }
+}
+
+/** Lets a response go so that whoever asked for it is told how it left. */
+async function leave({ request, watch }: WebVisit, { response, sent, length }: Leaving): Promise<Response> {
+  if (sent === undefined) return response
+  if (watch !== undefined) watch(sent)
+  // Of what has no body nobody can see whether it left.
+  else if (response.body === null || request.method === 'HEAD') await sent(true)
+  else {
+    const headers = new Headers(response.headers)
+    if (length !== undefined) headers.set('Content-Length', String(length))
+    const { status, statusText } = response
+    return new Response(departing(response.body, sent), { status, statusText, headers })
+  }
+  return response
+}
+
+// How long a runtime may take to begin with a body that it was given.
+const unreadPatience = 60_000
+
+/** The same body, which tells when it was read to its end (the last part was taken before more was asked for), or given up before. */
+function departing(body: ReadableStream<Uint8Array>, sent: Sent): ReadableStream<Uint8Array> {
+  const reader = body.getReader()
+  const unread = setTimeout(() => void sent(false), unreadPatience)
+  if (typeof unread === 'object' && 'unref' in unread) unread.unref()
+  let hasBegun = false
+  const source: UnderlyingDefaultSource<Uint8Array> = {
+    async pull(controller) {
+      clearTimeout(unread)
+      const { done, value } = await reader.read().catch(async (error: unknown) => {
+        // Its own side broke it off.
+        await sent(false)
+        throw error
+      })
+      hasBegun = true
+      if (!done) return controller.enqueue(value)
+      await sent(true)
+      controller.close()
+    },
+    async cancel(reason) {
+      clearTimeout(unread)
+      await sent(hasBegun)
+      await reader.cancel(reason)
+    },
+  }
+  return new ReadableStream(source, { highWaterMark: 0 })
 }
 
 function dressed(response: Response, body: BodyInit | null, dress: Dress): Response {

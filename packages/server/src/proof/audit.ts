@@ -12,6 +12,8 @@ const lagging = 120_000
 export async function audit(engine: Engine, { served }: ReadyServer, signal: AbortSignal | undefined): Promise<void> {
   for await (const claim of engine.claims.vouched()) {
     signal?.throwIfAborted()
+    // What is being delivered is looked up when that is over: a change now would take the claim from its holder.
+    if (claim.leaseUntil > engine.clock()) continue
     if (claim.state === 'settling' || claim.state === 'claimed' || claim.state === 'open') continue
     if (isLie(claim)) {
       engine.trust.lied(claim.vouchedBy ?? '', claim)

@@ -82,6 +82,7 @@ const claimRow = z.object({
   settled_at: z.nullish(number),
   vouched_by: z.nullish(text),
   submission,
+  holder: z.nullish(text),
   committed: z.nullish(number),
   purse: z.nullish(text),
   amount: z.nullish(text),
@@ -103,7 +104,7 @@ export function writeClaim(claim: Claim): ClaimRow {
 
 /** The columns that change while a claim is worked on; null is "as it was". */
 export function writeProgress(claim: Claim, { response, submission }: Pick<ClaimChange, 'response' | 'submission'>): ClaimRow {
-  const { state, epoch, attempts, leaseUntil, outcome, settledAt = null, vouchedBy = null } = claim
+  const { state, epoch, attempts, leaseUntil, outcome, settledAt = null, vouchedBy = null, holder = null } = claim
   const outcomeText = outcome === undefined ? null : JSON.stringify(outcome)
   const answer = response === undefined ? [null, null, null] : [response.status, JSON.stringify(response.headers), response.body]
   return [
@@ -116,6 +117,7 @@ export function writeProgress(claim: Claim, { response, submission }: Pick<Claim
     settledAt,
     vouchedBy,
     submission === undefined ? null : JSON.stringify(submission),
+    holder,
   ]
 }
 
@@ -148,6 +150,7 @@ export function readClaim(columns: Readonly<Record<string, unknown>>): Claim {
     ...(row.committed == null ? {} : { committed: row.committed === 1 }),
     ...(row.settled_at == null ? {} : { settledAt: row.settled_at }),
     ...(row.vouched_by == null ? {} : { vouchedBy: row.vouched_by }),
+    ...(row.holder == null ? {} : { holder: row.holder }),
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Claim, ClaimRequest, ClaimStore, LogStore } from '@flow402x/core'
-import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
+import { defaultRetention, isUndelivered, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
 import { claimColumns, progressColumns, purseOf, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
 import type { RedisConnection } from './connection.ts'
 import { claimScript, firstScript, forgetScript, purseScript, removeScript, secretScript, unlistScript, updateScript } from './scripts.ts'
@@ -64,11 +64,11 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
 
   async function update(claim: Claim, change: Parameters<ClaimStore['update']>[1]): Promise<Claim | undefined> {
     const next = { ...claim, ...change, epoch: claim.epoch + 1 }
-    if (isPaid(next) && !isPaid(claim)) await client.hset(keys.undelivered(claim.payer, claim.binding), claim.id, next.epoch)
+    if (isOwed(next) && !isOwed(claim)) await client.hset(keys.undelivered(claim.payer, claim.binding), claim.id, next.epoch)
     const fields = pairs(progressColumns, writeProgress(next, change))
     const values = [claim.id, claim.state, claim.epoch, next.state, next.leaseUntil, next.deadAfter, ...fields]
     if ((await run(updateScript, { keys: keys.own(claim.id), values })) !== 1) return undefined
-    if (isPaid(claim) && !isPaid(next)) await unlist(claim, claim.epoch)
+    if (isOwed(claim) && !isOwed(next)) await unlist(claim, claim.epoch)
     return next
   }
 
@@ -112,7 +112,16 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
         if (claim === undefined || claim.state === 'open') return { granted: false, overdrawn: true, claim: claim ?? fresh }
       }
       const fresh: Claim = { id: key.id, payer: key.payer, deadAfter: key.deadAfter, ...held, state: 'claimed', epoch: 1, attempts: 1 }
-      const asked = [key.id, held.binding, maxAttempts, held.claimId, held.leaseUntil, JSON.stringify(held.submission), committedText(held)]
+      const asked = [
+        key.id,
+        held.binding,
+        maxAttempts,
+        held.claimId,
+        held.leaseUntil,
+        JSON.stringify(held.submission),
+        committedText(held),
+        held.holder ?? '',
+      ]
       const fields = [...pairs(claimColumns, writeClaim(fresh)), 'created_at', now]
       const [claimKey, unfinishedKey] = keys.own(key.id)
       const answer = await run(claimScript, { keys: [claimKey, unfinishedKey], values: [...asked, ...fields] })
@@ -135,15 +144,16 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
     async find(id) {
       return (await find(id))?.claim
     },
-    async undelivered(payer, binding, { maxAttempts, now }) {
+    async undelivered(payer, binding, options) {
       const listed = Object.entries(await client.hgetall(keys.undelivered(payer, binding)))
       const standing = await Promise.all(listed.map(([id]) => find(id)))
       for (const [index, [, epoch]] of listed.entries()) {
         const claim = standing[index]?.claim
-        if (claim !== undefined && !isPaid(claim) && claim.epoch >= Number(epoch)) await unlist(claim, Number(epoch))
+        if (claim !== undefined && !isOwed(claim) && claim.epoch >= Number(epoch)) await unlist(claim, Number(epoch))
       }
-      const left = standing.filter((one) => one !== undefined && isUndelivered(one.claim, { maxAttempts, now }))
-      return left.sort((a, b) => (a?.createdAt ?? 0) - (b?.createdAt ?? 0))[0]?.claim
+      const left = standing.filter((one) => one !== undefined && isUndelivered(one.claim, options))
+      const paid = left.filter((one) => one?.claim.state !== 'open')
+      return (paid.length > 0 ? paid : left).sort((a, b) => (a?.createdAt ?? 0) - (b?.createdAt ?? 0))[0]?.claim
     },
     async *unfinished({ now }) {
       for (const slot of allSlots) {
@@ -189,12 +199,9 @@ export function redisLogs({ prefix, run }: RedisConnection): LogStore {
 
 type Found = { readonly claim: Claim; readonly createdAt: number }
 
-function isPaid({ state }: Claim): boolean {
-  return state === 'settling' || state === 'settled'
-}
-
-function isUndelivered(claim: Claim, { maxAttempts, now }: { readonly maxAttempts: number; readonly now: number }): boolean {
-  return claim.leaseUntil <= now && (claim.state === 'settling' || (claim.state === 'settled' && claim.attempts < maxAttempts))
+/** Whether a claim may come to be what `undelivered` looks for without another change of its state. */
+function isOwed({ state, response }: Claim): boolean {
+  return state === 'settling' || state === 'settled' || (state === 'open' && response !== undefined)
 }
 
 function committedText({ committed }: Pick<Claim, 'committed'>): string {

@@ -1,17 +1,17 @@
 // Every script is atomic, and every key it touches stands in one slot. Columns are the fields of a hash.
 
-/** KEYS claim, unfinished · ARGV id, binding, maxAttempts, claimId, leaseUntil, submission, committed, then fields and values of a new claim. */
+/** KEYS claim, unfinished · ARGV id, binding, maxAttempts, claimId, leaseUntil, submission, committed, holder, then fields and values of a new claim. */
 export const claimScript = `
 local now = redis.call('HMGET', KEYS[1], 'state', 'binding', 'attempts', 'claim_id', 'epoch')
 if not now[1] then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 8))
+  redis.call('HSET', KEYS[1], unpack(ARGV, 9))
   redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
   return { 1 }
 end
 -- The same request came twice: its first answer was lost on the way.
 if now[1] == 'claimed' and now[4] == ARGV[4] then return { 1, redis.call('HGETALL', KEYS[1]) } end
 if now[1] ~= 'open' or now[2] ~= ARGV[2] or tonumber(now[3]) >= tonumber(ARGV[3]) then return { 0, redis.call('HGETALL', KEYS[1]) } end
-redis.call('HSET', KEYS[1], 'state', 'claimed', 'claim_id', ARGV[4], 'lease_until', ARGV[5], 'submission', ARGV[6])
+redis.call('HSET', KEYS[1], 'state', 'claimed', 'claim_id', ARGV[4], 'lease_until', ARGV[5], 'submission', ARGV[6], 'holder', ARGV[8])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'committed', ARGV[7]) end
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('HINCRBY', KEYS[1], 'epoch', 1)

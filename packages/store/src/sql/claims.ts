@@ -11,7 +11,7 @@ const insert = `INSERT INTO flow402x_claims (${columns}, created_at)
 
 const takeOpen = `UPDATE flow402x_claims
   SET state = 'claimed', epoch = epoch + 1, attempts = attempts + 1, claim_id = ?4, submission = ?5, secret = COALESCE(secret, ?6),
-    lease_until = ?7, committed = COALESCE(?9, committed), purse = ?10, amount = ?11
+    lease_until = ?7, holder = ?12, committed = COALESCE(?9, committed), purse = ?10, amount = ?11
   WHERE id = ?1 AND state = 'open' AND binding = ?2 AND attempts < ?3
     AND (secret IS NOT NULL OR NOT EXISTS (SELECT 1 FROM flow402x_claims other WHERE other.payer = ?8 AND other.secret = ?6))
   RETURNING ${columns}`
@@ -20,8 +20,9 @@ const select = `SELECT ${columns} FROM flow402x_claims WHERE id = ?1`
 const standing = `${select} OR (payer = ?2 AND secret = ?3)`
 
 const oldestUndelivered = `SELECT ${columns} FROM flow402x_claims
-  WHERE ${unended} AND payer = ?1 AND binding = ?2 AND lease_until <= ?4 AND (state = 'settling' OR (state = 'settled' AND attempts < ?3))
-  ORDER BY created_at, id LIMIT 1`
+  WHERE ${unended} AND payer = ?1 AND binding = ?2 AND (lease_until <= ?4 OR COALESCE(holder, '') <> ?5) AND (state = 'settling'
+    OR (attempts < ?3 AND (state = 'settled' OR (state = 'open' AND response_status IS NOT NULL AND dead_after * 1000 > ?4))))
+  ORDER BY CASE WHEN state = 'open' THEN 1 ELSE 0 END, created_at, id LIMIT 1`
 
 const advance = `UPDATE flow402x_claims
   SET ${progressColumns.map((column, index) => `${column} = COALESCE(?${index + 4}, ${column})`).join(', ')}
@@ -70,8 +71,8 @@ export function sqlClaims(database: SqlDatabase, { outbox, retention = defaultRe
       const [row] = await database.query(run(select, [id]))
       return row === undefined ? undefined : readClaim(row)
     },
-    async undelivered(payer, binding, { maxAttempts, now }) {
-      const [row] = await database.query(run(oldestUndelivered, [payer, binding, maxAttempts, now]))
+    async undelivered(payer, binding, { maxAttempts, now, holder }) {
+      const [row] = await database.query(run(oldestUndelivered, [payer, binding, maxAttempts, now, holder]))
       return row === undefined ? undefined : readClaim(row)
     },
     async update(claim, change, { tell = [] } = {}) {
@@ -174,6 +175,7 @@ function* claimOnce(request: ClaimRequest, maxAttempts: number): Work<ClaimAnswe
     committed === undefined ? null : Number(committed),
     purseOf(submission),
     submission.requirements.amount,
+    request.holder ?? null,
   ]
   const [taken] = yield run(takeOpen, taking)
   if (taken !== undefined) return { granted: true, claim: readClaim(taken) }

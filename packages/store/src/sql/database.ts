@@ -125,4 +125,5 @@ const migrations: readonly (readonly string[])[] = [
       PRIMARY KEY (side, id))`,
     'CREATE INDEX flow402x_channels_owed ON flow402x_channels (side, id) WHERE owed_since IS NOT NULL',
   ],
+  ['ALTER TABLE flow402x_claims ADD COLUMN holder TEXT'],
 ]

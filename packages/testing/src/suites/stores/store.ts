@@ -197,11 +197,12 @@ function testNames(stage: Stage): void {
 }
 
 function testUndelivered(open: () => OpenedStore): void {
-  it('finds the oldest that nobody serves, for the same payer and purchase', async () => {
+  it('finds the oldest that the asker does not serve himself, for the same payer and purchase', async () => {
     verifies('M4')
     const { claims } = open()
     const [payer, binding] = [unique(), unique()]
-    const seek = (now = start) => claims.undelivered(payer, binding, { maxAttempts, now })
+    const me = unique()
+    const seek = (now = start) => claims.undelivered(payer, binding, { maxAttempts, now, holder: me })
     const claimed = async (now: number, more: { payer?: string; binding?: string } = {}): Promise<Claim> =>
       (await claims.claim({ ...claimRequest({ payer, binding, ...more }), now }, { maxAttempts })).claim
     const advance = async (claim: Claim, change: Parameters<typeof claims.update>[1]): Promise<Claim> =>
@@ -219,7 +220,7 @@ function testUndelivered(open: () => OpenedStore): void {
     const [first, second] = [await claimed(start + 10), await claimed(start + 20)]
     const younger = await advance(second, { state: 'settled', outcome: settled })
     expect(await seek()).toEqual(younger)
-    const older = await advance(first, { state: 'settling', attempts: maxAttempts, leaseUntil: start + 50 })
+    const older = await advance(first, { state: 'settling', attempts: maxAttempts, leaseUntil: start + 50, holder: me })
     expect(await seek()).toEqual(younger)
     expect(await seek(start + 50)).toEqual(older)
     await advance(older, { state: 'delivered' })
@@ -245,6 +246,50 @@ function testUndelivered(open: () => OpenedStore): void {
     }
     expect(await listed(start + 99)).toEqual([])
     expect(await listed(start + 100)).toEqual(left.slice(0, 4))
+  })
+
+  it('finds what somebody else holds, for he may be dead, or be finding out what became of it', async () => {
+    verifies('M4')
+    const { claims } = open()
+    const [me, payer, binding] = [unique(), unique(), unique()]
+    const seek = () => claims.undelivered(payer, binding, { maxAttempts, now: start, holder: me })
+    const request = { ...claimRequest({ payer, binding }), holder: me }
+    const { claim } = await claims.claim(request, { maxAttempts })
+    expect([claim.holder, (await claims.find(claim.id))?.holder, await seek()]).toEqual([me, me, undefined])
+    const settling = await claims.update(claim, { state: 'settling' })
+    expect(await seek()).toBeUndefined()
+    const left = settling && (await claims.update(settling, { holder: '' }))
+    expect(await seek()).toEqual(left)
+    const other = left && (await claims.update(left, { state: 'settled', holder: unique() }))
+    expect(await seek()).toEqual(other)
+    expect(other?.leaseUntil).toBeGreaterThan(start)
+    const mine = other && (await claims.update(other, { holder: me }))
+    expect([mine?.state, await seek()]).toEqual(['settled', undefined])
+  })
+
+  it('finds what was worked for and not paid, after everything that may be paid, until it is taken or its payment is dead', async () => {
+    verifies('M4')
+    const { claims } = open()
+    const [me, payer, binding] = [unique(), unique(), unique()]
+    const seek = (now = start) => claims.undelivered(payer, binding, { maxAttempts, now, holder: me })
+    const response: StoredResponse = { status: 200, headers: [['x', 'y']], body: new Uint8Array([1, 2]) }
+    const worked = async (attempts: number): Promise<[ClaimRequest, Claim | undefined]> => {
+      const request = claimRequest({ payer, binding })
+      const { claim } = await claims.claim(request, { maxAttempts })
+      const settling = await claims.update(claim, { state: 'settling', response })
+      return [request, settling && (await claims.update(settling, { state: 'open', leaseUntil: 0, attempts }))]
+    }
+    await worked(maxAttempts)
+    expect(await seek()).toBeUndefined()
+    const [request, open1] = await worked(1)
+    expect(await seek()).toEqual(open1)
+    expect(await seek((deadAfter + 1) * 1000)).toBeUndefined()
+    const { claim: later } = await claims.claim({ ...claimRequest({ payer, binding }), now: start + 10 }, { maxAttempts })
+    const paid = await claims.update(later, { state: 'settled', leaseUntil: 0 })
+    expect(await seek()).toEqual(paid)
+    if (paid !== undefined) await claims.update(paid, { state: 'delivered' })
+    const { granted, claim } = await claims.claim({ ...request, claimId: unique(), holder: me }, { maxAttempts })
+    expect([granted, claim.response, claim.holder, await seek()]).toEqual([true, response, me, undefined])
   })
 }
 
