@@ -41,7 +41,6 @@ export async function crash(world: World, row: Row, habit: Habit): Promise<Resul
   const got = await purchase.got
   clearTimeout(giveUp)
   const payments = [...purchase.payments.values()]
-  for (const payment of payments) world.payments.add(payment)
   while (!(await isAtRest(world, payments))) {
     if (performance.now() > boot + endsWithin)
       throw new Error(`After a minute there is: ${JSON.stringify(await entriesOf(world, payments))}`)

@@ -5,7 +5,12 @@ import { rows } from './rows.ts'
 import { testCrashes } from './suite.ts'
 
 // One step of each kind; every other one is in the soak.
-const written = new Set(['claim written', '“settling” and the response written', '“settled” written', 'half of the response sent'])
+const written = new Set([
+  'claim written',
+  '“settling” and the response written',
+  '“settled” written, nothing sent',
+  'half of the response sent',
+])
 const journalled = new Set(['transaction written, not sent', 'transaction sent'])
 const chosen = (steps: ReadonlySet<string>) => rows.filter(({ step }) => steps.has(step)).map((row) => [row, 'resumes'] as const)
 

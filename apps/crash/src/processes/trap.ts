@@ -3,14 +3,14 @@ import type { ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
 import * as z from 'zod/mini'
 
-/** Where a process dies: before or after a call of this method, whose last argument has what `where` says. */
+/** Where a process dies: before or after a call of this method, or during it, which then never answers; its last argument has what `where` says. */
 export const trap = z.object({
   at: z.string(),
-  when: z.enum(['before', 'after']),
+  when: z.enum(['before', 'during', 'after']),
   where: z.optional(z.record(z.string(), z.unknown())),
 })
 
-/** Where a process dies: before or after a call of this method, whose last argument has what `where` says. */
+/** Where a process dies: before or after a call of this method, or during it, which then never answers; its last argument has what `where` says. */
 export type Trap = z.infer<typeof trap>
 
 /** A trap for one purchase: the first call that has any of these words in its arguments, its payer's address or its path. */
@@ -74,6 +74,12 @@ export function createTraps(log: () => string): Traps {
     const trap = armed
     if (trap?.at !== at || !fits(trap, input)) return work()
     if (trap.when === 'before') die(trap)
+    if (trap.when === 'during') {
+      // What it asked for is on its way by then, and its answer is heard by nobody.
+      Promise.resolve(work()).catch(() => {})
+      setTimeout(() => die(trap), 3)
+      return new Promise(() => {})
+    }
     return Promise.resolve(work()).then(() => die(trap))
   }
 

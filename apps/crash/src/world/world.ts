@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ClaimStore, JournalStore, PaymentPayload } from '@flow402x/core'
+import type { JournalStore } from '@flow402x/core'
 import { freePort } from '@flow402x/testing/servers'
 import { type Part, startPart } from './child.ts'
 import { openClaims, openJournal, type Place } from './places.ts'
@@ -20,13 +20,11 @@ export type World = {
   /** Who sends the settlements of this shop. */
   readonly signer: string
   /** The books, read from outside. */
-  readonly claims: ClaimStore
+  readonly store: Awaited<ReturnType<typeof openClaims>>
   readonly journal: JournalStore
   /** The URL of a purchase that nobody else makes. */
   newUrl(): string
   newPayer(): Promise<Wallet>
-  /** Every payment that was ever sent here. */
-  readonly payments: Set<PaymentPayload>
   /** What the processes said they did, across their deaths. */
   log(): readonly string[]
   stop(): Promise<void>
@@ -67,9 +65,8 @@ export async function startWorld({ rail, claims, journal, rpcUrl = rail.rpcUrl, 
     facilitator,
     payTo,
     signer: signer.address,
-    claims: claimBooks.claims,
+    store: claimBooks,
     journal: journalBooks.journal,
-    payments: new Set(),
     newUrl() {
       purchases += 1
       return `${seller.url}/goods/${purchases}`

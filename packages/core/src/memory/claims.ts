@@ -85,9 +85,10 @@ export function memoryClaims(retention: number, outbox: OutboxStore = memoryOutb
         return { granted: false, overdrawn: true, claim: found ?? { ...key, ...request, state: 'open', epoch, attempts } }
       if (secret !== undefined) named.set(nameOf(key.payer, secret), key.id)
       const known = secret === undefined ? {} : { secret }
+      const worked = found?.response === undefined ? {} : { submission: found.submission }
       return {
         granted: true,
-        claim: put({ ...key, ...found, ...request, ...known, state: 'claimed', epoch: epoch + 1, attempts: attempts + 1 }),
+        claim: put({ ...key, ...found, ...request, ...known, ...worked, state: 'claimed', epoch: epoch + 1, attempts: attempts + 1 }),
       }
     },
     async find(id) {

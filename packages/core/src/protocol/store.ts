@@ -92,7 +92,7 @@ export type UndeliveredOptions = { readonly maxAttempts: number; readonly now: n
 export interface ClaimStore {
   /**
    * Inserts the claim, or takes an `open` one of the same binding with attempts left; else grants nothing and says what stands.
-   * `maxAttempts` counts runs of the handler. A payer's `secret` names one payment, and a claim keeps the first it had: where the
+   * `maxAttempts` counts runs of the handler. A claim with a stored response keeps its submission: that is what was worked for. A payer's `secret` names one payment, and a claim keeps the first it had: where the
    * secret already names another payment, that one's claim is what stands, and its `id` is not the one asked for.
    *
    * Where `funds` are told, nothing is granted that they do not pay beside the payer's other claims on the same network and asset

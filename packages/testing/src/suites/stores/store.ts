@@ -288,8 +288,10 @@ function testUndelivered(open: () => OpenedStore): void {
     const paid = await claims.update(later, { state: 'settled', leaseUntil: 0 })
     expect(await seek()).toEqual(paid)
     if (paid !== undefined) await claims.update(paid, { state: 'delivered' })
-    const { granted, claim } = await claims.claim({ ...request, claimId: unique(), holder: me }, { maxAttempts })
+    const other = { ...request.submission, requirements: { ...request.submission.requirements, amount: '99999' } }
+    const { granted, claim } = await claims.claim({ ...request, submission: other, claimId: unique(), holder: me }, { maxAttempts })
     expect([granted, claim.response, claim.holder, await seek()]).toEqual([true, response, me, undefined])
+    expect([claim.submission, (await claims.find(claim.id))?.submission]).toEqual([request.submission, request.submission])
   })
 }
 
