@@ -11,7 +11,8 @@ end
 -- The same request came twice: its first answer was lost on the way.
 if now[1] == 'claimed' and now[4] == ARGV[4] then return { 1, redis.call('HGETALL', KEYS[1]) } end
 if now[1] ~= 'open' or now[2] ~= ARGV[2] or tonumber(now[3]) >= tonumber(ARGV[3]) then return { 0, redis.call('HGETALL', KEYS[1]) } end
-redis.call('HSET', KEYS[1], 'state', 'claimed', 'claim_id', ARGV[4], 'lease_until', ARGV[5], 'holder', ARGV[8])
+redis.call('HSET', KEYS[1], 'state', 'claimed', 'claim_id', ARGV[4], 'lease_until', ARGV[5])
+if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'holder', ARGV[8]) end
 if redis.call('HEXISTS', KEYS[1], 'response_status') == 0 then redis.call('HSET', KEYS[1], 'submission', ARGV[6]) end
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'committed', ARGV[7]) end
 redis.call('HINCRBY', KEYS[1], 'attempts', 1)

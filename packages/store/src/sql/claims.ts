@@ -11,7 +11,7 @@ const insert = `INSERT INTO flow402x_claims (${columns}, created_at)
 
 const takeOpen = `UPDATE flow402x_claims
   SET state = 'claimed', epoch = epoch + 1, attempts = attempts + 1, claim_id = ?4, submission = CASE WHEN response_status IS NULL THEN ?5 ELSE submission END, secret = COALESCE(secret, ?6),
-    lease_until = ?7, holder = ?12, committed = COALESCE(?9, committed), purse = ?10, amount = ?11
+    lease_until = ?7, holder = COALESCE(?12, holder), committed = COALESCE(?9, committed), purse = ?10, amount = ?11
   WHERE id = ?1 AND state = 'open' AND binding = ?2 AND attempts < ?3
     AND (secret IS NOT NULL OR NOT EXISTS (SELECT 1 FROM flow402x_claims other WHERE other.payer = ?8 AND other.secret = ?6))
   RETURNING ${columns}`
