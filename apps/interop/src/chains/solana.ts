@@ -29,8 +29,8 @@ import { startFacilitators } from '../facilitators.ts'
 import type { Account, Schemes, Settlement, Transfer, World } from '../world.ts'
 
 /** The network of the Solana rows, in both spellings. */
-export const network = 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1'
-export const networkV1 = 'solana-devnet'
+const network = 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1'
+const networkV1 = 'solana-devnet'
 
 /** Starts a Solana that carries USDC's mint, and the facilitators of both houses on it. */
 export async function startSolanaWorld(): Promise<World<SolanaChain>> {

@@ -1,4 +1,5 @@
 import { defineErrors } from '@flow402x/core'
+import { payerTable } from '../crypto/errors.ts'
 
 const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
 const chainDown = { status: 503, phase: 'settle', moneyMoved: 'no', retry: 'same' } as const
@@ -8,24 +9,10 @@ type Approval = { network: string; asset: string; spender: string; owner: string
 
 /** The errors of EVM adapters: `config/…` for the developer at start, `evm/…` when signing or the chain fails. No key and no full RPC URL ever stands in one. */
 export const evmErrors = defineErrors({
-  'config/bad-private-key': {
-    ...atStart,
-    message: () =>
-      'This is no private key: give 0x and 64 hex digits that are a valid secp256k1 key. (The value is not shown here on purpose.)',
-  },
-  'config/bad-address': {
-    ...atStart,
-    message: ({ option, address }: { option: string; address: string }) =>
-      `${option} is "${address}", which is no EVM address one can pay: give 0x and 40 hex digits, not all zero.`,
-  },
+  ...payerTable,
   'config/bad-rpc-url': {
     ...atStart,
     message: () => 'rpcUrl is no http or https URL. (The value is not shown here on purpose: it may hold a key.)',
-  },
-  'config/not-evm': {
-    ...atStart,
-    message: ({ network }: { network: string }) =>
-      `${network} is no EVM network: its id must be "eip155:" and a chain id, such as "eip155:8453".`,
   },
   'config/no-authorizations': {
     ...atStart,
@@ -36,10 +23,6 @@ export const evmErrors = defineErrors({
     ...atStart,
     message: ({ asset, network, wanted }: { asset: string; network: string; wanted: string }) =>
       `${asset} stands on ${network}, but it was given for ${wanted}.`,
-  },
-  'config/no-signer': {
-    ...atStart,
-    message: ({ why }: { why: string }) => `No usable signer: ${why}.`,
   },
   'config/unsafe-local-key': {
     ...atStart,
@@ -71,13 +54,6 @@ export const evmErrors = defineErrors({
     message: ({ network, tokens }: { network: string; tokens: string }) =>
       `On ${network} no token answers at ${tokens || 'any known address'}: check the RPC URL and the assets given.`,
   },
-  'evm/unsupported-terms': {
-    status: 402,
-    phase: 'sign',
-    moneyMoved: 'no',
-    retry: 'never',
-    message: ({ why }: { why: string }) => `These terms were not signed: ${why}.`,
-  },
   'evm/approval-required': {
     status: 402,
     phase: 'sign',
@@ -93,13 +69,6 @@ export const evmErrors = defineErrors({
     retry: 'never',
     message: ({ used, ceiling }: { used: string; ceiling: string }) =>
       `A handler said that "${used}" was used of a ceiling of ${ceiling} atomic units, so nothing was settled: say at most that, in atomic units, as "$0.01" or as "12.5%".`,
-  },
-  'evm/bad-signature': {
-    status: 500,
-    phase: 'sign',
-    moneyMoved: 'no',
-    retry: 'never',
-    message: ({ address }: { address: string }) => `The signer of ${address} gave back something that is no signature.`,
   },
   'evm/rpc': {
     ...chainDown,

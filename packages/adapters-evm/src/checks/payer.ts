@@ -1,6 +1,6 @@
 import { type ClientScheme, type PaymentRequirements, type Prepared, type PrepareOptions, parseNetwork } from '@flow402x/core'
 import { chainIdOf, isPayable } from '../chain/address.ts'
-import { evmErrors } from '../chain/errors.ts'
+import { payerErrors } from '../crypto/errors.ts'
 import type { EvmSigner } from '../crypto/signer.ts'
 import { transferMethodOf } from './signed.ts'
 
@@ -34,9 +34,9 @@ export interface TransferMethod {
 export function evmPayer(scheme: string, methods: readonly TransferMethod[], options: EvmPayerOptions): ClientScheme {
   const { signer, networks, random = (bytes) => crypto.getRandomValues(bytes) } = options
   const { address } = signer
-  if (!isPayable(address)) throw evmErrors('config/bad-address', { option: 'signer.address', address })
+  if (!isPayable(address)) throw payerErrors('config/bad-address', { option: 'signer.address', address })
   if (signer.sign === undefined && signer.signTypedData === undefined) {
-    throw evmErrors('config/no-signer', { why: `${address} has neither sign nor signTypedData` })
+    throw payerErrors('config/no-signer', { why: `${address} has neither sign nor signTypedData` })
   }
   const payable = networks?.map(evmNetwork)
   const choose = (requirements: PaymentRequirements): TransferMethod | string => {
@@ -55,9 +55,9 @@ export function evmPayer(scheme: string, methods: readonly TransferMethod[], opt
     async prepare(requirements, given) {
       given.signal?.throwIfAborted()
       const method = choose(requirements)
-      if (typeof method === 'string') throw evmErrors('evm/unsupported-terms', { why: method })
+      if (typeof method === 'string') throw payerErrors('evm/unsupported-terms', { why: method })
       const prepared = await method.sign(requirements, { ...given, signer, random })
-      if (prepared === undefined) throw evmErrors('evm/unsupported-terms', { why: 'they are incomplete' })
+      if (prepared === undefined) throw payerErrors('evm/unsupported-terms', { why: 'they are incomplete' })
       return prepared
     },
   }
@@ -65,6 +65,6 @@ export function evmPayer(scheme: string, methods: readonly TransferMethod[], opt
 
 function evmNetwork(name: string): string {
   const network = parseNetwork(name)
-  if (chainIdOf(network) === undefined) throw evmErrors('config/not-evm', { network })
+  if (chainIdOf(network) === undefined) throw payerErrors('config/not-evm', { network })
   return network
 }

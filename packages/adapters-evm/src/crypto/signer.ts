@@ -1,6 +1,6 @@
-import { evmErrors } from '../chain/errors.ts'
 import { type Hex, keccak, toBytes, toHex } from './bytes.ts'
 import type { TypedData } from './eip712.ts'
+import { payerErrors } from './errors.ts'
 import { addressOf, canonicalSignature, nobleSecp256k1, type Secp256k1 } from './secp256k1.ts'
 
 /**
@@ -25,10 +25,10 @@ export function privateKeySigner(
   privateKey: string,
   { secp256k1 = nobleSecp256k1 }: { readonly secp256k1?: Secp256k1 } = {},
 ): PrivateKeySigner {
-  if (!/^0x[0-9a-fA-F]{64}$/.test(privateKey)) throw evmErrors('config/bad-private-key', {})
+  if (!/^0x[0-9a-fA-F]{64}$/.test(privateKey)) throw payerErrors('config/bad-private-key', {})
   const key = toBytes(privateKey)
   const publicKey = secp256k1.publicKey(key)
-  if (publicKey === undefined) throw evmErrors('config/bad-private-key', {})
+  if (publicKey === undefined) throw payerErrors('config/bad-private-key', {})
   return {
     address: checksumAddress(addressOf(publicKey)),
     sign: async ({ hash }) => toHex(secp256k1.sign(toBytes(hash), key)),
@@ -41,7 +41,7 @@ export type Signable = { digest(): Uint8Array; typedData(): TypedData }
 /** A signer's signature. Errors: `evm/bad-signature`, and whatever the signer throws. */
 export async function signWith(signer: EvmSigner, { digest, typedData }: Signable): Promise<Hex> {
   const signature = signer.sign === undefined ? await signer.signTypedData?.(typedData()) : await signer.sign({ hash: toHex(digest()) })
-  if (signature === undefined || !isSignature(signature)) throw evmErrors('evm/bad-signature', { address: signer.address })
+  if (signature === undefined || !isSignature(signature)) throw payerErrors('evm/bad-signature', { address: signer.address })
   // Some hardware wallets give v of 0 or 1, which tokens refuse; a smart wallet's own format is left as it is.
   const canonical = canonicalSignature(toBytes(signature))
   return canonical === undefined ? signature : toHex(canonical)

@@ -110,6 +110,6 @@ export function refuseAuthorization(
 }
 
 /** Whether requirements ask for a transfer by EIP-3009, which is what they mean when they do not say. */
-export function isEip3009(requirements: PaymentRequirements): boolean {
+function isEip3009(requirements: PaymentRequirements): boolean {
   return transferMethodOf(requirements) === 'eip3009'
 }

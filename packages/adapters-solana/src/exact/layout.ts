@@ -42,7 +42,7 @@ export function readLayout(transaction: Transaction, accounts: readonly Uint8Arr
 }
 
 /** A TransferChecked of SPL Token or Token-2022 without further accounts, as hooks and multisignatures would need, or nothing. */
-export function readTransfer({ program, accounts: named, data }: Instruction, accounts: readonly Uint8Array[]): Transfer | undefined {
+function readTransfer({ program, accounts: named, data }: Instruction, accounts: readonly Uint8Array[]): Transfer | undefined {
   const owner = [splToken, token2022].find(({ bytes }) => sameBytes(bytes, accounts[program] ?? new Uint8Array()))
   const [source, mint, destination, authority] = Array.from(named, (index) => accounts[index])
   if (owner === undefined || data[0] !== 12 || data.length !== 10 || named.length !== 4) return undefined

@@ -85,13 +85,6 @@ export type ExactReason =
   | 'invalid_payment_requirements'
   | 'post_settlement_transfer_not_confirmed'
 
-/** What a payment by `exact` on Solana is refused for (wire.md §19). */
-export const exactReasons: readonly ExactReason[] = [
-  ...suffixes.map((suffix) => `${prefix}${suffix}` as const),
-  'invalid_payment_requirements',
-  'post_settlement_transfer_not_confirmed',
-]
-
 /** Why a payment is refused: the spec's string, and where it helps a sentence. */
 export type Refusal = { readonly reason: ExactReason; readonly message?: string }
 
@@ -141,7 +134,7 @@ const lifeSeconds = 600
  * blockhash, about a minute, of which ten minutes are a generous bound. It is no proof where the chain itself stands still: that is the
  * status `expired` (M21). Rounded up, so that all who meet it within minutes name the same time.
  */
-export function deadAfterOf(now: number): number {
+function deadAfterOf(now: number): number {
   return Math.ceil(now / lifeSeconds + 1) * lifeSeconds
 }
 
