@@ -1,9 +1,6 @@
 import type { JournalStore, Store } from '@flow402x/core'
 import * as z from 'zod/mini'
 
-/** The stores there are. */
-type Engine = 'SQLite' | 'PostgreSQL' | 'Redis'
-
 /** Where books are kept: a file or a URL. */
 export const place = z.object({ engine: z.enum(['SQLite', 'PostgreSQL', 'Redis']), at: z.string() })
 

@@ -79,9 +79,6 @@ export const batchPayload = z.discriminatedUnion('type', [
 /** The payload of `batch-settlement`, by its `type` (wire.md §11.3). Amounts and times become bigint. */
 export type BatchPayload = z.infer<typeof batchPayload>
 
-/** The payload of one type. */
-export type PayloadOf<Type extends BatchPayload['type']> = Extract<BatchPayload, { readonly type: Type }>
-
 /** One channel's row of a claim. */
 export type VoucherClaim = z.infer<typeof voucherClaim>
 
@@ -94,25 +91,6 @@ export const batchTerms = z.looseObject({
   version: z.optional(z.string()),
   assetTransferMethod: z.optional(z.enum(['eip3009', 'permit2'])),
 })
-
-/** What a 402 says of the channels it takes (wire.md §11.1). */
-export type BatchTerms = z.infer<typeof batchTerms>
-
-/** The state of a channel as a facilitator and a corrective 402 tell it (wire.md §11.4, §11.5). */
-export const channelState = z.looseObject({
-  channelId: bytes32,
-  balance: uint128,
-  totalClaimed: uint128,
-  withdrawRequestedAt: z.number(),
-  refundNonce: uint256,
-  chargedCumulativeAmount: z.optional(uint128),
-})
-
-/** The state of a channel as a facilitator and a corrective 402 tell it (wire.md §11.4, §11.5). */
-export type ChannelState = z.infer<typeof channelState>
-
-/** The highest voucher that a server holds, as a corrective 402 tells it (wire.md §11.5). */
-export const voucherState = z.looseObject({ signedMaxClaimable: uint128, signature })
 
 /** The payload of a payment, or nothing where it is none of this scheme's. */
 export function readBatchPayload({ payload }: Pick<PaymentPayload, 'payload'>): BatchPayload | undefined {

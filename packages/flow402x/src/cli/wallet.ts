@@ -32,7 +32,9 @@ FLOW402X_RPC_URL_SOLANA, FLOW402X_RPC_URL_SOLANA_DEVNET or FLOW402X_RPC_URL_SOLA
       const opened = await openTokenAccount({
         ...options,
         onCost: ({ payer: from, rent, fee }) =>
-          void terminal.note(`cost ${sol(network, rent)} of rent, which stays in the account, and ${sol(network, fee)} of fee, from ${from}`),
+          void terminal.note(
+            `cost ${sol(network, rent)} of rent, which stays in the account, and ${sol(network, fee)} of fee, from ${from}`,
+          ),
       })
       accounts.push(opened)
       if (!json) tell(opened, terminal)
