@@ -84,7 +84,11 @@ async function shop(settle: Settle, options: Partial<ServerOptions> = {}) {
     state.runs += 1
     return new Response(`goods ${state.runs}`)
   })
-  const get = (headers: Record<string, string> = {}) => route(new Request('http://shop.test/', { headers }))
+  /** Asks as a buyer who reads what he gets: goods of which nothing was read are not delivered. */
+  const get = async (headers: Record<string, string> = {}) => {
+    const answer = await route(new Request('http://shop.test/', { headers }))
+    return new Response(await answer.arrayBuffer(), answer)
+  }
   return { state, events, server, url, get, pay: (committed = true) => sign(await402(get), committed) }
 }
 
