@@ -133,4 +133,9 @@ export const evmErrors = defineErrors({
     retry: 'never',
     message: () => 'A transaction needs at least one call.',
   },
+  'evm/value-in-batch': {
+    ...chainDown,
+    retry: 'never',
+    message: () => "A call that carries the network's coin is a transaction by itself: send it alone.",
+  },
 })

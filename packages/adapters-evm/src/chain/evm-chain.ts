@@ -18,6 +18,7 @@ import { evmErrors } from './errors.ts'
 import { type FeeOptions, type Fees, feeSource, gasLimits, isPoor, quantity, raised, toQuantity } from './fees.ts'
 import { type Confirmations, depthOf, finalBlock } from './finality.ts'
 import { assertSafeSigners } from './local-safety.ts'
+import { receiptOf } from './receipt.ts'
 import { httpRpc, type Rpc } from './rpc.ts'
 import { readTransaction, signedTransaction, type Transaction, transactionDigest, transactionHash } from './transaction.ts'
 
@@ -189,7 +190,7 @@ function signing({ chainId, senders, fees, limits, cap }: Signing): Pick<ChainWr
       const sender = senderOf(signer)
       const price = await fees()
       const { call, gas } = await whole(calls, { limits, from: sender.address, fees: price })
-      return signed(sender, { chainId, nonce, ...price, gas, to: call.target, data: call.data })
+      return signed(sender, { chainId, nonce, ...price, gas, to: call.target, value: call.value, data: call.data })
     },
     async replace({ bytes, signer }, { empty = false } = {}) {
       const sender = senderOf(signer)
@@ -197,9 +198,9 @@ function signing({ chainId, senders, fees, limits, cap }: Signing): Pick<ChainWr
       if (before === undefined) throw evmErrors('evm/bad-signature', { address: signer })
       const price = raised(before, { to: await fees(), cap })
       if (!empty) return signed(sender, { ...before, ...price })
-      const nothing = { target: hexSchema.parse(sender.address), data: '0x' } as const
+      const nothing = { target: hexSchema.parse(sender.address), data: '0x', value: 0n } as const
       const gas = await limits.fresh({ ...nothing, from: sender.address, cap: emptyGas, fees: price })
-      return signed(sender, { ...before, ...price, to: nothing.target, data: nothing.data, gas })
+      return signed(sender, { ...before, ...price, to: nothing.target, value: 0n, data: nothing.data, gas })
     },
   }
 
@@ -233,22 +234,24 @@ type Context = { readonly limits: Signing['limits']; readonly from: string; read
 async function whole(
   calls: readonly Call[],
   context: Context,
-): Promise<{ readonly call: { target: Hex; data: Hex }; readonly gas: bigint }> {
-  const parts = calls.map(({ target, data, gas, alone }) => ({
+): Promise<{ readonly call: { target: Hex; data: Hex; value: bigint }; readonly gas: bigint }> {
+  const parts = calls.map(({ target, data, gas, alone, value = 0n }) => ({
     target: hexSchema.parse(target),
     data: hexSchema.parse(data),
     cap: gas,
     alone,
+    value,
   }))
   const [only, ...others] = parts
   if (only === undefined) throw evmErrors('evm/nothing-to-send', {})
   if (others.length === 0)
     return { call: only, gas: await (only.alone ? context.limits.fresh : context.limits.known)({ ...only, ...context }) }
+  if (parts.some(({ value }) => value > 0n)) throw evmErrors('evm/value-in-batch', {})
   // An estimate of the whole would be satisfied by inner calls that ran out of gas, since each may fail by itself; and a
   // call that needs an earlier one has no estimate of its own, so what runs a payer's code gets its full cap.
   const each = await Promise.all(parts.map((part) => (part.alone ? part.cap : context.limits.known({ ...part, ...context }))))
   const gas = each.reduce((sum, limit) => sum + limit + perCall, transactionGas)
-  return { call: { target: multicall3, data: encodeAggregate(parts) }, gas: gas + gas / withheldShare }
+  return { call: { target: multicall3, data: encodeAggregate(parts), value: 0n }, gas: gas + gas / withheldShare }
 }
 
 const transactionGas = 30_000n
@@ -275,30 +278,20 @@ async function send(rpc: Rpc, { bytes, transaction, signer }: SignedTransaction)
   }
 }
 
-const receiptSchema = z.nullable(
-  z.looseObject({
-    status: quantity,
-    from: z.optional(hexSchema),
-    to: z.nullish(hexSchema),
-    blockNumber: quantity,
-    logs: z.array(z.looseObject({ address: hexSchema, topics: z.array(hexSchema), data: hexSchema, logIndex: quantity })),
-  }),
-)
-
 async function status(
   rpc: Rpc,
   { transaction, bytes }: { readonly transaction: string; readonly bytes?: string },
 ): Promise<TransactionStatus> {
-  const receipt = await rpc.ask({ method: 'eth_getTransactionReceipt', params: [transaction], result: receiptSchema })
-  if (receipt === null) return { state: 'unknown' }
-  const logs = receipt.logs.map(({ address, topics, data, logIndex }) => ({ address, topics, data, index: Number(logIndex) }))
+  const receipt = await receiptOf({ rpc }, transaction)
+  if (receipt === undefined) return { state: 'unknown' }
+  const { success, block, logs, from, to } = receipt
   // Nobody is paid at an address that pays gas, so what a signer sends to itself is empty.
-  const empty = receipt.from !== undefined && receipt.from === receipt.to
+  const empty = from !== undefined && from === to
   const called = bytes === undefined ? undefined : readTransaction(hexSchema.parse(bytes))
   return {
     state: 'mined',
-    success: receipt.status === 1n,
-    block: receipt.blockNumber,
+    success,
+    block,
     logs,
     ...(called === undefined ? {} : { call: { target: called.to, data: called.data } }),
     ...(empty ? { empty } : {}),

@@ -76,7 +76,7 @@ function larger(a: bigint, b: bigint): bigint {
 }
 
 /** What is asked for the gas limit of a call; `cap` is the most that is allowed. */
-export type GasQuestion = Target & { readonly from: string; readonly cap: bigint; readonly fees: Fees }
+export type GasQuestion = Target & { readonly from: string; readonly value: bigint; readonly cap: bigint; readonly fees: Fees }
 
 const limitLivesMs = 60_000
 
@@ -91,11 +91,12 @@ export function gasLimits({ rpc, clock }: Source): {
   known(question: GasQuestion): Promise<bigint>
 } {
   const kept = new Map<string, { readonly until: number; readonly limit: bigint }>()
-  const fresh = async ({ target, data, from, cap, fees }: GasQuestion) => {
+  const fresh = async ({ target, data, from, value, cap, fees }: GasQuestion) => {
     const call = {
       from,
       to: target,
       data,
+      value: toQuantity(value),
       maxFeePerGas: toQuantity(fees.maxFeePerGas),
       maxPriorityFeePerGas: toQuantity(fees.maxPriorityFeePerGas),
     }

@@ -14,6 +14,7 @@ test('a transaction is serialised, hashed and signed as viem does it', () => {
     maxPriorityFeePerGas: amount,
     gas: amount,
     to: hexOf(20),
+    value: amount,
     data: fc.uint8Array({ minLength: 0, maxLength: 400 }).map(toHex),
   })
   // Parts with leading zeros: r and s are integers in the transaction.

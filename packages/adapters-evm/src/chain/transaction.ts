@@ -1,6 +1,6 @@
 import { type Hex, keccak, toBytes, toHex } from '../crypto/bytes.ts'
 
-/** An EIP-1559 transaction that carries no ether; fees in wei per gas. */
+/** An EIP-1559 transaction; `value` in wei, fees in wei per gas. */
 export type Transaction = {
   readonly chainId: bigint
   readonly nonce: bigint
@@ -8,6 +8,7 @@ export type Transaction = {
   readonly maxFeePerGas: bigint
   readonly gas: bigint
   readonly to: Hex
+  readonly value: bigint
   readonly data: Hex
 }
 
@@ -32,22 +33,22 @@ export function transactionHash(bytes: Hex): Hex {
 /** What signed bytes say, or nothing for bytes that are no EIP-1559 transaction. */
 export function readTransaction(bytes: Hex): Transaction | undefined {
   if (!bytes.startsWith('0x02')) return undefined
-  const [chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, , data] = items(bytes.slice(4))
+  const [chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, value, data] = items(bytes.slice(4))
   if (data === undefined || to === undefined) return undefined
-  const value = (hex: string | undefined): bigint => (hex === undefined || hex === '' ? 0n : BigInt(`0x${hex}`))
+  const integerOf = (hex: string | undefined): bigint => (hex === undefined || hex === '' ? 0n : BigInt(`0x${hex}`))
   return {
-    chainId: value(chainId),
-    nonce: value(nonce),
-    maxPriorityFeePerGas: value(maxPriorityFeePerGas),
-    maxFeePerGas: value(maxFeePerGas),
-    gas: value(gas),
+    chainId: integerOf(chainId),
+    nonce: integerOf(nonce),
+    maxPriorityFeePerGas: integerOf(maxPriorityFeePerGas),
+    maxFeePerGas: integerOf(maxFeePerGas),
+    gas: integerOf(gas),
     to: `0x${to}`,
+    value: integerOf(value),
     data: `0x${data}`,
   }
 }
 
-function fields({ chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, data }: Transaction): string[] {
-  const noEther = integer(0n)
+function fields({ chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, value, data }: Transaction): string[] {
   const noAccessList = list([])
   return [
     integer(chainId),
@@ -56,7 +57,7 @@ function fields({ chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, d
     integer(maxFeePerGas),
     integer(gas),
     text(to),
-    noEther,
+    integer(value),
     text(data),
     noAccessList,
   ]

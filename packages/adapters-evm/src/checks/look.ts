@@ -1,7 +1,8 @@
-import type { Log, Sighting } from '@flow402x/core'
+import type { Sighting } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { decodeWord, encodeCall, hexSchema, type Target } from '../chain/abi.ts'
 import { quantity, toQuantity } from '../chain/fees.ts'
+import { type Asking, type Receipt, receiptOf } from '../chain/receipt.ts'
 import type { Rpc } from '../chain/rpc.ts'
 import type { Hex } from '../crypto/bytes.ts'
 
@@ -12,9 +13,6 @@ export type LookOptions = {
   readonly transaction?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
-
-/** A mined transaction with its events. */
-export type Receipt = { readonly transaction: Hex; readonly success: boolean; readonly block: bigint; readonly logs: readonly Log[] }
 
 /** What is looked for: a payment that is made at most once, before a time, and leaves a log. */
 export type Search = {
@@ -93,25 +91,8 @@ function isHash(text: string): boolean {
   return /^0x[0-9a-fA-F]{64}$/.test(text)
 }
 
-const receiptSchema = z.nullable(
-  z.looseObject({
-    transactionHash: hexSchema,
-    status: quantity,
-    blockNumber: quantity,
-    logs: z.array(z.looseObject({ address: hexSchema, topics: z.array(hexSchema), data: hexSchema, logIndex: quantity })),
-  }),
-)
 const blockSchema = z.looseObject({ number: quantity, timestamp: quantity })
 const foundSchema = z.array(z.looseObject({ transactionHash: hexSchema }))
-
-type Asking = Pick<LookOptions, 'rpc' | 'signal'>
-
-async function receiptOf({ rpc, signal }: Asking, transaction: string): Promise<Receipt | undefined> {
-  const found = await rpc.ask({ method: 'eth_getTransactionReceipt', params: [transaction], result: receiptSchema }, { signal })
-  if (found === null) return undefined
-  const logs = found.logs.map(({ address, topics, data, logIndex }) => ({ address, topics, data, index: Number(logIndex) }))
-  return { transaction: found.transactionHash, success: found.status === 1n, block: found.blockNumber, logs }
-}
 
 function blockOf({ rpc, signal }: Asking, block: string): Promise<z.infer<typeof blockSchema>> {
   return rpc.ask({ method: 'eth_getBlockByNumber', params: [block, false], result: blockSchema }, { signal })

@@ -106,6 +106,7 @@ const balancesSchema = z.nullish(
     z.looseObject({
       accountIndex: z.number(),
       mint: z.string(),
+      owner: z.nullish(z.string()),
       uiTokenAmount: z.looseObject({ amount: z.string().check(z.regex(/^\d{1,20}$/)) }),
     }),
   ),
@@ -114,6 +115,7 @@ const balancesSchema = z.nullish(
 const minedSchema = z.nullable(
   z.looseObject({
     slot: z.number(),
+    blockTime: z.nullish(z.int()),
     transaction: z.pipe(
       z.tuple([z.string(), z.literal('base64')]),
       z.transform(([text], context) => {
@@ -124,6 +126,8 @@ const minedSchema = z.nullable(
     ),
     meta: z.looseObject({
       err: z.unknown(),
+      preBalances: z.nullish(z.array(z.number())),
+      postBalances: z.nullish(z.array(z.number())),
       preTokenBalances: balancesSchema,
       postTokenBalances: balancesSchema,
       loadedAddresses: z.nullish(z.looseObject({ writable: z.array(z.string()), readonly: z.array(z.string()) })),
@@ -134,34 +138,75 @@ const minedSchema = z.nullable(
 /** How deep a transaction must lie. */
 export type Depth = { readonly commitment?: 'confirmed' | 'finalized'; readonly signal?: AbortSignal | undefined }
 
-/** A mined transaction with its effects; unknown is one that is not there, or not as deep. Errors: `solana/rpc`, `solana/call-failed`. */
-export async function mined(rpc: Rpc, signature: string, { commitment = 'confirmed', signal }: Depth = {}): Promise<TransactionStatus> {
+/** What a mined transaction changed in one token account; `owner` is told by nodes of our time. */
+export type TokenChange = { readonly account: number; readonly mint: string; readonly owner: string | undefined; readonly change: bigint }
+
+/** A mined transaction as a node tells it; `accounts` are its own and then those of its lookup tables. */
+export type MinedTransaction = {
+  readonly transaction: Transaction
+  readonly success: boolean
+  readonly slot: bigint
+  /** Unix seconds, where the node knows. */
+  readonly blockTime: number | undefined
+  readonly accounts: readonly string[]
+  /** Lamports before and after by account, as JSON has them: exact up to 2^53. */
+  readonly lamports: readonly { readonly before: number; readonly after: number }[]
+  readonly tokens: readonly TokenChange[]
+}
+
+/** Reads a mined transaction; nothing for one that is not there, or not as deep. Errors: `solana/rpc`, `solana/call-failed`. */
+export async function readMined(
+  rpc: Rpc,
+  signature: string,
+  { commitment = 'confirmed', signal }: Depth = {},
+): Promise<MinedTransaction | undefined> {
   const config = { encoding: 'base64', commitment, maxSupportedTransactionVersion: 0 }
   const found = await rpc.ask({ method: 'getTransaction', params: [signature, config], result: minedSchema }, { signal })
-  if (found?.transaction === undefined) return { state: 'unknown' }
-  const { slot, transaction, meta } = found
-  const loaded = [...(meta.loadedAddresses?.writable ?? []), ...(meta.loadedAddresses?.readonly ?? [])]
-  const accounts = [...transaction.accounts.map(encodeBase58), ...loaded]
-  const success = meta.err == null
-  return { state: 'mined', success, block: BigInt(slot), logs: [messageLog(transaction), ...(success ? balanceLogs(meta, accounts) : [])] }
+  if (found?.transaction === undefined) return undefined
+  const { slot, transaction, meta, blockTime } = found
+  const { loadedAddresses: loaded, preBalances, postBalances } = meta
+  return {
+    transaction,
+    success: meta.err == null,
+    slot: BigInt(slot),
+    blockTime: blockTime ?? undefined,
+    accounts: [...transaction.accounts.map(encodeBase58), ...(loaded?.writable ?? []), ...(loaded?.readonly ?? [])],
+    lamports: (preBalances ?? []).map((before, at) => ({ before, after: postBalances?.[at] ?? Number.NaN })),
+    tokens: tokenChanges(meta),
+  }
+}
+
+/** A mined transaction with its effects; unknown is one that is not there, or not as deep. Errors: `solana/rpc`, `solana/call-failed`. */
+export async function mined(rpc: Rpc, signature: string, depth: Depth = {}): Promise<TransactionStatus> {
+  const found = await readMined(rpc, signature, depth)
+  if (found === undefined) return { state: 'unknown' }
+  const { success, slot, transaction } = found
+  return { state: 'mined', success, block: slot, logs: [messageLog(transaction), ...(success ? balanceLogs(found) : [])] }
 }
 
 type Balances = Pick<NonNullable<z.infer<typeof minedSchema>>['meta'], 'preTokenBalances' | 'postTokenBalances'>
 
-function balanceLogs({ preTokenBalances, postTokenBalances }: Balances, accounts: readonly string[]): Log[] {
-  const changes = new Map<string, { account: number; mint: string; change: bigint }>()
+function tokenChanges({ preTokenBalances, postTokenBalances }: Balances): readonly TokenChange[] {
+  const changes = new Map<string, TokenChange>()
   const note = (balances: Balances['preTokenBalances'], sign: bigint): void => {
-    for (const { accountIndex: account, mint, uiTokenAmount } of balances ?? []) {
+    for (const { accountIndex: account, mint, owner, uiTokenAmount } of balances ?? []) {
       const key = `${account} ${mint}`
       const change = (changes.get(key)?.change ?? 0n) + sign * BigInt(uiTokenAmount.amount)
-      changes.set(key, { account, mint, change })
+      changes.set(key, { account, mint, owner: owner ?? changes.get(key)?.owner, change })
     }
   }
   note(preTokenBalances, -1n)
   note(postTokenBalances, 1n)
-  return [...changes.values()].flatMap(({ account, mint, change }) =>
-    change === 0n ? [] : [{ address: mint, topics: ['change', accounts[account] ?? ''], data: `${change}`, index: account }],
-  )
+  return [...changes.values()].filter(({ change }) => change !== 0n)
+}
+
+function balanceLogs({ tokens, accounts }: MinedTransaction): Log[] {
+  return tokens.map(({ account, mint, change }) => ({
+    address: mint,
+    topics: ['change', accounts[account] ?? ''],
+    data: `${change}`,
+    index: account,
+  }))
 }
 
 /** The log that says which message was mined: the fee payer's address, and the SHA-256 of what was signed. */

@@ -98,7 +98,8 @@ export interface ServerScheme {
 /**
  * One call of a settlement; its inside belongs to the adapter that made it. `alone` keeps it out of batches (M14), and `apart` out of
  * those with a call that says the same, from which its events could not be told (M16); `signer` is the one that must send it, where
- * what the payer signed names it, as Solana's fee payer.
+ * what the payer signed names it, as Solana's fee payer. `value` is what it carries of the chain's own coin, in atomic units: such a
+ * call is a transaction by itself.
  */
 export type Call = {
   readonly target: string
@@ -107,6 +108,7 @@ export type Call = {
   readonly alone: boolean
   readonly apart?: string
   readonly signer?: string
+  readonly value?: bigint
 }
 
 /** One event of a mined transaction. */
