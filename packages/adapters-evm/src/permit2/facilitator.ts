@@ -142,7 +142,8 @@ function tokensOf({ network }: EvmChain, extra: readonly Asset[]): ReadonlySet<s
     if (!isAddress(address)) throw evmErrors('config/bad-address', { option: `The address of ${symbol}`, address })
     if (transfer !== 'permit2' && transfer !== 'eip3009') throw evmErrors('config/no-authorizations', { network, asset: symbol })
   }
-  return new Set([...knownAssets, ...extra].filter((asset) => asset.network === network).map(({ address }) => address.toLowerCase()))
+  const here = [...knownAssets, ...extra].filter((asset) => asset.network === network && asset.transfer !== 'native')
+  return new Set(here.map(({ address }) => address.toLowerCase()))
 }
 
 type Serving = {

@@ -122,7 +122,7 @@ function tokensOf(network: string, extra: readonly Asset[]): ReadonlyMap<string,
     if (addressBytes(address) === undefined) throw solanaErrors('config/bad-address', { option: `The address of ${symbol}`, address })
     if (transfer !== 'spl-token' && transfer !== 'token-2022') throw solanaErrors('config/not-a-token', { network, asset: symbol })
   }
-  const here = [...knownAssets, ...extra].filter((asset) => asset.network === network)
+  const here = [...knownAssets, ...extra].filter((asset) => asset.network === network && asset.transfer !== 'native')
   return new Map(
     here.flatMap(({ address, transfer, decimals }) => {
       const mint = addressBytes(address)

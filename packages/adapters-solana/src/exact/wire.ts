@@ -158,7 +158,7 @@ export function mintFactsOf(requirements: PaymentRequirements): MintFacts | unde
   const { network, asset } = requirements
   const mint = addressBytes(asset)
   if (mint === undefined) return undefined
-  const known = assets.find((one) => one.network === network && one.address === asset)
+  const known = assets.find((one) => one.network === network && one.address === asset && one.transfer !== 'native')
   if (known !== undefined) return { mint, program: known.transfer === 'token-2022' ? token2022 : splToken, decimals: known.decimals }
   const { tokenProgram, decimals } = readExtra(requirements) ?? {}
   const program = [splToken, token2022].find(({ address }) => address === tokenProgram)

@@ -9,6 +9,9 @@ const [mainnet, devnet, testnet] = [
   'solana:4uhcVJyU9pJkvQyS88uRDiswHXSCkY3z',
 ]
 
+// ERC-7528.
+const coin = ['0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE', 18, undefined, undefined, 'native'] as const
+
 // wire.md §3.3, §6.1 and §6.2, in the order of a `$` price: network, symbol, address, decimals, EIP-712 name and version, how it moves.
 const expected = [
   ['eip155:8453', 'USDC', '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', 6, 'USD Coin', '2', 'eip3009'],
@@ -54,18 +57,22 @@ const expected = [
   [testnet, 'USDC', '4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU', 6, undefined, undefined, 'spl-token'],
   [testnet, 'USDG', '4F6PM96JJxngmHnZLBh9n58RH4aTVNWvDs2nuwrT5BP7', 6, undefined, undefined, 'token-2022'],
   [testnet, 'PYUSD', 'CXk2AMBfi3TwaEL2468s6zP8xq9NxTXjp9gjMgzeUynM', 6, undefined, undefined, 'token-2022'],
+  ...['eip155:1', 'eip155:8453', 'eip155:84532', 'eip155:42161', 'eip155:421614'].map((network) => [network, 'ETH', ...coin] as const),
+  ...['eip155:137', 'eip155:80002'].map((network) => [network, 'POL', ...coin] as const),
+  ...[mainnet, devnet, testnet].map((network) => [network, 'SOL', '1'.repeat(32), 9, undefined, undefined, 'native'] as const),
 ] as const
 
 test('the table is that of the wire reference, row by row, and holds nothing else', () => {
   verifies(['NET-ASSETS', 'A17'])
   const byNetwork = [...new Set(expected.map(([network]) => network))]
-  const rows = byNetwork.flatMap((network) => assets.filter((asset) => asset.network === network).map(row))
-  expect(rows).toEqual(expected)
+  const ofNetworks = <Row>(rows: readonly Row[], networkOf: (row: Row) => string | undefined) =>
+    byNetwork.flatMap((network) => rows.filter((one) => networkOf(one) === network))
+  expect(ofNetworks(assets, ({ network }) => network).map(row)).toEqual(ofNetworks(expected, ([network]) => network))
   expect(assets).toHaveLength(expected.length)
 })
 
-test('every one of them is a dollar', () => {
-  expect(assets.map(({ currency }) => currency)).toEqual(assets.map(() => 'USD'))
+test('every one of them is a dollar, but for the coins of chains', () => {
+  expect(assets.map(({ currency }) => currency)).toEqual(assets.map(({ transfer }) => (transfer === 'native' ? undefined : 'USD')))
 })
 
 describe('finding', () => {
@@ -114,6 +121,9 @@ test('equal assets have equal CAIP-19 ids', () => {
   expect(assetId(usdc)).toBe('eip155:8453/erc20:0x833589fcd6edb6e08f4c7c32d4f71b54bda02913')
   expect(assetId({ ...usdc, address: usdc.address.toUpperCase() })).toBe(assetId(usdc))
   expect(assetId(assetOf(devnet ?? ''))).toBe(`${devnet}/token:4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU`)
+  expect(assetId(assetOf('eip155:8453', 'ETH'))).toBe('eip155:8453/slip44:60')
+  expect(assetId(assetOf('eip155:137', 'POL'))).toBe('eip155:137/slip44:966')
+  expect(assetId(assetOf(devnet ?? '', 'SOL'))).toBe(`${devnet}/slip44:501`)
   expect(new Set(assets.map(assetId)).size).toBe(assets.length)
 })
 

@@ -2,10 +2,13 @@ import { coreErrors } from './errors.ts'
 import { formatDecimal, fromAtomic, type Price, toAtomic } from './money.ts'
 import type { Network } from './network.ts'
 
-/** How a token is moved for a payment: by a signed authorization, through Permit2, or by a token program of Solana. */
-export type AssetTransfer = 'eip3009' | 'permit2' | 'spl-token' | 'token-2022'
+/**
+ * How an asset is moved for a payment: by a signed authorization, through Permit2, by a token program of Solana, or, as the chain's own
+ * coin, by its holder alone.
+ */
+export type AssetTransfer = 'eip3009' | 'permit2' | 'spl-token' | 'token-2022' | 'native'
 
-/** A token on one network, with everything a payment in it needs. `eip712` is the domain its authorizations are signed in. */
+/** A token or coin on one network, with everything a payment in it needs. `eip712` is the domain its authorizations are signed in. */
 export type Asset = {
   readonly network: Network
   readonly address: string
@@ -85,6 +88,30 @@ const token2022: readonly Row[] = [
   [solanaTestnet, 'PYUSD', 'CXk2AMBfi3TwaEL2468s6zP8xq9NxTXjp9gjMgzeUynM', 'PayPal USD'],
 ]
 
+/** The address that stands for the coin of an EVM chain (ERC-7528). */
+const evmCoin = '0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE'
+/** The address that stands for SOL: the program that moves it. */
+const solanaCoin = '11111111111111111111111111111111'
+
+/** The coins of chains, with their numbers in SLIP-44. */
+const coins: readonly (readonly [network: string, symbol: string, slip44: number])[] = [
+  ['eip155:1', 'ETH', 60],
+  ['eip155:8453', 'ETH', 60],
+  ['eip155:84532', 'ETH', 60],
+  ['eip155:42161', 'ETH', 60],
+  ['eip155:421614', 'ETH', 60],
+  ['eip155:137', 'POL', 966],
+  ['eip155:80002', 'POL', 966],
+  [solanaMainnet, 'SOL', 501],
+  [solanaDevnet, 'SOL', 501],
+  [solanaTestnet, 'SOL', 501],
+]
+
+const coin = ([network, symbol]: (typeof coins)[number]): Asset =>
+  network.startsWith('eip155:')
+    ? { network, address: evmCoin, symbol, decimals: 18, transfer: 'native' }
+    : { network, address: solanaCoin, symbol, decimals: 9, transfer: 'native' }
+
 const evm =
   (facts: Pick<Asset, 'decimals' | 'transfer' | 'permit'>) =>
   ([network, symbol, address, name, version = '2']: Row): Asset => ({
@@ -109,6 +136,7 @@ export const assets: readonly Asset[] = [
   ...dai.map(evm({ decimals: 18, transfer: 'permit2', permit: false })),
   ...splToken.map(svm({ decimals: 6, transfer: 'spl-token' })),
   ...token2022.map(svm({ decimals: 6, transfer: 'token-2022' })),
+  ...coins.map(coin),
 ]
 
 /** Whether two addresses on a network are the same: by value on EVM chains, to the letter elsewhere. */
@@ -132,8 +160,15 @@ export function assetOf(network: Network, asset = 'USD'): Asset {
   return known
 }
 
-/** The CAIP-19 id of an asset: `eip155:8453/erc20:0x…`, `solana:…/token:…`; EVM addresses in lower case, so equal assets have equal ids. */
+/**
+ * The CAIP-19 id of an asset: `eip155:8453/erc20:0x…`, `solana:…/token:…`, of a coin `eip155:8453/slip44:60`; EVM addresses in lower case,
+ * so equal assets have equal ids.
+ */
 export function assetId({ network, address }: Pick<Asset, 'network' | 'address'>): string {
+  if ([evmCoin, solanaCoin].some((one) => sameAddress(one, address))) {
+    const [, , slip44 = 60] = coins.find(([known]) => known === network) ?? []
+    return `${network}/slip44:${slip44}`
+  }
   return network.startsWith('eip155:') ? `${network}/erc20:${address.toLowerCase()}` : `${network}/token:${address}`
 }
 

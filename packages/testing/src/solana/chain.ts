@@ -164,7 +164,7 @@ type Opened = Facts & { readonly bank: Bank; readonly purse: Purse }
 
 async function install({ bank, purse, network, usdc }: Opened, { balances = [] }: SolanaChainOptions): Promise<void> {
   bank.addProgram(lighthouse, acceptingProgram())
-  for (const asset of assets.filter((one) => one.network === network)) {
+  for (const asset of assets.filter((one) => one.network === network && one.transfer !== 'native')) {
     const program = asset.transfer === 'token-2022' ? 'spl-token-2022' : 'spl-token'
     bank.setAccount(mintAccount(address(asset.address), { decimals: asset.decimals, program }))
   }
