@@ -1,7 +1,7 @@
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { batchSettlement as artifact } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { decodeFunctionData } from 'viem'
+import { decodeFunctionData, encodeAbiParameters, parseAbiParameters } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Target } from '../chain/abi.ts'
@@ -12,6 +12,9 @@ import {
   claimCall,
   depositCall,
   eip3009Collector,
+  ownClaimCall,
+  permit2Collector,
+  permit2DepositCall,
   receiverCall,
   refundCall,
   settleCall,
@@ -138,11 +141,23 @@ test('the calls are those of the published interface, part by part', async () =>
   }
   const claims = [await drawn(config, 100n, 90n), await drawn(newChannel(), 2n ** 128n - 1n, 1n)]
   expect(read(claimCall(claims, '0xabcdef'))).toEqual({ functionName: 'claimWithSignature', args: [claims, '0xabcdef'] })
+  expect(read(ownClaimCall(claims))).toEqual({ functionName: 'claim', args: [claims] })
   const deposit = { amount: 5n, validAfter: 1n, validBefore: 2n, salt: 3n, signature: '0x01' } as const
   expect(read(depositCall(config, deposit))).toMatchObject({
     functionName: 'deposit',
     args: [config, 5n, eip3009Collector, expect.any(String)],
   })
+  const permit = { value: 5n, deadline: 6n, v: 27n, r: `0x${'0a'.repeat(32)}`, s: `0x${'0b'.repeat(32)}` } as const
+  const proxied = { amount: 5n, nonce: 1n, deadline: 2n, signature: `0x${'01'.repeat(65)}` } as const
+  const inner = encodeAbiParameters(parseAbiParameters('uint256, uint256, uint8, bytes32, bytes32'), [5n, 6n, 27, permit.r, permit.s])
+  for (const [given, sent] of [
+    [undefined, '0x'],
+    [permit, inner],
+  ] as const) {
+    const collected = encodeAbiParameters(parseAbiParameters('uint256, uint256, bytes, bytes'), [1n, 2n, proxied.signature, sent])
+    const call = permit2DepositCall(config, { ...proxied, permit: given })
+    expect(read(call)).toEqual({ functionName: 'deposit', args: [config, 5n, permit2Collector, collected] })
+  }
   const refund = refundCall(config, { amount: 1n, nonce: 2n, signature: '0x0102' })
   expect(read(refund)).toEqual({ functionName: 'refundWithSignature', args: [config, 1n, 2n, '0x0102'] })
   const settle = settleCall(config.receiver, config.token)

@@ -1,10 +1,14 @@
 import { type CallResult, decodeWord, encodeBytes, encodeCall, encodeList, encodeWord, type Target, type Word } from '../chain/abi.ts'
 import type { Hex } from '../crypto/bytes.ts'
+import type { RidingPermit } from '../permit2/proxy.ts'
 import { batchSettlement, type ChannelConfig } from './channel.ts'
 import type { VoucherClaim } from './wire.ts'
 
 /** Where the collector of EIP-3009 deposits stands on every chain (wire.md §7.1). */
 export const eip3009Collector = '0x4020806089470a89826cB9fB1f4059150b550004'
+
+/** Where the collector of Permit2 deposits stands on every chain (wire.md §7.1): the spender that their payers name. */
+export const permit2Collector = '0x4020425FAf3B746C082C2f942b4E5159887B0005'
 
 /** A signed deposit by EIP-3009, as a collector takes it. */
 export type Deposit = {
@@ -21,11 +25,35 @@ export function depositCall(config: ChannelConfig, { amount, validAfter, validBe
   return escrow(encodeCall('0x140f1e75', [...wordsOf(config), amount, eip3009Collector], collected))
 }
 
+/** A signed deposit by Permit2, and the EIP-2612 permit that its payer may have sent along for want of an approval. */
+export type Permit2Deposit = {
+  readonly amount: bigint
+  readonly nonce: bigint
+  readonly deadline: bigint
+  readonly signature: Hex
+  readonly permit?: RidingPermit | undefined
+}
+
+/** Brings a payer's tokens into his channel by Permit2. */
+export function permit2DepositCall(config: ChannelConfig, { amount, nonce, deadline, signature, permit }: Permit2Deposit): Target {
+  // The order is another than the proxies' (wire.md §12.5).
+  const words = permit === undefined ? [] : [permit.value, permit.deadline, permit.v, permit.r, permit.s]
+  const signed = encodeBytes(signature)
+  const head = [nonce, deadline, 128n, BigInt(128 + signed.length / 2)].map(encodeWord).join('')
+  const collected: Hex = `0x${head}${signed}${encodeBytes(encodeCall('0x', words))}`
+  return escrow(encodeCall('0x140f1e75', [...wordsOf(config), amount, permit2Collector], collected))
+}
+
 /** Counts what was consumed as the receivers' own; every row or none (wire.md §12.4). */
 export function claimCall(claims: readonly VoucherClaim[], authorizerSignature: Hex): Target {
   const rows = encodeList(claims.map(encodeClaim))
   const offsets = `${encodeWord(64n)}${encodeWord(BigInt(64 + rows.length / 2))}`
   return escrow(`0xe43ce1f2${offsets}${rows}${encodeBytes(authorizerSignature)}`)
+}
+
+/** The same without a signature, for the receiver or its authorizer to send. */
+export function ownClaimCall(claims: readonly VoucherClaim[]): Target {
+  return escrow(`0x29237b0c${encodeWord(32n)}${encodeList(claims.map(encodeClaim))}`)
 }
 
 /** Pays a receiver what was claimed on all his channels of a token. */

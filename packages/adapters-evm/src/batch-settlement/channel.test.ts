@@ -8,6 +8,8 @@ import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { domainSeparator, receiveDigest, receiveTypedData } from '../crypto/eip712.ts'
 import { fastestSecp256k1 } from '../crypto/native-secp256k1.ts'
 import { nobleSecp256k1 } from '../crypto/secp256k1.ts'
+import { permit2Digest } from '../permit2/typed-data.ts'
+import { permit2Collector } from './calls.ts'
 import {
   batchDomain,
   batchSettlement,
@@ -67,6 +69,10 @@ describe('what is signed', () => {
     const to = hex('0x4020806089470a89826cB9fB1f4059150b550004')
     const times = { validAfter: BigInt(validAfter), validBefore: BigInt(validBefore) }
     expect(toHex(receiveDigest(usdc, { from: hex(from), to, value: BigInt(value), ...times, nonce: hex(nonce) }))).toBe(digest)
+    const { amount, ...deposit } = channel.permit2Deposit
+    const permitted = { token: config.token, amount: BigInt(amount) }
+    const signed = { nonce: BigInt(deposit.nonce), deadline: BigInt(deposit.deadline), witness: { channelId } }
+    expect(toHex(permit2Digest(chainId, { permitted, spender: permit2Collector, ...signed }))).toBe(deposit.digest)
   })
 
   test.each(vectors.domainSeparators.filter(({ contract }) => contract === 'batchSettlement'))('domain on $network', (vector) => {

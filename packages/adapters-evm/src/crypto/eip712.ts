@@ -34,6 +34,9 @@ export type Permit2Transfer = {
   readonly witness: { readonly to: Hex; readonly facilitator?: Hex | undefined; readonly validAfter: bigint }
 }
 
+/** A deposit into a channel as Permit2 signs it: the witness names the channel, and nothing else may take the tokens. */
+export type Permit2Deposit = Omit<Permit2Transfer, 'witness'> & { readonly witness: { readonly channelId: Hex } }
+
 /** An allowance as EIP-2612 signs it. */
 export type TokenPermit = {
   readonly owner: Hex
@@ -54,7 +57,7 @@ export type TypedData = {
   | { readonly primaryType: 'Voucher'; readonly message: Voucher }
   | { readonly primaryType: 'Refund'; readonly message: Refund }
   | { readonly primaryType: 'ClaimBatch'; readonly message: { readonly claims: readonly ClaimEntry[] } }
-  | { readonly primaryType: 'PermitWitnessTransferFrom'; readonly message: Permit2Transfer }
+  | { readonly primaryType: 'PermitWitnessTransferFrom'; readonly message: Permit2Transfer | Permit2Deposit }
   | { readonly primaryType: 'Permit'; readonly message: TokenPermit }
 )
 

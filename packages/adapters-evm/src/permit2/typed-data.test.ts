@@ -10,13 +10,12 @@ import { exactPermit2, uptoPermit2 } from './wire.ts'
 
 const address = fc.uint8Array({ minLength: 20, maxLength: 20 }).map(toHex)
 const uint256 = fc.bigInt({ min: 0n, max: 2n ** 256n - 1n })
-const transfer = fc.record({
-  permitted: fc.record({ token: address, amount: uint256 }),
-  spender: address,
-  nonce: uint256,
-  deadline: uint256,
-  witness: fc.oneof(fc.record({ to: address, validAfter: uint256 }), fc.record({ to: address, facilitator: address, validAfter: uint256 })),
-})
+const terms = { permitted: fc.record({ token: address, amount: uint256 }), spender: address, nonce: uint256, deadline: uint256 }
+const transfer = fc.oneof(
+  fc.record({ ...terms, witness: fc.record({ to: address, validAfter: uint256 }) }),
+  fc.record({ ...terms, witness: fc.record({ to: address, facilitator: address, validAfter: uint256 }) }),
+  fc.record({ ...terms, witness: fc.record({ channelId: fc.uint8Array({ minLength: 32, maxLength: 32 }).map(toHex) }) }),
+)
 
 test('the digest is the one viem makes of the typed data, for any transfer on any chain', () => {
   const chainId = fc.bigInt({ min: 1n, max: BigInt(Number.MAX_SAFE_INTEGER) })
