@@ -3,14 +3,14 @@ import type { ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
 import * as z from 'zod/mini'
 
-/** Where a process dies: before or after a call of this method, or during it, which then never answers; its last argument has what `where` says. */
+/** Where a process dies: before or after a call of this method, or during it, which then never answers; one of its arguments has what `where` says. */
 export const trap = z.object({
   at: z.string(),
   when: z.enum(['before', 'during', 'after']),
   where: z.optional(z.record(z.string(), z.unknown())),
 })
 
-/** Where a process dies: before or after a call of this method, or during it, which then never answers; its last argument has what `where` says. */
+/** Where a process dies: before or after a call of this method, or during it, which then never answers; one of its arguments has what `where` says. */
 export type Trap = z.infer<typeof trap>
 
 /** A trap for one purchase: the first call that has any of these words in its arguments, its payer's address or its path. */
@@ -91,9 +91,8 @@ export function createTraps(log: () => string): Traps {
 }
 
 function fits({ where = {}, about }: ArmedTrap, input: readonly unknown[]): boolean {
-  const last = input.at(-1)
   const has = ([name, wanted]: [string, unknown]): boolean =>
-    typeof last === 'object' && last !== null && Reflect.get(last, name) === wanted
+    input.some((one) => typeof one === 'object' && one !== null && Reflect.get(one, name) === wanted)
   // Bytes, keys and messages all spell an address in hex, whatever they put around it.
   const said = inspect(input, { depth: null, maxStringLength: null, maxArrayLength: null }).toLowerCase()
   return Object.entries(where).every(has) && about.some((word) => said.includes(word.toLowerCase().replace(/^0x/, '')))

@@ -21,13 +21,15 @@ export type RoundsOptions = {
   readonly sleeping: () => boolean
   /** Milliseconds between two looks while things happen; 50 unless told, which no payer notices. */
   readonly fastest?: number
+  /** Milliseconds between two looks while something waits and nothing happens; a second unless told, for the sake of long waits. */
+  readonly patient?: number
 }
 
-// Slow enough that an hour without a block costs one request a second.
+// What may wait costs one request a second.
 const slowest = 1000
 
 /** Looks at once when poked, then fast while things happen, and slower and slower while nothing does. */
-export function createRounds({ network, onEvent, look, waiting, sleeping, fastest = 50 }: RoundsOptions): Rounds {
+export function createRounds({ network, onEvent, look, waiting, sleeping, fastest = 50, patient = slowest }: RoundsOptions): Rounds {
   let interval = fastest
   let timer: NodeJS.Timeout | undefined
   let inRound = false
@@ -72,6 +74,6 @@ export function createRounds({ network, onEvent, look, waiting, sleeping, fastes
     if (poked) schedule(0)
     else if (waiting()) schedule(interval)
     else if (sleeping()) schedule(slowest)
-    interval = Math.min(interval * 1.5, slowest)
+    interval = Math.min(interval * 1.5, patient)
   }
 }

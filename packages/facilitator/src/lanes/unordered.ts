@@ -7,8 +7,9 @@ import { createSteps, type Open, type SlotsOptions } from './steps.ts'
 // blocks. An answer that did not come is asked for sooner.
 const againAfter = 2000
 const soonest = 50
-// A chain of this kind makes a block about twice as often.
+// A chain of this kind makes a block every 400 ms: one is looked for twice as often at first, and never seldomer.
 const fastest = 200
+const patient = 400
 // Adapters ask for many transactions at once.
 const atOnce = 256
 // Room for as many numbers as one holder of a lease will ever take.
@@ -25,7 +26,7 @@ export function createUnorderedSlots(options: SlotsOptions): Slots {
   const steps = createSteps(options, (slot) => open.push(steps.opened(slot)))
   const { mined } = steps
   const waiting = (): boolean => open.length > 0 || mined.doubted
-  const rounds = createRounds({ look, waiting, sleeping: () => mined.any, onEvent, network: writer.network, fastest })
+  const rounds = createRounds({ look, waiting, sleeping: () => mined.any, onEvent, network: writer.network, fastest, patient })
 
   return {
     get open() {

@@ -37,6 +37,7 @@ import {
   dressDelivered,
   heldRun,
   paidRun,
+  passed,
   pendingResponse,
   type RunContext,
   settleMargin,
@@ -254,7 +255,8 @@ async function deliver(matched: Matched, claim: Claim, isKnown = false): Promise
   const hold = { attempts: goods === undefined ? attempts + 1 : attempts, leaseUntil: now + engine.lease, holder: engine.holder }
   const held = isServed ? undefined : await engine.claims.update(claim, hold)
   // Of two that come for it with payments of their own one is served: the other's was not asked for (M6). Its id proves its payer.
-  if (held === undefined) return answer(goods !== undefined && isKnown ? goods : busyResponse(matched))
+  if (held === undefined)
+    return goods !== undefined && isKnown ? { ...answer(goods), sent: passed(matched, claim) } : answer(busyResponse(matched))
   return goods === undefined ? paidRun(matched, held) : { ...answer(goods), sent: departure(matched, held) }
 }
 

@@ -30,10 +30,10 @@ function town(options: Partial<ServerOptions> = {}) {
       const headers = payment === undefined ? {} : { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(payment) }
       return charge(new Request('http://shop.test/', { headers }))
     }
-    const sign = async (network?: string) => {
+    const sign = async (network?: string, id?: string) => {
       const required = paymentRequiredHeader.decode((await send()).headers.get('PAYMENT-REQUIRED') ?? '')
       const accepts = required.accepts.filter((one) => network === undefined || one.network === network)
-      return preparePayment(payer, { required: { ...required, accepts } })
+      return preparePayment(payer, { required: { ...required, accepts }, id })
     }
     const get = async (payment?: PaymentPayload) => {
       const answer = await send(payment ?? (await sign()))
@@ -207,6 +207,20 @@ describe('a settlement that was provably never sent', () => {
       [],
     ])
   })
+})
+
+it('goods that another server holds are delivered once their payer has them all', async () => {
+  verifies(['K6', 'M4'])
+  const { state, open, stateOf } = town()
+  const [dying, living] = [open(), open()]
+  const payment = await dying.sign(undefined, `id_${crypto.randomUUID()}`)
+  expect((await dying.send(payment)).status).toBe(200)
+  expect(await stateOf(payment)).toBe('settled')
+  await (await living.send(payment)).body?.cancel()
+  expect(await stateOf(payment)).toBe('settled')
+  expect(await living.get(payment)).toEqual([200, 'goods 1'])
+  await expect.poll(() => stateOf(payment)).toBe('delivered')
+  expect(state.runs).toBe(1)
 })
 
 it('at the edge of what a facilitator is believed nothing is asked of it, so that nothing stays pending for good', async () => {

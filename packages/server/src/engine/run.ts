@@ -148,6 +148,12 @@ export function departure(context: RunContext, claim: Claim, tenure: Tenure = ho
   }
 }
 
+/** Writes down that goods have left which another process holds: if that died nobody else would, and if it lives it finds them delivered. */
+export function passed(context: RunContext, claim: Claim): Sent {
+  const written = departure(context, claim, { end: async () => claim })
+  return async (hasLeft) => (hasLeft ? written(hasLeft) : undefined)
+}
+
 /** The headers of a paid response that leaves for its payer. */
 export function dressDelivered({ engine, dialect }: RunContext, { outcome }: Claim): Dress {
   return outcome === undefined ? dressRefusal(engine) : dressPaid(engine, receiptHeader(outcome, dialect))

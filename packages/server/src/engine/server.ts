@@ -157,6 +157,7 @@ export function createServer(options: ServerOptions): Server {
   const { trust = '$100' } = options
   const ready = readiness({ schemes, facilitators, trust: trust === 'unbounded' ? undefined : parsePrice(trust) }, clock)
   const emit = (event: ServerEvent) => observe(onEvent, event)
+  let holder: string | undefined
   const engine: Engine = {
     schemes,
     claims,
@@ -175,7 +176,11 @@ export function createServer(options: ServerOptions): Server {
     emit,
     clock,
     lease: options.lease ?? 15_000,
-    holder: crypto.randomUUID(),
+    // Made when it is first asked for: some runtimes make no random values before a request has come.
+    get holder() {
+      holder ??= crypto.randomUUID()
+      return holder
+    },
     ready,
   }
   let rounds: { stop(): void } | undefined
