@@ -38,13 +38,13 @@ export function simulator(
   chain: EvmChain,
 ): (rehearsal: Rehearsal, options?: { readonly signal?: AbortSignal | undefined }) => Promise<Simulation> {
   const alone = async (rehearsal: Rehearsal, signal?: AbortSignal): Promise<Simulation> => {
-    const { reads, acts } = rehearsal
-    const [results, direct] = await Promise.all([
+    const { reads, acts, direct } = rehearsal
+    const [results, last] = await Promise.all([
       chain.read([...reads, ...acts], { signal, gas: gasFor(chain) }).catch(unlessBurned),
-      directly(chain, rehearsal, signal),
+      Promise.all(direct === undefined ? [] : [tryCall(chain, { ...direct, gas: chain.maxGasPerPayment }, { signal })]),
     ])
     if (results === undefined) return { runsPayerCode: true, refusal: rehearsal.burned }
-    return rehearsal.judge({ reads: results.slice(0, reads.length), acts: [...results.slice(reads.length), ...direct] })
+    return rehearsal.judge({ reads: results.slice(0, reads.length), acts: [...results.slice(reads.length), ...last] })
   }
   const shared = coalesce((rehearsals: readonly Rehearsal[]) => together(chain, rehearsals), { most: 32, atOnce: 4, patience })
   return async (rehearsal, { signal } = {}) => {
@@ -71,20 +71,19 @@ function unlessBurned(error: unknown): undefined {
   return undefined
 }
 
-async function directly(
-  { rpc, maxGasPerPayment }: EvmChain,
-  { direct }: Rehearsal,
-  signal: AbortSignal | undefined,
-): Promise<readonly CallResult[]> {
-  if (direct === undefined) return []
-  const { from, target: to, data } = direct
-  const call = { from, to, data, gas: toQuantity(maxGasPerPayment) }
+/** Makes one call as its sender would, with the gas that it may use. Errors: `evm/rpc`, and `evm/call-failed` where a node refuses to try. */
+export async function tryCall(
+  { rpc }: Pick<EvmChain, 'rpc'>,
+  { from, target: to, data, gas }: Target & { readonly from: string; readonly gas: bigint },
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<CallResult> {
+  const call = { from, to, data, gas: toQuantity(gas) }
   try {
-    return [{ success: true, data: await rpc.ask({ method: 'eth_call', params: [call, 'latest'], result: hexSchema }, { signal }) }]
+    return { success: true, data: await rpc.ask({ method: 'eth_call', params: [call, 'latest'], result: hexSchema }, { signal }) }
   } catch (error) {
     // A node that refuses for reasons of its own has said nothing of the payment.
     if (!isX402Error(error, 'evm/call-failed') || !/revert|out ?of ?gas/i.test(error.message)) throw error
-    return [{ success: false, data: '0x' }]
+    return { success: false, data: '0x' }
   }
 }
 

@@ -181,8 +181,13 @@ export interface FacilitatorScheme {
   start(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
   /** Identity of a payment, by which repeated settlements meet. */
   key(payment: PaymentPayload): PaymentKey | undefined
-  /** Read-only (D7). */
-  verify(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Verdict>
+  /** What a payment takes from its payer's balance, where that is not its price. */
+  draw?(payment: PaymentPayload): bigint | undefined
+  /** Read-only (D7). With `settle` it is asked of what is to be settled: some payments can only be looked at. */
+  verify(
+    submission: Submission,
+    options?: { readonly signal?: AbortSignal | undefined; readonly settle?: boolean | undefined },
+  ): Promise<Verdict>
   /** The calls that settle a verified payment; none where nothing is to be moved. */
   plan(submission: Submission): readonly Call[]
   /** What a mined transaction did for this payment, told from its events and never from its status alone (M1). */
@@ -190,6 +195,8 @@ export interface FacilitatorScheme {
     submission: Submission,
     result: { readonly transaction: string; readonly status: TransactionStatus & { readonly state: 'mined' } },
   ): Outcome
+  /** A settled payment with what else its asker is told of it, as the chain says. It throws where that cannot be told yet. */
+  complete?(submission: Submission, settled: Outcome & { readonly status: 'settled' }): Promise<Outcome>
   /**
    * What the chain itself says of a payment: settled by its own transfer in a final block, whoever sent it (M1); not settled, with
    * `retry: 'resign'`, once it provably cannot be any more (M3); else pending, naming a transaction that settles it once it is final.

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import type { Retry } from './errors.ts'
 import { openObject } from './payment.ts'
+import type { PaymentKey } from './store.ts'
 
 const text = z.nullish(z.string())
 const retry = z.nullish(z.enum(['same', 'resign', 'never']))
@@ -71,6 +72,8 @@ export type Verdict =
       readonly payer: string
       readonly funds?: bigint
       readonly extra?: Readonly<Record<string, unknown>>
+      /** Its identity, where the payment alone does not say it and the chain had to be asked. */
+      readonly key?: PaymentKey
     }
   | {
       readonly valid: false

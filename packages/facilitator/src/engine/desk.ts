@@ -122,19 +122,23 @@ export async function settle(desk: Desk, submission: Submission, { signal, claim
   // Nobody waits for a settlement that its asker gave up, or that stood in line for as long as a whole one may take.
   const cancelled = () => signal?.aborted === true || performance.now() > since + confirmTimeout
   const known = scheme.key(submission.payment)
-  const key = known ?? anonymous(submission, desk)
-  const asker = { claimId, submission, draw: known && drawOf(known, submission), again: lanes.poke }
-  const met = known && (await settlements.meet(key, asker))
-  if (met !== undefined) return outcomeOf(desk, { key, submission, answer: met })
+  const asker = { claimId, submission, draw: known && drawOf(desk, known, submission), again: lanes.poke }
+  const standing = async (): Promise<Outcome | undefined> => {
+    const answer = known && (await settlements.meet(known, asker))
+    return answer && outcomeOf(desk, { key: known, submission, answer })
+  }
+  const before = await standing()
+  if (before !== undefined) return before
   const { verdict, leave, ...why } = await judge(desk, submission, { signal, keep: true })
   if (!verdict.valid) {
     // Another may have come first meanwhile, and its transaction may be why this one does not verify any more.
-    const metNow = known && (await settlements.meet(key, asker))
-    if (metNow !== undefined) return outcomeOf(desk, { key, submission, answer: metNow })
+    const now = await standing()
+    if (now !== undefined) return now
     const seen = verdict.over && (await sighted(submission, { ...desk, signal }))
     return seen ?? { ...refusal(verdict, submission, known), ...(why.short === true ? { retry: 'same' } : {}) }
   }
   try {
+    const key = known ?? verdict.key ?? anonymous(submission, desk)
     return await enter(desk, submission, { key, asker, cancelled, leave })
   } finally {
     leave()

@@ -31,8 +31,8 @@ const lookAgain = 150
 export async function judge(desk: Desk, submission: Submission, { signal, keep }: Judging): Promise<Judged> {
   const known = desk.scheme.key(submission.payment)
   for (let look = 1; ; look += 1) {
-    const verdict = await ask(desk, submission, { signal })
-    const draw = known && drawOf(known, submission)
+    const verdict = await ask(desk, submission, { signal, settle: keep })
+    const draw = known && drawOf(desk, known, submission)
     if (!verdict.valid || draw === undefined) return { verdict, leave() {} }
     const place = await desk.reservations.take(draw, { id: known?.id ?? '', funds: verdict.funds, keep })
     if (place === 'busy') throw facilitatorErrors('facilitator/busy', { why: 'Too many payments of this payer are under way' })
@@ -50,13 +50,17 @@ const short = {
 }
 
 /** What a payment takes from its payer, by one name for one balance. */
-export function drawOf({ payer }: PaymentKey, { requirements: { network, asset, amount } }: Submission): Draw {
-  return { account: [network, /^0x/i.test(asset) ? asset.toLowerCase() : asset, payer].join('/'), amount: BigInt(amount) }
+export function drawOf({ scheme }: Pick<Desk, 'scheme'>, { payer }: PaymentKey, { payment, requirements }: Submission): Draw {
+  const { network, asset, amount } = requirements
+  const account = [network, /^0x/i.test(asset) ? asset.toLowerCase() : asset, payer].join('/')
+  return { account, amount: scheme.draw?.(payment) ?? BigInt(amount) }
 }
 
-async function ask({ scheme, onEvent }: Desk, submission: Submission, { signal }: CallOptions): Promise<Verdict> {
+type Asking = CallOptions & { readonly settle: boolean }
+
+async function ask({ scheme, onEvent }: Desk, submission: Submission, { signal, settle }: Asking): Promise<Verdict> {
   try {
-    return await scheme.verify(submission, { signal })
+    return await scheme.verify(submission, { signal, settle })
   } catch (cause) {
     signal?.throwIfAborted()
     const { network } = scheme

@@ -35,7 +35,8 @@ export type EndpointOptions = {
   readonly onEvent?: OnEvent
 }
 
-const bodyLimit = 65_536
+// A hundred claims of channels are 90 kB.
+const bodyLimit = 262_144
 
 /**
  * A facilitator as a Web handler: `POST /verify`, `POST /settle`, `POST /status` and `GET /supported` (x402 v2 §7), below any base path,

@@ -40,7 +40,7 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
     async mined({ payments }, found) {
       const judged = await each(payments, async (one) => {
         if (found.status.empty === true) return own(one)
-        const outcome = outcomeFor(one, found)
+        const outcome = await outcomeFor(one, found)
         if (outcome === undefined || outcome.status === 'pending') return undefined
         payers.note(one.payer, outcome)
         if (outcome.status === 'settled' || payments.length === 1 || one.again) return outcome
@@ -88,9 +88,10 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
     return { status: 'notSettled', network, payer, deadAfter: settlement.deadAfter, ...why }
   }
 
-  function outcomeFor({ scheme, settlement }: Rider, { transaction, status }: Found): Outcome | undefined {
+  async function outcomeFor({ scheme, settlement: { submission } }: Rider, { transaction, status }: Found): Promise<Outcome | undefined> {
     try {
-      return scheme.outcome(settlement.submission, { transaction, status })
+      const outcome = scheme.outcome(submission, { transaction, status })
+      return outcome.status === 'settled' ? ((await scheme.complete?.(submission, outcome)) ?? outcome) : outcome
     } catch (error) {
       onEvent({ type: 'outcomeFailed', network, transaction, error })
       return undefined
@@ -99,7 +100,7 @@ export function createJudge({ writer, payers, onEvent, rider }: JudgeOptions): J
 
   async function verdictOn({ scheme, settlement }: Rider): Promise<Verdict | undefined> {
     try {
-      return await scheme.verify(settlement.submission)
+      return await scheme.verify(settlement.submission, { settle: true })
     } catch (error) {
       onEvent({ type: 'verifyFailed', scheme: scheme.scheme, network, error })
       return undefined
