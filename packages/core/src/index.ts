@@ -6,6 +6,7 @@ export {
   type ChannelFunds,
   type ChannelKey,
   type ChannelSide,
+  type Filling,
   type FreeStretch,
   finishStretch,
   type Hold,
@@ -16,6 +17,16 @@ export {
   usableFunds,
   type Withheld,
 } from './channel/channel.ts'
+export {
+  adoptPosition,
+  endStretch,
+  landFilling,
+  learnPayerFunds,
+  lockedFunds,
+  type Signing,
+  type SignStretchOptions,
+  signStretch,
+} from './channel/payer.ts'
 export {
   type Asset,
   type AssetTransfer,
@@ -105,9 +116,11 @@ export type {
   Call,
   ChainWriter,
   ClientScheme,
+  Correction,
   FacilitatorScheme,
   Log,
   LookOptions,
+  PaymentEnd,
   PaymentFlow,
   Prepared,
   PrepareOptions,

@@ -317,6 +317,20 @@ export const requirements = {
     text: 'A voucher pays once: credit comes only from a stretch that was never sold, whoever shows the voucher again.',
     link: 'money-rules.md M26',
   },
+  H15: {
+    text: 'A payer signs by his own books: what a server says of a channel lowers or stops what he signs, and raises it only with his own signature.',
+    link: 'hazards.md H15',
+  },
+  A22: { text: 'Neither a hint nor a correction of a server makes a payer sign or deposit past his own caps.', link: 'hazards.md A22' },
+  M20: {
+    text: 'A deposit is no payment: it has caps of its own, is signed once, and the same one goes along until it is in or dead.',
+    link: 'money-rules.md M20',
+  },
+  M31: { text: 'Nothing is deposited that its payer could not take out again alone.', link: 'money-rules.md M31' },
+  'CHANNEL-EXIT': {
+    text: 'A payer leaves a channel with its receiver’s consent, or without it after the delay, and then his books are the chain’s.',
+    link: 'wire.md §12.4',
+  },
   M27: { text: 'What is being withdrawn, and what a signed refund may still take, is not sold for.', link: 'money-rules.md M27' },
 } as const satisfies Readonly<Record<string, Requirement>>
 

@@ -7,6 +7,9 @@ import { clientErrors } from './errors.ts'
 import type { Attempt } from './ledger.ts'
 import type { RetryOptions } from './options.ts'
 
+/** What is sent: an attempt, or another message that carries a payment. */
+export type Sending = Pick<Attempt, 'message' | 'redirected' | 'sends' | 'receipt'> & { readonly terms: Pick<Attempt['terms'], 'url'> }
+
 /** The server's last word on a payment. */
 export type Delivered = { readonly response: Response; readonly receipt: SettleResponse | undefined }
 
@@ -30,7 +33,7 @@ export type DeliverOptions = {
  * Errors: `client/settle-unknown`, `client/settle-pending`, `client/delivery-failed`, `client/paid-redirect-refused`, and the
  * signal's reason.
  */
-export async function deliver(attempt: Attempt, options: DeliverOptions): Promise<Delivered> {
+export async function deliver(attempt: Sending, options: DeliverOptions): Promise<Delivered> {
   const { attempts = 5, totalMs = 60_000 } = options.retry
   const started = options.now()
   for (let tries = 1; ; tries++) {
@@ -54,7 +57,7 @@ export async function deliver(attempt: Attempt, options: DeliverOptions): Promis
 type Failed = { readonly cause: unknown }
 
 /** One try. A failure of the network is a value; refusals and the caller's abort are thrown. */
-async function sendOnce(attempt: Attempt, { fetch, retry, signal }: DeliverOptions): Promise<Delivered | Failed> {
+async function sendOnce(attempt: Sending, { fetch, retry, signal }: DeliverOptions): Promise<Delivered | Failed> {
   let message: Message = { ...attempt.message, signal }
   for (let hops = 0; hops <= maxRedirects; hops++) {
     const response = await begin(message, { fetch, attemptMs: retry.attemptMs }).catch((cause: unknown) => {
@@ -112,7 +115,7 @@ function isUnfinished({ response, receipt }: Delivered): boolean {
   return outcomeFromWire(receipt).status === 'pending'
 }
 
-function giveUp(attempt: Attempt, sent: Delivered | Failed, transaction: string) {
+function giveUp(attempt: Sending, sent: Delivered | Failed, transaction: string) {
   const { url } = attempt.terms
   if ('response' in sent) return clientErrors('client/settle-pending', { url, status: sent.response.status, transaction })
   if (attempt.receipt !== undefined)

@@ -6,6 +6,7 @@ import type { LeftOut } from './errors.ts'
  * What a client tells of a call; `id` is the same for all events of one call. No event holds a signature.
  *
  * `pending`: the same payment is sent again after `waitMs`. `unsettled`: the server answered without taking the money.
+ * `corrected`: the server did not take the payment for `reason`, and another was signed in its place, for no more money.
  * `unknown`: the client gave up without knowing. Both keep the amount reserved until `deadAfter` (Unix seconds), when it
  * counts as spent. `cancelled`: it provably cannot be spent any more, and its amount is free. `refused`: nothing was sent.
  */
@@ -21,6 +22,7 @@ export type ClientEvent = { readonly id: string } & (
       readonly status?: number
       readonly transaction?: string
     }
+  | { readonly type: 'corrected'; readonly terms: Terms; readonly reason: string }
   | { readonly type: 'paid'; readonly terms: Terms; readonly receipt: SettleResponse | undefined }
   | {
       readonly type: 'unsettled'

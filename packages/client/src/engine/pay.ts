@@ -1,8 +1,9 @@
-import { isX402Error, type LedgerEntry, outcomeFromWire, type PayeeStore, type PaymentRequired } from '@flow402x/core'
+import { isX402Error, type LedgerEntry, outcomeFromWire, type PayeeStore, type PaymentRequired, type SignedPayment } from '@flow402x/core'
+import { corrected, tell } from '../correction/correction.ts'
 import type { Fetch } from '../http/message.ts'
 import { type Offer, readOffer } from '../http/offer.ts'
 import type { Exchange } from '../http/redirect.ts'
-import { type Candidate, type Choice, choose, sameTerms, schemeFor, type Terms } from './choose.ts'
+import { type Candidate, type Choice, choose, sameTerms, type Terms } from './choose.ts'
 import { type Delivered, deliver } from './deliver.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
@@ -34,7 +35,7 @@ export type Asked = Exchange & { readonly offer: Offer }
 /** What of an offer could be paid. Errors: `client/insecure-origin`, `client/bad-preference`. */
 export function consider(wallet: Wallet, { message, offer }: Asked): Choice {
   const { url, method } = message
-  if (!wallet.allowInsecure && !isSecure(url)) throw clientErrors('client/insecure-origin', { url })
+  assertSecure(wallet, url)
   const { version, required } = offer
   return required === undefined ? { candidates: [], leftOut: [] } : choose(required, { ...wallet, url, method, version })
 }
@@ -53,15 +54,24 @@ export async function pay(wallet: Wallet, asked: Asked, callId: string | undefin
 
 /** Sends a signed payment until it is answered; its amount stays reserved while that is open. */
 export async function complete(wallet: Wallet, attempt: Attempt, signal: AbortSignal | undefined): Promise<Response> {
-  const { id, terms, signed, entry } = attempt
   const { emit, open } = wallet
+  const { id, terms } = attempt
+  const onPause = (pause: { readonly attempt: number; readonly waitMs: number }) => emit({ id, type: 'pending', terms, ...pause })
+  const reasons = new Set<string>()
+  let current = attempt
   try {
-    const onPause = (pause: { readonly attempt: number; readonly waitMs: number }) => emit({ id, type: 'pending', terms, ...pause })
-    return await finish(wallet, attempt, await deliver(attempt, { ...wallet, signal, onPause }))
+    for (;;) {
+      const delivered = await deliver(current, { ...wallet, signal, onPause })
+      const next = await corrected(wallet, current, { delivered, reasons, signal })
+      if (next === undefined) return await finish(wallet, current, delivered)
+      current = next
+    }
   } catch (error) {
-    if (attempt.receipt !== undefined) await settle(wallet, entry)
-    emit({ id, type: 'unknown', terms, deadAfter: signed.key.deadAfter, error })
-    if (typeof error === 'object' && error !== null) open.set(error, open.has(error) && open.get(error) !== attempt ? undefined : attempt)
+    const { receipt } = current
+    if (receipt !== undefined) await settle(wallet, current.entry)
+    await tell(wallet, current.signed, receipt === undefined ? { status: 'unknown' } : { status: 'paid', receipt })
+    emit({ id, type: 'unknown', terms, deadAfter: current.signed.key.deadAfter, error })
+    if (typeof error === 'object' && error !== null) open.set(error, open.has(error) && open.get(error) !== current ? undefined : current)
     throw error
   }
 }
@@ -120,6 +130,7 @@ async function signOnce(wallet: Wallet, entry: LedgerEntry, { chosen, asked, req
   const { message, response } = asked
   const { signal, url } = message
   const { terms } = chosen
+  let signed: SignedPayment | undefined
   try {
     await reserve(wallet, reservation, terms)
     const payee = await checkPayee(terms, { ...wallet, signal })
@@ -127,7 +138,7 @@ async function signOnce(wallet: Wallet, entry: LedgerEntry, { chosen, asked, req
     signal?.throwIfAborted()
     await payee.pin()
     emit({ id, type: 'signing', terms })
-    const signed = await sign(chosen, { message, required, now, random })
+    signed = await sign(chosen, { message, required, now, random })
     signal?.throwIfAborted()
     const { deadAfter } = signed.key
     const written = await ledger.update(entry, { state: 'open', deadAfter, signed })
@@ -137,6 +148,7 @@ async function signOnce(wallet: Wallet, entry: LedgerEntry, { chosen, asked, req
     return attempt
   } catch (error) {
     // Nothing was sent, so a signature that may exist is known to nobody.
+    if (signed !== undefined) await tell(wallet, signed, { status: 'unpaid' })
     await purse.release(reservation)
     await ledger.update(entry, { state: 'released' })
     throw error
@@ -153,16 +165,17 @@ async function reserve(wallet: Wallet, reservation: string, terms: Terms): Promi
 
 async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: Delivered): Promise<Response> {
   const { id, terms, signed, entry } = attempt
-  const { key, payment } = signed
+  const { key } = signed
   // Also of a paid one: its body may break off, and the same payment brings it again.
   wallet.open.set(response, attempt)
   if (receipt?.success || (receipt === undefined && response.status < 400)) {
     await settle(wallet, entry)
-    if (receipt !== undefined) await schemeFor(wallet.schemes, payment.accepted)?.onReceipt?.({ payload: payment.payload, key }, receipt)
+    await tell(wallet, signed, { status: 'paid', receipt })
     wallet.emit({ id, type: 'paid', terms, receipt })
     return response
   }
   await assertSameOffer(response, terms, key.deadAfter)
+  await tell(wallet, signed, { status: 'unpaid', receipt })
   const outcome = receipt === undefined ? undefined : outcomeFromWire(receipt)
   const { reason, retry } = outcome?.status === 'notSettled' ? outcome : { reason: 'unknown', retry: 'same' as const }
   wallet.emit({ id, type: 'unsettled', terms, status: response.status, reason, retry, deadAfter: key.deadAfter })
@@ -175,6 +188,11 @@ async function assertSameOffer(response: Response, terms: Terms, deadAfter: numb
   const offer = await readOffer(response, terms.url).catch(() => undefined)
   const same = offer?.required?.accepts.some((offered) => sameTerms(offered, terms.requirements))
   if (same === false) throw clientErrors('client/offer-changed', { url: terms.url, deadAfter })
+}
+
+/** Errors: `client/insecure-origin`. */
+export function assertSecure({ allowInsecure }: Pick<Wallet, 'allowInsecure'>, url: string): void {
+  if (!allowInsecure && !isSecure(url)) throw clientErrors('client/insecure-origin', { url })
 }
 
 function isSecure(url: string): boolean {

@@ -7,6 +7,9 @@ export type Hold = Stretch & { readonly id: string; readonly until: number }
 /** A stretch that can be sold again; `spent`: a voucher up to its very end was served and may be public by now. */
 export type FreeStretch = Stretch & { readonly spent?: true }
 
+/** A deposit that was signed and that no one has seen land yet; until then (Unix ms) it may, and the same one can be sent again. */
+export type Filling = { readonly amount: bigint; readonly until: number; readonly authorization: Readonly<Record<string, unknown>> }
+
 /** What the chain says of a channel, read at `readAt` (Unix ms). Amounts are atomic units; `balance` counts claimed money too. */
 export type ChannelFunds = {
   readonly balance: bigint
@@ -41,6 +44,8 @@ export type Channel = ChannelKey & {
   readonly top: bigint
   readonly held: readonly Hold[]
   readonly free: readonly FreeStretch[]
+  /** In a payer's books: his deposit under way. */
+  readonly filling?: Filling
   /** The highest voucher that was served; no other is ever shown to anybody (M26). */
   readonly voucher?: { readonly max: bigint; readonly signature: string }
   /** Since when something is charged and not claimed (Unix ms). */
@@ -145,28 +150,32 @@ function withoutDead(channel: Channel, now: number): Channel {
   return { ...channel, held, free: bounded([...channel.free, ...dead]) }
 }
 
-function withDebt(channel: Channel, now: number): Channel {
+/** The row, and since when its owner is owed something. */
+export function withDebt(channel: Channel, now: number): Channel {
   const { owedSince, ...rest } = channel
   return channel.charged > channel.funds.claimed ? { ...rest, owedSince: owedSince ?? now } : rest
 }
 
 /** What is left of a free stretch where `wanted` is taken out of it. */
-function cut(one: FreeStretch, wanted: Stretch): FreeStretch[] {
+export function cut(one: FreeStretch, wanted: Stretch): FreeStretch[] {
   if (shared(one, wanted) === 0n) return [one]
   const before = { from: one.from, to: wanted.from }
   const after = { ...one, from: wanted.to }
   return [before, after].filter(({ from, to }) => from < to)
 }
 
-function bounded(free: readonly FreeStretch[]): FreeStretch[] {
+/** As many free stretches as a row holds, in order: the highest. */
+export function bounded(free: readonly FreeStretch[]): FreeStretch[] {
   return free.toSorted((a, b) => (a.from < b.from ? -1 : 1)).slice(-mostFree)
 }
 
-function shared(a: Stretch, b: Stretch): bigint {
+/** How much two stretches have in common. */
+export function shared(a: Stretch, b: Stretch): bigint {
   const length = -greater(-a.to, -b.to) - greater(a.from, b.from)
   return length > 0n ? length : 0n
 }
 
-function greater(a: bigint, b: bigint): bigint {
+/** The greater of two amounts. */
+export function greater(a: bigint, b: bigint): bigint {
   return a > b ? a : b
 }

@@ -19,6 +19,18 @@ export type PrepareOptions = {
   readonly signal?: AbortSignal | undefined
 }
 
+/**
+ * What a payment came to for who signed it, by the word of its server: paid, with the receipt where it sent one; unpaid; or unknown, which
+ * is no word at all.
+ */
+export type PaymentEnd = { readonly status: 'paid' | 'unpaid' | 'unknown'; readonly receipt?: SettleResponse | undefined }
+
+/**
+ * What a server says to a payment that it did not take: the 402's `reason`, and the entry of the same terms, in whose `extra` it may say
+ * more. `sends`: how often the payment was sent; of one that was sent twice the first may have been taken.
+ */
+export type Correction = { readonly reason: string; readonly requirements: PaymentRequirements; readonly sends: number }
+
 /** Where a payment is looked for first. */
 export type LookOptions = { readonly transaction?: string | undefined; readonly signal?: AbortSignal | undefined }
 
@@ -31,7 +43,15 @@ export interface ClientScheme {
   supports(requirements: PaymentRequirements): boolean
   prepare(requirements: PaymentRequirements, options: PrepareOptions): Promise<Prepared>
   send?(prepared: Prepared, options: PrepareOptions): Promise<Prepared>
-  onReceipt?(prepared: Prepared, receipt: SettleResponse): Promise<void>
+  /** Told once, when a payment that was sent came to an end for its caller. */
+  onReceipt?(prepared: Prepared, end: PaymentEnd): Promise<void>
+  /**
+   * What to send in the place of a payment that was not taken, for the same terms and no more money, or nothing; throws where the server
+   * says what cannot be believed. Asked at most once for each reason of one call.
+   */
+  onCorrective?(prepared: Prepared, correction: Correction, options: PrepareOptions): Promise<Prepared | undefined>
+  /** Asks for the unused part of an earlier deposit back, from who offers these requirements; nothing where none is kept there. */
+  refund?(requirements: PaymentRequirements, options: PrepareOptions): Promise<Prepared | undefined>
   /**
    * What the chain itself says of a payment, where the scheme was given a way to ask: settled, not settled with `retry: 'resign'` once
    * it provably cannot be any more, else pending.

@@ -20,6 +20,7 @@ const ledger = z.object({
   top: amount,
   held: z.array(z.object({ ...stretch, id: z.string(), until: z.number() })),
   free: z.array(z.object({ ...stretch, spent: z.exactOptional(z.literal(true)) })),
+  filling: z.exactOptional(z.object({ amount, until: z.number(), authorization: z.record(z.string(), z.unknown()) })),
   voucher: z.exactOptional(z.object({ max: amount, signature: z.string() })),
 })
 

@@ -1,0 +1,112 @@
+import {
+  bounded,
+  type Changed,
+  type Channel,
+  type ChannelFunds,
+  cut,
+  type Filling,
+  greater,
+  nextBase,
+  type Stretch,
+  shared,
+  takeStretch,
+  type Withheld,
+  withDebt,
+} from './channel.ts'
+
+/** What a payer is about to sign: the stretch, and by how much it raises what he has signed in all. */
+export type Signing = Stretch & { readonly raised: bigint }
+
+/** For which work a stretch is taken, and with which deposit of the same payment. */
+export type SignStretchOptions = {
+  readonly id: string
+  readonly amount: bigint
+  readonly now: number
+  readonly until: number
+  readonly filling?: Filling | undefined
+}
+
+/**
+ * Takes the next stretch for a payer to sign, credit before anything new. What a dead worker had signed counts as spent and is never
+ * signed again, unless the receiver himself says that it was not (`adoptPosition`). A deposit that goes along counts as there.
+ */
+export function signStretch(channel: Channel, options: SignStretchOptions): Changed<Signing | Withheld> {
+  const { id, amount, now, until, filling } = options
+  const current = withoutLost(channel, now)
+  const { funds } = current
+  const filled = filling === undefined ? current : { ...current, filling, funds: { ...funds, balance: funds.balance + filling.amount } }
+  const from = nextBase(current, amount)
+  const { channel: next, result } = takeStretch(filled, { id, max: from + amount, amount, now, until })
+  if (result !== undefined) return { channel: current, result }
+  return { channel: { ...next, funds }, result: { from, to: from + amount, raised: next.top - current.top } }
+}
+
+/**
+ * Ends what a stretch was signed for: `used` of it is charged and the rest credit, which a later payment signs again before anything
+ * new. `false` where a later one has passed over it.
+ */
+export function endStretch(
+  channel: Channel,
+  { id, used, signature, now }: { readonly id: string; readonly used: bigint; readonly signature: string; readonly now: number },
+): Changed<boolean> {
+  const hold = channel.held.find((one) => one.id === id)
+  if (hold === undefined || used < 0n || used > hold.to - hold.from) return { channel, result: false }
+  const rest = hold.from + used === hold.to ? [] : [{ from: hold.from + used, to: hold.to, ...(used > 0n ? { spent: true as const } : {}) }]
+  const ended = {
+    ...channel,
+    held: channel.held.filter((one) => one !== hold),
+    free: bounded([...channel.free, ...rest]),
+    charged: channel.charged + used,
+    ...(used > 0n && hold.to > (channel.voucher?.max ?? 0n) ? { voucher: { max: hold.to, signature } } : {}),
+  }
+  return { channel: withDebt(ended, now), result: true }
+}
+
+/**
+ * Goes on from a position that the receiver names: what lies below it is charged, and what lies above it is credit, but for what work
+ * under way holds. `except` is the work that the receiver refused. Whoever calls this has judged whether the position may be believed.
+ */
+export function adoptPosition(channel: Channel, { position, except }: { readonly position: bigint; readonly except?: string }): Channel {
+  const held = channel.held.filter(({ id }) => id !== except)
+  const top = greater(channel.top, position)
+  const above = position < top ? [{ from: position, to: top }] : []
+  const free = held.reduce((rest, hold) => rest.flatMap((one) => cut(one, hold)), above)
+  const charged = held.reduce((sum, hold) => sum - shared(hold, { from: 0n, to: position }), position)
+  return { ...channel, held, top, free: bounded(free), charged }
+}
+
+/**
+ * Writes down what the chain says of a payer's channel, unless something later was read. More than the whole balance was never charged, and
+ * what was claimed was; a deposit under way has landed, or is over.
+ */
+export function learnPayerFunds(channel: Channel, funds: ChannelFunds): Channel {
+  if (funds.readAt < channel.funds.readAt) return channel
+  const { filling, ...rest } = channel
+  const landed = filling !== undefined && funds.balance >= channel.funds.balance + filling.amount
+  const waits = filling !== undefined && !landed && filling.until > funds.readAt
+  const known = { ...rest, ...(waits ? { filling } : {}), funds }
+  if (funds.claimed > known.charged)
+    return withDebt({ ...known, charged: funds.claimed, top: greater(known.top, funds.claimed) }, funds.readAt)
+  const room = funds.balance + (waits ? filling.amount : 0n)
+  return withDebt(known.charged > room ? adoptPosition(known, { position: room }) : known, funds.readAt)
+}
+
+/** A deposit that came with a payment has landed, by the word of who took that. */
+export function landFilling(channel: Channel): Channel {
+  const { filling, ...rest } = channel
+  if (filling === undefined) return channel
+  return { ...rest, funds: { ...rest.funds, balance: rest.funds.balance + filling.amount } }
+}
+
+/** What of a payer's money lies in a channel and is not spent. */
+export function lockedFunds({ funds, filling, charged }: Channel): bigint {
+  const locked = funds.balance + (filling?.amount ?? 0n) - charged
+  return locked > 0n ? locked : 0n
+}
+
+function withoutLost(channel: Channel, now: number): Channel {
+  const lost = channel.held.filter(({ until }) => until <= now)
+  if (lost.length === 0) return channel
+  const charged = lost.reduce((sum, { from, to }) => sum + to - from, channel.charged)
+  return withDebt({ ...channel, held: channel.held.filter(({ until }) => until > now), charged }, now)
+}
