@@ -136,6 +136,10 @@ export const requirements = {
     text: 'exact by Permit2 checks spender, payee, window, amount and token as they were signed, in this order, then the signature and a simulation of the settlement.',
     link: `${spec}/schemes/exact/scheme_exact_evm.md`,
   },
+  'GAS-SPONSORING': {
+    text: 'A payer without an approval pays with an EIP-2612 permit or a signed approval that goes along; a sponsor hands on nothing else, and pays for no approval.',
+    link: 'wire.md §16.5',
+  },
   'UPTO-EVM': {
     text: 'upto names its facilitator in what is signed, settles what was used and never more than the ceiling, and nothing where nothing was used.',
     link: 'wire.md §10',
@@ -175,6 +179,10 @@ export const requirements = {
   M14: {
     text: 'What runs code of the payer settles alone, within a gas cap, and is estimated at the real gas price.',
     link: 'money-rules.md M14',
+  },
+  M20: {
+    text: 'What must come before a settlement is done first or in the same transaction, and doing it again does no harm.',
+    link: 'money-rules.md M20',
   },
   A4: { text: 'The case of hex, the encoding of a signature and the order of JSON make no second payment.', link: 'hazards.md A4' },
   A7: {

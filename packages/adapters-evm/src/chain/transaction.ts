@@ -48,6 +48,22 @@ export function readTransaction(bytes: Hex): Transaction | undefined {
   }
 }
 
+/** A transaction with its signature: 65 bytes with v of 27 or 28. */
+export type Signed = { readonly transaction: Transaction; readonly signature: Uint8Array }
+
+/**
+ * What signed bytes say and who is to be asked whether he signed them; nothing for any spelling but the one that chains take, and for a
+ * transaction with an access list.
+ */
+export function readSigned(bytes: Hex): Signed | undefined {
+  const transaction = readTransaction(bytes)
+  const [, , , , , , , , , parity = '', r = '', s = ''] = items(bytes.slice(4))
+  if (transaction === undefined || parity.length > 2 || r.length > 64 || s.length > 64) return undefined
+  const v = (parity === '' ? 0 : Number.parseInt(parity, 16)) + 27
+  const signature = toBytes(`0x${r.padStart(64, '0')}${s.padStart(64, '0')}${v.toString(16).padStart(2, '0')}`)
+  return v <= 28 && signedTransaction(transaction, signature) === bytes.toLowerCase() ? { transaction, signature } : undefined
+}
+
 function fields({ chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gas, to, value, data }: Transaction): string[] {
   const noAccessList = list([])
   return [
@@ -91,12 +107,11 @@ function prefix(length: number, base: number): string {
   return `${(base + 55 + even.length / 2).toString(16)}${even}`
 }
 
-/** The contents of a list of byte strings, up to the first that is a list itself. */
+/** The contents of the members of a list, of which one may be a list itself. */
 function items(digits: string): string[] {
   const found: string[] = []
   for (let at = contentOf(digits, 0).start; at < digits.length; ) {
     const { start, end } = contentOf(digits, at)
-    if (digits.slice(at, at + 2) >= 'c0') break
     found.push(digits.slice(start, end))
     at = end
   }

@@ -1,6 +1,7 @@
 import {
   type Asset,
   assetOf,
+  type Extension,
   formatPrice,
   fromAtomic,
   type Network,
@@ -52,6 +53,7 @@ export type Read = { readonly payer: Hex; readonly nonce: string }
 export type SellerWay = {
   readonly scheme: string
   readonly flows: readonly PaymentFlow[]
+  readonly extensions?: readonly Extension[]
   /** What its requirements say in `extra`. */
   extra(kind: SupportedKind | undefined): Readonly<Record<string, unknown>>
   key(payment: PaymentPayload): PaymentKey | undefined
@@ -76,11 +78,12 @@ export function evmSeller(options: EvmSellerOptions, wayOf: (asset: Asset) => Se
   const asset = assetHere(network, options.asset)
   const way = wayOf(asset)
   const payee = payeeOf('payTo', options.payTo)
-  const { scheme, flows } = way
+  const { scheme, flows, extensions } = way
   return {
     scheme,
     network,
     flows,
+    ...(extensions === undefined ? {} : { extensions }),
     requirements({ price, kind, payTo, maxTimeoutSeconds, flow }): PaymentRequirements {
       return {
         scheme,

@@ -76,6 +76,13 @@ const transferFields = [
   { name: 'validBefore', type: 'uint256' },
   { name: 'nonce', type: 'bytes32' },
 ]
+const permitFields = [
+  { name: 'owner', type: 'address' },
+  { name: 'spender', type: 'address' },
+  { name: 'value', type: 'uint256' },
+  { name: 'nonce', type: 'uint256' },
+  { name: 'deadline', type: 'uint256' },
+]
 const cancellationFields = [
   { name: 'authorizer', type: 'address' },
   { name: 'nonce', type: 'bytes32' },
@@ -88,6 +95,8 @@ const transferType = toBytes('0x7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592
 const receiveType = toBytes('0xd099cc98ef71107a616c4f0f941f04c322d8e254fe26b3c6668db87aae413de8')
 // keccak256 of "CancelAuthorization(address authorizer,bytes32 nonce)".
 const cancellationType = '0x158b0a9edf7a828aad02f63cd515c68ef2f50ba807396f6d12842833a1597429'
+// keccak256 of "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)".
+const permitType = toBytes('0x6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9')
 
 const separators = new Map<string, Uint8Array>()
 const mostSeparators = 256
@@ -145,6 +154,18 @@ export function cancellationDigest(domain: TokenDomain, { authorizer, nonce }: C
   return typedDigest(domainSeparator(domain), words)
 }
 
+/** The digest of an EIP-2612 `Permit` that the owner of tokens signs. */
+export function permitDigest(domain: TokenDomain, { owner, spender, value, nonce, deadline }: TokenPermit): Uint8Array {
+  const words = new Uint8Array(192)
+  words.set(permitType)
+  putRight(words, toBytes(owner), 32)
+  putRight(words, toBytes(spender), 64)
+  putUint(words, value, 96)
+  putUint(words, nonce, 128)
+  putUint(words, deadline, 160)
+  return typedDigest(domainSeparator(domain), words)
+}
+
 /** The digest of a struct, given as its type hash and encoded members, in the domain of `separator`. */
 export function typedDigest(separator: Uint8Array, words: Uint8Array): Uint8Array {
   const message = new Uint8Array(66)
@@ -170,6 +191,12 @@ export function receiveTypedData(domain: TokenDomain, message: Authorization): T
 export function cancellationTypedData(domain: TokenDomain, message: Cancellation): TypedData {
   const types = { EIP712Domain: domainFields, CancelAuthorization: cancellationFields }
   return { domain: typedDomain(domain), types, primaryType: 'CancelAuthorization', message }
+}
+
+/** An allowance as typed data. */
+export function permitTypedData(domain: TokenDomain, message: TokenPermit): TypedData {
+  const types = { EIP712Domain: domainFields, Permit: permitFields }
+  return { domain: typedDomain(domain), types, primaryType: 'Permit', message }
 }
 
 /** A token's domain as typed data has it. */

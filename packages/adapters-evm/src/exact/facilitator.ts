@@ -20,7 +20,7 @@ import { domainOf } from '../checks/signed.ts'
 import { type Refusal as AnyRefusal, simulator } from '../checks/simulation.ts'
 import { toHex } from '../crypto/bytes.ts'
 import { domainSeparator, type TokenDomain, transferDigest } from '../crypto/eip712.ts'
-import { type LookingFacilitator, permit2Facilitator } from '../permit2/facilitator.ts'
+import { type LookingFacilitator, type Permit2FacilitatorOptions, permit2Facilitator } from '../permit2/facilitator.ts'
 import { exactPermit2, isPermit2 } from '../permit2/wire.ts'
 import { evidenceIn } from './evidence.ts'
 import { lookAt } from './look.ts'
@@ -28,14 +28,9 @@ import { deployCall, rehearsalOf, type Settleable, transferCall } from './simula
 import { keyOf, paymentKey, type Refusal, readPayload, refuseAuthorization, refuseTerms } from './wire.ts'
 
 /** What settling `exact` on an EVM network takes. */
-export type ExactEvmFacilitatorOptions = {
-  readonly chain: EvmChain
-  /** Tokens to serve beside those of the table: what a token's code does is then your responsibility (A7). */
-  readonly assets?: readonly Asset[]
+export type ExactEvmFacilitatorOptions = Permit2FacilitatorOptions & {
   /** Factories that may deploy a payer's smart wallet at your expense (ERC-6492). None unless told. */
   readonly erc6492Factories?: readonly string[]
-  /** Unix seconds. */
-  readonly now?: () => number
 }
 
 /**
@@ -60,8 +55,10 @@ export function exactEvmFacilitator(options: ExactEvmFacilitatorOptions): Facili
       if (proxied.status === 'rejected' && !(direct.status === 'fulfilled' && isAbsent(proxied.reason, assets, 'permit2')))
         throw proxied.reason
     },
+    ...(permit2.extensions === undefined ? {} : { extensions: permit2.extensions }),
     key: (payment) => by(payment.accepted).key(payment),
     verify: (submission, given) => by(submission.requirements).verify(submission, given),
+    relay: async (submission, given) => by(submission.requirements).relay?.(submission, given),
     plan: (submission) => by(submission.requirements).plan(submission),
     outcome: (submission, result) => by(submission.requirements).outcome(submission, result),
     look: (submission, given) => by(submission.requirements).look(submission, given),

@@ -16,10 +16,11 @@ import { evmErrors } from '../chain/errors.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { proofOf } from '../checks/proof.ts'
 import { type Refusal as AnyRefusal, simulator } from '../checks/simulation.ts'
+import { approvalFault, relayApproval, signedApproval } from './approval.ts'
 import { ownTransfer } from './evidence.ts'
 import { lookAt } from './look.ts'
 import { rehearsalOf, type Settleable, transferCall } from './simulation.ts'
-import { ridingPermit } from './sponsoring.ts'
+import { approvalSponsoring, permitSponsoring, ridingPermit } from './sponsoring.ts'
 import { permit2Digest } from './typed-data.ts'
 import { keyOf, type Permit2Scheme, paymentKey, permit2Address, type Refusal, readPayload, refuseSigned, refuseTerms } from './wire.ts'
 
@@ -33,6 +34,8 @@ export type Permit2FacilitatorOptions = {
   readonly assets?: readonly Asset[]
   /** Unix seconds. */
   readonly now?: () => number
+  /** How long a payer's own approval may take to be mined, in milliseconds: 30,000 unless told. */
+  readonly approvalWaitMs?: number
 }
 
 /**
@@ -42,7 +45,7 @@ export type Permit2FacilitatorOptions = {
  * `config/no-multicall`, `config/no-proxy`, `config/no-token`, `evm/rpc` from `start`; `evm/rpc`, `evm/call-failed` from `verify`.
  */
 export function permit2Facilitator(scheme: Permit2Scheme, options: Permit2FacilitatorOptions): LookingFacilitator {
-  const { chain, assets = [], now = () => Date.now() / 1000 } = options
+  const { chain, assets = [], now = () => Date.now() / 1000, approvalWaitMs = 30_000 } = options
   const { network } = chain
   const tokens = tokensOf(chain, assets)
   const simulate = simulator(chain)
@@ -60,38 +63,50 @@ export function permit2Facilitator(scheme: Permit2Scheme, options: Permit2Facili
   }
   // Payments whose settlement was seen to run no code of the payer's; of any other that is not known.
   const plain = new WeakSet<PaymentPayload>()
+  const verify: FacilitatorScheme['verify'] = async (submission, { signal } = {}) => {
+    const { payment, requirements } = submission
+    const wrongTerms = refuseTerms(scheme, submission, network)
+    if (wrongTerms !== undefined) return { valid: false, ...wrongTerms }
+    const token = requirements.asset.toLowerCase()
+    if (!tokens.has(token))
+      return { valid: false, reason: 'invalid_payment_requirements', message: `The token ${token} is not served here.` }
+    const reading = read(payment)
+    if ('reason' in reading) return { valid: false, ...reading }
+    const { authorization, proof } = reading
+    const refused = (refusal: AnyRefusal): Verdict & { valid: false } => ({ valid: false, ...refusal, payer: authorization.from })
+    const early =
+      refuseSigned(scheme, authorization, { ...submission, now: now() }) ?? refuseSender(authorization.witness.facilitator, chain)
+    // Where a contract must judge the signature, the order of wire.md §8 would cost a second round trip.
+    if (early !== undefined) {
+      const expired = proof.by === 'key' && authorization.deadline <= BigInt(Math.floor(now()))
+      return expired ? { ...refused(early), over: true } : refused(early)
+    }
+    await start({ signal })
+    if (served?.has(token) !== true) return refused({ reason: 'asset_not_deployed_contract' })
+    const { refusal: found, held, runsPayerCode } = await simulate(rehearsalOf(settleable(reading, submission)), { signal })
+    if (!runsPayerCode) plain.add(payment)
+    const comes = found?.reason === 'permit2_allowance_required' && reading.approval
+    const refusal = comes ? await approvalFault(comes, authorization.from, { ...chain, signal }) : found
+    return refusal === undefined
+      ? { valid: true, payer: authorization.from, ...(held === undefined ? {} : { funds: held }) }
+      : { ...refused(refusal), ...(refusal.reason === 'permit2_invalid_nonce' ? { over: true } : {}) }
+  }
   return {
     scheme: scheme.scheme,
     network,
     writer: chain,
+    extensions: [permitSponsoring, approvalSponsoring],
     supported: () => ({ x402Version: 2, scheme: scheme.scheme, network, ...(scheme.scheme === 'upto' ? { extra: settler(chain) } : {}) }),
     start,
     key: (payment) => (payment.accepted.network === network ? paymentKey(scheme, payment) : undefined),
-    async verify(submission, { signal } = {}) {
-      const { payment, requirements } = submission
-      const wrongTerms = refuseTerms(scheme, submission, network)
-      if (wrongTerms !== undefined) return { valid: false, ...wrongTerms }
-      const token = requirements.asset.toLowerCase()
-      if (!tokens.has(token))
-        return { valid: false, reason: 'invalid_payment_requirements', message: `The token ${token} is not served here.` }
-      const reading = read(payment)
-      if ('reason' in reading) return { valid: false, ...reading }
-      const { authorization, proof } = reading
-      const refused = (refusal: AnyRefusal): Verdict & { valid: false } => ({ valid: false, ...refusal, payer: authorization.from })
-      const early =
-        refuseSigned(scheme, authorization, { ...submission, now: now() }) ?? refuseSender(authorization.witness.facilitator, chain)
-      // Where a contract must judge the signature, the order of wire.md §8 would cost a second round trip.
-      if (early !== undefined) {
-        const expired = proof.by === 'key' && authorization.deadline <= BigInt(Math.floor(now()))
-        return expired ? { ...refused(early), over: true } : refused(early)
-      }
-      await start({ signal })
-      if (served?.has(token) !== true) return refused({ reason: 'asset_not_deployed_contract' })
-      const { refusal, held, runsPayerCode } = await simulate(rehearsalOf(settleable(reading, submission)), { signal })
-      if (!runsPayerCode) plain.add(payment)
-      return refusal === undefined
-        ? { valid: true, payer: authorization.from, ...(held === undefined ? {} : { funds: held }) }
-        : { ...refused(refusal), ...(refusal.reason === 'permit2_invalid_nonce' ? { over: true } : {}) }
+    verify,
+    async relay(submission, { signal } = {}) {
+      const reading = read(submission.payment)
+      if ('reason' in reading || reading.approval === undefined || isNothing(submission)) return undefined
+      const { authorization, approval } = reading
+      const relayed = await relayApproval(approval, authorization, { chain, signal, waitMs: approvalWaitMs })
+      if (relayed === 'in place') return undefined
+      return relayed === undefined ? verify(submission, { signal }) : { valid: false, ...relayed, payer: authorization.from }
     },
     plan(submission) {
       const reading = read(submission.payment)
@@ -190,7 +205,9 @@ function readSigned(
   if (proof === undefined || proof.by === 'undeployed') return { reason: 'invalid_permit2_signature' }
   const permit = ridingPermit(payment, authorization, { now })
   if (permit !== undefined && 'reason' in permit) return permit
-  return { scheme, authorization, digest, proof, permit }
+  const approval = signedApproval(payment, authorization, chain)
+  if (approval !== undefined && 'reason' in approval) return approval
+  return { scheme, authorization, digest, proof, permit, approval }
 }
 
 type Mined = { readonly transaction: string } & Extract<TransactionStatus, { readonly state: 'mined' }>

@@ -2,7 +2,6 @@ import { type Outcome, type PaymentRequirements, parsePrice, type Submission, ty
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { type Address, encodeFunctionData, erc20Abi, type Hex, maxUint256, multicall3Abi, parseAbi } from 'viem'
-import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { multicall3 } from '../chain/abi.ts'
 import { type EvmSigner, exactEvmClient, permit2, privateKeySigner } from '../client.ts'
@@ -212,55 +211,6 @@ test('payments that leave the same logs say so, and of two in one batch anyway t
   for (const submission of [one, two]) await vi.waitFor(async () => expect(reasonOf(await facilitator.verify(submission))).toBe('valid'))
   const { outcomes } = await mine([one, two])
   expect(outcomes.map(({ status }) => status)).toEqual(['pending', 'pending'])
-})
-
-describe('an EIP-2612 permit that comes along', () => {
-  const withPermit = async (change: Record<string, unknown> = {}): Promise<Submission> => {
-    const submission = await pay()
-    const { usdc, chainId, contracts, buyer: payer } = local
-    const [nonces, deadline] = [parseAbi(['function nonces(address) view returns (uint256)']), BigInt(now() + 300)]
-    const data = encodeFunctionData({ abi: nonces, functionName: 'nonces', args: [payer.address] })
-    const nonce = BigInt(String(await local.rpc('eth_call', [{ to: usdc.address, data }, 'latest'])))
-    const message = { owner: payer.address, spender: contracts.permit2, value: 10_000n, nonce, deadline }
-    const signature = await privateKeyToAccount(payer.privateKey).signTypedData({
-      domain: { name: usdc.name, version: usdc.version, chainId, verifyingContract: usdc.address },
-      types: {
-        Permit: ['owner', 'spender', 'value', 'nonce', 'deadline'].map((name, at) => ({ name, type: at < 2 ? 'address' : 'uint256' })),
-      },
-      primaryType: 'Permit',
-      message,
-    })
-    const said = { from: payer.address, asset: usdc.address, spender: contracts.permit2, amount: '10000', nonce: `${nonce}` }
-    const info = { description: 'x', version: '1', ...said, deadline: `${deadline}`, signature, ...change }
-    return { ...submission, payment: { ...submission.payment, extensions: { eip2612GasSponsoring: { info } } } }
-  }
-
-  test('pays without an approval, in one transaction', async () => {
-    verifies(['H49', 'PERMIT2-EVM'])
-    await approve(0n)
-    expect(reasonOf(await facilitator.verify(await pay()))).toBe('permit2_allowance_required')
-    const submission = await withPermit()
-    expect(reasonOf(await facilitator.verify(submission))).toBe('valid')
-    const before = await local.balanceOf(local.seller.address)
-    expect((await mine([submission])).outcomes).toMatchObject([{ status: 'settled' }])
-    expect(await local.balanceOf(local.seller.address)).toBe(before + 10_000n)
-  })
-
-  test('is not asked of who only echoes the offer', async () => {
-    expect(reasonOf(await facilitator.verify(await withPermit({ signature: undefined })))).toBe('valid')
-  })
-
-  test.each([
-    ['invalid_eip2612_extension_format', { amount: 7 }],
-    ['eip2612_from_mismatch', { from: multicall3 }],
-    ['eip2612_asset_mismatch', { asset: multicall3 }],
-    ['eip2612_spender_not_permit2', { spender: multicall3 }],
-    ['eip2612_deadline_expired', { deadline: '1700000000' }],
-    ['permit2_2612_amount_mismatch', { amount: '10001' }],
-  ])('%s', async (reason, change) => {
-    verifies('ERROR-CODES')
-    expect(reasonOf(await facilitator.verify(await withPermit(change)))).toBe(reason)
-  })
 })
 
 describe('what the chain shows of a payment', () => {

@@ -47,6 +47,17 @@ export function allowanceCall(token: Hex, owner: Hex): Target {
   return { target: token, data: encodeCall('0xdd62ed3e', [owner, permit2Address]) }
 }
 
+/** Selector of a token's `approve(address,uint256)` (wire.md §7.2). */
+export const approve = '0x095ea7b3'
+
+/** Calldata that lets Permit2 take all there is of a token. */
+export function approveAll(): Hex {
+  return encodeCall(approve, [permit2Address, everything])
+}
+
+/** The largest allowance, which tokens do not count down. */
+export const everything = (1n << 256n) - 1n
+
 /** A payment as a proxy was told it. */
 export type Told = { readonly from: Hex; readonly token: Hex; readonly nonce: bigint; readonly to: Hex; readonly amount: bigint }
 

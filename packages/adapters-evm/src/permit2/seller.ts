@@ -3,6 +3,7 @@ import { isAddress } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import type { SellerWay } from '../checks/seller.ts'
 import { lookAt } from './look.ts'
+import { sponsoringsOf } from './sponsoring.ts'
 import { type Permit2Scheme, paymentKey, readPayload, refuseSigned, refuseTerms } from './wire.ts'
 
 /** How a seller is paid by Permit2. Errors: `config/no-authorizations` for an asset that is no token of an EVM chain. */
@@ -14,6 +15,7 @@ export function permit2Way(scheme: Permit2Scheme, asset: Asset): SellerWay {
   return {
     scheme: scheme.scheme,
     flows: scheme.scheme === 'upto' ? ['authorization'] : ['authorization', 'upfront'],
+    extensions: sponsoringsOf(asset),
     extra: (kind) => ({ ...domain, assetTransferMethod: 'permit2', ...facilitatorIn(scheme, kind?.extra?.facilitatorAddress) }),
     key: (payment) => paymentKey(scheme, payment),
     check(submission, { network: here, now }) {

@@ -1,6 +1,7 @@
 import { encodeCall, revertReason, type Target } from '../chain/abi.ts'
 import { isAccepted, type Proof, signatureCheck, signatureOf } from '../checks/proof.ts'
 import { type Answers, numberIn, type Rehearsal } from '../checks/simulation.ts'
+import type { SignedApproval } from './approval.ts'
 import { allowanceCall, isSet, nonceWord, type RidingPermit, settleCall } from './proxy.ts'
 import type { Permit2Authorization, Permit2Reason, Permit2Scheme, Refusal } from './wire.ts'
 
@@ -13,6 +14,7 @@ export type Settleable = {
   readonly digest: Uint8Array
   readonly proof: Proof
   readonly permit?: RidingPermit | undefined
+  readonly approval?: SignedApproval | undefined
 }
 
 /** The call that moves the money. */

@@ -54,6 +54,19 @@ export const permit2Reasons = [
   'eip2612_asset_mismatch',
   'eip2612_spender_not_permit2',
   'eip2612_deadline_expired',
+  'invalid_erc20_approval_extension_format',
+  'erc20_approval_from_mismatch',
+  'erc20_approval_asset_mismatch',
+  'erc20_approval_spender_not_permit2',
+  'erc20_approval_tx_parse_failed',
+  'erc20_approval_tx_wrong_target',
+  'erc20_approval_tx_wrong_selector',
+  'erc20_approval_tx_wrong_spender',
+  'erc20_approval_tx_invalid_calldata',
+  'erc20_approval_tx_signer_mismatch',
+  'erc20_approval_tx_invalid_signature',
+  'erc20_approval_tx_failed',
+  'erc20_approval_broadcast_failed',
 ] as const
 
 /** What an `exact` payment by Permit2 is refused for beside that (wire.md §19). */

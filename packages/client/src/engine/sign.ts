@@ -32,12 +32,17 @@ const maxSkewSeconds = 605
 export async function sign({ terms, scheme }: Candidate, options: SignOptions): Promise<SignedPayment> {
   const { url, method, maxTimeoutSeconds, requirements, resource, version } = terms
   const { message, now, required, random } = options
-  const prepareOptions = { now, maxTimeoutSeconds, binding: await bindingOf(message), signal: message.signal }
-  const { payload, key } = await scheme.prepare(requirements, prepareOptions).catch((cause: unknown) => {
+  const offered = version === 2 ? required.extensions : undefined
+  const prepareOptions = { now, maxTimeoutSeconds, binding: await bindingOf(message), extensions: offered, signal: message.signal }
+  const {
+    payload,
+    key,
+    extensions: added,
+  } = await scheme.prepare(requirements, prepareOptions).catch((cause: unknown) => {
     if (cause instanceof X402Error || message.signal?.aborted) throw cause
     throw clientErrors('client/sign-failed', { url, scheme: requirements.scheme, network: requirements.network, cause })
   })
-  const extensions = version === 2 ? echoExtensions(required, `pay_${hex(random(16))}`) : undefined
+  const extensions = version === 2 ? echoExtensions(required, { id: `pay_${hex(random(16))}`, added }) : undefined
   const payment: PaymentPayload = {
     x402Version: 2,
     resource,

@@ -111,7 +111,7 @@ describe('the payment id', () => {
       'payment-identifier': { ...paymentIdentifier({ required: true }).declare(), schema: { type: 'object' } },
       b: { info: { c: 1 } },
     }
-    const extensions = echoExtensions(asking(declared), id)
+    const extensions = echoExtensions(asking(declared), { id })
     expect(extensions).toEqual({
       'payment-identifier': { info: { required: true, id }, schema: { type: 'object' } },
       b: { info: { c: 1 } },
@@ -123,9 +123,9 @@ describe('the payment id', () => {
   })
 
   test('goes nowhere else', () => {
-    expect(echoExtensions(asking(), 'pay_0123456789abcdef')).toBeUndefined()
-    expect(echoExtensions(asking({ b: { info: {} } }), 'pay_0123456789abcdef')).toEqual({ b: { info: {} } })
-    expect(echoExtensions(asking({ 'payment-identifier': 'x' }), 'pay_0123456789abcdef')).toEqual({ 'payment-identifier': 'x' })
+    expect(echoExtensions(asking(), { id: 'pay_0123456789abcdef' })).toBeUndefined()
+    expect(echoExtensions(asking({ b: { info: {} } }), { id: 'pay_0123456789abcdef' })).toEqual({ b: { info: {} } })
+    expect(echoExtensions(asking({ 'payment-identifier': 'x' }), { id: 'pay_0123456789abcdef' })).toEqual({ 'payment-identifier': 'x' })
   })
 
   test('is taken out of what others see, and nothing else is', () => {

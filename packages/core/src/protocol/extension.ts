@@ -1,5 +1,6 @@
 import * as z from 'zod/mini'
 import { contains, memberOf, type PaymentPayload, type PaymentRequired } from './payment.ts'
+import type { Prepared } from './scheme.ts'
 
 /** What an extension puts into a 402: its facts and the JSON Schema of them (x402 v2, extensions). */
 export type ExtensionDeclaration = { readonly info: Readonly<Record<string, unknown>>; readonly schema?: Readonly<Record<string, unknown>> }
@@ -47,12 +48,22 @@ export function readPaymentId(payment: PaymentPayload): { readonly id?: string }
   return id === undefined ? {} : { id }
 }
 
-/** The extensions a payment echoes for this 402, with `id` where the server takes payment ids. */
-export function echoExtensions(required: PaymentRequired, id: string): Record<string, unknown> | undefined {
-  if (required.extensions == null) return undefined
-  const offer = z.safeParse(identifierOffer, required.extensions[identifierKey])
-  if (!offer.success) return { ...required.extensions }
-  return { ...required.extensions, [identifierKey]: { ...offer.data, info: { ...offer.data.info, id } } }
+/**
+ * The extensions a payment echoes for this 402, with `id` where the server takes payment ids, and with what the payer's scheme has
+ * `added` to those that are offered.
+ */
+export function echoExtensions(
+  { extensions }: PaymentRequired,
+  { id, added = {} }: { readonly id?: string | undefined; readonly added?: Prepared['extensions'] | undefined },
+): Record<string, unknown> | undefined {
+  if (extensions == null) return undefined
+  const takesIds = id !== undefined && z.safeParse(identifierOffer, extensions[identifierKey]).success
+  const said = takesIds ? { ...added, [identifierKey]: { id } } : added
+  const echoes = Object.entries(said).flatMap(([key, more]) => {
+    const offer = z.safeParse(echoed, memberOf(extensions, key))
+    return offer.success ? [[key, { ...offer.data, info: { ...offer.data.info, ...more } }] as const] : []
+  })
+  return { ...extensions, ...Object.fromEntries(echoes) }
 }
 
 /** The payment without its id, which is a secret between payer and server (M4): for facilitators, upstreams and logs. */

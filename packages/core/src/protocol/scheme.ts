@@ -1,3 +1,4 @@
+import type { Extension } from './extension.ts'
 import type { Submission } from './facilitator.ts'
 import type { Price } from './money.ts'
 import type { Network } from './network.ts'
@@ -5,17 +6,26 @@ import type { PaymentPayload, PaymentRequirements } from './payment.ts'
 import type { Outcome, SettleResponse, SupportedKind, Verdict } from './settlement.ts'
 import type { PaymentKey } from './store.ts'
 
-/** What a scheme made to pay with: the payload of the message and the identity of what was signed. */
-export type Prepared = { readonly payload: Readonly<Record<string, unknown>>; readonly key: PaymentKey }
+/**
+ * What a scheme made to pay with: the payload of the message, the identity of what was signed, and what it says in extensions of the
+ * 402, by their keys.
+ */
+export type Prepared = {
+  readonly payload: Readonly<Record<string, unknown>>
+  readonly key: PaymentKey
+  readonly extensions?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
 
 /**
  * When and how long: `now` in Unix seconds, `maxTimeoutSeconds` already clamped to what the client allows. `binding` is the request
- * that is paid (`requestBinding`): a scheme that chooses a nonce commits it to that, so that nobody else can grant it (M2).
+ * that is paid (`requestBinding`): a scheme that chooses a nonce commits it to that, so that nobody else can grant it (M2). `extensions` are
+ * those that the 402 offers.
  */
 export type PrepareOptions = {
   readonly now: number
   readonly maxTimeoutSeconds: number
   readonly binding?: string | undefined
+  readonly extensions?: Readonly<Record<string, unknown>> | null | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -85,6 +95,8 @@ export interface ServerScheme {
   readonly scheme: string
   readonly network: Network
   readonly flows: readonly PaymentFlow[]
+  /** Extensions that help its payers, each offered where the facilitator names it in `/supported`. */
+  readonly extensions?: readonly Extension[]
   /** Keys of `extra` that may differ between offer and payment. */
   readonly ignoredExtra?: readonly string[]
   /** Throws `config/…` for a price or payee it cannot ask. */
@@ -197,6 +209,8 @@ export interface FacilitatorScheme {
   readonly writer: ChainWriter
   /** What `/supported` says, the same at every call. */
   supported(): SupportedKind
+  /** The keys of the extensions that it serves, for `/supported`. */
+  readonly extensions?: readonly string[]
   /** Checks what must hold before anything is served, such as a token's domain on chain; throws `config/…` or the adapter's errors. */
   start(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
   /** Identity of a payment, by which repeated settlements meet. */
@@ -208,6 +222,12 @@ export interface FacilitatorScheme {
     submission: Submission,
     options?: { readonly signal?: AbortSignal | undefined; readonly settle?: boolean | undefined },
   ): Promise<Verdict>
+  /**
+   * Hands the chain what the payer himself signed to go before his payment, such as an approval, and waits until that has taken
+   * effect; it sends nothing of its own, and asking again does no harm. Then the payment is verified anew: gives that verdict, or nothing
+   * where there was nothing to hand on.
+   */
+  relay?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Verdict | undefined>
   /** The calls that settle a verified payment; none where nothing is to be moved. */
   plan(submission: Submission): readonly Call[]
   /** What a mined transaction did for this payment, told from its events and never from its status alone (M1). */

@@ -21,7 +21,7 @@ import { createReadiness, type Readiness } from './readiness.ts'
 import { createReservations, type Reservations } from './reservations.ts'
 import { type Answer, type Asker, createSettlements, isDead, type Settlements } from './settlements.ts'
 import { sighted } from './sighting.ts'
-import { drawOf, judge } from './verify.ts'
+import { drawOf, judge, relay } from './verify.ts'
 
 /** One scheme on one network, with everything its payments need. Schemes of one chain share its lanes. */
 export type Desk = DeskOptions & {
@@ -138,6 +138,8 @@ export async function settle(desk: Desk, submission: Submission, { signal, claim
     return seen ?? { ...refusal(verdict, submission, known), ...(why.short === true ? { retry: 'same' } : {}) }
   }
   try {
+    const relayed = await relay(desk, submission, { signal })
+    if (relayed?.valid === false) return refusal(relayed, submission, known)
     const key = known ?? verdict.key ?? anonymous(submission, desk)
     return await enter(desk, submission, { key, asker, cancelled, leave })
   } finally {

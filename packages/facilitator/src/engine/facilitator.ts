@@ -206,7 +206,8 @@ function supportedBy(schemes: readonly FacilitatorScheme[]): SupportedResponse {
     const family = `${networkFamily(network)}:*`
     signers[family] = [...new Set([...(signers[family] ?? []), ...writer.signers])]
   }
-  return { kinds: schemes.map((scheme) => scheme.supported()), extensions: [claimStatusExtension], signers }
+  const extensions = [...new Set([claimStatusExtension, ...schemes.flatMap((scheme) => scheme.extensions ?? [])])]
+  return { kinds: schemes.map((scheme) => scheme.supported()), extensions, signers }
 }
 
 /**

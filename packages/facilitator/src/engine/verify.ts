@@ -56,11 +56,25 @@ export function drawOf({ scheme }: Pick<Desk, 'scheme'>, { payer }: PaymentKey, 
   return { account, amount: scheme.draw?.(payment) ?? BigInt(amount) }
 }
 
+/**
+ * Hands on what the payer signed to go before his payment, and gives the verdict after that; nothing where there is nothing to hand on.
+ * Errors: `facilitator/cannot-verify`, and nothing was sent of this facilitator's own.
+ */
+export function relay(desk: Desk, submission: Submission, { signal }: CallOptions): Promise<Verdict | undefined> {
+  return orCannot(desk, { signal, look: async () => desk.scheme.relay?.(submission, { signal }) })
+}
+
 type Asking = CallOptions & { readonly settle: boolean }
 
-async function ask({ scheme, onEvent }: Desk, submission: Submission, { signal, settle }: Asking): Promise<Verdict> {
+function ask(desk: Desk, submission: Submission, { signal, settle }: Asking): Promise<Verdict> {
+  return orCannot(desk, { signal, look: () => desk.scheme.verify(submission, { signal, settle }) })
+}
+
+type Step<Result> = { readonly signal: AbortSignal | undefined; readonly look: () => Promise<Result> }
+
+async function orCannot<Result>({ scheme, onEvent }: Desk, { signal, look }: Step<Result>): Promise<Result> {
   try {
-    return await scheme.verify(submission, { signal, settle })
+    return await look()
   } catch (cause) {
     signal?.throwIfAborted()
     const { network } = scheme

@@ -10,7 +10,7 @@ import {
   type X402Error,
 } from '@flow402x/core'
 import { receiptToV1, xPaymentResponseHeader } from '@flow402x/core/v1'
-import { challenge, declaredBy, type Quote } from './offers.ts'
+import { challenge, declared, extensionsOf, type Quote } from './offers.ts'
 import { ownBytes } from './request.ts'
 import type { Engine } from './server.ts'
 
@@ -103,7 +103,7 @@ function encodedChallenge(engine: Engine, challenged: Challenged): Encoded {
 }
 
 function encodeChallenge(engine: Engine, { quote, resource, error, detail, status = 402 }: Challenged): Encoded {
-  const { header, body } = challenge(quote, { resource, error, extensions: declaredBy(engine) })
+  const { header, body } = challenge(quote, { resource, error, extensions: declared(extensionsOf(engine, quote)) })
   const problem = { type: 'urn:flow402x:payment-required', title: 'Payment Required', status, detail: detail ?? askingPrice(quote, error) }
   const headers = new Headers({ 'Content-Type': 'application/json', 'PAYMENT-REQUIRED': header })
   if (engine.xPaymentRequired) headers.set('X-Payment-Required', header)

@@ -1,4 +1,5 @@
 import {
+  type Extension,
   formatPrice,
   type Network,
   type PaymentFlow,
@@ -57,7 +58,7 @@ export function checkPaidOptions(options: PaidOptions, engine: Engine): void {
     return { requirements, price: scheme.describe(requirements) }
   })
   const url = `${engine.origin ?? 'http://localhost'}/`
-  challenge({ offers }, { resource: resourceOf(options, url), error: '', extensions: declaredBy(engine) })
+  challenge({ offers }, { resource: resourceOf(options, url), error: '', extensions: declared(engine.extensions) })
 }
 
 /** What a route sells, at the URL it was asked at. */
@@ -65,8 +66,13 @@ export function resourceOf({ description, mimeType }: PaidOptions, url: string):
   return { url, ...(description === undefined ? {} : { description }), ...(mimeType === undefined ? {} : { mimeType }) }
 }
 
-/** The extensions of every 402. */
-export function declaredBy({ extensions }: Engine): Record<string, unknown> {
+/** The extensions of a 402: the server's own, and those that help to pay its offers. */
+export function extensionsOf({ extensions }: Engine, { offers }: Quote): readonly Extension[] {
+  return [...extensions, ...offers.flatMap(({ served }) => served.extensions)]
+}
+
+/** Extensions as a 402 has them. */
+export function declared(extensions: readonly Extension[]): Record<string, unknown> {
   return Object.fromEntries(extensions.map(({ key, declare }) => [key, declare()]))
 }
 

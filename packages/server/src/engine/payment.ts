@@ -27,7 +27,7 @@ import {
   settledElsewhere,
 } from './claim.ts'
 import { serverErrors } from './errors.ts'
-import type { Offer, PaidOptions, Quote } from './offers.ts'
+import { extensionsOf, type Offer, type PaidOptions, type Quote } from './offers.ts'
 import { type Binding, bindingOf, digestText, type IncomingRequest } from './request.ts'
 import {
   type Admission,
@@ -73,7 +73,7 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   const id = readPaymentId(payment)
   if (id === 'malformed') return problem(engine, serverErrors('payment/bad-identifier', {}))
   if (engine.requirePaymentId && id.id === undefined) return problem(engine, serverErrors('payment/identifier-required', {}))
-  if (!echoesExtensions(engine.extensions, payment)) return ask('extension_echo_mismatch')
+  if (!echoesExtensions(extensionsOf(engine, quote), payment)) return ask('extension_echo_mismatch')
   const key = offer.served.scheme.key(payment)
   if (key === undefined) return ask('invalid_payload')
   const matched = await match(visit, { offer, key, id: id.id })

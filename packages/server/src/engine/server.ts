@@ -85,6 +85,8 @@ export type Served = {
   readonly scheme: ServerScheme
   readonly facilitator: Facilitator
   readonly kind: SupportedKind
+  /** Those of the scheme that the facilitator serves. */
+  readonly extensions: readonly Extension[]
   /** Whether the facilitator says what became of a claim. */
   readonly tells: boolean
   /** What it is believed in all, in atomic units of the scheme's asset; without it no bound. */
@@ -241,7 +243,8 @@ async function serve({ schemes, facilitators, trust }: Parts, signal: AbortSigna
       const tells = facilitator.status !== undefined && extensions?.includes(claimStatusExtension) === true
       if (!tells && scheme.look === undefined) throw serverErrors('config/no-proof', { scheme: scheme.scheme, network: scheme.network })
       const limit = trust && BigInt(scheme.requirements({ price: trust, kind, maxTimeoutSeconds: 300, flow: 'authorization' }).amount)
-      return { scheme, facilitator, kind, tells, limit }
+      const helped = (scheme.extensions ?? []).filter(({ key }) => extensions?.includes(key))
+      return { scheme, facilitator, kind, extensions: helped, tells, limit }
     }
     const silent = answers.find((answer) => answer.status === 'rejected')
     if (silent !== undefined) throw silent.reason

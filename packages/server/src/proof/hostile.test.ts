@@ -105,7 +105,7 @@ async function sign(asked: ReturnType<typeof await402>, committed: boolean): Pro
   const binding = committed ? requestBinding({ method: 'GET', url: 'http://shop.test/', bodyHash: emptyHash }) : undefined
   const client = exactEvmClient({ signer: privateKeySigner(local.buyer.privateKey) })
   const { payload } = await client.prepare(accepted, { now: Date.now() / 1000, maxTimeoutSeconds: 300, binding })
-  const extensions = echoExtensions(required, `id_${crypto.randomUUID()}`)
+  const extensions = echoExtensions(required, { id: `id_${crypto.randomUUID()}` })
   const payment = { x402Version: 2 as const, resource: required.resource, accepted, payload: { ...payload }, extensions }
   return { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(payment) }
 }

@@ -28,8 +28,9 @@ export async function preparePayment(
   const [accepted] = required.accepts.filter((offer) => payer.supports(offer))
   if (accepted === undefined) throw new TypeError('The 402 offers nothing that this payer can pay.')
   const now = Math.floor(Date.now() / 1000)
-  const { payload } = await payer.prepare(accepted, { now, maxTimeoutSeconds: accepted.maxTimeoutSeconds })
-  const extensions = id === undefined ? undefined : echoExtensions(required, id)
+  const { maxTimeoutSeconds } = accepted
+  const { payload, extensions: added } = await payer.prepare(accepted, { now, maxTimeoutSeconds, extensions: required.extensions })
+  const extensions = id === undefined && added === undefined ? undefined : echoExtensions(required, { id, added })
   const echo = extensions === undefined ? {} : { extensions }
   return { x402Version: 2, resource: required.resource, accepted, payload: { ...payload }, ...echo }
 }
