@@ -2,9 +2,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { defineConfig } from 'tsup'
 
-/** One build for every package: the exports map says what is built, so nothing is listed twice. Runs in the package's folder. */
+/**
+ * One build for every package: the exports map says what is public, so nothing is listed twice. Of what browsers load every module
+ * becomes a file of its own, which bundlers leave out where nobody asks for it; elsewhere few files start sooner. Runs in the
+ * package's folder.
+ */
 export default defineConfig({
-  entry: entries(),
+  entry: { ...(isForBrowsers() ? modules() : {}), ...entries() },
   format: 'esm',
   target: 'es2022',
   platform: 'neutral',
@@ -12,14 +16,22 @@ export default defineConfig({
   clean: true,
   splitting: true,
   sourcemap: true,
-  dts: true,
+  dts: { entry: entries() },
   skipNodeModulesBundle: true,
   tsconfig: '../../tsconfig.base.json',
 })
 
+function manifest(): { readonly name: string; readonly exports: Record<string, string | Record<string, string>> } {
+  return JSON.parse(readFileSync('package.json', 'utf8'))
+}
+
+function isForBrowsers(): boolean {
+  const { name, exports } = manifest()
+  return ['@flow402x/core', '@flow402x/client'].includes(name) || './client' in exports
+}
+
 function entries(): Record<string, string> {
-  const manifest: { exports: Record<string, string | Record<string, string>> } = JSON.parse(readFileSync('package.json', 'utf8'))
-  const sources = Object.values(manifest.exports).flatMap((target) =>
+  const sources = Object.values(manifest().exports).flatMap((target) =>
     typeof target === 'string' ? [] : (target['@flow402x/source'] ?? []),
   )
   const commands = existsSync('bin') ? readdirSync('bin').filter((file) => file.endsWith('.ts')) : []
@@ -27,4 +39,10 @@ function entries(): Record<string, string> {
     ...sources.map((file) => [basename(file).replace(/\.tsx?$/, ''), file]),
     ...commands.map((file) => [`bin/${basename(file, '.ts')}`, `bin/${file}`]),
   ])
+}
+
+function modules(): Record<string, string> {
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  const sources = files.filter((file) => /\.tsx?$/.test(file) && !/\.test(-d)?\.tsx?$/.test(file))
+  return Object.fromEntries(sources.map((file) => [file.replace(/\.tsx?$/, ''), `src/${file}`]))
 }
