@@ -3,6 +3,6 @@ export { type Client, createClient, type PaidInit, type Quote } from './engine/c
 export type { LeftOut } from './engine/errors.ts'
 export type { ClientEvent } from './engine/event.ts'
 export type { Approval, BudgetOptions, ClientOptions, ClientStore, RetryOptions } from './engine/options.ts'
-export type { PayeeChange } from './engine/payees.ts'
 export type { Spending, Spent } from './engine/spending.ts'
+export type { PayeeChange } from './guard/payees.ts'
 export { receiptOf, type WithHeaders } from './http/receipt.ts'

@@ -2,6 +2,7 @@ import { paymentSignatureHeader, type SettleResponse } from '@flow402x/core'
 import { defaultRetention, memoryBudgets, memoryLedger, memoryPayees } from '@flow402x/core/memory'
 import { xPaymentHeader } from '@flow402x/core/v1'
 import { refund } from '../correction/refund.ts'
+import { createBreaker } from '../guard/breaker.ts'
 import { type Fetch, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
 import { type Exchange, follow } from '../http/redirect.ts'
@@ -125,6 +126,7 @@ function createWallet(options: ClientOptions): Wallet {
     purse: createPurse({ limits, store: store.budgets }),
     ledger: store.ledger,
     payees: store.payees,
+    breaker: createBreaker(options.breaker ?? {}, now),
     approvePayee,
     dynamicPayees,
     fetch,

@@ -43,6 +43,12 @@ export const clientErrors = defineErrors({
     message: ({ url, price, why }: { url: string; price: string; why: string }) =>
       `beforeSign refused ${price} for ${url}: ${why}. Nothing was signed and no money moved.`,
   },
+  'client/origin-suspended': {
+    ...unsigned,
+    status: 503,
+    message: ({ origin, failures, until }: { origin: string; failures: number; until: string }) =>
+      `The last ${failures} payments to ${origin} bought nothing, so none is signed for it until ${until}. Nothing was signed and no money moved now; what those payments hold of the budget is freed or spent as the chain has it.`,
+  },
   'client/payee-changed': {
     ...unsigned,
     retry: 'never',

@@ -1,10 +1,10 @@
 import { type Asset, type ClientScheme, networkSchema, type Store } from '@flow402x/core'
 import * as z from 'zod/mini'
+import type { PayeeChange } from '../guard/payees.ts'
 import type { Fetch } from '../http/message.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
-import type { PayeeChange } from './payees.ts'
 
 /** What a client keeps: its budget, what it signed, and whom it paid. */
 export type ClientStore = Pick<Store, 'budgets' | 'ledger' | 'payees'>
@@ -79,6 +79,8 @@ export const clientOptions = z.strictObject({
   /** Told what happens; what it throws is ignored. */
   onEvent: z.optional(callable<(event: ClientEvent) => void>()),
   retry: z.optional(retryOptions),
+  /** When an origin whose payments buy nothing is left alone: after `failures` in a row, 5 unless given, for `forMs`, 60000 unless given. */
+  breaker: z.optional(z.strictObject({ failures: count(1), forMs: count(0) })),
   /** The longest a signature may stay valid, in seconds; 600 unless given. */
   maxTimeoutSeconds: count(1),
   /** Pays over plain HTTP beyond this machine as well. */

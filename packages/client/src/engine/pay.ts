@@ -1,5 +1,7 @@
 import { isX402Error, type LedgerEntry, outcomeFromWire, type PayeeStore, type PaymentRequired, type SignedPayment } from '@flow402x/core'
 import { corrected, tell } from '../correction/correction.ts'
+import type { Breaker } from '../guard/breaker.ts'
+import { checkPayee } from '../guard/payees.ts'
 import type { Fetch } from '../http/message.ts'
 import { type Offer, readOffer } from '../http/offer.ts'
 import type { Exchange } from '../http/redirect.ts'
@@ -9,12 +11,12 @@ import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
 import { type Attempt, attemptOf, type Books, release, settle, sweep } from './ledger.ts'
 import type { ClientOptions, RetryOptions } from './options.ts'
-import { checkPayee } from './payees.ts'
 import { approve, bindingOf, clockSkew, hex, sign } from './sign.ts'
 
 /** What every call of one client shares. */
 export type Wallet = Books & {
   readonly payees: PayeeStore
+  readonly breaker: Breaker
   readonly approvePayee: ClientOptions['approvePayee']
   readonly dynamicPayees: readonly string[]
   readonly fetch: Fetch
@@ -69,6 +71,7 @@ export async function complete(wallet: Wallet, attempt: Attempt, signal: AbortSi
   } catch (error) {
     const { receipt } = current
     if (receipt !== undefined) await settle(wallet, current.entry)
+    else if (!signal?.aborted) wallet.breaker.failed(terms.url)
     await tell(wallet, current.signed, receipt === undefined ? { status: 'unknown' } : { status: 'paid', receipt })
     emit({ id, type: 'unknown', terms, deadAfter: current.signed.key.deadAfter, error })
     if (typeof error === 'object' && error !== null) open.set(error, open.has(error) && open.get(error) !== current ? undefined : current)
@@ -132,6 +135,7 @@ async function signOnce(wallet: Wallet, entry: LedgerEntry, { chosen, asked, req
   const { terms } = chosen
   let signed: SignedPayment | undefined
   try {
+    wallet.breaker.assertClosed(url)
     await reserve(wallet, reservation, terms)
     const payee = await checkPayee(terms, { ...wallet, signal })
     await approve(terms, { beforeSign: wallet.beforeSign, signal })
@@ -171,10 +175,13 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
   if (receipt?.success || (receipt === undefined && response.status < 400)) {
     await settle(wallet, entry)
     await tell(wallet, signed, { status: 'paid', receipt })
+    wallet.breaker.bought(terms.url)
     wallet.emit({ id, type: 'paid', terms, receipt })
     return response
   }
   await assertSameOffer(response, terms, key.deadAfter)
+  // Another 4xx speaks of what was asked for, not of the payment.
+  if (response.status === 402 || response.status >= 500) wallet.breaker.failed(terms.url)
   await tell(wallet, signed, { status: 'unpaid', receipt })
   const outcome = receipt === undefined ? undefined : outcomeFromWire(receipt)
   const { reason, retry } = outcome?.status === 'notSettled' ? outcome : { reason: 'unknown', retry: 'same' as const }

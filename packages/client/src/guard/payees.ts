@@ -1,7 +1,7 @@
 import { type Payee, type PayeeStore, sameAddress } from '@flow402x/core'
-import type { Terms } from './choose.ts'
-import { clientErrors } from './errors.ts'
-import type { Approval } from './options.ts'
+import type { Terms } from '../engine/choose.ts'
+import { clientErrors } from '../engine/errors.ts'
+import type { Approval } from '../engine/options.ts'
 
 /** A payee that is not the one an origin had paid before: `was` is that one. */
 export type PayeeChange = { readonly terms: Terms; readonly was: Payee }

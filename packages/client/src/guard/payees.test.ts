@@ -2,10 +2,10 @@ import type { PaymentRequirements } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
+import { createClient } from '../engine/client.ts'
+import type { ClientOptions } from '../engine/options.ts'
 import { pen } from '../fixtures/pen.ts'
 import { answer, ask, asking, cent, type Seller, settled, startSeller } from '../fixtures/seller.ts'
-import { createClient } from './client.ts'
-import type { ClientOptions } from './options.ts'
 
 const sellers: Seller[] = []
 afterEach(() => Promise.all(sellers.splice(0).map((seller) => seller.close())))
