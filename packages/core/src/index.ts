@@ -129,6 +129,7 @@ export type {
   Sighting,
   SignedTransaction,
   TransactionStatus,
+  TransferProof,
 } from './protocol/scheme.ts'
 export {
   type Outcome,
@@ -185,3 +186,17 @@ export type {
   Telling,
   UndeliveredOptions,
 } from './protocol/store.ts'
+export { expiryOf, referenceTag } from './reference/reference.ts'
+export { type TransferSeller, type TransferSellerOptions, transferSeller } from './reference/seller.ts'
+export {
+  deadAfterOf,
+  readTransfer,
+  type SeenTransfer,
+  type TransferChain,
+  type TransferSight,
+  type TransferSightOptions,
+  transferKey,
+  transferProof,
+  transferSight,
+  unconfirmed,
+} from './reference/transfer.ts'

@@ -321,6 +321,22 @@ export const requirements = {
   A23: { text: 'A voucher’s signature is checked before any shortcut, against the key that its channel names.', link: 'hazards.md A23' },
   M28: { text: 'A channel names the key that signs its vouchers; others are refused.', link: 'money-rules.md M28' },
   A24: { text: 'A change on chain of a channel that is being served is noticed, and no books rest on an old row.', link: 'hazards.md A24' },
+  M22: {
+    text: 'A transfer pays only for whom its reference was given to: for one request, payee, asset and amount; the chain shows only its SHA-256.',
+    link: 'money-rules.md M22',
+  },
+  M23: {
+    text: 'A transfer proves a payment only as its sender’s own plain transfer with one tag; what a contract made of it proves nothing.',
+    link: 'money-rules.md M23',
+  },
+  M24: {
+    text: 'A transfer that carries a reference of the seller is granted or listed as owed to its payer; a payer writes it down before it is sent.',
+    link: 'money-rules.md M24',
+  },
+  'PLAIN-CHALLENGE': {
+    text: 'A 402 names receiver, amount and reference; a transfer and two headers answer it, with 200 or a 400 that says why.',
+    link: 'issue 7 §2',
+  },
   M26: {
     text: 'A voucher pays once: credit comes only from a stretch that was never sold, whoever shows the voucher again.',
     link: 'money-rules.md M26',

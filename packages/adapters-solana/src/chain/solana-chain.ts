@@ -1,4 +1,4 @@
-import { type Call, type ChainWriter, isX402Error, parseNetwork, type SignedTransaction } from '@flow402x/core'
+import { type Call, type ChainWriter, parseNetwork, type SignedTransaction } from '@flow402x/core'
 import type { TransactionPartialSigner } from '@solana/kit'
 import * as z from 'zod/mini'
 import { type Ed25519, fastestEd25519 } from '../crypto/ed25519.ts'
@@ -8,6 +8,7 @@ import { kitSigner, type SolanaSigner } from '../crypto/wallet.ts'
 import { addressBytes, isSolana } from './address.ts'
 import { encodeBase58 } from './base58.ts'
 import { decodeBase64, encodeBase64 } from './base64.ts'
+import { broadcast } from './broadcast.ts'
 import { feeOf, readBudget } from './budget.ts'
 import { confirmations } from './confirmation.ts'
 import { solanaErrors } from './errors.ts'
@@ -98,7 +99,7 @@ export function solanaChain(options: SolanaChainOptions): SolanaChain {
     async replace() {
       throw solanaErrors('solana/not-replaceable', {})
     },
-    send: (signed) => send(rpc, signed),
+    send: (signed) => broadcast(rpc, signed),
     ...confirmations(rpc),
     async final() {
       const slot = await rpc.ask({ method: 'getSlot', params: [{ commitment: 'finalized' }], result: z.number() })
@@ -197,25 +198,4 @@ async function signatureOf(sender: SolanaSigner, { bytes, message }: Transaction
   if (sender.sign !== undefined) return sender.sign(message)
   const whole = await sender.signTransaction?.(bytes)
   return whole && decodeTransaction(whole)?.signatures[0]
-}
-
-const knownSchema = inContext(z.array(z.nullable(z.looseObject({}))))
-
-async function send(rpc: Rpc, { bytes, transaction }: SignedTransaction): Promise<void> {
-  try {
-    // It was simulated when it was verified, and a preflight would only find that it is there already.
-    const params = [bytes, { encoding: 'base64', skipPreflight: true }]
-    await rpc.ask({ method: 'sendTransaction', params, result: z.string() })
-  } catch (error) {
-    if (!isX402Error(error, 'solana/call-failed'))
-      throw solanaErrors('solana/broadcast-unknown', { host: rpc.host, transaction, cause: error })
-    if (/AlreadyProcessed|already been processed/i.test(error.message)) return
-    // A blockhash that ran out is also what a node says of a transaction that it has long mined.
-    const { value } = await rpc
-      .ask({ method: 'getSignatureStatuses', params: [[transaction]], result: knownSchema })
-      .catch((cause: unknown) => {
-        throw solanaErrors('solana/broadcast-unknown', { host: rpc.host, transaction, cause })
-      })
-    if (value[0] == null) throw solanaErrors('solana/refused', { host: rpc.host, transaction, why: error.message, cause: error })
-  }
 }

@@ -386,7 +386,7 @@ describe('options', () => {
   it.each([
     ['no schemes', { schemes: [] }],
     ['a duplicate scheme', { schemes: [scheme, pen()] }],
-    ['a scheme that transfers by itself', { schemes: [pen({ send: async (prepared) => prepared })] }],
+    ['a scheme that transfers by itself', { schemes: [pen({ send: async () => {} })] }],
     ['a budget in a token', { schemes: [scheme], budget: { total: '5 USDC' } }],
     ['a total of zero', { schemes: [scheme], budget: { total: '$0' } }],
     ['a cap on an unknown asset', { schemes: [scheme], budget: { caps: { 'eip155:1/erc20:0x1': { perPayment: '1', total: '1' } } } }],

@@ -14,6 +14,8 @@ export type Prepared = {
   readonly payload: Readonly<Record<string, unknown>>
   readonly key: PaymentKey
   readonly extensions?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** What `send` hands to the chain, in the scheme's own writing: kept in the payer's books and shown to nobody. */
+  readonly transfer?: string
 }
 
 /**
@@ -52,7 +54,12 @@ export interface ClientScheme {
   /** Whether it can pay this entry: transfer method, what `extra` must hold. */
   supports(requirements: PaymentRequirements): boolean
   prepare(requirements: PaymentRequirements, options: PrepareOptions): Promise<Prepared>
-  send?(prepared: Prepared, options: PrepareOptions): Promise<Prepared>
+  /**
+   * Makes the transfer that was prepared and written down, and waits until it is as deep as the payee asks. It may be called again, also
+   * by another process: the same bytes are sent, never others. An error whose `moneyMoved` is `no` and whose `retry` is `resign` says
+   * that the transfer can provably be made no more.
+   */
+  send?(prepared: Prepared, requirements: PaymentRequirements, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
   /** Told once, when a payment that was sent came to an end for its caller. */
   onReceipt?(prepared: Prepared, end: PaymentEnd): Promise<void>
   /**
@@ -90,6 +97,29 @@ export type RequirementsInput = {
  */
 export type Sighting = Outcome & { readonly logIndex?: number; readonly denied?: true }
 
+/**
+ * How a payment is taken that its payer made by himself and then proves. What he shows is public from then on, but for the reference
+ * that only he was given (M22).
+ */
+export interface TransferProof {
+  /** The offer as one request (`requestBinding`) is asked it: with a reference that pays for nothing else. `now` in Unix seconds. */
+  offer(requirements: PaymentRequirements, options: { readonly binding: string; readonly now: number }): Promise<PaymentRequirements>
+  /**
+   * The requirements that a payment's reference was made from for this request, by `moved`, what arrived on chain, or by what it says
+   * itself (M24); nothing for a reference of others.
+   */
+  offered(
+    submission: Submission,
+    options: { readonly binding: string; readonly moved: string | undefined },
+  ): Promise<PaymentRequirements | undefined>
+  /** What only its payer and this seller know (M4). */
+  secret(payment: PaymentPayload): string | undefined
+  /** The payment with the transaction that the chain shows for its reference; nothing where it shows none. */
+  find?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<PaymentPayload | undefined>
+  /** The offer as the plain challenge has it, where the seller offers that. */
+  plain?(requirements: PaymentRequirements): Readonly<Record<string, unknown>>
+}
+
 /** A way to be paid, for the seller, on one network. It needs addresses and decimals and no chain library. */
 export interface ServerScheme {
   readonly scheme: string
@@ -125,6 +155,12 @@ export interface ServerScheme {
   funds?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<bigint | undefined>
   /** Whether the payer committed this payment to the one request of `binding` (M2). */
   commits?(payment: PaymentPayload, binding: string): boolean
+  /** For a scheme whose payer moves the money himself. */
+  readonly proof?: TransferProof
+  /** As a facilitator's: where it is there and `look` as well, the chain itself is asked and no facilitator. `extra.amount` is what arrived. */
+  verify?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Verdict>
+  /** What a seller should know before this is offered. */
+  readonly warnings?: readonly string[]
 }
 
 /**

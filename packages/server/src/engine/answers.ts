@@ -10,23 +10,24 @@ import {
   type X402Error,
 } from '@flow402x/core'
 import { receiptToV1, xPaymentResponseHeader } from '@flow402x/core/v1'
-import { challenge, declared, extensionsOf, type Quote } from './offers.ts'
+import { challenge, declared, extensionsOf, plainChallenge, type Quote } from './offers.ts'
 import { ownBytes } from './request.ts'
 import type { Engine } from './server.ts'
 
-/** The dialect a payer speaks, and so the header its receipt goes into. */
-export type Dialect = 'v1' | 'v2'
+/** The dialect a payer speaks, and so the header its receipt goes into; `plain` is the challenge of DESIGN §8.3, which knows 200 and 400. */
+export type Dialect = 'v1' | 'v2' | 'plain'
 
 /** Headers of a response that is about to leave; the engine sets and appends its own. */
 export type Dress = (headers: Headers) => void
 
 const exposed = 'PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After'
-const allowed = 'PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Access-Control-Expose-Headers, Content-Type, Authorization'
+const plainHeaders = 'X-Payment-Signature, X-Payment-Reference'
+const allowed = `PAYMENT-SIGNATURE, X-PAYMENT, ${plainHeaders}, SIGN-IN-WITH-X, Access-Control-Expose-Headers, Content-Type, Authorization`
 
 /** The header that carries what came of a payment. */
 export function receiptHeader(outcome: Outcome, dialect: Dialect): [name: string, value: string] {
   const receipt = outcomeToWire(outcome)
-  if (dialect === 'v2') return [paymentResponseHeader.name, paymentResponseHeader.encode(receipt)]
+  if (dialect !== 'v1') return [paymentResponseHeader.name, paymentResponseHeader.encode(receipt)]
   return [xPaymentResponseHeader.name, xPaymentResponseHeader.encode(receiptToV1(receipt))]
 }
 
@@ -37,7 +38,7 @@ export function dressPaid(engine: Engine, receipt: readonly [string, string]): D
     headers.set(...receipt)
     const cache = headers.get('cache-control') ?? ''
     if (!/\b(private|no-store)\b/i.test(cache)) headers.set('Cache-Control', cache === '' ? 'private' : `${cache}, private`)
-    headers.append('Vary', 'PAYMENT-SIGNATURE, X-PAYMENT')
+    headers.append('Vary', `PAYMENT-SIGNATURE, X-PAYMENT, ${plainHeaders}`)
     dressForBrowsers(engine, headers)
   }
 }
@@ -108,17 +109,27 @@ function encodeChallenge(engine: Engine, { quote, resource, error, detail, statu
   const headers = new Headers({ 'Content-Type': 'application/json', 'PAYMENT-REQUIRED': header })
   if (engine.xPaymentRequired) headers.set('X-Payment-Required', header)
   dressRefusal(engine)(headers)
-  return { text: asciiJson({ ...problem, ...body }), headers: Object.fromEntries(headers) }
+  return { text: asciiJson({ ...problem, ...body, ...plainChallenge(quote) }), headers: Object.fromEntries(headers) }
+}
+
+/** What else a problem says. */
+export type ProblemOptions = {
+  readonly reason?: string
+  readonly outcome?: Outcome
+  readonly dialect?: Dialect
+  readonly retryAfter?: number
+}
+
+/** In the plain dialect what is not paid, or not yet, is a bad request: its reason says which. */
+function statusFor(dialect: Dialect, status: number): number {
+  return dialect === 'plain' && (status === 402 || status === 503) ? 400 : status
 }
 
 /** An error of ours as RFC 9457, with the reason where official clients look for it; `outcome` where a payment was tried. */
-export function problemResponse(
-  engine: Engine,
-  error: X402Error,
-  options: { readonly reason?: string; readonly outcome?: Outcome; readonly dialect?: Dialect; readonly retryAfter?: number } = {},
-): Response {
+export function problemResponse(engine: Engine, error: X402Error, options: ProblemOptions = {}): Response {
   const { reason, outcome, dialect = 'v2', retryAfter } = options
-  const response = json(error.status, { ...toProblem(error), ...(reason === undefined ? {} : { error: reason }) })
+  const status = statusFor(dialect, error.status)
+  const response = json(status, { ...toProblem(error), status, ...(reason === undefined ? {} : { error: reason }) })
   if (retryAfter !== undefined) response.headers.set('Retry-After', String(retryAfter))
   dressRefusal(engine, outcome === undefined ? undefined : receiptHeader(outcome, dialect))(response.headers)
   return response
@@ -136,11 +147,12 @@ export function notSettledResponse(engine: Engine, { outcome, dialect, moneyMove
   const { reason, message, retry, deadAfter } = outcome
   const detail = message ?? `The payment was not settled: ${reason}.`
   const facts = { phase: 'settle', moneyMoved, retry, ...(deadAfter === undefined ? {} : { deadAfter }) }
-  const response = json(402, {
+  const status = statusFor(dialect, 402)
+  const response = json(status, {
     ...(dialect === 'v1' ? { x402Version: 1, accepts: [] } : {}),
     type: `urn:flow402x:error:payment/${reason}`,
     title: 'Payment Not Settled',
-    status: 402,
+    status,
     detail,
     error: reason,
     ...facts,

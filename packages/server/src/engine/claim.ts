@@ -1,7 +1,7 @@
 import { type Claim, type ClaimChange, type Facilitator, type MoneyMoved, type Outcome, settledByAnother } from '@flow402x/core'
 import { paidFor } from '../proof/books.ts'
 import { mayGrant } from '../proof/grant.ts'
-import { type Finding, judge, prove } from '../proof/proof.ts'
+import { type Finding, judge, owedFor, prove } from '../proof/proof.ts'
 import type { Engine, Served } from './server.ts'
 import { holdClaim } from './tenure.ts'
 
@@ -32,10 +32,12 @@ export function settleClaim(engine: Engine, held: Claim, options: SettleClaimOpt
   return whileSettling(engine, held, {
     ...options,
     // What was not asked for can be asked for again, once the facilitator is trusted again.
-    find: async (claim) =>
-      engine.trust.isBroken(served) || !(await mayAsk(engine, claim, served))
+    find: async (claim) => {
+      if (served.byChain === true) return prove(engine, { claim, served })
+      return engine.trust.isBroken(served) || !(await mayAsk(engine, claim, served))
         ? { outcome: { ...handlerFailed(claim), reason: 'facilitator_distrusted' }, reopen: true }
-        : judge(engine, { claim, served, answer: await askFacilitator(engine, claim, served.facilitator) }),
+        : judge(engine, { claim, served, answer: await askFacilitator(engine, claim, served.facilitator) })
+    },
   })
 }
 
@@ -130,6 +132,14 @@ export function alreadyUsed(claim: Claim): Outcome & { readonly status: 'notSett
 /** The outcome for a payment that moved by a transaction which may have been meant for another shop (M2). */
 export function settledElsewhere(claim: Claim): Outcome & { readonly status: 'notSettled' } {
   const { transaction = '' } = claim.outcome ?? {}
+  const owed = owedFor(claim.outcome)
+  if (owed !== undefined) {
+    return {
+      ...alreadyUsed(claim),
+      reason: owed,
+      message: `The transfer ${transaction} arrived and pays for nothing here: ${owed}. It is listed for the seller to give back.`,
+    }
+  }
   const message = `This payment was moved by ${transaction}, which this shop did not send: it is listed for the seller to refund, unless it paid for something else.`
   return { ...alreadyUsed(claim), reason: settledByAnother, message }
 }

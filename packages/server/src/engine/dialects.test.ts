@@ -232,7 +232,7 @@ describe('browsers and caches (H22, H44, A14)', () => {
     expect([answer.status, shop.runs()]).toEqual([204, 0])
     expect(Object.fromEntries(answer.headers)).toMatchInlineSnapshot(`
       {
-        "access-control-allow-headers": "PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Access-Control-Expose-Headers, Content-Type, Authorization, x-own",
+        "access-control-allow-headers": "PAYMENT-SIGNATURE, X-PAYMENT, X-Payment-Signature, X-Payment-Reference, SIGN-IN-WITH-X, Access-Control-Expose-Headers, Content-Type, Authorization, x-own",
         "access-control-allow-methods": "POST",
         "access-control-allow-origin": "*",
         "access-control-expose-headers": "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After",
@@ -262,7 +262,7 @@ describe('browsers and caches (H22, H44, A14)', () => {
     expect(Object.fromEntries(answer.headers)).toMatchObject({
       'access-control-expose-headers': 'PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After',
       'cache-control': 'max-age=60, private',
-      vary: 'Accept, PAYMENT-SIGNATURE, X-PAYMENT',
+      vary: 'Accept, PAYMENT-SIGNATURE, X-PAYMENT, X-Payment-Signature, X-Payment-Reference',
     })
   })
 

@@ -17,7 +17,7 @@ export const serverErrors = defineErrors({
   'config/no-facilitator': {
     ...atStart,
     message: (_: Record<never, never>) =>
-      'No facilitator is configured, so nothing could be verified or settled. Pass one, in process or httpFacilitator(url).',
+      'No facilitator is configured, so nothing could be verified or settled. Pass one, in process or httpFacilitator(url); only transfer-proof with an rpcUrl needs none.',
   },
   'config/no-scheme': {
     ...atStart,
@@ -134,6 +134,14 @@ export const serverErrors = defineErrors({
       transaction === ''
         ? 'The payment is being settled and may have moved. Send the same payment again after Retry-After; do not sign a new one.'
         : `The payment is being settled in ${transaction}. Send the same payment again after Retry-After; do not sign a new one.`,
+  },
+  'payment/unseen': {
+    status: 503,
+    phase: 'submit',
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: (_: Record<never, never>) =>
+      'The chain does not show this transfer yet. Show the same payment again after Retry-After; do not pay again.',
   },
   'payment/undelivered': {
     status: 503,

@@ -1,4 +1,5 @@
 import {
+  assets,
   type Extension,
   formatPrice,
   type Network,
@@ -12,7 +13,7 @@ import {
 } from '@flow402x/core'
 import { requiredToV1 } from '@flow402x/core/v1'
 import { serverErrors } from './errors.ts'
-import type { IncomingRequest } from './request.ts'
+import { bindingOf, type IncomingRequest } from './request.ts'
 import type { Engine, ReadyServer, Served } from './server.ts'
 
 /** What a route asks. `price` and `payTo` may depend on the request. */
@@ -49,7 +50,8 @@ const headerBudget = 8192
 export function checkPaidOptions(options: PaidOptions, engine: Engine): void {
   const { price: text, flow = 'authorization', maxTimeoutSeconds: seconds = 300 } = options
   if (seconds < leastTimeout) throw serverErrors('config/short-timeout', { seconds, least: leastTimeout })
-  for (const { scheme, flows } of engine.schemes) if (!flows.includes(flow)) throw serverErrors('config/unsupported-flow', { scheme, flow })
+  for (const { scheme, flows, proof } of engine.schemes)
+    if (!flows.includes(flow) && proof === undefined) throw serverErrors('config/unsupported-flow', { scheme, flow })
   if (typeof text !== 'string') return
   const price = checkedPrice(text, engine.minimum)
   const payTo = typeof options.payTo === 'string' ? options.payTo : undefined
@@ -91,6 +93,34 @@ export function quoter(options: PaidOptions, minimum: Price): (ready: ReadyServe
   }
 }
 
+/**
+ * The quote as one request is asked it: an offer that is paid by transfer bears a reference for this request alone. Nothing where the body
+ * that it is bound to is too large.
+ */
+export async function quoteOf(quote: Quote, request: IncomingRequest, { maxBodyBytes, clock }: Engine): Promise<Quote | undefined> {
+  if (quote.offers.every(({ served }) => served.scheme.proof === undefined)) return quote
+  const body = await request.body(maxBodyBytes)
+  if (body === undefined) return undefined
+  const { request: binding } = await bindingOf(request, body)
+  const now = Math.floor(clock() / 1000)
+  const offers = quote.offers.map(async (offer) => {
+    const { proof } = offer.served.scheme
+    return proof === undefined ? offer : { ...offer, requirements: await proof.offer(offer.requirements, { binding, now }) }
+  })
+  return { offers: await Promise.all(offers) }
+}
+
+/** The offer that the plain challenge is about: the first of which its seller says how. */
+export function plainOffer({ offers }: Quote): Offer | undefined {
+  return offers.find(({ served }) => served.scheme.proof?.plain !== undefined)
+}
+
+/** The fields of the plain challenge (DESIGN §8.3), where it is offered. */
+export function plainChallenge(quote: Quote): Readonly<Record<string, unknown>> {
+  const offer = plainOffer(quote)
+  return offer?.served.scheme.proof?.plain?.(offer.requirements) ?? {}
+}
+
 function isCurrent({ revisions }: ReadyServer, known: readonly unknown[]): boolean {
   return revisions.every((revision, index) => revision() === known[index])
 }
@@ -128,7 +158,9 @@ async function offerOf(
 function checkedPrice(text: string, minimum: Price): Price {
   const price = parsePrice(text)
   const [asked, least] = [price.amount, minimum.amount]
-  const below = asked.units * 10n ** BigInt(least.scale) < least.units * 10n ** BigInt(asked.scale)
+  // The least price is one of money; a coin is worth what it is worth.
+  const isCoin = assets.some(({ symbol, currency }) => symbol === price.symbol && currency === undefined)
+  const below = !isCoin && asked.units * 10n ** BigInt(least.scale) < least.units * 10n ** BigInt(asked.scale)
   if (below) throw serverErrors('config/below-minimum', { price: text, minimum: formatPrice(minimum) })
   return price
 }

@@ -1,7 +1,7 @@
 import { coreErrors, isX402Error, type PaymentPayload, paymentSignatureHeader, type X402Error } from '@flow402x/core'
 import { paymentFromV1, xPaymentHeader } from '@flow402x/core/v1'
 import type { Dialect } from './answers.ts'
-import type { Quote } from './offers.ts'
+import { plainOffer, type Quote } from './offers.ts'
 import type { IncomingRequest } from './request.ts'
 
 /** What a request brings: no payment, one payment, one that pays none of the offers, or something unreadable. */
@@ -15,7 +15,7 @@ export type Incoming =
 export function readPayment(request: IncomingRequest, quote: Quote): Incoming {
   const signature = request.header('payment-signature')
   const legacy = request.header('x-payment')
-  if (signature === undefined && legacy === undefined) return { kind: 'none' }
+  if (signature === undefined && legacy === undefined) return readPlain(request, quote)
   try {
     if (signature !== undefined && legacy !== undefined)
       throw coreErrors('headers/duplicate', { header: 'PAYMENT-SIGNATURE and X-PAYMENT' })
@@ -33,4 +33,13 @@ export function readPayment(request: IncomingRequest, quote: Quote): Incoming {
     if (isX402Error(error)) return { kind: 'malformed', error }
     throw error
   }
+}
+
+/** The plain dialect's payment (DESIGN §8.3): the reference of the challenge, and the transaction unless the server is to find it. */
+function readPlain(request: IncomingRequest, quote: Quote): Incoming {
+  const [reference, transaction] = [request.header('x-payment-reference'), request.header('x-payment-signature')]
+  const offer = plainOffer(quote)
+  if (offer === undefined || (reference === undefined && transaction === undefined)) return { kind: 'none' }
+  const payload = { reference: reference ?? '', ...(transaction === undefined ? {} : { transaction }) }
+  return { kind: 'payment', payment: { x402Version: 2, accepted: offer.requirements, payload }, dialect: 'plain' }
 }

@@ -1,5 +1,4 @@
 import {
-  acceptsOffer,
   type Claim,
   type ClaimAnswer,
   echoesExtensions,
@@ -10,11 +9,13 @@ import {
   readPaymentId,
   type Submission,
   sameAddress,
+  unconfirmed,
   withoutPaymentId,
   X402Error,
 } from '@flow402x/core'
 import { servedFor } from '../proof/audit.ts'
-import { type Dialect, type NotSettled, notSettledResponse, problemResponse, storedResponse } from './answers.ts'
+import { accepts, foreign, offeredFor, requirementsOf, secretOf, unseenTransfer, withTransaction } from '../proof/transfer.ts'
+import { type Dialect, type NotSettled, notSettledResponse, type ProblemOptions, problemResponse, storedResponse } from './answers.ts'
 import {
   alreadyUsed,
   handlerFailed,
@@ -53,7 +54,7 @@ export type Visit = {
   readonly quote: Quote
   readonly payment: PaymentPayload
   readonly dialect: Dialect
-  readonly ask: (error: string, detail?: string, status?: 402 | 412) => Admission
+  readonly ask: (error: string, detail?: string, status?: 402 | 412) => Promise<Admission>
 }
 
 // A visit whose payment is one of the offers and has an identity.
@@ -67,16 +68,19 @@ type Matched = RunContext & {
 
 /** Look up, verify, claim, run: in this order, so that garbage which names a payment blocks nobody (DESIGN §4). */
 export async function admitPayment(visit: Visit): Promise<Admission> {
-  const { engine, payment, quote, request, ask } = visit
-  const offer = quote.offers.find(({ requirements, served }) => acceptsOffer(requirements, payment.accepted, served.scheme.ignoredExtra))
+  const { engine, quote, request, ask } = visit
+  const offer = quote.offers.find((one) => accepts(one, visit.payment))
   if (offer === undefined) return ask('No matching payment requirements')
+  const payment = await withTransaction(visit.payment, offer)
+  if (payment === undefined) return answer(unseenTransfer(visit))
   const id = readPaymentId(payment)
   if (id === 'malformed') return problem(engine, serverErrors('payment/bad-identifier', {}))
-  if (engine.requirePaymentId && id.id === undefined) return problem(engine, serverErrors('payment/identifier-required', {}))
+  if (engine.requirePaymentId && id.id === undefined && offer.served.scheme.proof === undefined)
+    return problem(engine, serverErrors('payment/identifier-required', {}))
   if (!echoesExtensions(extensionsOf(engine, quote), payment)) return ask('extension_echo_mismatch')
   const key = offer.served.scheme.key(payment)
   if (key === undefined) return ask('invalid_payload')
-  const matched = await match(visit, { offer, key, id: id.id })
+  const matched = await match({ ...visit, payment }, { offer, key, id: id.id })
   const standing = await engine.claims.find(key.id)
   if (standing !== undefined && standing.state !== 'open') return meet(matched, standing)
 
@@ -85,6 +89,11 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   const body = await request.body(engine.maxBodyBytes)
   if (body === undefined) return problem(engine, serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes }))
   const bound = await bindingOf(request, body)
+  // A transfer has moved already: it buys what it was made for, whatever else its payer is owed.
+  if (offer.served.scheme.proof !== undefined) {
+    const ours = await offeredFor(matched, { ...verified, ...bound })
+    return ours === undefined ? ask('foreign_reference', foreign) : claimAndRun({ ...matched, ...ours }, { ...verified, ...bound })
+  }
   const unfinished = await engine.claims.undelivered(key.payer, bound.binding, { maxAttempts, now: engine.clock(), holder: engine.holder })
   const rescued = unfinished === undefined || unfinished.id === key.id ? undefined : await rescue(matched, unfinished)
   return rescued ?? claimAndRun(matched, { ...verified, ...bound })
@@ -98,43 +107,57 @@ async function overtaken(matched: Matched, refusal: Admission): Promise<Admissio
 
 async function match(visit: Visit, { offer, key, id }: { offer: Offer; key: PaymentKey; id: string | undefined }): Promise<Matched> {
   const { engine, request, dialect, options, payment } = visit
-  const submission = { payment: withoutPaymentId(payment), requirements: offer.requirements }
-  const secret = id === undefined ? undefined : await digestText(id)
+  const submission = { payment: withoutPaymentId(payment), requirements: requirementsOf(offer, payment) }
+  const known = secretOf(offer, { payment, key }) ?? id
+  const secret = known === undefined ? undefined : await digestText(known)
   return { visit, engine, url: request.url, served: offer.served, dialect, options, key, submission, secret }
 }
 
-/** A payment that could be settled: what its payer holds, as seen not before `since` (Unix ms), and whether he pays before the work. */
-type Verified = { readonly held: bigint | undefined; readonly since: number; readonly paysFirst: boolean }
+/**
+ * A payment that could be settled: what its payer holds, as seen not before `since` (Unix ms), whether he pays before the work, and of a
+ * transfer what arrived.
+ */
+type Verified = {
+  readonly payer: string
+  readonly held: bigint | undefined
+  readonly since: number
+  readonly paysFirst: boolean
+  readonly moved: string | undefined
+}
 
 async function verify({ visit, engine, served, submission, key }: Matched): Promise<Admission | Verified> {
   const since = engine.clock()
   const { facilitator, scheme } = served
   const checked = scheme.check(submission, { now: Math.floor(since / 1000) })
   if (!checked.valid) return visit.ask(checked.reason, checked.message)
-  if (!settlesFirst(visit.options) && key.deadAfter * 1000 - since <= settleMargin) return visit.ask('invalid_payload', tooShort)
+  const isMoved = scheme.proof !== undefined
+  const settlesBefore = isMoved || settlesFirst(visit.options)
+  if (!settlesBefore && key.deadAfter * 1000 - since <= settleMargin) return visit.ask('invalid_payload', tooShort)
   if (engine.trust.isBroken(served)) return distrusted(engine, served)
   try {
     const [verdict, isAdmitted, paysFirst] = await Promise.all([
       facilitator.verify(submission),
       engine.trust.admits(served, submission.requirements.amount),
-      settlesFirst(visit.options) || engine.payers.paysFirst(key.payer),
+      settlesBefore || engine.payers.paysFirst(key.payer),
     ])
+    if (!verdict.valid && isMoved && verdict.reason === unconfirmed) return answer(unseenTransfer(visit))
     if (!verdict.valid) return visit.ask(verdict.reason, verdict.message, verdict.reason === 'permit2_allowance_required' ? 412 : 402)
-    if (verdict.payer !== '' && !sameAddress(verdict.payer, key.payer)) return visit.ask('invalid_payload')
+    if (verdict.payer !== '' && key.payer !== '' && !sameAddress(verdict.payer, key.payer)) return visit.ask('invalid_payload')
     if (!isAdmitted) return distrusted(engine, served)
     if (paysFirst && !scheme.flows.includes('upfront')) return visit.ask('payer_unreliable', unreliable)
-    return { held: verdict.funds, since, paysFirst }
+    const moved = isMoved && typeof verdict.extra?.amount === 'string' ? verdict.extra.amount : undefined
+    return { payer: verdict.payer, held: verdict.funds, since, paysFirst, moved }
   } catch (error) {
     if (!(error instanceof X402Error)) throw error
     engine.emit({ type: 'error', error })
     // The seller's own trouble with its facilitator is no fault of the payment (H13).
-    return problem(engine, error, 5)
+    return problem(engine, error, { retryAfter: 5 })
   }
 }
 
 function distrusted(engine: Engine, { facilitator }: Served): Admission {
   engine.emit({ type: 'error', error: serverErrors('facilitator/distrusted', { url: facilitator.url ?? '' }) })
-  return problem(engine, serverErrors('server/not-ready', {}), 60)
+  return problem(engine, serverErrors('server/not-ready', {}), { retryAfter: 60 })
 }
 
 const unreliable = 'Payments of this wallet failed after the work was done. It is served where payments settle before the work.'
@@ -148,7 +171,7 @@ async function claimAndRun(matched: Matched, bought: Verified & Binding): Promis
   const { engine, key, served, url } = matched
   const { granted, claim, overdrawn } = await claimWithin(matched, bought)
   if (claim.id !== key.id) return problem(engine, serverErrors('payment/identifier-reused', {}))
-  if (overdrawn === true) return problem(engine, serverErrors('payment/overdrawn', {}), 1)
+  if (overdrawn === true) return problem(engine, serverErrors('payment/overdrawn', {}), { retryAfter: 1 })
   if (!granted) return meet(matched, claim)
   engine.emit({ type: 'claimed', url, payer: claim.payer, claimId: claim.claimId })
   if (claim.response !== undefined) return afterSettling(matched, await settleClaim(engine, claim, { served }))
@@ -280,8 +303,8 @@ async function sameBinding({ visit, engine }: Matched, claim: Claim): Promise<bo
   return body !== undefined && (await bindingOf(visit.request, body)).binding === claim.binding
 }
 
-function problem(engine: Engine, error: X402Error, retryAfter?: number): Answer {
-  return answer(problemResponse(engine, error, retryAfter === undefined ? {} : { retryAfter }))
+function problem(engine: Engine, error: X402Error, options?: ProblemOptions): Answer {
+  return answer(problemResponse(engine, error, options))
 }
 
 function answer(response: Response): Answer {

@@ -6,6 +6,7 @@ import {
   readSettlementOverride,
   type StoredResponse,
   settlementOverridesHeader,
+  unconfirmed,
 } from '@flow402x/core'
 import { wordOf } from '../proof/proof.ts'
 import {
@@ -164,7 +165,8 @@ export function pendingResponse({ engine, dialect }: RunContext, claim: Claim): 
   const network = claim.submission.requirements.network
   const outcome: Outcome = claim.outcome?.status === 'pending' ? claim.outcome : { status: 'pending', network, payer: claim.payer }
   const error = serverErrors('payment/pending', { transaction: outcome.transaction ?? '' })
-  return problemResponse(engine, error, { reason: 'settlement_pending', outcome, dialect, retryAfter: 2 })
+  const reason = dialect === 'plain' ? unconfirmed : 'settlement_pending'
+  return problemResponse(engine, error, { reason, outcome, dialect, retryAfter: 2 })
 }
 
 /** The answer to a payment that was settled and whose handler failed. */

@@ -13,6 +13,7 @@ import {
 } from '@flow402x/core'
 import { booksOf, type PaidUndelivered, type Sale } from '../proof/books.ts'
 import type { SoleClaimant } from '../proof/grant.ts'
+import { chainFacilitator, isByChain } from '../proof/own.ts'
 import { type PayerRecord, payerRecord, type UnpaidWork } from '../proof/payer.ts'
 import { isLie } from '../proof/proof.ts'
 import { createTeller, type ServerTopic, type Teller } from '../proof/telling.ts'
@@ -32,12 +33,17 @@ export type ServerEvent =
   | ({ readonly type: 'undelivered' } & PaidUndelivered)
   /** The chain denied what a facilitator said of this claim: nothing goes through it until `forgive`. */
   | { readonly type: 'distrusted'; readonly facilitator: string; readonly claimId: string; readonly payer: string }
+  /** Something of the configuration that a seller should know, at each start. */
+  | { readonly type: 'warning'; readonly message: string }
   | { readonly type: 'error'; readonly error: unknown }
 
 /** What a server is made of. */
 export type ServerOptions = {
-  /** Who verifies and settles; with several, the first that supports a scheme on a network serves it. */
-  readonly facilitator: Facilitator | readonly Facilitator[]
+  /**
+   * Who verifies and settles; with several, the first that supports a scheme on a network serves it. Only schemes that the chain itself
+   * answers for need none, such as `transfer-proof` with an rpcUrl.
+   */
+  readonly facilitator?: Facilitator | readonly Facilitator[]
   /** Where claims are kept, what on chain has paid, and what was taken on trust. */
   readonly store: Pick<Store, 'claims' | 'logs' | 'budgets'>
   /** The ways to be paid, in the order they are offered. */
@@ -89,6 +95,8 @@ export type Served = {
   readonly extensions: readonly Extension[]
   /** Whether the facilitator says what became of a claim. */
   readonly tells: boolean
+  /** Whether the chain itself is asked, and nobody in its place. */
+  readonly byChain?: true
   /** What it is believed in all, in atomic units of the scheme's asset; without it no bound. */
   readonly limit: bigint | undefined
 }
@@ -153,8 +161,8 @@ export type Engine = {
 export function createServer(options: ServerOptions): Server {
   const { schemes, clock = Date.now, onEvent } = options
   const facilitators = [options.facilitator ?? []].flat()
-  if (facilitators.length === 0) throw serverErrors('config/no-facilitator', {})
   checkSchemes(schemes)
+  if (facilitators.length === 0 && !schemes.every(isByChain)) throw serverErrors('config/no-facilitator', {})
   const { claims, logs, budgets } = options.store
   const { trust = '$100' } = options
   const ready = readiness({ schemes, facilitators, trust: trust === 'unbounded' ? undefined : parsePrice(trust) }, clock)
@@ -190,6 +198,7 @@ export function createServer(options: ServerOptions): Server {
     engine: Object.freeze(engine),
     async start({ signal } = {}) {
       await ready({ again: true, signal })
+      for (const message of schemes.flatMap(({ warnings = [] }) => warnings)) emit({ type: 'warning', message })
       rounds ??= reconcileRounds(engine, options.reconcileEvery ?? 30_000)
     },
     reconcile: (given) => reconcile(engine, given),
@@ -234,6 +243,8 @@ async function serve({ schemes, facilitators, trust }: Parts, signal: AbortSigna
   // One that cannot be paid is never offered (D4).
   await Promise.all(schemes.map((scheme) => scheme.start?.({ signal })))
   const served = schemes.map((scheme): Served => {
+    const own = chainFacilitator(scheme)
+    if (own !== undefined) return own
     for (const [index, facilitator] of facilitators.entries()) {
       const answer = answers[index]
       if (answer?.status !== 'fulfilled') continue

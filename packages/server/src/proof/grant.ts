@@ -1,6 +1,6 @@
 import { type Claim, sameAddress } from '@flow402x/core'
 import type { Engine } from '../engine/server.ts'
-import type { Finding } from './proof.ts'
+import { type Finding, owedFor } from './proof.ts'
 
 /** For which payees this store is the only one that grants anything: all, none, or the listed ones. */
 export type SoleClaimant = boolean | readonly { readonly network: string; readonly payTo: string }[]
@@ -11,6 +11,7 @@ export type SoleClaimant = boolean | readonly { readonly network: string; readon
  * where the payer committed the payment to this very request (M2).
  */
 export async function mayGrant({ logs, soleClaimant }: Engine, claim: Claim, { outcome, logIndex, foreign }: Finding): Promise<boolean> {
+  if (owedFor(outcome) !== undefined) return false
   const { network, payTo } = claim.submission.requirements
   const isSole =
     typeof soleClaimant === 'boolean' ? soleClaimant : soleClaimant.some((one) => one.network === network && sameAddress(one.payTo, payTo))

@@ -37,6 +37,7 @@ export async function judge(engine: Engine, { claim, served, answer }: Asked & {
  */
 export async function prove(engine: Engine, asked: Asked): Promise<Finding> {
   const { claim, served } = asked
+  if (served.byChain === true) return witness(engine, asked)
   const known = claim.outcome?.transaction
   const { facilitator } = served
   if (facilitator.status !== undefined && served.tells && !engine.trust.isBroken(served)) {
@@ -62,6 +63,15 @@ export async function prove(engine: Engine, asked: Asked): Promise<Finding> {
   // Whoever said that this was settled lied.
   const { vouchedBy = '' } = claim
   return vouchedBy === '' ? { outcome: seen } : { outcome: { ...seen, reason: lie }, vouchedBy }
+}
+
+/** What the chain shows of a transfer that its payer made himself: nobody sent it for him, so nobody is foreign to it. */
+async function witness(engine: Engine, asked: Asked): Promise<Finding> {
+  const seen = await lookFor(engine, asked)
+  if (seen?.status === 'settled') return proven(seen)
+  if (seen?.status === 'notSettled') return { outcome: seen }
+  const { network, payer, transaction } = { network: networkOf(asked.claim), payer: asked.claim.payer, ...seen }
+  return { outcome: { status: 'pending', network, payer, ...(transaction === undefined ? {} : { transaction }) } }
 }
 
 /** Why a claim ended that a facilitator had called settled and the chain never was: kept as evidence (M13). */
@@ -123,10 +133,18 @@ export function wordOf({ scheme, facilitator }: Served): { readonly vouchedBy?: 
   return scheme.look === undefined ? {} : { vouchedBy: facilitator.url ?? 'this process' }
 }
 
+/** Why money that arrived buys nothing, and is to be given back (M24); nothing where it buys what was asked. */
+export function owedFor(outcome: Outcome | undefined): string | undefined {
+  const owed = outcome?.status === 'settled' ? outcome.extra?.owed : undefined
+  return typeof owed === 'string' ? owed : undefined
+}
+
 function agrees(answer: Outcome & { readonly status: 'settled' }, { payer, submission: { requirements } }: Claim): boolean {
   const { amount = requirements.amount, network, transaction } = answer
   const isHis = answer.payer === undefined || answer.payer === '' || sameAddress(answer.payer, payer)
-  return isHis && amount === requirements.amount && network === requirements.network && transaction !== ''
+  return (
+    isHis && (amount === requirements.amount || owedFor(answer) !== undefined) && network === requirements.network && transaction !== ''
+  )
 }
 
 function unsettled({ payer, deadAfter, submission }: Claim) {
