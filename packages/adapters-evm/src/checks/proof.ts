@@ -1,4 +1,6 @@
 import { decodeWrapped, encodeCall, isWrapped, type Target, type Wrapped } from '../chain/abi.ts'
+import { isAddress } from '../chain/address.ts'
+import { evmErrors } from '../chain/errors.ts'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { addressOf, canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
 
@@ -7,6 +9,13 @@ export type Proof =
   | { readonly by: 'key'; readonly signature: Uint8Array }
   | { readonly by: 'contract'; readonly signature: Hex }
   | { readonly by: 'undeployed'; readonly wrapped: Wrapped }
+
+/** The factories that may deploy payers' wallets, in lower case. Errors: `config/bad-address`. */
+export function factorySet(factories: readonly string[]): ReadonlySet<string> {
+  for (const address of factories)
+    if (!isAddress(address)) throw evmErrors('config/bad-address', { option: 'An entry of erc6492Factories', address })
+  return new Set(factories.map((address) => address.toLowerCase()))
+}
 
 /** Tells how a signature proves its payer, or nothing for an ERC-6492 wrapper that does not hold together. */
 export function proofOf(

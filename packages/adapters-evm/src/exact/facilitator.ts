@@ -3,7 +3,6 @@ import {
   type Call,
   type FacilitatorScheme,
   isX402Error,
-  assets as knownAssets,
   type Log,
   type Outcome,
   type PaymentPayload,
@@ -11,15 +10,14 @@ import {
   type Submission,
   type Verdict,
 } from '@flow402x/core'
-import { encodeCall } from '../chain/abi.ts'
 import { isAddress } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
-import { proofOf } from '../checks/proof.ts'
+import { factorySet, proofOf } from '../checks/proof.ts'
 import { domainOf } from '../checks/signed.ts'
 import { type Refusal as AnyRefusal, simulator } from '../checks/simulation.ts'
-import { toHex } from '../crypto/bytes.ts'
-import { domainSeparator, type TokenDomain, transferDigest } from '../crypto/eip712.ts'
+import { authorizationTokens, checkedTokens } from '../checks/tokens.ts'
+import { type TokenDomain, transferDigest } from '../crypto/eip712.ts'
 import { type LookingFacilitator, type Permit2FacilitatorOptions, permit2Facilitator } from '../permit2/facilitator.ts'
 import { exactPermit2, isPermit2 } from '../permit2/wire.ts'
 import { evidenceIn } from './evidence.ts'
@@ -76,9 +74,9 @@ function eip3009Facilitator(options: ExactEvmFacilitatorOptions): LookingFacilit
   const { chain, now = () => Date.now() / 1000 } = options
   const { network } = chain
   const { assets = [], erc6492Factories = [] } = options
-  const tokens = tokensOf(chain, assets)
+  const tokens = authorizationTokens(chain, assets)
   const required = assets.map(({ address }) => address.toLowerCase())
-  const factories = new Set(erc6492Factories.map(factoryAddress))
+  const factories = factorySet(erc6492Factories)
   const simulate = simulator(chain)
   let served: ReadonlyMap<string, TokenDomain> | undefined
 
@@ -142,55 +140,6 @@ function eip3009Facilitator(options: ExactEvmFacilitatorOptions): LookingFacilit
 }
 
 const over = { over: true } as const
-
-function tokensOf({ network, chainId }: EvmChain, extra: readonly Asset[]): ReadonlyMap<string, TokenDomain> {
-  for (const { network: home, symbol, address, transfer, eip712 } of extra) {
-    if (home !== network) throw evmErrors('config/foreign-asset', { asset: symbol, network: home, wanted: network })
-    if (!isAddress(address)) throw evmErrors('config/bad-address', { option: `The address of ${symbol}`, address })
-    if (transfer !== 'eip3009' || eip712 === undefined) throw evmErrors('config/no-authorizations', { network, asset: symbol })
-  }
-  const here = [...knownAssets, ...extra].filter((asset) => asset.network === network && asset.transfer === 'eip3009')
-  return new Map(
-    here.flatMap(({ address, eip712 }) =>
-      eip712 === undefined ? [] : [[address.toLowerCase(), { ...eip712, chainId, verifyingContract: address }] as const],
-    ),
-  )
-}
-
-function factoryAddress(address: string): string {
-  if (!isAddress(address)) throw evmErrors('config/bad-address', { option: 'An entry of erc6492Factories', address })
-  return address.toLowerCase()
-}
-
-type Checking = {
-  readonly tokens: ReadonlyMap<string, TokenDomain>
-  readonly required: readonly string[]
-  readonly signal: AbortSignal | undefined
-}
-
-/** The tokens that stand on the chain, each saying the same domain as is known of it. */
-async function checkedTokens(chain: EvmChain, { tokens, required, signal }: Checking): Promise<ReadonlyMap<string, TokenDomain>> {
-  const all = [...tokens]
-  const answers = await chain.read(
-    all.map(([target]) => ({ target, data: encodeCall('0x3644e515', []) })),
-    { signal },
-  )
-  const present = all.filter(([asset, domain], index) => {
-    const answer = answers[index]
-    // Not deployed on this chain, or a token that does not tell its domain.
-    if (answer?.success !== true || answer.data === '0x') return false
-    const expected = toHex(domainSeparator(domain))
-    const actual = answer.data
-    if (actual !== expected) throw evmErrors('config/domain-mismatch', { asset, network: chain.network, expected, actual })
-    return true
-  })
-  const served = new Map(present)
-  const missing = required.filter((asset) => !served.has(asset))
-  if (served.size === 0 || missing.length > 0) {
-    throw evmErrors('config/no-token', { network: chain.network, tokens: (missing.length > 0 ? missing : [...tokens.keys()]).join(', ') })
-  }
-  return served
-}
 
 /** Only listed tokens are called (A7), and only terms that name a token's own domain can have been signed for it. */
 function refuseToken({ requirements }: Submission, tokens: ReadonlyMap<string, TokenDomain>): Refusal | undefined {

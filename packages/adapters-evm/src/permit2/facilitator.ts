@@ -2,7 +2,6 @@ import {
   type Asset,
   type Call,
   type FacilitatorScheme,
-  assets as knownAssets,
   type Outcome,
   type PaymentPayload,
   type Submission,
@@ -10,12 +9,12 @@ import {
   type TransactionStatus,
   type Verdict,
 } from '@flow402x/core'
-import { decodeWord, encodeCall, hexSchema } from '../chain/abi.ts'
-import { isAddress } from '../chain/address.ts'
+import { encodeCall, hexSchema } from '../chain/abi.ts'
 import { evmErrors } from '../chain/errors.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { proofOf } from '../checks/proof.ts'
 import { type Refusal as AnyRefusal, simulator } from '../checks/simulation.ts'
+import { listedTokens, servedTokens, type Through } from '../checks/tokens.ts'
 import { approvalFault, relayApproval, signedApproval } from './approval.ts'
 import { ownTransfer } from './evidence.ts'
 import { lookAt } from './look.ts'
@@ -47,12 +46,12 @@ export type Permit2FacilitatorOptions = {
 export function permit2Facilitator(scheme: Permit2Scheme, options: Permit2FacilitatorOptions): LookingFacilitator {
   const { chain, assets = [], now = () => Date.now() / 1000, approvalWaitMs = 30_000 } = options
   const { network } = chain
-  const tokens = tokensOf(chain, assets)
+  const tokens = listedTokens(chain, assets)
   const simulate = simulator(chain)
   let served: ReadonlySet<string> | undefined
   const start: FacilitatorScheme['start'] = async ({ signal } = {}) => {
     await chain.start({ signal })
-    served ??= await servedTokens(chain, { scheme, tokens, required: assets.map(({ address }) => address.toLowerCase()), signal })
+    served ??= await servedTokens(chain, { through: [throughProxy(scheme, network)], holder: permit2Address, tokens, assets, signal })
   }
   const readings = new WeakMap<PaymentPayload, Read | Refusal>()
   // `plan` and `outcome` ask for what `verify` has read, so each payment object is recovered once.
@@ -151,41 +150,10 @@ function callOf(payment: Settleable, { chain, plain }: { readonly chain: EvmChai
   return { ...call, alone: !plain, apart }
 }
 
-function tokensOf({ network }: EvmChain, extra: readonly Asset[]): ReadonlySet<string> {
-  for (const { network: home, symbol, address, transfer } of extra) {
-    if (home !== network) throw evmErrors('config/foreign-asset', { asset: symbol, network: home, wanted: network })
-    if (!isAddress(address)) throw evmErrors('config/bad-address', { option: `The address of ${symbol}`, address })
-    if (transfer !== 'permit2' && transfer !== 'eip3009') throw evmErrors('config/no-authorizations', { network, asset: symbol })
-  }
-  const here = [...knownAssets, ...extra].filter((asset) => asset.network === network && asset.transfer !== 'native')
-  return new Set(here.map(({ address }) => address.toLowerCase()))
-}
-
-type Serving = {
-  readonly scheme: Permit2Scheme
-  readonly tokens: ReadonlySet<string>
-  readonly required: readonly string[]
-  readonly signal: AbortSignal | undefined
-}
-
-/** The tokens that stand on the chain, where the proxy does. */
-async function servedTokens(chain: EvmChain, { scheme, tokens, required, signal }: Serving): Promise<ReadonlySet<string>> {
-  const { network } = chain
-  const all = [...tokens]
-  const [permit2, ...balances] = await chain.read(
-    [
-      { target: scheme.proxy, data: encodeCall('0x6afdd850', []) },
-      ...all.map((target) => ({ target, data: encodeCall('0x70a08231', [permit2Address]) })),
-    ],
-    { signal },
-  )
-  const named = permit2?.success === true ? decodeWord(permit2.data) : undefined
-  if (named !== BigInt(permit2Address)) throw evmErrors('config/no-proxy', { network, scheme: scheme.scheme, address: scheme.proxy })
-  const served = new Set(all.filter((_, index) => balances[index]?.success === true && decodeWord(balances[index].data) !== undefined))
-  const missing = required.filter((token) => !served.has(token))
-  if (served.size === 0 || missing.length > 0)
-    throw evmErrors('config/no-token', { network, tokens: (missing.length > 0 ? missing : all).join(', ') })
-  return served
+/** The proxy stands where it says that it uses Permit2. */
+function throughProxy({ scheme, proxy }: Permit2Scheme, network: string): Through {
+  const absent = () => evmErrors('config/no-proxy', { network, scheme, address: proxy })
+  return { target: proxy, data: encodeCall('0x6afdd850', []), answer: permit2Address, absent }
 }
 
 function readSigned(
