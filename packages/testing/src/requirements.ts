@@ -346,10 +346,6 @@ export const requirements = {
     link: 'hazards.md H15',
   },
   A22: { text: 'Neither a hint nor a correction of a server makes a payer sign or deposit past his own caps.', link: 'hazards.md A22' },
-  M20: {
-    text: 'A deposit is no payment: it has caps of its own, is signed once, and the same one goes along until it is in or dead.',
-    link: 'money-rules.md M20',
-  },
   M31: { text: 'Nothing is deposited that its payer could not take out again alone.', link: 'money-rules.md M31' },
   'CHANNEL-EXIT': {
     text: 'A payer leaves a channel with its receiver’s consent, or without it after the delay, and then his books are the chain’s.',

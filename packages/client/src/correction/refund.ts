@@ -22,7 +22,7 @@ export async function refund(wallet: Wallet, asked: Asked): Promise<SettleRespon
   const found = required === undefined ? undefined : await first(wallet, required.accepts, options)
   if (required === undefined || found === undefined) throw clientErrors('client/nothing-to-refund', { url })
   const { scheme, requirements } = found
-  const extensions = echoExtensions(required, `pay_${hex(wallet.random(16))}`)
+  const extensions = echoExtensions(required, { id: `pay_${hex(wallet.random(16))}` })
   const send = async ({ payload, key }: Prepared): Promise<Delivered & { readonly sends: number }> => {
     const common = { x402Version: 2 as const, resource: required.resource, accepted: requirements, payload: { ...payload } }
     const payment = extensions === undefined ? common : { ...common, extensions }
