@@ -13,4 +13,5 @@ export { preparePayment, receiptOf, sendPaid, signPayment } from './suites/purch
 export { type SchemeStage, type SchemeSuite, testScheme } from './suites/scheme.ts'
 export { type StoreProcess, type StoreProgram, startStoreProcess } from './suites/stores/processes.ts'
 export { type StoreSuite, testStore } from './suites/stores/store.ts'
+export { type TokenStage, type TokenSuite, testTokenAdapter } from './suites/token.ts'
 export { type Answer, type OpenAnswer, open, type Sending, send } from './suites/wire.ts'

@@ -14,6 +14,7 @@ import { canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { privateKeySigner } from '../crypto/signer.ts'
 import { type CallResult, decodeAggregate, encodeAggregate, hexSchema, multicall3, type Target } from './abi.ts'
 import { chainIdOf, isAddress } from './address.ts'
+import { chainCheck } from './chain-id.ts'
 import { evmErrors } from './errors.ts'
 import { type FeeOptions, type Fees, feeSource, gasLimits, isPoor, quantity, raised, toQuantity } from './fees.ts'
 import { type Confirmations, depthOf, finalBlock } from './finality.ts'
@@ -79,6 +80,8 @@ export interface EvmChain extends ChainWriter {
   start(options?: Abortable): Promise<void>
   /** Makes calls without effect, in one round trip and on one state, each failing by itself. Errors: `config/no-multicall`, `evm/rpc`, `evm/call-failed`. */
   read(calls: readonly Target[], options?: ReadOptions): Promise<readonly CallResult[]>
+  /** What calls would cost a signer at most, in wei, by a run without effect and without a signature. Errors: those of `sign` before it signs. */
+  cost(calls: readonly Call[], options: { readonly signer: string }): Promise<bigint>
 }
 
 /**
@@ -110,7 +113,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
     secp256k1,
     maxGasPerPayment,
     rpc,
-    start: onceDone((signal) => checkChain(rpc, { network, chainId, signal })),
+    start: chainCheck(rpc, { network, chainId }),
     read: (calls, readOptions) => read(rpc, { calls, network, from: firstSigner, ...readOptions }),
     async nonce(signer, { signal, after = 'known' } = {}) {
       const block = after === 'known' ? 'pending' : after === 'mined' ? 'latest' : await final()
@@ -151,20 +154,6 @@ function sendersOf(signers: EvmChainOptions['signers'], secp256k1: Secp256k1): M
   return byAddress
 }
 
-function onceDone(check: (signal: AbortSignal | undefined) => Promise<void>): (options?: Abortable) => Promise<void> {
-  let done = false
-  return async ({ signal } = {}) => {
-    if (done) return
-    await check(signal)
-    done = true
-  }
-}
-
-async function checkChain(rpc: Rpc, { network, chainId, signal }: Abortable & { network: Network; chainId: bigint }): Promise<void> {
-  const answered = await rpc.ask({ method: 'eth_chainId', params: [], result: quantity }, { signal })
-  if (answered !== chainId) throw evmErrors('config/wrong-chain', { network, host: rpc.host, answered: answered.toString() })
-}
-
 type Reading = ReadOptions & { readonly calls: readonly Target[]; readonly network: Network; readonly from: string }
 
 async function read(rpc: Rpc, { calls, network, from, gas, signal }: Reading): Promise<readonly CallResult[]> {
@@ -184,8 +173,13 @@ type Signing = {
   readonly cap: bigint | undefined
 }
 
-function signing({ chainId, senders, fees, limits, cap }: Signing): Pick<ChainWriter, 'sign' | 'replace'> {
+function signing({ chainId, senders, fees, limits, cap }: Signing): Pick<EvmChain, 'sign' | 'replace' | 'cost'> {
   return {
+    async cost(calls, { signer }) {
+      const price = await fees()
+      const { gas } = await whole(calls, { limits, from: senderOf(signer).address, fees: price })
+      return gas * price.maxFeePerGas
+    },
     async sign(calls, { signer, nonce }) {
       const sender = senderOf(signer)
       const price = await fees()

@@ -18,8 +18,8 @@ import {
   type Verdict,
 } from '@flow402x/core'
 import { chainIdOf, isAddress, isPayable } from '../chain/address.ts'
+import { chainCheck } from '../chain/chain-id.ts'
 import { evmErrors } from '../chain/errors.ts'
-import { quantity } from '../chain/fees.ts'
 import { type Confirmations, depthOf, finalBlock } from '../chain/finality.ts'
 import { httpRpc } from '../chain/rpc.ts'
 import type { Hex } from '../crypto/bytes.ts'
@@ -119,10 +119,7 @@ function chainSight(
   const rpc = httpRpc({ url, fetch, timeoutMs })
   const final = () => finalBlock(rpc, confirmations ?? depthOf(network))
   return {
-    async start({ signal } = {}) {
-      const answered = await rpc.ask({ method: 'eth_chainId', params: [], result: quantity }, { signal })
-      if (answered !== chainId) throw evmErrors('config/wrong-chain', { network, host: rpc.host, answered: answered.toString() })
-    },
+    start: chainCheck(rpc, { network, chainId }),
     look: (submission, given) => way.look(submission, { rpc, final, ...given }),
     async funds({ payment, requirements: { asset } }, given) {
       const read = way.read(payment)
@@ -131,7 +128,8 @@ function chainSight(
   }
 }
 
-function assetHere(network: string, asset: string | Asset | undefined): Asset {
+/** The asset of a network that is meant. Errors: `config/unknown-asset`, `config/foreign-asset`, `config/bad-address`. */
+export function assetHere(network: string, asset: string | Asset | undefined): Asset {
   const found = typeof asset === 'object' ? asset : assetOf(network, asset)
   const { address, symbol } = found
   if (found.network !== network) throw evmErrors('config/foreign-asset', { asset: symbol, network: found.network, wanted: network })

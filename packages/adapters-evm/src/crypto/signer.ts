@@ -52,7 +52,7 @@ function isSignature(text: string): text is Hex {
 }
 
 /** An address in the mixed case of EIP-55. */
-function checksumAddress(address: string): Hex {
+export function checksumAddress(address: string): Hex {
   const digits = address.slice(2).toLowerCase()
   const hash = toHex(keccak(new TextEncoder().encode(digits))).slice(2)
   const mixed = digits.replaceAll(/[a-f]/g, (letter, at: number) => ((hash[at] ?? '0') >= '8' ? letter.toUpperCase() : letter))

@@ -66,7 +66,7 @@ export const solanaErrors = defineErrors({
   'config/bad-owner': {
     ...atStart,
     message: ({ owner }: { owner: string }) =>
-      `${owner} is a token account or a mint, not a wallet: name the wallet that owns the account. Nothing was sent.`,
+      `${owner} is a token account, a mint or a program, not a wallet: name the wallet that owns the account. Nothing was sent.`,
   },
   'config/unchecked-payee': {
     ...atStart,

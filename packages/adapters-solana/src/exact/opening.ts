@@ -1,30 +1,18 @@
-import { type Asset, type BudgetStore, parseNetwork, type SignedTransaction } from '@flow402x/core'
-import {
-  address,
-  appendTransactionMessageInstruction,
-  blockhash,
-  compileTransaction,
-  createNoopSigner,
-  createTransactionMessage,
-  getTransactionEncoder,
-  pipe,
-  setTransactionMessageFeePayer,
-  setTransactionMessageLifetimeUsingBlockhash,
-} from '@solana/kit'
+import { type Asset, type BudgetStore, parseNetwork } from '@flow402x/core'
+import { address, createNoopSigner } from '@solana/kit'
 import { getCreateAssociatedTokenIdempotentInstruction } from '@solana-program/token'
 import * as z from 'zod/mini'
 import { isAddress } from '../chain/address.ts'
 import { encodeBase58 } from '../chain/base58.ts'
-import { encodeBase64 } from '../chain/base64.ts'
 import { feeOf } from '../chain/budget.ts'
 import { solanaErrors } from '../chain/errors.ts'
-import { splToken, token2022 } from '../chain/programs.ts'
-import { readerOf, type SolanaReader } from '../chain/reader.ts'
+import { readerOf } from '../chain/reader.ts'
 import { httpRpc, type Rpc } from '../chain/rpc.ts'
 import { type SolanaChain, solanaChain } from '../chain/solana-chain.ts'
-import { decodeTransaction, type Transaction, withSignature } from '../chain/transaction.ts'
+import type { Transaction } from '../chain/transaction.ts'
 import { type SecretKey, type SolanaSender, secretKeySender } from '../crypto/signer.ts'
-import { checkMint, checkRecipient, payableAsset } from './recipient.ts'
+import { ownTransaction, signOwn } from '../transfer/own.ts'
+import { checkMint, checkRecipient, payableAsset, refuseOwner } from './recipient.ts'
 import { type MintFacts, payeeAccount } from './wire.ts'
 
 /** Whose token account is opened, and who pays for it. */
@@ -147,13 +135,6 @@ function isSender(payer: SecretKey | SolanaSender): payer is SolanaSender {
 
 type Abortable = { readonly signal: AbortSignal | undefined }
 
-/** An account of a token account would take its rent and could never be spent from. */
-async function refuseOwner(reader: SolanaReader, { owner, signal }: Abortable & { readonly owner: string }): Promise<void> {
-  const stored = await reader.account(owner, { signal })
-  if (stored !== undefined && [splToken.address, token2022.address].includes(stored.owner))
-    throw solanaErrors('config/bad-owner', { owner })
-}
-
 type Opening = {
   readonly payer: string
   readonly owner: string
@@ -171,14 +152,7 @@ function buildOpening({ payer, owner, asset, mint, account, recent }: Opening): 
     mint: address(asset),
     tokenProgram: address(mint.program.address),
   })
-  const message = pipe(
-    createTransactionMessage({ version: 0 }),
-    (empty) => setTransactionMessageFeePayer(address(payer), empty),
-    // When it expires is for the chain to say; kit wants a number that nothing here reads.
-    (paid) => setTransactionMessageLifetimeUsingBlockhash({ blockhash: blockhash(recent), lastValidBlockHeight: 0n }, paid),
-    (dated) => appendTransactionMessageInstruction(opening, dated),
-  )
-  const transaction = decodeTransaction(new Uint8Array(getTransactionEncoder().encode(compileTransaction(message))))
+  const transaction = ownTransaction({ payer, recent, instructions: [opening] })
   if (transaction === undefined) throw solanaErrors('solana/not-opened', { account, why: 'its transaction could not be built' })
   return transaction
 }
@@ -205,11 +179,7 @@ type Sending = Abortable & { readonly unsigned: Transaction; readonly sender: So
 
 /** Sends it and waits for the chain's word: mined, or never to be. */
 async function send(chain: SolanaChain, { unsigned, sender, account, signal }: Sending): Promise<string> {
-  const signature = await sender.sign(unsigned.message)
-  const genuine = { signature, message: unsigned.message, publicKey: unsigned.accounts[0] ?? new Uint8Array() }
-  if (!(await chain.ed25519.verify(genuine))) throw solanaErrors('solana/bad-signature', { address: sender.address })
-  const bytes = encodeBase64(withSignature(unsigned, { signature, signer: 0 }))
-  const signed: SignedTransaction = { transaction: encodeBase58(signature), bytes, signer: sender.address, nonce: 0n }
+  const signed = await signOwn(unsigned, { sender, ed25519: chain.ed25519 })
   await chain.send(signed)
   for (;;) {
     const status = await chain.status(signed)

@@ -46,6 +46,26 @@ export async function checkRecipient(
   if (why !== undefined) throw solanaErrors('config/no-token-account', { network, payTo, asset, account: encodeBase58(address), why })
 }
 
+/** An account of a token account would take its rent and could never be spent from. Errors: `config/bad-owner`, those of the reader. */
+export async function refuseOwner(
+  reader: SolanaReader,
+  { owner, signal }: { readonly owner: string; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const stored = await reader.account(owner, { signal })
+  if (stored !== undefined && unpayable.includes(stored.owner)) throw solanaErrors('config/bad-owner', { owner })
+}
+
+// What these keep are tokens, programs and facts of the chain itself, and nobody's wallet.
+const unpayable = [
+  splToken.address,
+  token2022.address,
+  'NativeLoader1111111111111111111111111111111',
+  'BPFLoader1111111111111111111111111111111111',
+  'BPFLoader2111111111111111111111111111111111',
+  'BPFLoaderUpgradeab1e11111111111111111111111',
+  'Sysvar1111111111111111111111111111111111111',
+]
+
 function fault(account: StoredAccount | undefined, { payTo, mint }: Pick<Recipient, 'payTo' | 'mint'>): string | undefined {
   if (account === undefined) return 'does not exist'
   const { data } = account

@@ -1,0 +1,1 @@
+export { type EvmTokenAdapterOptions, evmTokenAdapter } from './transfer/token.ts'

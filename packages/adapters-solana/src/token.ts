@@ -1,0 +1,1 @@
+export { type SolanaTokenAdapterOptions, solanaTokenAdapter } from './transfer/token.ts'
