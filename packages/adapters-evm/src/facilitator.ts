@@ -4,11 +4,11 @@ export {
   type EvmChainOptions,
   type EvmSender,
   evmChain,
-  type ReadOptions,
   type SenderTransaction,
 } from './chain/evm-chain.ts'
 export type { FeeOptions } from './chain/fees.ts'
 export type { Confirmations } from './chain/finality.ts'
+export type { EvmReader, ReadOptions } from './chain/reader.ts'
 export { fastestSecp256k1 } from './crypto/native-secp256k1.ts'
 export type { Secp256k1 } from './crypto/secp256k1.ts'
 export { type ExactEvmFacilitatorOptions, exactEvmFacilitator } from './exact/facilitator.ts'

@@ -1,3 +1,5 @@
+export { type BatchSettlementServerOptions, batchSettlementServer } from './batch-settlement/server.ts'
+export { type EvmReader, type EvmReaderOptions, evmReader, type ReadOptions } from './chain/reader.ts'
 export type { EvmSellerOptions } from './checks/seller.ts'
 export { type ExactEvmServerOptions, exactEvmServer } from './exact/server.ts'
 export { type UptoEvmServerOptions, uptoEvmServer } from './upto/server.ts'

@@ -54,6 +54,19 @@ export const evmErrors = defineErrors({
     message: ({ network, tokens }: { network: string; tokens: string }) =>
       `On ${network} no token answers at ${tokens || 'any known address'}: check the RPC URL and the assets given.`,
   },
+  'config/no-channel-chain': {
+    ...atStart,
+    message: () => 'Channels are read from the chain: give batchSettlementServer an rpcUrl, or a chain.',
+  },
+  'config/bad-withdraw-delay': {
+    ...atStart,
+    message: ({ seconds }: { seconds: number }) => `withdrawDelay is ${seconds}; the escrow takes whole seconds from 900 to 2592000.`,
+  },
+  'config/no-authorizer': {
+    ...atStart,
+    message: () =>
+      'Nobody could claim what channels owe: the facilitator names no receiverAuthorizer of its own, so give batchSettlementServer an authorizer that signs.',
+  },
   'evm/approval-required': {
     status: 402,
     phase: 'sign',

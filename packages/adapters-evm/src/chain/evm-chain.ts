@@ -1,26 +1,18 @@
-import {
-  type Call,
-  type ChainWriter,
-  isX402Error,
-  type Network,
-  parseNetwork,
-  type SignedTransaction,
-  type TransactionStatus,
-} from '@flow402x/core'
+import { type Call, type ChainWriter, isX402Error, type SignedTransaction, type TransactionStatus } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { fastestSecp256k1 } from '../crypto/native-secp256k1.ts'
 import { canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { privateKeySigner } from '../crypto/signer.ts'
-import { type CallResult, decodeAggregate, encodeAggregate, hexSchema, multicall3, type Target } from './abi.ts'
-import { chainIdOf, isAddress } from './address.ts'
-import { chainCheck } from './chain-id.ts'
+import { encodeAggregate, hexSchema, multicall3 } from './abi.ts'
+import { isAddress } from './address.ts'
 import { evmErrors } from './errors.ts'
 import { type FeeOptions, type Fees, feeSource, gasLimits, isPoor, quantity, raised, toQuantity } from './fees.ts'
 import { type Confirmations, depthOf, finalBlock } from './finality.ts'
 import { assertSafeSigners } from './local-safety.ts'
+import { type EvmReader, evmReader } from './reader.ts'
 import { receiptOf } from './receipt.ts'
-import { httpRpc, type Rpc } from './rpc.ts'
+import type { Rpc } from './rpc.ts'
 import { readTransaction, signedTransaction, type Transaction, transactionDigest, transactionHash } from './transaction.ts'
 
 /** An account that pays gas: `sign` over a digest, or else a viem account's `signTransaction`. */
@@ -63,23 +55,12 @@ export type EvmChainOptions = {
   readonly secp256k1?: Secp256k1
 }
 
-type Abortable = { readonly signal?: AbortSignal | undefined }
-
-/** What several calls, made in one `eth_call`, may use and whom they see as sender of the transaction. */
-export type ReadOptions = Abortable & { readonly gas?: bigint | undefined }
-
 /** One EVM network with its RPC connection, shared by every scheme on it; also its writer. */
-export interface EvmChain extends ChainWriter {
-  readonly chainId: bigint
+export interface EvmChain extends ChainWriter, EvmReader {
   /** The curve in use: `native` or `noble`. */
   readonly crypto: string
   readonly secp256k1: Secp256k1
   readonly maxGasPerPayment: bigint
-  readonly rpc: Rpc
-  /** Checks once that the RPC serves this network. Errors: `config/wrong-chain`, `evm/rpc`. */
-  start(options?: Abortable): Promise<void>
-  /** Makes calls without effect, in one round trip and on one state, each failing by itself. Errors: `config/no-multicall`, `evm/rpc`, `evm/call-failed`. */
-  read(calls: readonly Target[], options?: ReadOptions): Promise<readonly CallResult[]>
   /** What calls would cost a signer at most, in wei, by a run without effect and without a signature. Errors: those of `sign` before it signs. */
   cost(calls: readonly Call[], options: { readonly signer: string }): Promise<bigint>
 }
@@ -91,30 +72,23 @@ export interface EvmChain extends ChainWriter {
  * `config/bad-rpc-url`, `config/unsafe-local-key`; from `sign` and `send` those of `evm/…`.
  */
 export function evmChain(options: EvmChainOptions): EvmChain {
-  const { fetch = globalThis.fetch, timeoutMs = 10_000, maxGasPerPayment = 1_000_000n } = options
-  const { clock = Date.now, fees = {} } = options
-  const network = parseNetwork(options.network)
-  const chainId = chainIdOf(network)
-  if (chainId === undefined) throw evmErrors('config/not-evm', { network })
+  const { clock = Date.now, fees = {}, maxGasPerPayment = 1_000_000n } = options
   const secp256k1 = options.secp256k1 ?? fastestSecp256k1()
   const senders = sendersOf(options.signers, secp256k1)
   const signers = [...senders.values()].map(({ address }) => address)
   const [firstSigner = multicall3] = signers
+  const reader = evmReader({ ...options, from: firstSigner })
+  const { network, chainId, rpc } = reader
   assertSafeSigners({ network, rpcUrl: options.rpcUrl, signers })
-  const rpc = httpRpc({ url: options.rpcUrl, fetch, timeoutMs })
   const final = (): Promise<bigint> => finalBlock(rpc, options.confirmations ?? depthOf(network))
   const price = feeSource({ rpc, clock }, fees)
   return {
-    network,
-    chainId,
+    ...reader,
     ordered: true,
     signers,
     crypto: secp256k1.name,
     secp256k1,
     maxGasPerPayment,
-    rpc,
-    start: chainCheck(rpc, { network, chainId }),
-    read: (calls, readOptions) => read(rpc, { calls, network, from: firstSigner, ...readOptions }),
     async nonce(signer, { signal, after = 'known' } = {}) {
       const block = after === 'known' ? 'pending' : after === 'mined' ? 'latest' : await final()
       if (block === -1n) return 0n
@@ -152,16 +126,6 @@ function sendersOf(signers: EvmChainOptions['signers'], secp256k1: Secp256k1): M
   // Two lanes of one account would take each other's nonces.
   if (byAddress.size < senders.length) throw evmErrors('config/no-signer', { why: 'one account stands in signers twice' })
   return byAddress
-}
-
-type Reading = ReadOptions & { readonly calls: readonly Target[]; readonly network: Network; readonly from: string }
-
-async function read(rpc: Rpc, { calls, network, from, gas, signal }: Reading): Promise<readonly CallResult[]> {
-  const call = { from, to: multicall3, data: encodeAggregate(calls), ...(gas === undefined ? {} : { gas: toQuantity(gas) }) }
-  const answer = await rpc.ask({ method: 'eth_call', params: [call, 'latest'], result: hexSchema }, { signal })
-  const results = decodeAggregate(answer, calls.length)
-  if (results === undefined) throw evmErrors('config/no-multicall', { network, address: multicall3 })
-  return results
 }
 
 type Signing = {

@@ -18,10 +18,9 @@ import {
   type Verdict,
 } from '@flow402x/core'
 import { chainIdOf, isAddress, isPayable } from '../chain/address.ts'
-import { chainCheck } from '../chain/chain-id.ts'
 import { evmErrors } from '../chain/errors.ts'
 import { type Confirmations, depthOf, finalBlock } from '../chain/finality.ts'
-import { httpRpc } from '../chain/rpc.ts'
+import { evmReader } from '../chain/reader.ts'
 import type { Hex } from '../crypto/bytes.ts'
 import { commitsTo } from './commitment.ts'
 import { balanceOf, type LookOptions } from './look.ts'
@@ -59,7 +58,7 @@ export type SellerWay = {
   key(payment: PaymentPayload): PaymentKey | undefined
   check(submission: Submission, options: { readonly network: Network; readonly now: number }): Verdict
   read(payment: PaymentPayload): Read | undefined
-  look(submission: Submission, options: LookOptions): Promise<Sighting>
+  look?(submission: Submission, options: LookOptions): Promise<Sighting>
   readonly settlement?: NonNullable<ServerScheme['settlement']>
 }
 
@@ -73,8 +72,7 @@ export type SellerWay = {
  */
 export function evmSeller(options: EvmSellerOptions, wayOf: (asset: Asset) => SellerWay): ServerScheme {
   const network = parseNetwork(options.network)
-  const chainId = chainIdOf(network)
-  if (chainId === undefined) throw evmErrors('config/not-evm', { network })
+  if (chainIdOf(network) === undefined) throw evmErrors('config/not-evm', { network })
   const asset = assetHere(network, options.asset)
   const way = wayOf(asset)
   const payee = payeeOf('payTo', options.payTo)
@@ -106,21 +104,22 @@ export function evmSeller(options: EvmSellerOptions, wayOf: (asset: Asset) => Se
       return read !== undefined && commitsTo(read.nonce, binding)
     },
     ...(way.settlement === undefined ? {} : { settlement: way.settlement }),
-    ...(options.rpcUrl === undefined ? {} : chainSight({ ...options, rpcUrl: options.rpcUrl }, { network, chainId, way })),
+    ...(options.rpcUrl === undefined ? {} : chainSight({ ...options, rpcUrl: options.rpcUrl }, { network, way })),
   }
 }
 
 type SightOptions = EvmSellerOptions & { readonly rpcUrl: string }
 
 function chainSight(
-  { rpcUrl: url, fetch = globalThis.fetch, timeoutMs = 10_000, confirmations }: SightOptions,
-  { network, chainId, way }: { readonly network: Network; readonly chainId: bigint; readonly way: SellerWay },
-): Required<Pick<ServerScheme, 'start' | 'look' | 'funds'>> {
-  const rpc = httpRpc({ url, fetch, timeoutMs })
+  { rpcUrl, confirmations, ...reading }: SightOptions,
+  { network, way }: { readonly network: Network; readonly way: SellerWay },
+): Pick<ServerScheme, 'start' | 'look' | 'funds'> {
+  const { rpc, start } = evmReader({ ...reading, network, rpcUrl })
   const final = () => finalBlock(rpc, confirmations ?? depthOf(network))
+  const { look } = way
   return {
-    start: chainCheck(rpc, { network, chainId }),
-    look: (submission, given) => way.look(submission, { rpc, final, ...given }),
+    start,
+    ...(look === undefined ? {} : { look: (submission, given) => look(submission, { rpc, final, ...given }) }),
     async funds({ payment, requirements: { asset } }, given) {
       const read = way.read(payment)
       return read === undefined || !isAddress(asset) ? undefined : balanceOf({ token: asset, of: read.payer }, { rpc, ...given })

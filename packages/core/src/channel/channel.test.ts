@@ -3,7 +3,19 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { memoryChannels } from '../memory.ts'
 import { channelBook } from './book.ts'
-import { type Channel, type ChannelFunds, finishStretch, learnFunds, nextBase, takeStretch, usableFunds, type Withheld } from './channel.ts'
+import {
+  type Channel,
+  type ChannelFunds,
+  extendStretch,
+  finishStretch,
+  learnFunds,
+  leaveStretch,
+  nextBase,
+  setAside,
+  takeStretch,
+  usableFunds,
+  type Withheld,
+} from './channel.ts'
 
 const funds: ChannelFunds = { balance: 1000n, claimed: 0n, withdrawing: 0n, withdrawalAt: 0, refundNonce: 0n, readAt: 1 }
 const empty: Channel = {
@@ -32,7 +44,15 @@ function ledger(start: Channel = empty) {
     now: () => channel,
     take: (id: string, max: bigint, amount: bigint, now = 1): Withheld | undefined =>
       keep(takeStretch(channel, { id, max, amount, now, until: now + until })),
-    finish: (id: string, used: bigint, now = 2): boolean => keep(finishStretch(channel, { id, used, signature: `by ${id}`, now })),
+    /** Ends work; its answer leaves unless told. */
+    finish(id: string, used: bigint, { now = 2, leaves = true }: { now?: number; leaves?: boolean } = {}): boolean {
+      const done = keep(finishStretch(channel, { id, used, signature: `by ${id}`, now }))
+      if (leaves) keep(leaveStretch(channel, { id, hasLeft: true }))
+      return done
+    },
+    leave: (id: string, hasLeft: boolean): void => keep(leaveStretch(channel, { id, hasLeft })),
+    extend: (id: string, to: number): boolean => keep(extendStretch(channel, { id, until: to })),
+    aside: (amount: bigint, now = 1): bigint | undefined => keep(setAside(channel, { amount, now })),
     learn: (change: Partial<ChannelFunds>, readAt = 2): boolean => keep(learnFunds(channel, { ...channel.funds, ...change, readAt })),
   }
 }
@@ -67,6 +87,60 @@ describe('a channel', () => {
     expect(finish('after death', 10n)).toBe(true)
     expect(now()).toMatchObject({ charged: 10n, top: 10n })
     expect(now().voucher).toEqual({ max: 10n, signature: 'by after death' })
+  })
+
+  test('has an answer that nobody had made once more for the same voucher, and charges it once', () => {
+    verifies('M26')
+    const { take, finish, leave, learn, now } = ledger()
+    take('b', 20n, 10n)
+    finish('b', 10n)
+    take('a', 10n, 10n)
+    finish('a', 10n, { leaves: false })
+    expect(now()).toMatchObject({ charged: 20n, held: [{ id: 'a', used: 10n }] })
+    expect(take('copy', 10n, 10n)).toBe('held')
+    leave('a', false)
+    expect([take('other price', 10n, 5n), take('a again', 10n, 10n), take('copy', 10n, 10n)]).toEqual(['sold', undefined, 'held'])
+    expect([finish('a', 10n), finish('a again', 7n, { leaves: false })]).toEqual([false, true])
+    expect(now().charged).toBe(17n)
+    // A process that dies with it: its payer comes for it once the hold is over, and a worker that dies then too changes nothing.
+    expect(take('third', 10n, 10n, until + 1)).toBeUndefined()
+    expect(take('fourth', 10n, 10n, 2 * until + 1)).toBeUndefined()
+    expect(now().charged).toBe(17n)
+    expect(finish('fourth', 0n)).toBe(true)
+    expect(now()).toMatchObject({ charged: 10n, held: [], free: [{ from: 0n, to: 10n }] })
+    // What was claimed by then is not given back.
+    take('fifth', 10n, 10n)
+    finish('fifth', 10n, { leaves: false })
+    leave('fifth', false)
+    learn({ claimed: 20n })
+    take('sixth', 10n, 10n)
+    finish('sixth', 0n)
+    expect(now().charged).toBe(20n)
+  })
+
+  test('brings nothing for a voucher that a claim has shown to everybody, nor for what is long gone', () => {
+    verifies('M26')
+    const { take, finish, leave, learn, now } = ledger()
+    take('a', 10n, 10n)
+    finish('a', 6n, { leaves: false })
+    leave('a', false)
+    learn({ claimed: 6n })
+    expect(take('bystander', 10n, 10n)).toBe('sold')
+    expect(take('next', 20n, 10n, 3_600_001)).toBeUndefined()
+    expect(now()).toMatchObject({ held: [{ id: 'next' }], free: [{ from: 6n, to: 10n, spent: true }] })
+  })
+
+  test('lets work go on, and sets nothing aside for its payer meanwhile', () => {
+    verifies('M27')
+    const { take, finish, extend, aside, learn, now } = ledger()
+    take('a', 10n, 10n)
+    expect([extend('a', 500), extend('b', 500)]).toEqual([true, false])
+    expect([take('copy', 10n, 10n, 499), aside(100n)]).toEqual(['held', undefined])
+    finish('a', 10n)
+    expect([aside(991n), aside(0n), aside(990n), aside(5n)]).toEqual([undefined, undefined, 990n, 990n])
+    expect(take('b', 20n, 10n)).toBe('beyond')
+    learn({ refundNonce: 1n, balance: 10n }, 3)
+    expect([now().refunding, aside(1n)]).toEqual([0n, undefined])
   })
 
   test('charges less than was signed, and never lets the served voucher pay again', () => {

@@ -1,8 +1,11 @@
 /** Part of what was signed over a channel: above `from`, up to and with `to`. */
 export type Stretch = { readonly from: bigint; readonly to: bigint }
 
-/** A stretch that pays for work under way; `until` (Unix ms) its worker is believed to be alive. */
-export type Hold = Stretch & { readonly id: string; readonly until: number }
+/**
+ * A stretch that pays for work under way; `until` (Unix ms) its worker is believed to be alive. `used`: the work is done and this much of
+ * it is charged, its answer is on the way to its payer. `before`: what an earlier run charged whose answer nobody may have had.
+ */
+export type Hold = Stretch & { readonly id: string; readonly until: number; readonly used?: bigint; readonly before?: bigint }
 
 /** A stretch that can be sold again; `spent`: a voucher up to its very end was served and may be public by now. */
 export type FreeStretch = Stretch & { readonly spent?: true }
@@ -63,6 +66,8 @@ export type Changed<Result> = { readonly channel: Channel; readonly result: Resu
 // Bounds of a row: work under way at once, and credit that lies about. What is dropped is the payer's to sign anew, and never claimed.
 const mostHeld = 64
 const mostFree = 32
+// For how long who was charged for an answer that may never have left can come for it (ms).
+const longestAway = 3_600_000
 
 /** What can be signed for: without what is being withdrawn and what a signed refund may take (M27). */
 export function usableFunds({ funds, refunding }: Channel): bigint {
@@ -71,7 +76,8 @@ export function usableFunds({ funds, refunding }: Channel): bigint {
 
 /**
  * Takes the stretch of `amount` that ends at `max` for work under way, unless any of it is sold, held or beyond what is usable.
- * Holds whose time is over at `now` (Unix ms) are free again: their worker died, and the same voucher pays for another try.
+ * Holds whose time is over at `now` (Unix ms) are free again: their worker died, and the same voucher pays for another try. It does so
+ * too where the worker died with the answer in its hands, and is not charged again.
  */
 export function takeStretch(
   channel: Channel,
@@ -80,7 +86,13 @@ export function takeStretch(
   const current = withoutDead(channel, now)
   const wanted = { from: max - amount, to: max }
   // Two holds of one name would end as each other.
-  const withheld = current.held.some((hold) => hold.id === id) ? 'held' : reasonAgainst(current, wanted)
+  if (current.held.some((hold) => hold.id === id)) return { channel, result: 'held' }
+  const away = lostAnswer(current, { ...wanted, now })
+  if (away !== undefined) {
+    const again = { ...wanted, id, until, before: away.used ?? 0n }
+    return { channel: { ...current, held: current.held.map((hold) => (hold === away ? again : hold)) }, result: undefined }
+  }
+  const withheld = reasonAgainst(current, { ...wanted, now })
   if (withheld !== undefined) return { channel, result: withheld }
   const skipped = wanted.from > current.top ? [{ from: current.top, to: wanted.from }] : []
   const free = bounded([...current.free.flatMap((one) => cut(one, wanted)), ...skipped])
@@ -88,25 +100,58 @@ export function takeStretch(
   return { channel: { ...current, top: greater(current.top, max), free, held }, result: undefined }
 }
 
+/** Lets work go on until `until` (Unix ms). `false` where the hold is gone. */
+export function extendStretch(channel: Channel, { id, until }: { id: string; until: number }): Changed<boolean> {
+  const hold = channel.held.find((one) => one.id === id)
+  if (hold === undefined) return { channel, result: false }
+  return { channel: { ...channel, held: channel.held.map((one) => (one === hold ? { ...hold, until } : one)) }, result: true }
+}
+
 /**
- * Ends work: `used` of what it held is charged and the rest free again. `false` where the hold is gone: then nothing may be delivered.
+ * Ends work: `used` of what it held is charged. Where that is nothing all of it is free again; else it stays held until `leaveStretch`,
+ * so that nobody pays for what he never had. `false` where the hold is gone: then nothing may be delivered.
  */
 export function finishStretch(
   channel: Channel,
   { id, used, signature, now }: { id: string; used: bigint; signature: string; now: number },
 ): Changed<boolean> {
   const hold = channel.held.find((one) => one.id === id)
-  if (hold === undefined || used > hold.to - hold.from || used < 0n) return { channel, result: false }
+  if (hold === undefined || hold.used !== undefined || used > hold.to - hold.from || used < 0n) return { channel, result: false }
+  const { before = 0n, ...bare } = hold
+  const others = channel.held.filter((one) => one !== hold)
   const { from, to } = hold
-  const rest: FreeStretch[] = from + used === to ? [] : [{ from: from + used, to, ...(used > 0n ? { spent: true as const } : {}) }]
-  const next = {
-    ...channel,
-    held: channel.held.filter((one) => one !== hold),
-    free: bounded([...channel.free, ...rest]),
-    charged: channel.charged + used,
-    ...(used > 0n && to > (channel.voucher?.max ?? 0n) ? { voucher: { max: to, signature } } : {}),
-  }
-  return { channel: withDebt(next, now), result: true }
+  // What was claimed already is not given back.
+  const charged = greater(channel.charged + used - before, channel.funds.claimed)
+  const isShown = to === channel.voucher?.max
+  const next =
+    used === 0n
+      ? { ...channel, charged, held: others, free: bounded([...channel.free, { from, to, ...(isShown ? { spent: true as const } : {}) }]) }
+      : { ...channel, charged, held: [...others, { ...bare, used }] }
+  const voucher = used > 0n && to > (channel.voucher?.max ?? 0n) ? { voucher: { max: to, signature } } : {}
+  return { channel: withDebt({ ...next, ...voucher }, now), result: true }
+}
+
+/**
+ * The answer of work that was charged has left, and what it did not use is free again; or nobody had any of it, and the same voucher
+ * has it made once more.
+ */
+export function leaveStretch(channel: Channel, { id, hasLeft }: { id: string; hasLeft: boolean }): Changed<void> {
+  const hold = channel.held.find((one) => one.id === id && one.used !== undefined)
+  if (hold === undefined) return { channel, result: undefined }
+  const others = channel.held.filter((one) => one !== hold)
+  if (!hasLeft) return { channel: { ...channel, held: [...others, { ...hold, until: 0 }] }, result: undefined }
+  return { channel: { ...channel, held: others, free: bounded([...channel.free, ...restOf(hold)]) }, result: undefined }
+}
+
+/**
+ * Sets `amount` aside that is to be given back to the payer (M27): what was set aside before for the same nonce of the escrow stands.
+ * Nothing where work is under way or there is not so much.
+ */
+export function setAside(channel: Channel, { amount, now }: { amount: bigint; now: number }): Changed<bigint | undefined> {
+  if (channel.refunding > 0n) return { channel, result: channel.refunding }
+  const isWorkedFor = channel.held.some(({ until, used }) => until > now && used === undefined)
+  if (isWorkedFor || amount <= 0n || amount > channel.funds.balance - channel.charged) return { channel, result: undefined }
+  return { channel: { ...channel, refunding: amount }, result: amount }
 }
 
 /** Writes down what the chain says, unless something later was read. What was claimed without being charged here counts as charged. */
@@ -114,7 +159,10 @@ export function learnFunds(channel: Channel, funds: ChannelFunds): Changed<boole
   if (funds.readAt < channel.funds.readAt) return { channel, result: false }
   const claimed = greater(funds.claimed, channel.funds.claimed)
   const nonceMoved = funds.refundNonce > channel.funds.refundNonce
-  const known = { ...channel, funds: { ...funds, claimed }, refunding: nonceMoved ? 0n : channel.refunding }
+  const { owedSince, ...rest } = channel
+  // What is owed after a claim is younger than the claim.
+  const debt = owedSince === undefined || claimed > channel.funds.claimed ? {} : { owedSince }
+  const known = { ...rest, ...debt, funds: { ...funds, claimed }, refunding: nonceMoved ? 0n : channel.refunding }
   // Books restored from a backup: the chain knows vouchers that are forgotten here, and nobody knows which stretches they paid for.
   const lost = claimed > channel.charged
   const next = lost ? { ...known, charged: claimed, top: greater(known.top, claimed), free: [], held: [] } : known
@@ -132,10 +180,10 @@ export function nextBase(channel: Channel, amount: bigint): bigint {
   return blocked ? channel.top : greater(base, channel.funds.claimed)
 }
 
-function reasonAgainst(channel: Channel, wanted: Stretch): Withheld | undefined {
+function reasonAgainst(channel: Channel, wanted: Stretch & { readonly now: number }): Withheld | undefined {
   if (wanted.from < 0n || wanted.from >= wanted.to) return 'sold'
   if (wanted.to > usableFunds(channel)) return 'beyond'
-  if (channel.held.some((hold) => shared(hold, wanted) > 0n)) return 'held'
+  if (channel.held.some((hold) => hold.until > wanted.now && shared(hold, wanted) > 0n)) return 'held'
   const below = shared({ from: 0n, to: channel.top }, wanted)
   const covered = channel.free.reduce((sum, one) => sum + shared(one, wanted), 0n)
   const served = channel.free.some(({ to, spent }) => spent === true && to === wanted.to)
@@ -143,11 +191,30 @@ function reasonAgainst(channel: Channel, wanted: Stretch): Withheld | undefined 
   return channel.held.length >= mostHeld ? 'busy' : undefined
 }
 
+/** The hold of an answer that may never have left, for exactly this stretch; the voucher that claims show to everybody brings none (M26). */
+function lostAnswer({ held, voucher, funds }: Channel, { from, to, now }: Stretch & { readonly now: number }): Hold | undefined {
+  if (funds.claimed > 0n && to === voucher?.max) return undefined
+  return held.find((hold) => hold.used !== undefined && hold.until <= now && hold.from === from && hold.to === to)
+}
+
 function withoutDead(channel: Channel, now: number): Channel {
-  const held = channel.held.filter(({ until }) => until > now)
-  if (held.length === channel.held.length) return channel
-  const dead = channel.held.filter(({ until }) => until <= now).map(({ from, to }) => ({ from, to }))
-  return { ...channel, held, free: bounded([...channel.free, ...dead]) }
+  if (!channel.held.some(({ until }) => until <= now)) return channel
+  const [held, free]: [Hold[], FreeStretch[]] = [[], [...channel.free]]
+  for (const hold of channel.held) {
+    const { before, ...bare } = hold
+    // What an earlier run charged stays charged where a later one died.
+    const used = hold.used ?? before
+    if (hold.until > now) held.push(hold)
+    else if (used === undefined) free.push({ from: hold.from, to: hold.to })
+    else if (hold.until + longestAway > now) held.push({ ...bare, used })
+    else free.push(...restOf({ ...bare, used }))
+  }
+  return { ...channel, held, free: bounded(free) }
+}
+
+/** What is left of a stretch of which `used` was charged. */
+function restOf({ from, to, used = 0n }: Hold): FreeStretch[] {
+  return from + used === to ? [] : [{ from: from + used, to, spent: true }]
 }
 
 /** The row, and since when its owner is owed something. */

@@ -1,3 +1,4 @@
+import type { Vouchers } from '../channel/vouchers.ts'
 import type { Extension } from './extension.ts'
 import type { Submission } from './facilitator.ts'
 import type { Price } from './money.ts'
@@ -161,6 +162,8 @@ export interface ServerScheme {
   verify?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Verdict>
   /** What a seller should know before this is offered. */
   readonly warnings?: readonly string[]
+  /** Where payments draw on channels: the scheme's own books are their claim, and none of its payments has a `key`. */
+  readonly vouchers?: Vouchers
 }
 
 /**

@@ -58,7 +58,7 @@ type Challenged = {
   readonly quote: Quote
   readonly resource: ResourceInfo
   readonly error: string
-  readonly detail?: string
+  readonly detail?: string | undefined
   readonly status?: 402 | 412
 }
 

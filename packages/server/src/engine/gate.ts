@@ -2,7 +2,7 @@ import { isX402Error } from '@flow402x/core'
 import { challengeAnswer, preflightResponse, problemResponse } from './answers.ts'
 import { serverErrors } from './errors.ts'
 import { checkPaidOptions, type PaidOptions, quoteOf, quoter, resourceOf } from './offers.ts'
-import { admitPayment } from './payment.ts'
+import { type Ask, admitPayment } from './payment.ts'
 import { readPayment } from './payment-header.ts'
 import type { IncomingRequest } from './request.ts'
 import type { Admission } from './run.ts'
@@ -48,15 +48,14 @@ async function admit(engine: Engine, { request, options, quoteFor }: Entry): Pro
   const quote = await quoteFor(await engine.ready(), request)
   const resource = resourceOf(options, request.url)
   const incoming = readPayment(request, quote)
-  const ask = async (error: string, detail?: string, status: 402 | 412 = 402): Promise<Admission> => {
+  const ask: Ask = async (error, { detail, status = 402, correct } = {}) => {
     engine.emit(error === unpaid ? { type: 'challenged', url: request.url } : { type: 'refused', url: request.url, reason: error })
-    const said = detail === undefined ? {} : { detail }
     if (incoming.kind === 'payment' && incoming.dialect === 'plain') {
       const response = problemResponse(engine, serverErrors('payment/invalid', { reason: detail ?? error }), { reason: error })
       return { kind: 'answer', response }
     }
     const asked = await quoteOf(quote, request, engine)
-    if (asked !== undefined) return challengeAnswer(engine, { quote: asked, resource, error, status, ...said })
+    if (asked !== undefined) return challengeAnswer(engine, { quote: correct?.(asked) ?? asked, resource, error, status, detail })
     const tooLarge = serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes })
     return { kind: 'answer', response: problemResponse(engine, tooLarge) }
   }

@@ -13,6 +13,7 @@ import {
   withoutPaymentId,
   X402Error,
 } from '@flow402x/core'
+import { admitVoucher } from '../channels/voucher.ts'
 import { servedFor } from '../proof/audit.ts'
 import { accepts, foreign, offeredFor, requirementsOf, secretOf, unseenTransfer, withTransaction } from '../proof/transfer.ts'
 import { type Dialect, type NotSettled, notSettledResponse, type ProblemOptions, problemResponse, storedResponse } from './answers.ts'
@@ -46,7 +47,13 @@ import {
 } from './run.ts'
 import type { Engine, Served } from './server.ts'
 
-/** A request that carries one readable payment. `ask` answers with the offers again and says why. */
+/** Answers with the offers again and says why; `correct` tells a payer in them from where he may go on. */
+export type Ask = (
+  error: string,
+  more?: { readonly detail?: string | undefined; readonly status?: 402 | 412; readonly correct?: (quote: Quote) => Quote },
+) => Promise<Admission>
+
+/** A request that carries one readable payment. */
 export type Visit = {
   readonly engine: Engine
   readonly request: IncomingRequest
@@ -54,7 +61,7 @@ export type Visit = {
   readonly quote: Quote
   readonly payment: PaymentPayload
   readonly dialect: Dialect
-  readonly ask: (error: string, detail?: string, status?: 402 | 412) => Promise<Admission>
+  readonly ask: Ask
 }
 
 // A visit whose payment is one of the offers and has an identity.
@@ -78,6 +85,7 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   if (engine.requirePaymentId && id.id === undefined && offer.served.scheme.proof === undefined)
     return problem(engine, serverErrors('payment/identifier-required', {}))
   if (!echoesExtensions(extensionsOf(engine, quote), payment)) return ask('extension_echo_mismatch')
+  if (offer.served.scheme.vouchers !== undefined) return admitVoucher(visit, offer)
   const key = offer.served.scheme.key(payment)
   if (key === undefined) return ask('invalid_payload')
   const matched = await match({ ...visit, payment }, { offer, key, id: id.id })
@@ -92,7 +100,7 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   // A transfer has moved already: it buys what it was made for, whatever else its payer is owed.
   if (offer.served.scheme.proof !== undefined) {
     const ours = await offeredFor(matched, { ...verified, ...bound })
-    return ours === undefined ? ask('foreign_reference', foreign) : claimAndRun({ ...matched, ...ours }, { ...verified, ...bound })
+    return ours === undefined ? ask('foreign_reference', { detail: foreign }) : claimAndRun({ ...matched, ...ours }, { ...verified, ...bound })
   }
   const unfinished = await engine.claims.undelivered(key.payer, bound.binding, { maxAttempts, now: engine.clock(), holder: engine.holder })
   const rescued = unfinished === undefined || unfinished.id === key.id ? undefined : await rescue(matched, unfinished)
@@ -129,10 +137,10 @@ async function verify({ visit, engine, served, submission, key }: Matched): Prom
   const since = engine.clock()
   const { facilitator, scheme } = served
   const checked = scheme.check(submission, { now: Math.floor(since / 1000) })
-  if (!checked.valid) return visit.ask(checked.reason, checked.message)
+  if (!checked.valid) return visit.ask(checked.reason, { detail: checked.message })
   const isMoved = scheme.proof !== undefined
   const settlesBefore = isMoved || settlesFirst(visit.options)
-  if (!settlesBefore && key.deadAfter * 1000 - since <= settleMargin) return visit.ask('invalid_payload', tooShort)
+  if (!settlesBefore && key.deadAfter * 1000 - since <= settleMargin) return visit.ask('invalid_payload', { detail: tooShort })
   if (engine.trust.isBroken(served)) return distrusted(engine, served)
   try {
     const [verdict, isAdmitted, paysFirst] = await Promise.all([
@@ -141,10 +149,13 @@ async function verify({ visit, engine, served, submission, key }: Matched): Prom
       settlesBefore || engine.payers.paysFirst(key.payer),
     ])
     if (!verdict.valid && isMoved && verdict.reason === unconfirmed) return answer(unseenTransfer(visit))
-    if (!verdict.valid) return visit.ask(verdict.reason, verdict.message, verdict.reason === 'permit2_allowance_required' ? 412 : 402)
+    if (!verdict.valid) {
+      const status = verdict.reason === 'permit2_allowance_required' ? 412 : 402
+      return visit.ask(verdict.reason, { detail: verdict.message, status })
+    }
     if (verdict.payer !== '' && key.payer !== '' && !sameAddress(verdict.payer, key.payer)) return visit.ask('invalid_payload')
     if (!isAdmitted) return distrusted(engine, served)
-    if (paysFirst && !scheme.flows.includes('upfront')) return visit.ask('payer_unreliable', unreliable)
+    if (paysFirst && !scheme.flows.includes('upfront')) return visit.ask('payer_unreliable', { detail: unreliable })
     const moved = isMoved && typeof verdict.extra?.amount === 'string' ? verdict.extra.amount : undefined
     return { payer: verdict.payer, held: verdict.funds, since, paysFirst, moved }
   } catch (error) {

@@ -77,8 +77,8 @@ export type RunContext = {
 
 /** What is left of a payment's validity for settling it after the handler, in milliseconds. */
 export const settleMargin = 10_000
-// How long an answer may take that was paid for beforehand.
-const paidHandlerTimeout = 300_000
+/** How long an answer may take that is paid for already, in milliseconds. */
+export const paidHandlerTimeout = 300_000
 
 /** Verified, claimed, not settled: the handler works, then its payment is settled, then its response leaves (DESIGN §5.2). */
 export function heldRun(context: RunContext, claim: Claim): Run {
@@ -160,10 +160,14 @@ export function dressDelivered({ engine, dialect }: RunContext, { outcome }: Cla
   return outcome === undefined ? dressRefusal(engine) : dressPaid(engine, receiptHeader(outcome, dialect))
 }
 
-/** The answer while nobody knows whether the money moved: the transaction, when to ask again, and never a bare 402. */
-export function pendingResponse({ engine, dialect }: RunContext, claim: Claim): Response {
-  const network = claim.submission.requirements.network
-  const outcome: Outcome = claim.outcome?.status === 'pending' ? claim.outcome : { status: 'pending', network, payer: claim.payer }
+/** The answer while nobody knows whether a claim's money moved. */
+export function pendingResponse(context: RunContext, { outcome, payer, submission }: Claim): Response {
+  const { network } = submission.requirements
+  return hangingResponse(context, outcome?.status === 'pending' ? outcome : { status: 'pending', network, payer })
+}
+
+/** The answer while nobody knows whether money moved: the transaction, when to ask again, and never a bare 402. */
+export function hangingResponse({ engine, dialect }: RunContext, outcome: Outcome): Response {
   const error = serverErrors('payment/pending', { transaction: outcome.transaction ?? '' })
   const reason = dialect === 'plain' ? unconfirmed : 'settlement_pending'
   return problemResponse(engine, error, { reason, outcome, dialect, retryAfter: 2 })
@@ -180,10 +184,15 @@ export function busyResponse({ engine }: RunContext): Response {
   return problemResponse(engine, serverErrors('payment/busy', {}), { retryAfter: 1 })
 }
 
-type Failure = { readonly failure: unknown; readonly timedOut: boolean }
+/** A handler that threw, or took too long. */
+export type Failure = { readonly failure: unknown; readonly timedOut: boolean }
 
 /** What the handler says was used, as a change of what is settled. An amount that cannot be settled is a handler that failed. */
-function usedIn({ served }: RunContext, { submission }: Claim, { headers }: HandlerResult): Pick<ClaimChange, 'submission'> | Failure {
+export function usedIn(
+  { served }: RunContext,
+  { submission }: Pick<Claim, 'submission'>,
+  { headers }: HandlerResult,
+): Pick<ClaimChange, 'submission'> | Failure {
   const text = headers.find(([name]) => name.toLowerCase() === usageHeader)?.[1]
   if (text === undefined || served.scheme.settlement === undefined) return {}
   try {
@@ -223,7 +232,8 @@ async function failHeld(context: RunContext, claim: Claim, result: HandlerResult
   return { kind: 'answer', response: problemResponse(engine, error, { reason: 'handler_failed', outcome, dialect }) }
 }
 
-async function inTime(work: Promise<HandlerResult>, timeout: AbortSignal): Promise<HandlerResult | Failure> {
+/** What a handler made, or that it failed, at the latest when its time is over. */
+export async function inTime(work: Promise<HandlerResult>, timeout: AbortSignal): Promise<HandlerResult | Failure> {
   const failing = (failure: unknown): Failure => ({ failure, timedOut: false })
   let late = () => {}
   const overdue = new Promise<Failure>((resolve) => {

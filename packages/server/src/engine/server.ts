@@ -1,4 +1,6 @@
 import {
+  type ChannelEvent,
+  type ChannelRunner,
   type ClaimStore,
   claimStatusExtension,
   type Extension,
@@ -7,6 +9,7 @@ import {
   type Price,
   parsePrice,
   paymentIdentifier,
+  type RunnerRound,
   type ServerScheme,
   type Store,
   type SupportedKind,
@@ -35,7 +38,7 @@ export type ServerEvent =
   | { readonly type: 'distrusted'; readonly facilitator: string; readonly claimId: string; readonly payer: string }
   /** Something of the configuration that a seller should know, at each start. */
   | { readonly type: 'warning'; readonly message: string }
-  | { readonly type: 'error'; readonly error: unknown }
+  | ChannelEvent
 
 /** What a server is made of. */
 export type ServerOptions = {
@@ -80,6 +83,11 @@ export type ServerOptions = {
   readonly unpaidWork?: UnpaidWork
   /** Milliseconds between rounds that finish what was left, from `start` to `close`; 30 s by default. */
   readonly reconcileEvery?: number
+  /**
+   * Whether this server claims what channels owe, from `start` to `close`: true unless told. Of all that share a store one does it at a
+   * time, so that it takes only one that stays up.
+   */
+  readonly claimChannels?: boolean
   /** Milliseconds for which a process holds a claim unless it says more: so long others wait after its sudden death. 15,000 unless told. */
   readonly lease?: number
   /** Unix milliseconds. */
@@ -117,13 +125,15 @@ export type Server = {
   start(options?: { readonly signal?: AbortSignal }): Promise<void>
   /** Finishes what a crash or a silent facilitator left, and lists what was paid for and not delivered. `start` repeats it by itself. */
   reconcile(options?: { readonly signal?: AbortSignal }): Promise<Reconciled>
+  /** Claims what channels owe now, however little, and pays it out; nothing where another process is at it. */
+  collect(options?: { readonly signal?: AbortSignal }): Promise<readonly RunnerRound[]>
   /** Every payment that moved from `since` (Unix ms) on, in any order, as long as the store keeps ended claims (H42). */
   books(options?: { readonly since?: number }): AsyncIterable<Sale>
   /** What was paid and not delivered: to be fetched by its payer yet, or to be refunded (H32). */
   undelivered(): AsyncIterable<Sale>
   /** Uses a facilitator again that lied, and forgets its lies. */
   forgive(url: string): Promise<void>
-  /** Ends the rounds that `start` began; requests are served as before. */
+  /** Ends what `start` began; requests are served as before. */
   close(): void
   /** The engine's side of the server. */
   readonly engine: Engine
@@ -194,14 +204,24 @@ export function createServer(options: ServerOptions): Server {
     ready,
   }
   let rounds: { stop(): void } | undefined
+  let runners: readonly ChannelRunner[] | undefined
+  const runnersOf = async (): Promise<readonly ChannelRunner[]> => {
+    const { served } = await ready()
+    runners ??= served.flatMap(({ scheme, facilitator }) => scheme.vouchers?.runner({ facilitator, onEvent: emit }) ?? [])
+    return runners
+  }
   return Object.freeze<Server>({
     engine: Object.freeze(engine),
     async start({ signal } = {}) {
       await ready({ again: true, signal })
       for (const message of schemes.flatMap(({ warnings = [] }) => warnings)) emit({ type: 'warning', message })
       rounds ??= reconcileRounds(engine, options.reconcileEvery ?? 30_000)
+      if (options.claimChannels ?? true) for (const runner of await runnersOf()) runner.start()
     },
     reconcile: (given) => reconcile(engine, given),
+    async collect({ signal } = {}) {
+      return Promise.all((await runnersOf()).map((runner) => runner.round({ all: true, signal })))
+    },
     books: (given) => booksOf(engine, given),
     async *undelivered() {
       for await (const sale of booksOf(engine)) if (sale.outcome !== 'delivered') yield sale
@@ -215,6 +235,8 @@ export function createServer(options: ServerOptions): Server {
     close() {
       rounds?.stop()
       rounds = undefined
+      for (const runner of runners ?? []) runner.close().catch((error: unknown) => emit({ type: 'error', error }))
+      runners = undefined
     },
   })
 }
@@ -252,7 +274,8 @@ async function serve({ schemes, facilitators, trust }: Parts, signal: AbortSigna
       const kind = kinds.find((one) => one.x402Version === 2 && one.scheme === scheme.scheme && one.network === scheme.network)
       if (kind === undefined) continue
       const tells = facilitator.status !== undefined && extensions?.includes(claimStatusExtension) === true
-      if (!tells && scheme.look === undefined) throw serverErrors('config/no-proof', { scheme: scheme.scheme, network: scheme.network })
+      if (!tells && scheme.look === undefined && scheme.vouchers === undefined)
+        throw serverErrors('config/no-proof', { scheme: scheme.scheme, network: scheme.network })
       const limit = trust && BigInt(scheme.requirements({ price: trust, kind, maxTimeoutSeconds: 300, flow: 'authorization' }).amount)
       const helped = (scheme.extensions ?? []).filter(({ key }) => extensions?.includes(key))
       return { scheme, facilitator, kind, extensions: helped, tells, limit }

@@ -18,7 +18,9 @@ const ledger = z.object({
   refunding: amount,
   charged: amount,
   top: amount,
-  held: z.array(z.object({ ...stretch, id: z.string(), until: z.number() })),
+  held: z.array(
+    z.object({ ...stretch, id: z.string(), until: z.number(), used: z.exactOptional(amount), before: z.exactOptional(amount) }),
+  ),
   free: z.array(z.object({ ...stretch, spent: z.exactOptional(z.literal(true)) })),
   filling: z.exactOptional(z.object({ amount, until: z.number(), authorization: z.record(z.string(), z.unknown()) })),
   voucher: z.exactOptional(z.object({ max: amount, signature: z.string() })),

@@ -1,4 +1,4 @@
-import { type Channel, type ChannelStore, channelBook, finishStretch, takeStretch } from '@flow402x/core'
+import { type Channel, type ChannelStore, channelBook, finishStretch, leaveStretch, takeStretch } from '@flow402x/core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
 import { start, unique } from './journal-rows.ts'
@@ -109,6 +109,7 @@ async function sellTogether(stores: readonly ChannelStore[], { id, vouchers }: {
       const withheld = await book.change(id, (row) => takeStretch(row, { id: hold, max, amount: 10n, now: start, until: start + 1000 }))
       if (withheld !== undefined) return []
       await book.change(id, (row) => finishStretch(row, { id: hold, used: 10n, signature: '0x', now: start }))
+      await book.change(id, (row) => leaveStretch(row, { id: hold, hasLeft: true }))
       return [max]
     })
   })
@@ -139,7 +140,10 @@ function full(channel: Channel): Channel {
     refunding: 3n,
     charged: large,
     top: large,
-    held: [{ from: 1n, to: large, id: 'a', until: start + 1 }],
+    held: [
+      { from: 1n, to: large, id: 'a', until: start + 1 },
+      { from: 1n, to: large, id: 'b', until: start + 1, used: large, before: 4n },
+    ],
     free: [
       { from: 0n, to: 1n },
       { from: 1n, to: 2n, spent: true },

@@ -2,13 +2,14 @@ import { memoryChannels } from '@flow402x/core/memory'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import type { Target } from '../chain/abi.ts'
-import { type EvmChain, evmChain } from '../chain/evm-chain.ts'
-import { privateKeySigner } from '../crypto/signer.ts'
-import { claimCall, depositCall, withdrawCalls } from './calls.ts'
-import { type ChannelConfig, channelIdOf } from './channel.ts'
-import { channelReceiver, type TakenVoucher } from './receiver.ts'
-import { signClaims, signDeposit, signVoucher } from './signing.ts'
+import type { Target } from '../../chain/abi.ts'
+import { type EvmChain, evmChain } from '../../chain/evm-chain.ts'
+import { privateKeySigner } from '../../crypto/signer.ts'
+import { claimCall, depositCall, withdrawCalls } from '../calls.ts'
+import { type ChannelConfig, channelIdOf } from '../channel.ts'
+import { signClaims, signDeposit, signVoucher } from '../signing.ts'
+import { receiverBooks } from './books.ts'
+import { channelReceiver, type Taken } from './receiver.ts'
 
 let local: LocalChain
 let chain: EvmChain
@@ -45,17 +46,16 @@ async function stage(deposit = 1000n) {
   }
   if (deposit > 0n) await fill(deposit, 1n)
   const reads = { count: 0 }
-  const counted: Pick<EvmChain, 'network' | 'chainId' | 'secp256k1' | 'read'> = {
+  const counted: Pick<EvmChain, 'network' | 'read'> = {
     network: chain.network,
-    chainId: chain.chainId,
-    secp256k1: chain.secp256k1,
     read(...input) {
       reads.count += 1
       return chain.read(...input)
     },
   }
   const store = memoryChannels()
-  const receiver = channelReceiver({ chain: counted, store })
+  const books = receiverBooks({ chain: counted, store })
+  const receiver = channelReceiver({ books, chain, secp256k1: chain.secp256k1 })
   const extra = { receiverAuthorizer: config.receiverAuthorizer, withdrawDelay: 900, name, version }
   const terms = { scheme: 'batch-settlement', network: chain.network, asset: config.token, payTo: config.receiver, maxTimeoutSeconds: 60 }
   const requirements = { ...terms, amount: `${price}`, extra }
@@ -77,7 +77,12 @@ async function stage(deposit = 1000n) {
     return receiver.take(await pay(max, change), run)
   }
   const id = channelIdOf(chain.chainId, config)
-  return { config, id, receiver, store, reads, take, fill }
+  const finish = async (taken: Taken, used: bigint, now = start) => {
+    const done = await receiver.finish(taken, { used, now })
+    if (done !== undefined) await receiver.leave(taken, true)
+    return done
+  }
+  return { config, id, receiver, books, finish, store, reads, take, fill }
 }
 
 async function send(call: Target, through = chain): Promise<void> {
@@ -87,14 +92,14 @@ async function send(call: Target, through = chain): Promise<void> {
   await vi.waitFor(async () => expect(await through.status(signed)).toMatchObject({ state: 'mined', success: true }))
 }
 
-function takenOf(answer: object): TakenVoucher {
-  if ('taken' in answer) return answer.taken as TakenVoucher // what `take` gives
+function takenOf(answer: object): Taken {
+  if ('taken' in answer) return answer.taken as Taken // what `take` gives
   throw new TypeError(`refused: ${JSON.stringify(answer)}`)
 }
 
 test('takes many vouchers of a channel at once, each once, and asks the chain once', async () => {
   verifies(['M26', 'A23'])
-  const { take, receiver, reads, store, id } = await stage()
+  const { take, receiver, reads, books, store, id } = await stage()
   takenOf(await take(10n))
   const answers = await Promise.all([2n, 3n, 4n, 5n, 6n, 3n, 4n].map((count) => take(count * price)))
   const taken = answers.flatMap((answer) => ('taken' in answer ? [answer.taken] : []))
@@ -104,20 +109,22 @@ test('takes many vouchers of a channel at once, each once, and asks the chain on
   )
   for (const one of taken) {
     expect(await receiver.finish(one, { used: price, now: start })).toMatchObject({
-      success: true,
+      status: 'settled',
       transaction: '',
       extra: { chargedAmount: '10', channelState: { channelId: id, chargedCumulativeAmount: `${one.from + price}` } },
     })
     expect(await receiver.finish(one, { used: price, now: start })).toBeUndefined()
   }
   expect(reads.count).toBe(1)
-  expect(await store.find({ side: 'receiver', id })).toMatchObject({ charged: 50n, top: 60n })
+  for (const one of taken) await receiver.leave(one, true)
+  await books.flush()
+  expect(await store.find({ side: 'receiver', id })).toMatchObject({ charged: 50n, top: 60n, held: [{ id: 'run 1' }] })
 })
 
 test('tells the payer of a channel where to go on, and nobody else', async () => {
   verifies(['A23', 'M26'])
-  const { take, receiver } = await stage()
-  await receiver.finish(takenOf(await take(10n)), { used: price, now: start })
+  const { take, finish } = await stage()
+  await finish(takenOf(await take(10n)), price)
   const corrective = {
     reason: 'invalid_batch_settlement_evm_cumulative_amount_mismatch',
     extra: {
@@ -136,27 +143,27 @@ test('gives a failed run back to its voucher, and lets what takes too long deliv
   const slow = takenOf(await take(10n))
   const next = takenOf(await take(10n, { now: start + 1001 }))
   expect(await receiver.finish(slow, { used: price, now: start + 1002 })).toBeUndefined()
-  expect(await receiver.finish(next, { used: price, now: start + 1002 })).toMatchObject({ success: true })
+  expect(await receiver.finish(next, { used: price, now: start + 1002 })).toMatchObject({ status: 'settled' })
 })
 
 test('claims on the escrow what was charged, and not what was signed', async () => {
   verifies(['M26', 'M27'])
-  const { take, receiver, id, store } = await stage()
-  await receiver.finish(takenOf(await take(10n)), { used: 4n, now: start })
-  await receiver.finish(takenOf(await take(500n)), { used: price, now: start })
+  const { take, receiver, finish, books, id, store } = await stage()
+  await finish(takenOf(await take(10n)), 4n)
+  await finish(takenOf(await take(500n)), price)
   const claims = []
   for await (const claim of receiver.claims()) claims.push(claim)
   expect(claims).toMatchObject([{ voucher: { maxClaimableAmount: 500n }, totalClaimed: 14n }])
   const signature = await signClaims(claims, { chainId: chain.chainId, signer: privateKeySigner(local.seller.privateKey) })
   await send(claimCall(claims, signature))
-  await receiver.refresh(id, { now: start + 1 })
+  await books.learn([id], { now: start + 1 })
   expect(await store.find({ side: 'receiver', id })).toMatchObject({ charged: 14n, funds: { claimed: 14n } })
   for await (const claim of receiver.claims()) expect(claim).toBeUndefined()
 })
 
 test('knows a channel by its deposit, sees a top-up, and stops at a withdrawal', async () => {
   verifies(['A24', 'M27'])
-  const { take, fill, config, id, receiver } = await stage(0n)
+  const { take, fill, config, id, books } = await stage(0n)
   expect(await take(10n)).toEqual({ reason: 'invalid_batch_settlement_evm_channel_not_found' })
   await fill(50n, 1n)
   takenOf(await take(10n))
@@ -165,7 +172,7 @@ test('knows a channel by its deposit, sees a top-up, and stops at a withdrawal',
   takenOf(await take(100n, { now: start + 1 }))
   await fill(900n, 3n)
   await send(withdrawCalls(config, 850n).initiate, payerChain)
-  await receiver.refresh(id, { now: start + 2 })
+  await books.learn([id], { now: start + 2 })
   expect(await take(200n, { now: start + 2 })).toEqual({ reason: 'invalid_batch_settlement_evm_cumulative_exceeds_balance' })
   takenOf(await take(150n, { now: start + 2 }))
 })

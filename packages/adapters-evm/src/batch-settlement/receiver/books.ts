@@ -1,0 +1,130 @@
+import { type Changed, type Channel, type ChannelFunds, type ChannelStore, channelBook, learnFunds, leaveStretch } from '@flow402x/core'
+import * as z from 'zod/mini'
+import type { EvmReader } from '../../chain/reader.ts'
+import type { Hex } from '../../crypto/bytes.ts'
+import { stateCalls, stateIn } from '../calls.ts'
+import type { ChannelConfig } from '../channel.ts'
+import { channelConfig, type VoucherClaim } from '../wire.ts'
+
+/** What the receiver's books need of a chain. */
+export type ChannelSight = Pick<EvmReader, 'network' | 'read'>
+
+type Reading = { readonly now: number; readonly signal?: AbortSignal | undefined }
+
+/** The receiver's books of the channels of one network, and what the escrow says of them. */
+export interface ReceiverBooks {
+  readonly store: ChannelStore
+  find(id: string): Promise<Channel | undefined>
+  /** As `ChannelBook.change`; ends of runs that were told with `leave` are written with it. */
+  change<Result>(id: string, step: (channel: Channel) => Changed<Result>): Promise<Result | undefined>
+  /** Ends a run whose answer has left: written with the next change of its channel, or soon. */
+  leave(id: string, run: string): void
+  /** Asks the escrow of channels, in one call, and writes down what it says; `found` opens those that are not in the books. */
+  learn(
+    ids: readonly string[],
+    options: Reading & { readonly found?: (id: string) => ChannelConfig | undefined },
+  ): Promise<ReadonlyMap<string, ChannelFunds>>
+  /** Writes down what is still to be written. */
+  flush(): Promise<void>
+}
+
+// How long an answer that has left may stand in memory alone: who dies before is believed once that nobody had it.
+const writtenWithin = 250
+const channelsAtOnce = 100
+
+/** Books over a store. */
+export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; readonly store: ChannelStore }): ReceiverBooks {
+  const book = channelBook(store, { side: 'receiver' })
+  const left = new Map<string, readonly string[]>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const change: ReceiverBooks['change'] = async (id, step) => {
+    const runs = left.get(id) ?? []
+    if (runs.length === 0) return book.change(id, step)
+    left.delete(id)
+    try {
+      return await book.change(id, (channel) =>
+        step(runs.reduce((row, run) => leaveStretch(row, { id: run, hasLeft: true }).channel, channel)),
+      )
+    } catch (error) {
+      left.set(id, [...runs, ...(left.get(id) ?? [])])
+      throw error
+    }
+  }
+  const flush = async (): Promise<void> => {
+    clearTimeout(timer)
+    timer = undefined
+    await Promise.all([...left.keys()].map((id) => change(id, (channel) => ({ channel, result: undefined }))))
+  }
+  return {
+    store,
+    change,
+    find: (id) => book.find(id),
+    leave(id, run) {
+      left.set(id, [...(left.get(id) ?? []), run])
+      if (timer !== undefined) return
+      // A store that fails here fails the next change as well, where it is told.
+      timer = setTimeout(() => void flush().catch(() => undefined), writtenWithin)
+      // Runtimes without Node's timers have nothing to keep alive.
+      if (typeof timer === 'object' && 'unref' in timer) timer.unref()
+    },
+    async learn(ids, { now, signal, found }) {
+      const learned = new Map<string, ChannelFunds>()
+      for (let at = 0; at < ids.length; at += channelsAtOnce) {
+        const some = ids.slice(at, at + channelsAtOnce)
+        const answers = await chain.read(
+          some.flatMap((id) => stateCalls(bookId(id))),
+          { signal },
+        )
+        for (const [index, id] of some.entries()) {
+          const state = stateIn(answers.slice(index * 3, index * 3 + 3))
+          // An answer that does not come must not let old numbers pay.
+          if (state === undefined) continue
+          const { balance, totalClaimed: claimed, withdrawing, withdrawRequestedAt: withdrawalAt, refundNonce } = state
+          const funds = { balance, claimed, withdrawing, withdrawalAt, refundNonce, readAt: now }
+          learned.set(id, funds)
+          const known = await change(id, (channel) => learnFunds(channel, funds))
+          const config = known === undefined && balance > 0n ? found?.(id) : undefined
+          if (config === undefined) continue
+          const { network } = chain
+          await book.open({ id, network, config, funds, refunding: 0n, charged: claimed, top: claimed, held: [], free: [] })
+        }
+      }
+      return learned
+    },
+    flush,
+  }
+}
+
+/** What a channel's row of a claim is: all that was charged, as far as it is in the escrow; nothing where all of that is claimed. */
+export function claimOf({ config, voucher, charged, funds }: Channel): VoucherClaim | undefined {
+  const channel = z.safeParse(channelConfig, config)
+  const signature = z.safeParse(z.templateLiteral(['0x', z.string()]), voucher?.signature)
+  // The escrow pays no more than is in it, and one row that asks for more takes the whole batch down.
+  const totalClaimed = least(charged, voucher?.max ?? 0n, funds.balance)
+  if (!channel.success || !signature.success || voucher === undefined || totalClaimed <= funds.claimed) return undefined
+  return { voucher: { channel: channel.data, maxClaimableAmount: voucher.max }, signature: signature.data, totalClaimed }
+}
+
+function least(first: bigint, ...others: readonly bigint[]): bigint {
+  let smallest = first
+  for (const amount of others) if (amount < smallest) smallest = amount
+  return smallest
+}
+
+/** A channel as its payer is told of it (wire.md §11.5); `charged` from where he goes on. */
+export function stateOf({ id, funds }: Channel, charged: bigint): Readonly<Record<string, unknown>> {
+  return {
+    channelId: id,
+    balance: `${funds.balance}`,
+    totalClaimed: `${funds.claimed}`,
+    withdrawRequestedAt: funds.withdrawalAt,
+    refundNonce: `${funds.refundNonce}`,
+    chargedCumulativeAmount: `${charged}`,
+  }
+}
+
+/** The id of a channel as the books have it. */
+export function bookId(channelId: string): Hex {
+  return `0x${channelId.slice(2).toLowerCase()}`
+}

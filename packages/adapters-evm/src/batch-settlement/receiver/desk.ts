@@ -1,0 +1,55 @@
+import type { Asset, Store, Vouchers } from '@flow402x/core'
+import type { EvmReader } from '../../chain/reader.ts'
+import { nobleSecp256k1, type Secp256k1 } from '../../crypto/secp256k1.ts'
+import type { EvmSigner } from '../../crypto/signer.ts'
+import { receiverBooks } from './books.ts'
+import { channelMoves } from './moves.ts'
+import { channelReceiver } from './receiver.ts'
+import { channelRunner, type RunnerPolicy } from './runner.ts'
+
+/** What a seller's desk for vouchers is made of. */
+export type DeskOptions = {
+  readonly chain: EvmReader
+  readonly store: Pick<Store, 'channels' | 'journal'>
+  readonly asset: Asset
+  readonly authorizer: EvmSigner | undefined
+  readonly chargedPerRefund: bigint
+  readonly policy: RunnerPolicy
+  readonly clock: () => number
+  readonly secp256k1?: Secp256k1 | undefined
+}
+
+/** Everything of `Vouchers` that needs books, a chain or a curve. */
+export async function receiverDesk(options: DeskOptions): Promise<Omit<Vouchers, 'read'>> {
+  const { chain, clock, store } = options
+  const books = receiverBooks({ chain, store: store.channels })
+  const receiver = channelReceiver({ books, chain, secp256k1: options.secp256k1 ?? (await fastest()) })
+  return {
+    async take(submission, given) {
+      const answer = await receiver.take(submission, { ...given, now: clock() })
+      if ('reason' in answer) return answer
+      const { taken } = answer
+      const { id, amount, channelConfig } = taken
+      return {
+        id,
+        amount,
+        payer: channelConfig.payer.toLowerCase(),
+        extend: (until) => receiver.extend(taken, until),
+        finish: (used) => receiver.finish(taken, { used, now: clock() }),
+        leave: (hasLeft) => receiver.leave(taken, hasLeft),
+      }
+    },
+    move: channelMoves({ ...options, books, receiver }),
+    runner: (given) => channelRunner({ ...options, ...given, books }),
+  }
+}
+
+/** The fastest curve of this runtime: what finds the native one is Node's own. */
+async function fastest(): Promise<Secp256k1> {
+  try {
+    const { fastestSecp256k1 } = await import('../../crypto/native-secp256k1.ts')
+    return fastestSecp256k1()
+  } catch {
+    return nobleSecp256k1
+  }
+}

@@ -1,0 +1,177 @@
+import {
+  type Channel,
+  type ChannelFunds,
+  type Charged,
+  extendStretch,
+  finishStretch,
+  leaveStretch,
+  nextBase,
+  type Submission,
+  sameAddress,
+  takeStretch,
+  type VoucherRefusal,
+  type Withheld,
+} from '@flow402x/core'
+import * as z from 'zod/mini'
+import { toBytes, toHex } from '../../crypto/bytes.ts'
+import { canonicalSignature, type Secp256k1 } from '../../crypto/secp256k1.ts'
+import { type Drawn, refuseChannel, voucherCheck } from '../voucher.ts'
+import {
+  type BatchPayload,
+  type BatchReason,
+  type BatchRefusal,
+  batchReason,
+  batchTerms,
+  readBatchPayload,
+  type VoucherClaim,
+} from '../wire.ts'
+import { bookId, claimOf, type ReceiverBooks, stateOf } from './books.ts'
+
+/** What taking vouchers needs: the books of channels, and the curve that checks signatures. */
+export type ChannelReceiverOptions = {
+  readonly books: ReceiverBooks
+  readonly chain: { readonly network: string; readonly chainId: bigint }
+  readonly secp256k1: Secp256k1
+}
+
+/** Work that a voucher pays for: done under `id`, for at most `amount`, which begins at `from`. */
+export type Taken = Drawn & { readonly id: string; readonly from: bigint; readonly amount: bigint }
+
+type Run = { readonly id: string; readonly now: number; readonly until: number; readonly signal?: AbortSignal | undefined }
+
+type Attempt = { readonly withheld: Withheld | 'stale' | undefined; readonly channel: Channel }
+
+/** A payment over a channel whose terms and signature are right. */
+export type Checked = Extract<BatchPayload, { readonly channelConfig: unknown }>
+
+/** The receiver's side of channels on one network: vouchers pay here without a facilitator and without the chain. */
+export interface ChannelReceiver {
+  /** Whether a payment is of a channel that is asked for, and signed by its payer: told with no look anywhere (A23). */
+  check(submission: Submission): Checked | BatchRefusal
+  /**
+   * Takes the voucher of a payment for one run of the work it pays for, until `until` (Unix ms): as long is no copy of it taken. Many of
+   * one channel may be under way. The chain is asked only where nothing fresh is known of the channel.
+   */
+  take(submission: Submission, run: Run): Promise<{ readonly taken: Taken } | VoucherRefusal>
+  /** What `take` would say now, if the channel held `more` (atomic units): nothing is written. */
+  foresee(submission: Submission, options: { readonly now: number; readonly more: bigint }): Promise<VoucherRefusal | undefined>
+  /** Lets work go on until then. `false` where it is no longer its own. */
+  extend(taken: Taken, until: number): Promise<boolean>
+  /** Charges `used` for work that was done, nothing for work that failed; without a receipt nothing may be delivered. */
+  finish(taken: Taken, options: { readonly used: bigint; readonly now: number }): Promise<Charged | undefined>
+  /** The answer of charged work has left, or nobody had any of it and the same voucher brings it again. */
+  leave(taken: Taken, hasLeft: boolean): Promise<void>
+  /** What can be claimed: of each channel all that was charged, never what was only signed. */
+  claims(): AsyncIterable<VoucherClaim>
+}
+
+/** The receiver's side of channels. Errors: those of `EvmReader.read` and of the store. */
+export function channelReceiver({ books, chain, secp256k1 }: ChannelReceiverOptions): ChannelReceiver {
+  const checkVoucher = voucherCheck({ chainId: chain.chainId, secp256k1 })
+
+  const check = ({ payment, requirements }: Submission): Checked | BatchRefusal => {
+    const payload = readBatchPayload(payment)
+    if (payload === undefined) return { reason: 'invalid_payload' }
+    if (!('channelConfig' in payload)) return { reason: batchReason('payload_type') }
+    return refuseTerms(payload, { payment, requirements }) ?? checkVoucher(payload) ?? payload
+  }
+
+  return {
+    check,
+    async take(submission, { id, now, until, signal }) {
+      const payload = check(submission)
+      if ('reason' in payload) return payload
+      if (payload.type === 'refund') return { reason: batchReason('payload_type') }
+      const { voucher, channelConfig } = payload
+      const [channelId, amount] = [bookId(voucher.channelId), BigInt(submission.requirements.amount)]
+      const { maxClaimableAmount: max } = voucher
+      const attempt = (since: number) =>
+        books.change<Attempt>(channelId, (channel) => {
+          if (channel.funds.readAt < since) return { channel, result: { withheld: 'stale', channel } }
+          const { channel: next, result } = takeStretch(channel, { id, max, amount, now, until })
+          return { channel: next, result: { withheld: result, channel: next } }
+        })
+      const learn = () => books.learn([channelId], { now, signal, found: () => channelConfig })
+      let answer = await attempt(now - freshFor(channelConfig.withdrawDelay))
+      if (answer === undefined || answer.withheld === 'stale' || (answer.withheld === 'beyond' && answer.channel.funds.readAt < now)) {
+        // Nothing fresh is known, or its payer may have filled it since.
+        const learned = (await learn()).get(channelId)
+        if (learned === undefined || learned.balance === 0n) return { reason: batchReason('channel_not_found') }
+        answer = await attempt(learned.readAt)
+      }
+      if (answer === undefined || answer.withheld === 'stale') return { reason: batchReason('verification_state_unavailable') }
+      if (answer.withheld === undefined) return { taken: { ...payload, voucher: claimable(voucher), id, from: max - amount, amount } }
+      return refusalOf(answer.withheld, { channel: answer.channel, amount })
+    },
+    async foresee({ payment, requirements }, { now, more }) {
+      const payload = readBatchPayload(payment)
+      if (payload === undefined || !('voucher' in payload) || !('channelConfig' in payload)) return { reason: 'invalid_payload' }
+      const { channelId, maxClaimableAmount: max } = payload.voucher
+      const known = await books.find(bookId(channelId))
+      if (known === undefined) return undefined
+      const amount = BigInt(requirements.amount)
+      const filled: ChannelFunds = { ...known.funds, balance: known.funds.balance + more }
+      const { result } = takeStretch({ ...known, funds: filled }, { id: '', max, amount, now, until: now })
+      return result === undefined ? undefined : refusalOf(result, { channel: known, amount })
+    },
+    async extend({ id, voucher }, until) {
+      return (await books.change(bookId(voucher.channelId), (channel) => extendStretch(channel, { id, until }))) ?? false
+    },
+    async finish({ id, from, voucher, channelConfig: { payer } }, { used, now }) {
+      const done = await books.change(bookId(voucher.channelId), (channel) => {
+        const { channel: next, result } = finishStretch(channel, { id, used, signature: voucher.signature, now })
+        return { channel: next, result: result ? next : undefined }
+      })
+      if (done === undefined) return undefined
+      const extra = { chargedAmount: `${used}`, channelState: stateOf(done, from + used) }
+      return { status: 'settled', transaction: '', amount: '', network: chain.network, payer: payer.toLowerCase(), extra }
+    },
+    async leave({ id, voucher }, hasLeft) {
+      if (hasLeft) books.leave(bookId(voucher.channelId), id)
+      else await books.change(bookId(voucher.channelId), (channel) => leaveStretch(channel, { id, hasLeft }))
+    },
+    async *claims() {
+      for await (const channel of books.store.list({ side: 'receiver', owed: true })) {
+        const claim = channel.network === chain.network ? claimOf(channel) : undefined
+        if (claim !== undefined) yield claim
+      }
+    },
+  }
+}
+
+/** A voucher with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
+function claimable(voucher: Drawn['voucher']): Drawn['voucher'] {
+  const canonical = canonicalSignature(toBytes(voucher.signature))
+  return canonical === undefined ? voucher : { ...voucher, signature: toHex(canonical) }
+}
+
+const reasons = {
+  beyond: batchReason('cumulative_exceeds_balance'),
+  held: batchReason('channel_busy'),
+  busy: batchReason('channel_busy'),
+  sold: batchReason('cumulative_amount_mismatch'),
+} as const satisfies Record<Withheld, BatchReason>
+
+function refuseTerms({ channelConfig: config }: Drawn, { payment: { accepted }, requirements }: Submission): BatchRefusal | undefined {
+  if (accepted.scheme !== 'batch-settlement' || requirements.scheme !== 'batch-settlement') return { reason: batchReason('scheme') }
+  if (accepted.network !== requirements.network) return { reason: batchReason('network_mismatch') }
+  if (!sameAddress(accepted.asset, requirements.asset)) return { reason: batchReason('token_mismatch') }
+  const terms = z.safeParse(batchTerms, requirements.extra)
+  if (!terms.success) return { reason: batchReason('receiver_authorizer_mismatch') }
+  return refuseChannel(config, { ...terms.data, receiver: requirements.payTo, token: requirements.asset })
+}
+
+/** A third of the delay after which a withdrawal is over, from 30 seconds to 5 minutes (wire.md §21); in milliseconds. */
+function freshFor(withdrawDelay: number): number {
+  return Math.min(Math.max(withdrawDelay / 3, 30), 300) * 1000
+}
+
+/** Tells who signed for this channel from where to go on; while work is under way that is not settled yet. */
+function refusalOf(withheld: Withheld, { channel, amount }: { readonly channel: Channel; readonly amount: bigint }): VoucherRefusal {
+  if (withheld !== 'sold') return { reason: reasons[withheld] }
+  const base = nextBase(channel, amount)
+  const { voucher } = channel
+  if (base > (voucher?.max ?? channel.funds.claimed)) return { reason: reasons.busy }
+  const voucherState = voucher === undefined ? {} : { voucherState: { signedMaxClaimable: `${voucher.max}`, signature: voucher.signature } }
+  return { reason: reasons.sold, extra: { channelState: stateOf(channel, base), ...voucherState } }
+}

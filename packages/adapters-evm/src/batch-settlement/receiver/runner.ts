@@ -1,0 +1,310 @@
+import {
+  type Asset,
+  type Channel,
+  type ChannelRunner,
+  isX402Error,
+  learnFunds,
+  type Outcome,
+  parsePrice,
+  priceInAsset,
+  type RunnerOptions,
+  type SignerLease,
+  type Store,
+  type Submission,
+  sameAddress,
+} from '@flow402x/core'
+import { decodeWord, hexSchema } from '../../chain/abi.ts'
+import type { EvmReader } from '../../chain/reader.ts'
+import { toHex } from '../../crypto/bytes.ts'
+import type { EvmSigner } from '../../crypto/signer.ts'
+import { ownClaimCall, receiverCall } from '../calls.ts'
+import { channelIdOf, claimBatchDigest } from '../channel.ts'
+import { signClaims } from '../signing.ts'
+import { batchReason, type VoucherClaim } from '../wire.ts'
+import { claimOf, type ReceiverBooks } from './books.ts'
+import { claimsIn, escrowWatch, receiptLogs } from './escrow-watch.ts'
+import { claimToWire, ownRequirements } from './moves.ts'
+
+/** When what channels owe is claimed. */
+export type RunnerPolicy = {
+  /** As soon as one channel owes so much: "$1" unless told. */
+  readonly amount?: string
+  /** What has been owed for so many seconds: 600 unless told, and never more than a third of the channel's withdraw delay. */
+  readonly age?: number
+  /** Less than this is claimed only when its payer withdraws, since it costs more than it brings: "$0.01" unless told. */
+  readonly atLeast?: string
+  /** Milliseconds between rounds, in each of which the escrow is asked once for withdrawals: 15,000 unless told. */
+  readonly every?: number
+}
+
+/** What a runner works with. */
+export type ChannelRunnerOptions = RunnerOptions & {
+  readonly chain: EvmReader
+  readonly books: ReceiverBooks
+  readonly store: Pick<Store, 'journal'>
+  readonly asset: Asset
+  readonly authorizer: EvmSigner | undefined
+  readonly policy: RunnerPolicy
+  /** Unix milliseconds. */
+  readonly clock: () => number
+}
+
+// The most claims of one transaction (wire.md §21).
+const rowsAtOnce = 100
+const leaseFor = 60_000
+// A row that would fail is tried again when it has changed, or after so long (ms).
+const poisonedFor = 600_000
+
+/** A channel's row of a claim, and what it brings. */
+type Row = { readonly id: string; readonly claim: VoucherClaim; readonly owed: bigint }
+
+/**
+ * Claims what channels owe and pays it out. One of all processes that share a store does it, by a lease; that two do is no harm, since
+ * claims name totals and the escrow skips what it knows. So what a crash left is done again.
+ */
+export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
+  const { chain, books, store, clock, onEvent = () => {}, policy, asset } = options
+  const { every = 15_000 } = policy
+  const owner = crypto.randomUUID()
+  const name = `channels ${asset.address.toLowerCase()} ${options.authorizer?.address.toLowerCase() ?? ''}`.trim()
+  const watch = escrowWatch(chain)
+  const work = roundWork(options)
+  const stopped = new AbortController()
+  let lease: SignerLease | undefined
+  let running: Promise<unknown> | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
+
+  const lead = async (): Promise<boolean> => {
+    const now = clock()
+    const before = lease?.epoch
+    lease = await store.journal.lease({ network: chain.network, signer: name, owner, now, until: now + leaseFor })
+    // Who leads anew does not know what happened meanwhile.
+    if (lease?.epoch !== before) watch.forget()
+    return lease !== undefined
+  }
+
+  const round: ChannelRunner['round'] = async ({ all = false, signal } = {}) => {
+    if (!(await lead())) return { led: false, claimed: 0, settled: 0n }
+    const happened = await watch.look({ signal })
+    const isNew = happened === undefined
+    await work.learn(happened ?? (await work.owing()), signal)
+    const due = await work.due(all)
+    let claimed = 0
+    const paid = new Map(isNew ? (await work.receivers()).map((receiver) => [receiver, 0n]) : [])
+    for (const batch of batches(due)) {
+      // Who slept past its lease sends nothing (M6).
+      if (!(await lead())) break
+      for (const { claim, owed } of await work.claim(batch, signal)) {
+        const { receiver } = claim.voucher.channel
+        claimed += 1
+        paid.set(receiver, (paid.get(receiver) ?? 0n) + owed)
+      }
+    }
+    let settled = 0n
+    for (const receiver of paid.keys()) settled += await work.payOut(receiver, signal)
+    return { led: true, claimed, settled }
+  }
+
+  const rounds = async (): Promise<void> => {
+    try {
+      await round({ signal: stopped.signal })
+    } catch (error) {
+      if (!stopped.signal.aborted) onEvent({ type: 'error', error })
+    }
+    if (stopped.signal.aborted) return
+    timer = setTimeout(() => {
+      running = rounds()
+    }, every)
+    if (typeof timer === 'object' && 'unref' in timer) timer.unref()
+  }
+
+  return {
+    round,
+    start() {
+      running ??= rounds()
+    },
+    async close() {
+      stopped.abort()
+      clearTimeout(timer)
+      await running
+      await books.flush()
+      if (lease !== undefined) await store.journal.release(lease)
+    },
+  }
+}
+
+/** The steps of a round. */
+function roundWork(options: ChannelRunnerOptions) {
+  const { chain, books, clock, facilitator, onEvent = () => {}, policy, asset, authorizer } = options
+  const inAsset = (price: string): bigint => priceInAsset(parsePrice(price), asset)
+  const [amount, atLeast] = [inAsset(policy.amount ?? '$1'), inAsset(policy.atLeast ?? '$0.01')]
+  // What must not be tried again at once, with the row's epoch and until when.
+  const poisoned = new Map<string, { readonly owed: bigint; readonly until: number }>()
+
+  const isOurs = ({ network, config }: Channel): boolean =>
+    network === chain.network && typeof config.token === 'string' && sameAddress(config.token, asset.address)
+  const poison = (id: string, owed: bigint, reason: string): void => {
+    poisoned.set(id, { owed, until: clock() + poisonedFor })
+    onEvent({ type: 'channelPoisoned', channelId: id, owed, reason })
+  }
+  const isPoisoned = (id: string, owed: bigint): boolean => {
+    const known = poisoned.get(id)
+    return known !== undefined && known.owed === owed && known.until > clock()
+  }
+  const rowOf = (channel: Channel): Row | undefined => {
+    const claim = claimOf(channel)
+    return claim && { id: channel.id, claim, owed: claim.totalClaimed - channel.funds.claimed }
+  }
+  const settle = async (payload: Readonly<Record<string, unknown>>, who: { receiver: string; claimId: string }): Promise<Outcome> => {
+    const requirements = ownRequirements({ network: chain.network, receiver: who.receiver, token: asset.address })
+    const submission: Submission = { payment: { x402Version: 2, accepted: requirements, payload: { ...payload } }, requirements }
+    return facilitator.settle(submission, { claimId: who.claimId })
+  }
+
+  /** What would go through now: a row that would not is taken out, found by halves (FS/1 §9). */
+  async function sound(rows: readonly Row[], signal: AbortSignal | undefined): Promise<readonly Row[]> {
+    const [first] = rows
+    if (first === undefined) return []
+    const { target, data } = ownClaimCall(rows.map(({ claim }) => claim))
+    const call = { from: first.claim.voucher.channel.receiverAuthorizer, to: target, data }
+    try {
+      await chain.rpc.ask({ method: 'eth_call', params: [call, 'latest'], result: hexSchema }, { signal })
+      return rows
+    } catch (error) {
+      // Only a revert says anything of the rows; a node in trouble says nothing.
+      if (!isX402Error(error, 'evm/call-failed') || !/revert/i.test(error.message)) throw error
+      if (rows.length === 1) {
+        poison(first.id, first.owed, batchReason('claim_simulation_failed'))
+        return []
+      }
+      const middle = rows.length >> 1
+      return [...(await sound(rows.slice(0, middle), signal)), ...(await sound(rows.slice(middle), signal))]
+    }
+  }
+
+  return {
+    async owing(): Promise<readonly string[]> {
+      const ids: string[] = []
+      for await (const channel of books.store.list({ side: 'receiver', owed: true })) if (isOurs(channel)) ids.push(channel.id)
+      return ids
+    },
+    async receivers(): Promise<readonly string[]> {
+      const found = new Set<string>()
+      for await (const channel of books.store.list({ side: 'receiver' })) if (isOurs(channel)) found.add(String(channel.config.receiver))
+      return [...found]
+    },
+    async learn(ids: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+      const known = await Promise.all(ids.map((id) => books.find(id)))
+      const ours = known.flatMap((channel) => (channel !== undefined && isOurs(channel) ? [channel] : []))
+      const learned = await books.learn(
+        ours.map(({ id }) => id),
+        { now: clock(), signal },
+      )
+      for (const { id, config, charged, funds } of ours) {
+        const now = learned.get(id)
+        if (now === undefined || now.withdrawing === 0n || now.withdrawalAt === funds.withdrawalAt) continue
+        const before = (now.withdrawalAt + Number(config.withdrawDelay)) * 1000
+        onEvent({ type: 'channelWithdrawing', channelId: id, amount: now.withdrawing, owed: charged - now.claimed, before })
+      }
+    },
+    async due(all: boolean): Promise<readonly Row[]> {
+      const rows: Row[] = []
+      for await (const channel of books.store.list({ side: 'receiver', owed: true })) {
+        const row = isOurs(channel) ? rowOf(channel) : undefined
+        if (row === undefined) {
+          const owed = channel.charged - channel.funds.claimed
+          // It is out of the escrow: withdrawn before it was claimed.
+          if (isOurs(channel) && !isPoisoned(channel.id, owed)) poison(channel.id, owed, batchReason('cumulative_exceeds_balance'))
+          continue
+        }
+        const { receiverAuthorizer, withdrawDelay } = row.claim.voucher.channel
+        const age = (clock() - (channel.owedSince ?? 0)) / 1000
+        const isOld = age >= Math.min(policy.age ?? 600, withdrawDelay / 3) && row.owed >= atLeast
+        if (!(all || isOld || row.owed >= amount || channel.funds.withdrawing > 0n) || isPoisoned(row.id, row.owed)) continue
+        if (authorizer !== undefined && !sameAddress(authorizer.address, receiverAuthorizer)) {
+          poison(row.id, row.owed, batchReason('authorizer_address_mismatch'))
+        } else rows.push(row)
+      }
+      return rows
+    },
+    /** Claims a batch and says what the chain took of it. */
+    async claim(batch: readonly Row[], signal: AbortSignal | undefined): Promise<readonly Row[]> {
+      await books.learn(
+        batch.map(({ id }) => id),
+        { now: clock(), signal },
+      )
+      const fresh = await Promise.all(batch.map(async ({ id }) => books.find(id)))
+      const rows = await sound(
+        fresh.flatMap((channel) => (channel && rowOf(channel)) ?? []),
+        signal,
+      )
+      const [first] = rows
+      if (first === undefined) return []
+      const claims = rows.map(({ claim }) => claim)
+      const { chainId } = chain
+      const consent = authorizer && { claimAuthorizerSignature: await signClaims(claims, { signer: authorizer, chainId }) }
+      const outcome = await settle(
+        { type: 'claim', claims: claims.map(claimToWire), ...consent },
+        { receiver: first.claim.voucher.channel.receiver, claimId: claimIdOf(chainId, claims) },
+      )
+      if (outcome.status !== 'settled') {
+        onEvent({ type: 'channelClaimOpen', channels: rows.length, outcome })
+        return []
+      }
+      return attribute(rows, outcome.transaction)
+    },
+    async payOut(receiver: string, signal: AbortSignal | undefined): Promise<bigint> {
+      const token = asset.address
+      const [answer] = await chain.read([receiverCall(hexSchema.parse(receiver), hexSchema.parse(token))], { signal })
+      const [total, paid] = answer?.success === true ? [decodeWord(answer.data), decodeWord(answer.data, 1)] : []
+      if (total === undefined || paid === undefined || total <= paid) return 0n
+      const outcome = await settle(
+        { type: 'settle', receiver, token },
+        { receiver, claimId: `settle ${chain.network} ${receiver} ${token} ${total}` },
+      )
+      if (outcome.status !== 'settled') {
+        onEvent({ type: 'channelClaimOpen', channels: 0, outcome })
+        return 0n
+      }
+      const swept = BigInt(outcome.amount ?? total - paid)
+      onEvent({ type: 'channelsSettled', network: chain.network, transaction: outcome.transaction, receiver, token, amount: swept })
+      return swept
+    },
+  }
+
+  /** What a transaction claimed, by its events alone: a row that was skipped brought nothing (M16). */
+  async function attribute(rows: readonly Row[], transaction: string): Promise<readonly Row[]> {
+    const claimed = claimsIn(await receiptLogs(chain, transaction))
+    const taken = rows.filter(({ id }) => claimed.has(id))
+    await Promise.all(
+      taken.map(({ id }) => {
+        const total = claimed.get(id)?.total ?? 0n
+        return books.change(id, (channel) => learnFunds(channel, { ...channel.funds, claimed: total }))
+      }),
+    )
+    const amount = [...claimed.values()].reduce((sum, one) => sum + one.amount, 0n)
+    onEvent({ type: 'channelsClaimed', network: chain.network, transaction, channels: taken.length, amount })
+    return taken
+  }
+}
+
+/** The same claims have the same id, so that asking again after a crash asks for the same transaction. */
+function claimIdOf(chainId: bigint, claims: readonly VoucherClaim[]): string {
+  const entries = claims.map(({ voucher: { channel, maxClaimableAmount }, totalClaimed }) => {
+    return { channelId: channelIdOf(chainId, channel), maxClaimableAmount, totalClaimed }
+  })
+  return `claim ${toHex(claimBatchDigest(chainId, entries))}`
+}
+
+/** Rows that one signature can claim together, as many as one transaction takes. */
+function batches(rows: readonly Row[]): readonly (readonly Row[])[] {
+  const groups = new Map<string, Row[]>()
+  for (const row of rows) {
+    const { receiverAuthorizer } = row.claim.voucher.channel
+    const key = receiverAuthorizer.toLowerCase()
+    groups.set(key, [...(groups.get(key) ?? []), row])
+  }
+  return [...groups.values()].flatMap((group) =>
+    Array.from({ length: Math.ceil(group.length / rowsAtOnce) }, (_, index) => group.slice(index * rowsAtOnce, (index + 1) * rowsAtOnce)),
+  )
+}

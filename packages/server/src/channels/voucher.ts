@@ -1,0 +1,145 @@
+import type { Charged, Outcome, PaymentRequirements, Submission, TakenVoucher, VoucherRefusal } from '@flow402x/core'
+import { withoutPaymentId } from '@flow402x/core'
+import { dressPaid, dressRefusal, notSettledResponse, problemResponse, receiptHeader } from '../engine/answers.ts'
+import { serverErrors } from '../engine/errors.ts'
+import type { Offer, Quote } from '../engine/offers.ts'
+import type { Visit } from '../engine/payment.ts'
+import {
+  type Admission,
+  busyResponse,
+  type Failure,
+  type HandlerResult,
+  hangingResponse,
+  inTime,
+  paidHandlerTimeout,
+  type Release,
+  type Run,
+  type RunContext,
+  type Sent,
+  usedIn,
+} from '../engine/run.ts'
+
+type Settled = Outcome & { readonly status: 'settled' }
+
+/**
+ * Lets a payment over a channel in. Its voucher is taken in the scheme's own books, with no claim and no facilitator; a deposit is brought
+ * into the channel before, and a refund is answered here (DESIGN §4, wire.md §11).
+ */
+export async function admitVoucher(visit: Visit, offer: Offer): Promise<Admission> {
+  const { engine, request, dialect, options, payment } = visit
+  const { scheme, facilitator } = offer.served
+  const read = scheme.vouchers?.read(payment)
+  if (scheme.vouchers === undefined || read === undefined) return visit.ask('invalid_payload')
+  const context: RunContext = { engine, url: request.url, served: offer.served, dialect, options }
+  const submission: Submission = { payment: withoutPaymentId(payment), requirements: offer.requirements }
+  const moved = read.kind === 'voucher' ? undefined : await scheme.vouchers.move(submission, { facilitator })
+  if (moved !== undefined && !('status' in moved)) return refuse(visit, offer, moved)
+  if (moved?.status === 'pending') return { kind: 'answer', response: hangingResponse(context, moved) }
+  if (moved?.status === 'notSettled') return { kind: 'answer', response: notSettledResponse(engine, { outcome: moved, dialect }) }
+  if (moved !== undefined && read.kind === 'refund') return refunded(context, { moved, channelId: read.channelId })
+  const taken = await scheme.vouchers.take(submission, { id: crypto.randomUUID(), until: engine.clock() + engine.lease })
+  if ('reason' in taken) return refuse(visit, offer, taken)
+  engine.emit({ type: 'claimed', url: request.url, payer: taken.payer, claimId: taken.id })
+  return voucherRun(context, { taken, submission, moved })
+}
+
+/** The offers again, and in the one that was meant where its payer may go on from (wire.md §11.5). */
+function refuse({ ask }: Visit, { requirements: meant }: Offer, { reason, message: detail, extra }: VoucherRefusal): Promise<Admission> {
+  if (extra === undefined) return ask(reason, { detail })
+  const isMeant = ({ scheme, network, asset }: PaymentRequirements): boolean =>
+    scheme === meant.scheme && network === meant.network && asset === meant.asset
+  const correct = ({ offers }: Quote): Quote => ({
+    offers: offers.map((one) =>
+      isMeant(one.requirements) ? { ...one, requirements: { ...one.requirements, extra: { ...one.requirements.extra, ...extra } } } : one,
+    ),
+  })
+  return ask(reason, { detail, correct })
+}
+
+function refunded({ engine, dialect }: RunContext, { moved, channelId }: { moved: Settled; channelId: string }): Admission {
+  const response = Response.json({ message: 'Refund acknowledged', channelId })
+  dressPaid(engine, receiptHeader(moved, dialect))(response.headers)
+  return { kind: 'answer', response }
+}
+
+type Paying = { readonly taken: TakenVoucher; readonly submission: Submission; readonly moved: Settled | undefined }
+
+/**
+ * Runs a handler for a voucher. It is charged before anything of the answer leaves: when that is whole, or upfront when its status is
+ * known, since it streams from then on. A handler that fails charges nothing, and its voucher pays for another try.
+ */
+function voucherRun(context: RunContext, paying: Paying): Run {
+  const { engine, options } = context
+  const { taken, submission } = paying
+  const timeout = AbortSignal.timeout(options.handlerTimeout ?? paidHandlerTimeout)
+  const tenure = setInterval(() => {
+    taken.extend(engine.clock() + engine.lease).catch((error: unknown) => engine.emit({ type: 'error', error }))
+  }, engine.lease / 3)
+  // Who waits for an answer keeps the process alive. Runtimes without Node's timers have nothing to keep alive.
+  if (typeof tenure === 'object' && 'unref' in tenure) tenure.unref()
+  return {
+    kind: 'run',
+    hold: options.flow !== 'upfront',
+    payment: { payer: taken.payer, requirements: submission.requirements },
+    signal: timeout,
+    async complete(work) {
+      try {
+        const result = await inTime(work, timeout)
+        return await charge(context, paying, result)
+      } catch (error) {
+        engine.emit({ type: 'error', error })
+        return { kind: 'answer', response: problemResponse(engine, serverErrors('server/not-ready', {}), { retryAfter: 5 }) }
+      } finally {
+        clearInterval(tenure)
+      }
+    },
+  }
+}
+
+async function charge(context: RunContext, paying: Paying, result: HandlerResult | Failure): Promise<Release> {
+  const { engine, url, dialect } = context
+  const { taken } = paying
+  if ('failure' in result || result.status >= 400) return failed(context, paying, result)
+  const usage = usedIn(context, paying, result)
+  if ('failure' in usage) return failed(context, paying, usage)
+  const used = usage.submission === undefined ? taken.amount : BigInt(usage.submission.requirements.amount)
+  const charged = await taken.finish(used)
+  // Somebody else does the work by now, since this took longer than it was known to be alive.
+  if (charged === undefined) return { kind: 'answer', response: busyResponse(context) }
+  engine.emit({ type: 'settled', payer: taken.payer, claimId: taken.id, transaction: charged.transaction, amount: `${used}` })
+  let isTold = false
+  const sent: Sent = async (hasLeft) => {
+    if (isTold) return
+    isTold = true
+    try {
+      await taken.leave(hasLeft)
+      if (hasLeft) engine.emit({ type: 'delivered', url, payer: taken.payer, claimId: taken.id })
+    } catch (error) {
+      engine.emit({ type: 'error', error })
+    }
+  }
+  return { kind: 'deliver', dress: dressPaid(engine, receiptHeader(receiptOf(charged, paying), dialect)), sent }
+}
+
+/** A deposit that came with the voucher stands in its receipt, whatever became of the work: it is its payer's. */
+function receiptOf(charged: Charged, { moved }: Paying): Outcome {
+  return moved === undefined
+    ? charged
+    : { ...charged, transaction: moved.transaction, ...(moved.amount === undefined ? {} : { amount: moved.amount }) }
+}
+
+async function failed(context: RunContext, paying: Paying, result: HandlerResult | Failure): Promise<Release> {
+  const { engine, url, dialect } = context
+  const { taken, submission, moved } = paying
+  const { payer, id: claimId } = taken
+  engine.emit({ type: 'handlerFailed', url, payer, claimId, ...('failure' in result ? { error: result.failure } : {}) })
+  const charged = await taken.finish(0n)
+  const { network } = submission.requirements
+  const outcome: Outcome =
+    moved === undefined || charged === undefined
+      ? { status: 'notSettled', network, reason: 'handler_failed', payer, retry: 'same' }
+      : receiptOf(charged, paying)
+  if (!('failure' in result)) return { kind: 'deliver', dress: dressRefusal(engine, receiptHeader(outcome, dialect)) }
+  const error = serverErrors(result.timedOut ? 'payment/handler-timeout' : 'payment/handler-failed', {})
+  return { kind: 'answer', response: problemResponse(engine, error, { reason: 'handler_failed', outcome, dialect }) }
+}
