@@ -2,7 +2,6 @@ import {
   type Asset,
   type Channel,
   type ChannelRunner,
-  isX402Error,
   learnFunds,
   type Outcome,
   parsePrice,
@@ -17,12 +16,13 @@ import { decodeWord, hexSchema } from '../../chain/abi.ts'
 import type { EvmReader } from '../../chain/reader.ts'
 import { toHex } from '../../crypto/bytes.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
-import { ownClaimCall, receiverCall } from '../calls.ts'
+import { receiverCall } from '../calls.ts'
 import { channelIdOf, claimBatchDigest } from '../channel.ts'
+import { claimedIn, sortClaims } from '../claims.ts'
 import { signClaims } from '../signing.ts'
 import { batchReason, type VoucherClaim } from '../wire.ts'
 import { claimOf, type ReceiverBooks } from './books.ts'
-import { claimsIn, escrowWatch, receiptLogs } from './escrow-watch.ts'
+import { escrowWatch, eventsOf } from './escrow-watch.ts'
 import { claimToWire, ownRequirements } from './moves.ts'
 
 /** When what channels owe is claimed. */
@@ -161,27 +161,6 @@ function roundWork(options: ChannelRunnerOptions) {
     return facilitator.settle(submission, { claimId: who.claimId })
   }
 
-  /** What would go through now: a row that would not is taken out, found by halves (FS/1 §9). */
-  async function sound(rows: readonly Row[], signal: AbortSignal | undefined): Promise<readonly Row[]> {
-    const [first] = rows
-    if (first === undefined) return []
-    const { target, data } = ownClaimCall(rows.map(({ claim }) => claim))
-    const call = { from: first.claim.voucher.channel.receiverAuthorizer, to: target, data }
-    try {
-      await chain.rpc.ask({ method: 'eth_call', params: [call, 'latest'], result: hexSchema }, { signal })
-      return rows
-    } catch (error) {
-      // Only a revert says anything of the rows; a node in trouble says nothing.
-      if (!isX402Error(error, 'evm/call-failed') || !/revert/i.test(error.message)) throw error
-      if (rows.length === 1) {
-        poison(first.id, first.owed, batchReason('claim_simulation_failed'))
-        return []
-      }
-      const middle = rows.length >> 1
-      return [...(await sound(rows.slice(0, middle), signal)), ...(await sound(rows.slice(middle), signal))]
-    }
-  }
-
   return {
     async owing(): Promise<readonly string[]> {
       const ids: string[] = []
@@ -234,10 +213,17 @@ function roundWork(options: ChannelRunnerOptions) {
         { now: clock(), signal },
       )
       const fresh = await Promise.all(batch.map(async ({ id }) => books.find(id)))
-      const rows = await sound(
-        fresh.flatMap((channel) => (channel && rowOf(channel)) ?? []),
-        signal,
+      const standing = fresh.flatMap((channel) => (channel && rowOf(channel)) ?? [])
+      const { good, bad } = await sortClaims(
+        standing.map(({ claim }) => claim),
+        { chain, signal },
       )
+      const byClaim = new Map(standing.map((row) => [row.claim, row]))
+      for (const { claim, reason } of bad) {
+        const row = byClaim.get(claim)
+        if (row !== undefined) poison(row.id, row.owed, reason)
+      }
+      const rows = good.flatMap((claim) => byClaim.get(claim) ?? [])
       const [first] = rows
       if (first === undefined) return []
       const claims = rows.map(({ claim }) => claim)
@@ -274,15 +260,12 @@ function roundWork(options: ChannelRunnerOptions) {
 
   /** What a transaction claimed, by its events alone: a row that was skipped brought nothing (M16). */
   async function attribute(rows: readonly Row[], transaction: string): Promise<readonly Row[]> {
-    const claimed = claimsIn(await receiptLogs(chain, transaction))
-    const taken = rows.filter(({ id }) => claimed.has(id))
+    const totals = claimedIn(await eventsOf(chain, transaction))
+    const taken = rows.filter(({ id }) => totals.has(id))
     await Promise.all(
-      taken.map(({ id }) => {
-        const total = claimed.get(id)?.total ?? 0n
-        return books.change(id, (channel) => learnFunds(channel, { ...channel.funds, claimed: total }))
-      }),
+      [...totals].map(([id, claimed]) => books.change(id, (channel) => learnFunds(channel, { ...channel.funds, claimed }))),
     )
-    const amount = [...claimed.values()].reduce((sum, one) => sum + one.amount, 0n)
+    const amount = taken.reduce((sum, { owed }) => sum + owed, 0n)
     onEvent({ type: 'channelsClaimed', network: chain.network, transaction, channels: taken.length, amount })
     return taken
   }
