@@ -18,6 +18,10 @@ const contracts = {
   permit2Collector: 'DepositCollectors.sol:Permit2DepositCollector',
   exactPermit2Proxy: 'Permit2Proxies.sol:ExactPermit2Proxy',
   uptoPermit2Proxy: 'Permit2Proxies.sol:UptoPermit2Proxy',
+  walletFactory: 'Accounts.sol:WalletFactory',
+  smartWallet: 'Accounts.sol:SmartWallet',
+  delegatedAccount: 'Accounts.sol:DelegatedAccount',
+  hostileAccount: 'Accounts.sol:HostileAccount',
   dai: 'Tokens.sol:LocalDai',
   usdt: 'Tokens.sol:LocalUsdt',
 }

@@ -1,10 +1,14 @@
 export {
   batchSettlement,
   dai,
+  delegatedAccount,
   eip3009Collector,
   exactPermit2Proxy,
+  hostileAccount,
   permit2Collector,
+  smartWallet,
   uptoPermit2Proxy,
   usdt,
+  walletFactory,
 } from './contracts/artifacts.ts'
 export { contracts } from './contracts/placement.ts'

@@ -96,6 +96,7 @@ export function evmChain(options: EvmChainOptions): EvmChain {
       return rpc.ask({ method: 'eth_getTransactionCount', params: [signer, tag], result: quantity }, { signal })
     },
     ...signing({
+      rpc,
       chainId,
       senders,
       fees: price,
@@ -130,6 +131,7 @@ function sendersOf(signers: EvmChainOptions['signers'], secp256k1: Secp256k1): M
 
 type Signing = {
   readonly chainId: bigint
+  readonly rpc: Rpc
   readonly senders: ReadonlyMap<string, EvmSender>
   readonly fees: () => Promise<Fees>
   readonly limits: ReturnType<typeof gasLimits>
@@ -137,17 +139,17 @@ type Signing = {
   readonly cap: bigint | undefined
 }
 
-function signing({ chainId, senders, fees, limits, cap }: Signing): Pick<EvmChain, 'sign' | 'replace' | 'cost'> {
+function signing({ rpc, chainId, senders, fees, limits, cap }: Signing): Pick<EvmChain, 'sign' | 'replace' | 'cost'> {
   return {
     async cost(calls, { signer }) {
       const price = await fees()
-      const { gas } = await whole(calls, { limits, from: senderOf(signer).address, fees: price })
+      const { gas } = await whole(calls, { limits, from: senderOf(signer).address, fees: price, rpc })
       return gas * price.maxFeePerGas
     },
     async sign(calls, { signer, nonce }) {
       const sender = senderOf(signer)
       const price = await fees()
-      const { call, gas } = await whole(calls, { limits, from: sender.address, fees: price })
+      const { call, gas } = await whole(calls, { limits, from: sender.address, fees: price, rpc })
       return signed(sender, { chainId, nonce, ...price, gas, to: call.target, value: call.value, data: call.data })
     },
     async replace({ bytes, signer }, { empty = false } = {}) {
@@ -187,7 +189,7 @@ function signing({ chainId, senders, fees, limits, cap }: Signing): Pick<EvmChai
   }
 }
 
-type Context = { readonly limits: Signing['limits']; readonly from: string; readonly fees: Fees }
+type Context = Pick<Signing, 'limits' | 'rpc'> & { readonly from: string; readonly fees: Fees }
 
 async function whole(
   calls: readonly Call[],
@@ -209,7 +211,27 @@ async function whole(
   // call that needs an earlier one has no estimate of its own, so what runs a payer's code gets its full cap.
   const each = await Promise.all(parts.map((part) => (part.alone ? part.cap : context.limits.known({ ...part, ...context }))))
   const gas = each.reduce((sum, limit) => sum + limit + perCall, transactionGas)
-  return { call: { target: multicall3, data: encodeAggregate(parts), value: 0n }, gas: gas + gas / withheldShare }
+  const call = { target: multicall3, data: encodeAggregate(parts), value: 0n } as const
+  const batch = { call, gas: gas + gas / withheldShare }
+  if (!parts.every(({ alone }) => alone) || (await lands({ ...batch, count: parts.length }, context))) return batch
+  // What had to come first may have been done by somebody else meanwhile (M20).
+  const last = parts.at(-1) ?? only
+  return { call: last, gas: await context.limits.fresh({ ...last, ...context }) }
+}
+
+type Batch = { readonly call: Target; readonly gas: bigint; readonly count: number }
+
+/** Whether the last of some calls does what it should, looked at as it would be mined: code may tell by price, sender and gas (M14). */
+async function lands({ call, gas, count }: Batch, { from, fees, rpc }: Context): Promise<boolean> {
+  const { maxFeePerGas, maxPriorityFeePerGas } = fees
+  const price = { maxFeePerGas: toQuantity(maxFeePerGas), maxPriorityFeePerGas: toQuantity(maxPriorityFeePerGas) }
+  const asked = { from, to: call.target, data: call.data, gas: toQuantity(gas), ...price }
+  const answer = await rpc.ask({ method: 'eth_call', params: [asked, 'latest'], result: hexSchema }).catch((error: unknown) => {
+    if (!isX402Error(error, 'evm/call-failed')) throw error
+    if (isPoor(error.message, gas)) throw evmErrors('evm/no-gas-money', { address: from, cause: error })
+    return undefined
+  })
+  return answer !== undefined && decodeAggregate(answer, count)?.at(-1)?.success === true
 }
 
 const transactionGas = 30_000n

@@ -66,8 +66,11 @@ const patience = 25
 // A payer's code runs twice, in the check and in the settlement; Multicall3 and the reads come on top.
 const gasFor = ({ maxGasPerPayment }: EvmChain): bigint => 2n * maxGasPerPayment + 200_000n
 
+// Some nodes say of which kind: `MemoryOOG`.
+const outOfGas = /out ?of ?gas|OOG/i
+
 function unlessBurned(error: unknown): undefined {
-  if (!isX402Error(error, 'evm/call-failed') || !/out ?of ?gas/i.test(error.message)) throw error
+  if (!isX402Error(error, 'evm/call-failed') || !outOfGas.test(error.message)) throw error
   return undefined
 }
 
@@ -82,7 +85,7 @@ export async function tryCall(
     return { success: true, data: await rpc.ask({ method: 'eth_call', params: [call, 'latest'], result: hexSchema }, { signal }) }
   } catch (error) {
     // A node that refuses for reasons of its own has said nothing of the payment.
-    if (!isX402Error(error, 'evm/call-failed') || !/revert|out ?of ?gas/i.test(error.message)) throw error
+    if (!isX402Error(error, 'evm/call-failed') || !(/revert/i.test(error.message) || outOfGas.test(error.message))) throw error
     return { success: false, data: '0x' }
   }
 }

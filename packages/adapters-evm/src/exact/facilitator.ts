@@ -121,7 +121,11 @@ function eip3009Facilitator(options: ExactEvmFacilitatorOptions): LookingFacilit
       }
       await start({ signal })
       if (served?.has(asset.toLowerCase()) !== true) return refused({ reason: 'asset_not_deployed_contract' })
-      const { refusal, held, runsPayerCode } = await simulate(rehearsalOf(reading), { signal })
+      const first = await simulate(rehearsalOf(reading), { signal })
+      // A wallet that somebody made meanwhile needs no making, and cannot be made twice.
+      const there = first.refusal && madeAlready(reading)
+      const again = there && (await simulate(rehearsalOf(there), { signal }))
+      const { refusal, held, runsPayerCode } = again !== undefined && again.refusal === undefined ? again : first
       if (!runsPayerCode) plain.add(payment)
       return refusal === undefined
         ? { valid: true, payer: authorization.from, ...(held === undefined ? {} : { funds: held }) }
@@ -140,6 +144,11 @@ function eip3009Facilitator(options: ExactEvmFacilitatorOptions): LookingFacilit
 }
 
 const over = { over: true } as const
+
+/** The payment as that of a wallet that is there; nothing for one that does not say how to make it. */
+function madeAlready({ proof, ...payment }: Settleable): Settleable | undefined {
+  return proof.by === 'undeployed' ? { ...payment, proof: { by: 'contract', signature: proof.wrapped.signature } } : undefined
+}
 
 /** Only listed tokens are called (A7), and only terms that name a token's own domain can have been signed for it. */
 function refuseToken({ requirements }: Submission, tokens: ReadonlyMap<string, TokenDomain>): Refusal | undefined {

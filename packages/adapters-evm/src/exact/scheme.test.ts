@@ -1,27 +1,38 @@
 import type { PaymentPayload } from '@flow402x/core'
-import { startEvmChain } from '@flow402x/testing'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { testScheme } from '@flow402x/testing/suites'
+import { getAddress } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { exactEvmClient, privateKeySigner } from '../client.ts'
+import { type EvmSigner, exactEvmClient, privateKeySigner } from '../client.ts'
 import { evmChain, exactEvmFacilitator } from '../facilitator.ts'
 import { exactEvmServer } from '../server.ts'
 
-const signers = [
-  ['exact on an EVM chain, signed by a key', privateKeySigner],
-  ['exact on an EVM chain, signed by a viem account', privateKeyToAccount],
-] as const
+type SignerOf = (chain: EvmChain) => EvmSigner | Promise<EvmSigner>
+
+const signers: readonly (readonly [string, SignerOf])[] = [
+  ['exact on an EVM chain, signed by a key', ({ buyer }) => privateKeySigner(buyer.privateKey)],
+  ['exact on an EVM chain, signed by a viem account', ({ buyer }) => privateKeyToAccount(buyer.privateKey)],
+  [
+    'exact on an EVM chain, signed for a smart wallet (EIP-1271)',
+    async ({ owner, deploySmartAccount }) => ({
+      ...privateKeySigner(owner.privateKey),
+      address: await deploySmartAccount(owner.address),
+    }),
+  ],
+]
 
 for (const [name, signerOf] of signers) {
   testScheme({
     name,
     async mount() {
       const chain = await startEvmChain()
-      const { network, rpcUrl, buyer, seller, facilitator } = chain
+      const { network, rpcUrl, seller, facilitator } = chain
+      const signer = await signerOf(chain)
       return {
-        client: exactEvmClient({ signer: signerOf(buyer.privateKey) }),
+        client: exactEvmClient({ signer }),
         server: exactEvmServer({ network, payTo: seller.address }),
         facilitator: exactEvmFacilitator({ chain: evmChain({ network, rpcUrl, signers: [facilitator.privateKey] }) }),
-        balances: async () => ({ payer: await chain.balanceOf(buyer.address), payee: await chain.balanceOf(seller.address) }),
+        balances: async () => ({ payer: await chain.balanceOf(getAddress(signer.address)), payee: await chain.balanceOf(seller.address) }),
         spellings,
         close: () => chain.stop(),
       }

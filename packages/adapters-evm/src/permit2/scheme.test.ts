@@ -3,56 +3,66 @@ import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { testScheme } from '@flow402x/testing/suites'
 import { type Address, encodeFunctionData, erc20Abi, maxUint256 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { exactEvmClient, permit2, privateKeySigner, uptoEvmClient } from '../client.ts'
+import { type EvmSigner, exactEvmClient, permit2, privateKeySigner, uptoEvmClient } from '../client.ts'
 import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '../facilitator.ts'
 import { exactEvmServer, uptoEvmServer } from '../server.ts'
 
 type Roles = { readonly client: ClientScheme; readonly server: ServerScheme; readonly facilitator: FacilitatorScheme }
-type Case = { readonly name: string; readonly network?: string; readonly roles: (chain: LocalChain) => Roles }
+type Payer = EvmSigner & { readonly address: Address }
+type Case = {
+  readonly name: string
+  readonly network?: string
+  readonly payer: (chain: LocalChain) => Payer | Promise<Payer>
+  readonly roles: (chain: LocalChain, signer: Payer) => Roles
+}
+
+const key = ({ buyer }: LocalChain): Payer => privateKeySigner(buyer.privateKey)
+const wallet = async ({ owner, deploySmartAccount }: LocalChain): Promise<Payer> => {
+  return { ...privateKeySigner(owner.privateKey), address: await deploySmartAccount(owner.address) }
+}
+
+const exact: Case['roles'] = (local, signer) => ({
+  client: exactEvmClient({ signer, methods: [permit2()] }),
+  server: exactEvmServer({ network: local.network, payTo: local.seller.address, transfer: 'permit2' }),
+  facilitator: exactEvmFacilitator({ chain: connect(local) }),
+})
+const upto: Case['roles'] = (local, signer) => ({
+  client: uptoEvmClient({ signer }),
+  server: uptoEvmServer({ network: local.network, payTo: local.seller.address }),
+  facilitator: uptoEvmFacilitator({ chain: connect(local) }),
+})
 
 const cases: readonly Case[] = [
-  {
-    name: 'exact by Permit2, signed by a key',
-    roles: (local) => ({
-      client: exactEvmClient({ signer: privateKeySigner(local.buyer.privateKey), methods: [permit2()] }),
-      server: exactEvmServer({ network: local.network, payTo: local.seller.address, transfer: 'permit2' }),
-      facilitator: exactEvmFacilitator({ chain: connect(local) }),
-    }),
-  },
+  { name: 'exact by Permit2, signed by a key', payer: key, roles: exact },
+  { name: 'exact by Permit2, signed for a smart wallet (EIP-1271)', payer: wallet, roles: exact },
   {
     name: 'exact in DAI, which has nothing else, signed by a viem account',
     network: 'eip155:1',
-    roles: (local) => ({
-      client: exactEvmClient({ signer: privateKeyToAccount(local.buyer.privateKey), methods: [permit2()] }),
+    payer: ({ buyer }) => privateKeyToAccount(buyer.privateKey),
+    roles: (local, signer) => ({
+      ...exact(local, signer),
       server: exactEvmServer({ network: local.network, payTo: local.seller.address, asset: 'DAI' }),
-      facilitator: exactEvmFacilitator({ chain: connect(local) }),
     }),
   },
-  {
-    name: 'upto, signed by a key',
-    roles: (local) => ({
-      client: uptoEvmClient({ signer: privateKeySigner(local.buyer.privateKey) }),
-      server: uptoEvmServer({ network: local.network, payTo: local.seller.address }),
-      facilitator: uptoEvmFacilitator({ chain: connect(local) }),
-    }),
-  },
+  { name: 'upto, signed by a key', payer: key, roles: upto },
+  { name: 'upto, signed for a smart wallet (EIP-1271)', payer: wallet, roles: upto },
 ]
 
-for (const { name, network, roles } of cases) {
+for (const { name, network, payer, roles } of cases) {
   testScheme({
     name,
     async mount() {
       const chain = await startEvmChain(network === undefined ? {} : { network })
-      const { buyer, seller } = chain
-      const made = roles(chain)
+      const signer = await payer(chain)
+      const made = roles(chain, signer)
       const token = tokenOf(made.server)
-      if (token !== chain.usdc.address) await chain.mint(buyer.address, 10n ** 20n, { token })
-      await approve(chain, token)
+      if (token !== chain.usdc.address) await chain.mint(signer.address, 10n ** 20n, { token })
+      await approve(chain, token, signer.address)
       return {
         ...made,
         balances: async () => ({
-          payer: await chain.balanceOf(buyer.address, { token }),
-          payee: await chain.balanceOf(seller.address, { token }),
+          payer: await chain.balanceOf(signer.address, { token }),
+          payee: await chain.balanceOf(chain.seller.address, { token }),
         }),
         spellings,
         close: () => chain.stop(),
@@ -71,9 +81,11 @@ function tokenOf(server: ServerScheme): Address {
   return `0x${asset.slice(2)}`
 }
 
-async function approve({ rpc, buyer, contracts }: LocalChain, token: Address): Promise<void> {
+async function approve({ rpc, contracts }: LocalChain, token: Address, from: Address): Promise<void> {
   const data = encodeFunctionData({ abi: erc20Abi, functionName: 'approve', args: [contracts.permit2, maxUint256] })
-  await rpc('eth_sendTransactionSync', [{ from: buyer.address, to: token, data }])
+  await rpc('anvil_impersonateAccount', [from])
+  await rpc('anvil_setBalance', [from, 10n ** 20n])
+  await rpc('eth_sendTransactionSync', [{ from, to: token, data }])
 }
 
 /** Upper-case hex, the recovery bit as 0 or 1 where it was 27 or 28, and numbers with zeros in front (M11). */
