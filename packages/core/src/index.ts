@@ -1,4 +1,6 @@
+export { unlessAborted } from './calls/abort.ts'
 export { type CoalesceOptions, coalesce } from './calls/coalesce.ts'
+export { type HttpRpcOptions, httpRpc, parseRpcUrl, type Rpc, type RpcErrors, type RpcRequest } from './calls/json-rpc.ts'
 export { type ChannelBook, channelBook } from './channel/book.ts'
 export {
   type Changed,

@@ -1,4 +1,4 @@
-import { coalesce, isX402Error } from '@flow402x/core'
+import { coalesce, isX402Error, unlessAborted } from '@flow402x/core'
 import { type CallResult, decodeWord, hexSchema, type Target } from '../chain/abi.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { toQuantity } from '../chain/fees.ts'
@@ -108,14 +108,4 @@ async function together(chain: EvmChain, rehearsals: readonly Rehearsal[]): Prom
     const answer = rehearsal.judge({ reads, acts })
     return answer.refusal !== undefined && rehearsals.length > 1 ? 'ask alone' : answer
   })
-}
-
-async function unlessAborted<Value>(value: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (signal === undefined) return value
-  let stop = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason)
-    signal.addEventListener('abort', stop, { once: true })
-  })
-  return Promise.race([value, aborted]).finally(() => signal.removeEventListener('abort', stop))
 }

@@ -157,7 +157,7 @@ async function simulate(rpc: Rpc, { transaction, accounts = [], inner = false, s
     ...(inner ? { innerInstructions: true } : {}),
   }
   const params = [encodeBase64(transaction.bytes), config]
-  const { value } = await rpc.ask({ method: 'simulateTransaction', params, result: simulationSchema }, { signal })
+  const { value } = await rpc.ask({ method: 'simulateTransaction', params, result: simulationSchema, shared: true }, { signal })
   return {
     failure: value.err == null ? undefined : JSON.stringify(value.err).slice(0, 200),
     accounts: accounts.map((_, at) => value.accounts?.[at] ?? undefined),
