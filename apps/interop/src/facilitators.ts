@@ -50,7 +50,7 @@ export async function startFacilitators({ rpcUrl, ours, official }: Settlers) {
 }
 
 /** The official facilitator knows no HTTP of its own: it is served as wire.md §4 describes the API, and nothing is added. */
-function serveOfficial(facilitator: x402Facilitator): Promise<Listening> {
+export function serveOfficial(facilitator: x402Facilitator): Promise<Listening> {
   const app = express()
   app.use(express.json())
   app.get('/supported', (_, response) => void response.json(facilitator.getSupported()))

@@ -1,3 +1,8 @@
+export {
+  type BatchSettlementClientOptions,
+  batchSettlementClient,
+} from './batch-settlement/payer/client.ts'
+export type { PayerChannelEvent } from './batch-settlement/payer/payment.ts'
 export type { EvmPayerOptions, SignOptions, TransferMethod } from './checks/payer.ts'
 export type { Hex } from './crypto/bytes.ts'
 export type { Authorization, Cancellation, Permit2Transfer, TokenPermit, TypedData } from './crypto/eip712.ts'

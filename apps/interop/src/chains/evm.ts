@@ -3,7 +3,7 @@ import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitato
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { x402Facilitator } from '@x402/core/facilitator'
-import { toFacilitatorEvmSigner } from '@x402/evm'
+import { type FacilitatorEvmSigner, toFacilitatorEvmSigner } from '@x402/evm'
 import { registerExactEvmScheme } from '@x402/evm/exact/client'
 import { registerExactEvmScheme as registerFacilitator } from '@x402/evm/exact/facilitator'
 import { ExactEvmScheme } from '@x402/evm/exact/server'
@@ -73,6 +73,11 @@ function hex(privateKey: string): Hex {
 }
 
 function officialFacilitator(chain: EvmChain): x402Facilitator {
+  return registerFacilitator(new x402Facilitator(), { signer: officialSigner(chain), networks: network })
+}
+
+/** What the official facilitator looks and sends with: the owner's account. */
+export function officialSigner(chain: EvmChain): FacilitatorEvmSigner {
   const account = privateKeyToAccount(chain.owner.privateKey)
   const local = defineChain({
     id: chain.chainId,
@@ -81,7 +86,7 @@ function officialFacilitator(chain: EvmChain): x402Facilitator {
     rpcUrls: { default: { http: [chain.rpcUrl] } },
   })
   const wallet = createWalletClient({ account, chain: local, transport: http(chain.rpcUrl), pollingInterval: 50 }).extend(publicActions)
-  const signer = toFacilitatorEvmSigner({
+  return toFacilitatorEvmSigner({
     address: account.address,
     readContract: (call) => wallet.readContract({ ...call, args: call.args ?? [] }),
     // The official package leaves open what viem spells out; it hands over complete typed data.
@@ -91,7 +96,6 @@ function officialFacilitator(chain: EvmChain): x402Facilitator {
     waitForTransactionReceipt: (call) => wallet.waitForTransactionReceipt(call),
     getCode: (call) => wallet.getCode(call),
   })
-  return registerFacilitator(new x402Facilitator(), { signer, networks: network })
 }
 
 async function settlementIn(

@@ -92,6 +92,12 @@ export const batchTerms = z.looseObject({
   assetTransferMethod: z.optional(z.enum(['eip3009', 'permit2'])),
 })
 
+/** What a corrective 402 says beside its terms (wire.md §11.5): where the receiver stands, and what it holds of the payer. */
+export const voucherProof = z.looseObject({
+  channelState: z.looseObject({ channelId: bytes32, chargedCumulativeAmount: uint128 }),
+  voucherState: z.optional(z.looseObject({ signedMaxClaimable: uint128, signature })),
+})
+
 /** The payload of a payment, or nothing where it is none of this scheme's. */
 export function readBatchPayload({ payload }: Pick<PaymentPayload, 'payload'>): BatchPayload | undefined {
   const parsed = z.safeParse(batchPayload, payload)

@@ -1,8 +1,8 @@
-import { type ClientScheme, type PaymentRequirements, type Prepared, type PrepareOptions, parseNetwork } from '@flow402x/core'
-import { chainIdOf, isPayable } from '../chain/address.ts'
+import { type ClientScheme, findAsset, type PaymentRequirements, type Prepared, type PrepareOptions, parseNetwork } from '@flow402x/core'
+import { chainIdOf, isAddress, isPayable } from '../chain/address.ts'
 import { payerErrors } from '../crypto/errors.ts'
 import type { EvmSigner } from '../crypto/signer.ts'
-import { transferMethodOf } from './signed.ts'
+import { domainOf, transferMethodOf } from './signed.ts'
 
 /** What paying on EVM chains takes, whatever the scheme. */
 export type EvmPayerOptions = {
@@ -61,6 +61,22 @@ export function evmPayer(scheme: string, methods: readonly TransferMethod[], opt
       return prepared
     },
   }
+}
+
+/** Why nothing is signed by EIP-3009 for these terms: no domain, another than the token's own, or a token without authorizations. */
+export function refuseEip3009(requirements: PaymentRequirements): string | undefined {
+  const { network, asset, payTo } = requirements
+  const domain = domainOf(requirements)
+  if (domain === undefined) return 'extra has no EIP-712 name and version'
+  if (!isAddress(asset) || !isPayable(payTo)) return 'asset or payTo is no address'
+  const known = findAsset(network, asset)
+  if (known === undefined) return undefined
+  if (known.transfer !== 'eip3009') return `${known.symbol} on ${network} has no EIP-3009`
+  // Signed in any other domain it would be void, or worth something elsewhere.
+  const { eip712 } = known
+  return eip712?.name === domain.name && eip712.version === domain.version
+    ? undefined
+    : `extra names the domain "${domain.name}" version "${domain.version}", but ${known.symbol} on ${network} is "${eip712?.name}" version "${eip712?.version}"`
 }
 
 function evmNetwork(name: string): string {

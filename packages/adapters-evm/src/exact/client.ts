@@ -1,8 +1,8 @@
-import { type ClientScheme, findAsset, type PaymentRequirements } from '@flow402x/core'
-import { isAddress, isPayable } from '../chain/address.ts'
+import type { ClientScheme } from '@flow402x/core'
+import { isAddress } from '../chain/address.ts'
 import { committingNonce, nonceSalt } from '../checks/commitment.ts'
-import { type EvmPayerOptions, evmPayer, type TransferMethod } from '../checks/payer.ts'
-import { domainOf, tokenDomain } from '../checks/signed.ts'
+import { type EvmPayerOptions, evmPayer, refuseEip3009, type TransferMethod } from '../checks/payer.ts'
+import { tokenDomain } from '../checks/signed.ts'
 import { toHex } from '../crypto/bytes.ts'
 import { type Authorization, transferDigest, transferTypedData } from '../crypto/eip712.ts'
 import { signWith } from '../crypto/signer.ts'
@@ -21,7 +21,7 @@ export function exactEvmClient(options: ExactEvmClientOptions): ClientScheme {
 
 const eip3009: TransferMethod = {
   name: 'eip3009',
-  refuse,
+  refuse: refuseEip3009,
   async sign(requirements, { signer, random, now, maxTimeoutSeconds, binding }) {
     const domain = tokenDomain(requirements)
     const { address: from } = signer
@@ -41,21 +41,6 @@ const eip3009: TransferMethod = {
     })
     return { payload: { signature, authorization: toWire(authorization) }, key: keyOf(authorization, requirements) }
   },
-}
-
-function refuse(requirements: PaymentRequirements): string | undefined {
-  const { network, asset, payTo } = requirements
-  const domain = domainOf(requirements)
-  if (domain === undefined) return 'extra has no EIP-712 name and version'
-  if (!isAddress(asset) || !isPayable(payTo)) return 'asset or payTo is no address'
-  const known = findAsset(network, asset)
-  if (known === undefined) return undefined
-  if (known.transfer !== 'eip3009') return `${known.symbol} on ${network} has no EIP-3009`
-  // Signed in any other domain it would be void, or worth something elsewhere.
-  const { eip712 } = known
-  return eip712?.name === domain.name && eip712.version === domain.version
-    ? undefined
-    : `extra names the domain "${domain.name}" version "${domain.version}", but ${known.symbol} on ${network} is "${eip712?.name}" version "${eip712?.version}"`
 }
 
 function toWire({ from, to, value, validAfter, validBefore, nonce }: Authorization) {

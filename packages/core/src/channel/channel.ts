@@ -10,8 +10,16 @@ export type Hold = Stretch & { readonly id: string; readonly until: number; read
 /** A stretch that can be sold again; `spent`: a voucher up to its very end was served and may be public by now. */
 export type FreeStretch = Stretch & { readonly spent?: true }
 
-/** A deposit that was signed and that no one has seen land yet; until then (Unix ms) it may, and the same one can be sent again. */
-export type Filling = { readonly amount: bigint; readonly until: number; readonly authorization: Readonly<Record<string, unknown>> }
+/**
+ * A deposit that was signed and that nobody has seen land yet; until then (Unix ms) it may, and the same one can be sent again. `by` is
+ * the work whose payment brings it.
+ */
+export type Filling = {
+  readonly amount: bigint
+  readonly until: number
+  readonly by: string
+  readonly authorization: Readonly<Record<string, unknown>>
+}
 
 /** What the chain says of a channel, read at `readAt` (Unix ms). Amounts are atomic units; `balance` counts claimed money too. */
 export type ChannelFunds = {

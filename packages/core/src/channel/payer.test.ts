@@ -18,7 +18,7 @@ const empty: Channel = {
   free: [],
   epoch: 1,
 }
-const filling = { amount: 500n, until: 1000, authorization: { salt: '1' } }
+const filling = { amount: 500n, until: 1000, by: 'a', authorization: { salt: '1' } }
 
 /** A payer who signs and ends; each step gives what came of it. */
 function payer(start: Channel = empty) {

@@ -22,7 +22,7 @@ const ledger = z.object({
     z.object({ ...stretch, id: z.string(), until: z.number(), used: z.exactOptional(amount), before: z.exactOptional(amount) }),
   ),
   free: z.array(z.object({ ...stretch, spent: z.exactOptional(z.literal(true)) })),
-  filling: z.exactOptional(z.object({ amount, until: z.number(), authorization: z.record(z.string(), z.unknown()) })),
+  filling: z.exactOptional(z.object({ amount, until: z.number(), by: z.string(), authorization: z.record(z.string(), z.unknown()) })),
   voucher: z.exactOptional(z.object({ max: amount, signature: z.string() })),
 })
 

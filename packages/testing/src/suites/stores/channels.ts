@@ -148,7 +148,7 @@ function full(channel: Channel): Channel {
       { from: 0n, to: 1n },
       { from: 1n, to: 2n, spent: true },
     ],
-    filling: { amount: large, until: start, authorization: { salt: '0x01', signature: '0xab' } },
+    filling: { amount: large, until: start, by: 'a', authorization: { salt: '0x01', signature: '0xab' } },
     voucher: { max: large, signature: '0xab' },
     owedSince: start,
   }
