@@ -1,6 +1,7 @@
 export { unlessAborted } from './calls/abort.ts'
 export { type CoalesceOptions, coalesce } from './calls/coalesce.ts'
 export { type HttpRpcOptions, httpRpc, parseRpcUrl, type Rpc, type RpcErrors, type RpcRequest } from './calls/json-rpc.ts'
+export { pause } from './calls/pause.ts'
 export { type ChannelBook, channelBook } from './channel/book.ts'
 export {
   type Changed,
@@ -203,15 +204,17 @@ export type {
   Telling,
   UndeliveredOptions,
 } from './protocol/store.ts'
-export { expiryOf, referenceTag } from './reference/reference.ts'
+export { referenceTag } from './reference/reference.ts'
 export { type TransferSeller, type TransferSellerOptions, transferSeller } from './reference/seller.ts'
 export {
-  deadAfterOf,
+  keyOfTransfer,
   readTransfer,
+  referenceIn,
   type SeenTransfer,
   type TransferChain,
   type TransferSight,
   type TransferSightOptions,
+  transferFailed,
   transferKey,
   transferProof,
   transferSight,

@@ -1,6 +1,7 @@
 import { defineErrors } from '@flow402x/core'
 
 const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
+const transferDead = { status: 502, phase: 'submit', moneyMoved: 'no', retry: 'resign' } as const
 const chainDown = { status: 503, phase: 'settle', moneyMoved: 'no', retry: 'same' } as const
 
 /** The errors of Solana adapters: `config/…` for the developer at start, `solana/…` when signing or the chain fails. No key and no full RPC URL ever stands in one. */
@@ -136,6 +137,22 @@ export const solanaErrors = defineErrors({
     retry: 'same',
     message: ({ host, transaction }: { host: string; transaction: string }) =>
       `It is not known whether the node at ${host} took transaction ${transaction}: ask for its status, or send the same bytes again.`,
+  },
+  'solana/transfer-failed': {
+    ...transferDead,
+    message: ({ transaction, why }: { transaction: string; why: string }) =>
+      `The transfer ${transaction} moved nothing and never will: ${why}. It may be made anew.`,
+  },
+  'solana/transfer-refused': {
+    ...transferDead,
+    message: ({ why }: { why: string }) => `The transfer would fail, so it was neither signed nor sent: ${why}.`,
+  },
+  'solana/transfer-unknown': {
+    ...transferDead,
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: ({ transaction }: { transaction: string }) =>
+      `Nobody knows yet whether the transfer ${transaction} will be mined. It was written down: resume the call, and do not pay again.`,
   },
   'solana/unknown-signer': {
     ...chainDown,

@@ -105,7 +105,8 @@ function refuseTerms(requirements: PaymentRequirements, { payer, reader }: Payer
 // Where the mint's decimals stand in its account, which both token programs lay out alike.
 const decimalsAt = 44
 
-async function mintFacts(
+/** The facts of a mint that is in no table, by its account. */
+export async function mintFacts(
   { asset }: PaymentRequirements,
   { reader, signal }: { readonly reader: SolanaReader | undefined; readonly signal: AbortSignal | undefined },
 ): Promise<MintFacts | undefined> {

@@ -1,4 +1,12 @@
-import { type PaymentPayload, readTransfer, referenceTag, type SeenTransfer, type Submission, type TransferChain } from '@flow402x/core'
+import {
+  type PaymentPayload,
+  readTransfer,
+  referenceTag,
+  type SeenTransfer,
+  type Submission,
+  type TransferChain,
+  transferFailed,
+} from '@flow402x/core'
 import * as z from 'zod/mini'
 import { addressBytes, sameBytes } from '../chain/address.ts'
 import { decodeBase58, encodeBase58 } from '../chain/base58.ts'
@@ -64,7 +72,7 @@ type Judging = { readonly submission: Submission; readonly transaction: string; 
 
 function judge(moved: Moved, { submission, transaction, tag, deep }: Judging): SeenTransfer {
   const refused = (reason: string, message: string): SeenTransfer => ({ state: 'refused', reason, message, deep })
-  if (!moved.success) return refused('transaction_failed', 'The transaction failed on the chain, and moved nothing.')
+  if (!moved.success) return refused(transferFailed, 'The transaction failed on the chain, and moved nothing.')
   const { asset, payTo } = submission.requirements
   const own = ownTransfer(moved)
   if (own === undefined) return refused('not_a_plain_transfer', plainOnly)

@@ -134,7 +134,8 @@ async function openingFor(recipient: string, options: RailOptions, { signal }: A
   return { instructions: [instruction], rent: BigInt(rent) }
 }
 
-function tokenInstruction(payer: string, { asset, recipient, amount }: Transfer, mint: MintFacts): Instruction {
+/** A checked transfer of a token between the associated accounts of two owners. */
+export function tokenInstruction(payer: string, { asset, recipient, amount }: Transfer, mint: MintFacts): Instruction {
   return getTransferCheckedInstruction(
     {
       source: address(accountOf(payer, mint)),
@@ -151,7 +152,7 @@ function tokenInstruction(payer: string, { asset, recipient, amount }: Transfer,
 const systemTransfer = 2
 
 /** `Transfer` of the system program: its number in four bytes and the lamports in eight. */
-function coinInstruction(payer: string, { recipient, amount }: Transfer): Instruction {
+export function coinInstruction(payer: string, { recipient, amount }: Pick<Transfer, 'recipient' | 'amount'>): Instruction {
   const data = new Uint8Array(12)
   const view = new DataView(data.buffer)
   view.setUint32(0, systemTransfer, true)

@@ -13,7 +13,7 @@ export async function correctionIn(
   { requirements, url }: { readonly requirements: PaymentRequirements; readonly url: string },
 ): Promise<Omit<Correction, 'sends'> | undefined> {
   if (response.status !== 402 || receipt?.success) return undefined
-  const offer = await readOffer(response, url).catch(() => undefined)
+  const offer = await readOffer(response, { url, schemes: [] }).catch(() => undefined)
   const entry = offer?.required?.accepts.find((offered) => sameTerms(offered, requirements))
   // Text may follow the code (wire.md §22).
   const [reason = ''] = (offer?.required?.error ?? receipt?.errorReason ?? '').split(':')

@@ -1,11 +1,10 @@
-import { paymentSignatureHeader, type SettleResponse } from '@flow402x/core'
+import type { SettleResponse } from '@flow402x/core'
 import { defaultRetention, memoryBudgets, memoryLedger, memoryPayees } from '@flow402x/core/memory'
-import { xPaymentHeader } from '@flow402x/core/v1'
 import { refund } from '../correction/refund.ts'
 import { createBreaker } from '../guard/breaker.ts'
 import { type Fetch, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
-import { type Exchange, follow } from '../http/redirect.ts'
+import { type Exchange, follow, paymentHeaders } from '../http/redirect.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors, type LeftOut } from './errors.ts'
 import { type Attempt, cancel, sweep } from './ledger.ts'
@@ -151,13 +150,13 @@ function memoryClientStore(): ClientStore {
 async function ask(wallet: Wallet, input: RequestInfo | URL, init: RequestInit | undefined): Promise<Exchange | Asked> {
   const exchange = await follow(await readMessage(input, init), wallet.fetch)
   if (exchange.response.status !== 402) return exchange
-  const offer = await readOffer(exchange.response, exchange.message.url)
+  const offer = await readOffer(exchange.response, { url: exchange.message.url, schemes: wallet.schemes })
   return offer === undefined ? exchange : { ...exchange, offer }
 }
 
 function carriesPayment(input: RequestInfo | URL, init: RequestInit | undefined): boolean {
   const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined))
-  return headers.has(paymentSignatureHeader.name) || headers.has(xPaymentHeader.name)
+  return paymentHeaders.some((name) => headers.has(name))
 }
 
 function callIdOf(payment: unknown): string | undefined {

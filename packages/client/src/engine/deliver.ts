@@ -1,8 +1,7 @@
-import { outcomeFromWire, paymentSignatureHeader, type SettleResponse } from '@flow402x/core'
-import { xPaymentHeader } from '@flow402x/core/v1'
+import { outcomeFromWire, pause, type SettleResponse } from '@flow402x/core'
 import { type Fetch, type Message, sendMessage, withHeader } from '../http/message.ts'
 import { keepReceipt, receiptOf } from '../http/receipt.ts'
-import { follow, isOpaqueRedirect, markRedirected, maxRedirects, nextHop, sameOrigin } from '../http/redirect.ts'
+import { follow, isOpaqueRedirect, markRedirected, maxRedirects, nextHop, paymentHeaders, sameOrigin } from '../http/redirect.ts'
 import { clientErrors } from './errors.ts'
 import type { Attempt } from './ledger.ts'
 import type { RetryOptions } from './options.ts'
@@ -50,7 +49,7 @@ export async function deliver(attempt: Sending, options: DeliverOptions): Promis
       ...('response' in sent ? { status: sent.response.status } : {}),
       ...(transaction === '' ? {} : { transaction }),
     })
-    await sleep(waitMs, options.signal)
+    await pause(waitMs, options.signal)
   }
 }
 
@@ -87,7 +86,7 @@ async function fetchGoods(
   options: { readonly fetch: Fetch; readonly receipt: SettleResponse; readonly signal: AbortSignal | undefined },
 ): Promise<Delivered | Failed> {
   const { fetch, receipt, signal } = options
-  const plain = withHeader(withHeader(next, paymentSignatureHeader.name, undefined), xPaymentHeader.name, undefined)
+  const plain = paymentHeaders.reduce((message, name) => withHeader(message, name, undefined), next)
   try {
     const { response } = await follow(plain, fetch)
     keepReceipt(response, receipt)
@@ -110,7 +109,9 @@ async function begin(message: Message, options: { readonly fetch: Fetch; readonl
 
 /** Whether the server has the payment and is not done with it: 409 for busy, 503 for pending (DESIGN §5.3). */
 function isUnfinished({ response, receipt }: Delivered): boolean {
-  if (response.status !== 409 && response.status !== 503) return false
+  // In the plain dialect a transfer that is not deep enough is a bad request, which may be repeated.
+  const again = response.status === 400 && response.headers.has('Retry-After')
+  if (response.status !== 409 && response.status !== 503 && !again) return false
   if (receipt === undefined) return response.headers.has('Retry-After')
   return outcomeFromWire(receipt).status === 'pending'
 }
@@ -137,19 +138,4 @@ function retryAfter(response: Response, now: number): number {
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000
   const date = Date.parse(text)
   return Number.isNaN(date) ? 0 : Math.max(0, date - now)
-}
-
-function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason)
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal?.reason)
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    signal?.addEventListener('abort', stop, { once: true })
-  })
 }

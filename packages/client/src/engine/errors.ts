@@ -119,6 +119,13 @@ export const clientErrors = defineErrors({
     message: ({ url, status, transaction }: { url: string; status: number; transaction: string }) =>
       `${url} has the payment and has not finished with it (status ${status}${transaction === '' ? '' : `, transaction ${transaction}`}). Its amount stays reserved. Send the same payment again with client.resume(error); a new call would pay anew, one with the same callId would not.`,
   },
+  'client/cannot-transfer': {
+    ...unknown,
+    status: 501,
+    retry: 'same',
+    message: ({ url, scheme, network }: { url: string; scheme: string; network: string }) =>
+      `The payment for ${url} was prepared by ${scheme} on ${network}, which this client has not: resume it with a client that has. It may have been sent, and nothing else was signed.`,
+  },
   'client/cannot-cancel': {
     ...unknown,
     status: 501,

@@ -101,10 +101,10 @@ export function checkOptions(options: ClientOptions): ClientOptions {
   if (!parsed.success) throw clientErrors('client/bad-option', describe(parsed.error))
   const seen = new Set<string>()
   for (const { scheme, networks, send } of parsed.data.schemes) {
-    if (send !== undefined) {
+    if (send !== undefined && parsed.data.store === undefined) {
       throw clientErrors('client/bad-option', {
-        option: 'schemes',
-        why: `${scheme} transfers by itself, which needs a journal that this client does not keep`,
+        option: 'store',
+        why: `${scheme} transfers by itself, and what it transferred is lost with a process that kept it nowhere else: give a store`,
       })
     }
     for (const network of networks) {

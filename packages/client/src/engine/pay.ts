@@ -12,6 +12,7 @@ import type { ClientEvent } from './event.ts'
 import { type Attempt, attemptOf, type Books, release, settle, sweep } from './ledger.ts'
 import type { ClientOptions, RetryOptions } from './options.ts'
 import { approve, bindingOf, clockSkew, hex, sign } from './sign.ts'
+import { makeTransfer } from './transfer.ts'
 
 /** What every call of one client shares. */
 export type Wallet = Books & {
@@ -62,6 +63,7 @@ export async function complete(wallet: Wallet, attempt: Attempt, signal: AbortSi
   const reasons = new Set<string>()
   let current = attempt
   try {
+    await makeTransfer(wallet, attempt, signal)
     for (;;) {
       const delivered = await deliver(current, { ...wallet, signal, onPause })
       const next = await corrected(wallet, current, { delivered, reasons, signal })
@@ -179,7 +181,7 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
     wallet.emit({ id, type: 'paid', terms, receipt })
     return response
   }
-  await assertSameOffer(response, terms, key.deadAfter)
+  await assertSameOffer(wallet, response, { terms, deadAfter: key.deadAfter })
   // Another 4xx speaks of what was asked for, not of the payment.
   if (response.status === 402 || response.status >= 500) wallet.breaker.failed(terms.url)
   await tell(wallet, signed, { status: 'unpaid', receipt })
@@ -190,9 +192,13 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
 }
 
 /** A second 402 that asks for something else is an attempt to be paid twice (A15). Errors: `client/offer-changed`. */
-async function assertSameOffer(response: Response, terms: Terms, deadAfter: number): Promise<void> {
+async function assertSameOffer(
+  { schemes }: Wallet,
+  response: Response,
+  { terms, deadAfter }: { readonly terms: Terms; readonly deadAfter: number },
+): Promise<void> {
   if (response.status !== 402) return
-  const offer = await readOffer(response, terms.url).catch(() => undefined)
+  const offer = await readOffer(response, { url: terms.url, schemes }).catch(() => undefined)
   const same = offer?.required?.accepts.some((offered) => sameTerms(offered, terms.requirements))
   if (same === false) throw clientErrors('client/offer-changed', { url: terms.url, deadAfter })
 }

@@ -38,6 +38,8 @@ export async function sign({ terms, scheme }: Candidate, options: SignOptions): 
     payload,
     key,
     extensions: added,
+    transfer,
+    headers,
   } = await scheme.prepare(requirements, prepareOptions).catch((cause: unknown) => {
     if (cause instanceof X402Error || message.signal?.aborted) throw cause
     throw clientErrors('client/sign-failed', { url, scheme: requirements.scheme, network: requirements.network, cause })
@@ -50,7 +52,8 @@ export async function sign({ terms, scheme }: Candidate, options: SignOptions): 
     payload: { ...payload },
     ...(extensions === undefined ? {} : { extensions }),
   }
-  return { key, payment, version, url, method, maxTimeoutSeconds }
+  const more = { ...(transfer === undefined ? {} : { transfer }), ...(headers === undefined ? {} : { headers }) }
+  return { key, payment, version, url, method, maxTimeoutSeconds, ...more }
 }
 
 /** Asks `beforeSign`; only `true` is a yes (H36). Errors: `client/refused`. */
@@ -103,8 +106,9 @@ export async function bindingOf({ method, url, body }: Message): Promise<string 
   return digest === undefined ? undefined : requestBinding({ method, url, bodyHash: hex(new Uint8Array(digest)) })
 }
 
-/** The request with its payment header. */
-export function withPayment(message: Message, { payment, version }: SignedPayment): Message {
+/** The request with what pays it. */
+export function withPayment(message: Message, { payment, version, headers }: SignedPayment): Message {
+  if (headers !== undefined) return Object.entries(headers).reduce((sent, [name, value]) => withHeader(sent, name, value), message)
   if (version === 2) return withHeader(message, paymentSignatureHeader.name, paymentSignatureHeader.encode(payment))
   const old = paymentToV1(payment)
   // Terms asked in version 1 stand on a network that version has a name for.

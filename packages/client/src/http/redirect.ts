@@ -9,7 +9,9 @@ export const maxRedirects = 20
 
 const redirects = new Set([301, 302, 303, 307, 308])
 const bodyHeaders = ['Content-Encoding', 'Content-Language', 'Content-Location', 'Content-Type', 'Content-Length']
-const secretHeaders = ['Authorization', 'Proxy-Authorization', 'Cookie', 'Host', 'PAYMENT-SIGNATURE', 'X-PAYMENT']
+/** The headers that carry a payment, in any dialect. */
+export const paymentHeaders = ['PAYMENT-SIGNATURE', 'X-PAYMENT', 'X-Payment-Signature', 'X-Payment-Reference'] as const
+const secretHeaders = ['Authorization', 'Proxy-Authorization', 'Cookie', 'Host', ...paymentHeaders]
 
 /** Whether a browser hid a redirect instead of showing it. */
 export function isOpaqueRedirect(response: Response): boolean {

@@ -58,7 +58,8 @@ const expected = [
   [testnet, 'USDG', '4F6PM96JJxngmHnZLBh9n58RH4aTVNWvDs2nuwrT5BP7', 6, undefined, undefined, 'token-2022'],
   [testnet, 'PYUSD', 'CXk2AMBfi3TwaEL2468s6zP8xq9NxTXjp9gjMgzeUynM', 6, undefined, undefined, 'token-2022'],
   ...['eip155:1', 'eip155:8453', 'eip155:84532', 'eip155:42161', 'eip155:421614'].map((network) => [network, 'ETH', ...coin] as const),
-  ...['eip155:137', 'eip155:80002'].map((network) => [network, 'POL', ...coin] as const),
+  ['eip155:137', 'POL', ...coin],
+  ['eip155:43114', 'AVAX', ...coin],
   ...[mainnet, devnet, testnet].map((network) => [network, 'SOL', '1'.repeat(32), 9, undefined, undefined, 'native'] as const),
 ] as const
 
@@ -123,6 +124,7 @@ test('equal assets have equal CAIP-19 ids', () => {
   expect(assetId(assetOf(devnet ?? ''))).toBe(`${devnet}/token:4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU`)
   expect(assetId(assetOf('eip155:8453', 'ETH'))).toBe('eip155:8453/slip44:60')
   expect(assetId(assetOf('eip155:137', 'POL'))).toBe('eip155:137/slip44:966')
+  expect(assetId(assetOf('eip155:43114', 'AVAX'))).toBe('eip155:43114/slip44:9005')
   expect(assetId(assetOf(devnet ?? '', 'SOL'))).toBe(`${devnet}/slip44:501`)
   expect(new Set(assets.map(assetId)).size).toBe(assets.length)
 })

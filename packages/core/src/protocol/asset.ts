@@ -1,6 +1,6 @@
 import { coreErrors } from './errors.ts'
 import { formatDecimal, fromAtomic, type Price, toAtomic } from './money.ts'
-import type { Network } from './network.ts'
+import { type Network, networks } from './network.ts'
 
 /**
  * How an asset is moved for a payment: by a signed authorization, through Permit2, by a token program of Solana, or, as the chain's own
@@ -93,24 +93,15 @@ const evmCoin = '0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE'
 /** The address that stands for SOL: the program that moves it. */
 const solanaCoin = '11111111111111111111111111111111'
 
-/** The coins of chains, with their numbers in SLIP-44. */
-const coins: readonly (readonly [network: string, symbol: string, slip44: number])[] = [
-  ['eip155:1', 'ETH', 60],
-  ['eip155:8453', 'ETH', 60],
-  ['eip155:84532', 'ETH', 60],
-  ['eip155:42161', 'ETH', 60],
-  ['eip155:421614', 'ETH', 60],
-  ['eip155:137', 'POL', 966],
-  ['eip155:80002', 'POL', 966],
-  [solanaMainnet, 'SOL', 501],
-  [solanaDevnet, 'SOL', 501],
-  [solanaTestnet, 'SOL', 501],
-]
+/** The numbers of coins in SLIP-44. */
+const slip44: Readonly<Record<string, number>> = { ETH: 60, SOL: 501, POL: 966, AVAX: 9005 }
 
-const coin = ([network, symbol]: (typeof coins)[number]): Asset =>
-  network.startsWith('eip155:')
-    ? { network, address: evmCoin, symbol, decimals: 18, transfer: 'native' }
-    : { network, address: solanaCoin, symbol, decimals: 9, transfer: 'native' }
+const coins: readonly Asset[] = networks.map(({ network, coin }) => ({
+  network,
+  address: network.startsWith('eip155:') ? evmCoin : solanaCoin,
+  ...coin,
+  transfer: 'native',
+}))
 
 const evm =
   (facts: Pick<Asset, 'decimals' | 'transfer' | 'permit'>) =>
@@ -136,7 +127,7 @@ export const assets: readonly Asset[] = [
   ...dai.map(evm({ decimals: 18, transfer: 'permit2', permit: false })),
   ...splToken.map(svm({ decimals: 6, transfer: 'spl-token' })),
   ...token2022.map(svm({ decimals: 6, transfer: 'token-2022' })),
-  ...coins.map(coin),
+  ...coins,
 ]
 
 /** Whether two addresses on a network are the same: by value on EVM chains, to the letter elsewhere. */
@@ -166,8 +157,8 @@ export function assetOf(network: Network, asset = 'USD'): Asset {
  */
 export function assetId({ network, address }: Pick<Asset, 'network' | 'address'>): string {
   if ([evmCoin, solanaCoin].some((one) => sameAddress(one, address))) {
-    const [, , slip44 = 60] = coins.find(([known]) => known === network) ?? []
-    return `${network}/slip44:${slip44}`
+    const known = coins.find((coin) => coin.network === network)
+    return `${network}/slip44:${slip44[known?.symbol ?? ''] ?? 60}`
   }
   return network.startsWith('eip155:') ? `${network}/erc20:${address.toLowerCase()}` : `${network}/token:${address}`
 }

@@ -17,6 +17,8 @@ export type Prepared = {
   readonly extensions?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** What `send` hands to the chain, in the scheme's own writing: kept in the payer's books and shown to nobody. */
   readonly transfer?: string
+  /** The headers that carry it, where it is shown in another dialect than `PAYMENT-SIGNATURE`. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /**
@@ -55,6 +57,8 @@ export interface ClientScheme {
   /** Whether it can pay this entry: transfer method, what `extra` must hold. */
   supports(requirements: PaymentRequirements): boolean
   prepare(requirements: PaymentRequirements, options: PrepareOptions): Promise<Prepared>
+  /** What a 402 asks whose body is JSON and no x402, where the scheme knows that dialect. */
+  readChallenge?(body: unknown): PaymentRequirements | undefined
   /**
    * Makes the transfer that was prepared and written down, and waits until it is as deep as the payee asks. It may be called again, also
    * by another process: the same bytes are sent, never others. An error whose `moneyMoved` is `no` and whose `retry` is `resign` says

@@ -175,6 +175,9 @@ export type SignedPayment = {
   readonly url: string
   readonly method: string
   readonly maxTimeoutSeconds: number
+  /** `Prepared.transfer` and `Prepared.headers`. */
+  readonly transfer?: string
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /**

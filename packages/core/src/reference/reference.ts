@@ -74,9 +74,13 @@ export function expiryOf(reference: string): number | undefined {
   return text.test(reference) ? Number.parseInt(reference.slice(0, 2 * expiryBytes), 16) : undefined
 }
 
-/** What goes on chain in the place of a reference: its SHA-256, by which who was given the reference is known from who saw the transfer (M22). */
+/**
+ * What goes on chain in the place of a reference: its SHA-256, by which who was given the reference is known from who saw the transfer
+ * (M22). Of text that is no reference of ours it is that of its letters.
+ */
 export async function referenceTag(reference: string): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytesOf(reference)))
+  const bytes = text.test(reference) ? bytesOf(reference) : new Uint8Array(utf8.encode(reference))
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
 }
 
 const utf8 = new TextEncoder()

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
+import { pause } from '../calls/pause.ts'
 import type { Submission } from '../protocol/facilitator.ts'
-import type { PaymentPayload } from '../protocol/payment.ts'
+import type { PaymentPayload, PaymentRequirements } from '../protocol/payment.ts'
 import type { LookOptions, Sighting } from '../protocol/scheme.ts'
 import type { Verdict } from '../protocol/settlement.ts'
 import type { PaymentKey } from '../protocol/store.ts'
@@ -11,6 +12,9 @@ export const transferProof = 'transfer-proof'
 
 /** Why a transfer is not taken yet: the chain does not show it, and the same payment may be shown again in a moment. */
 export const unconfirmed = 'transaction_unconfirmed'
+
+/** Why a transfer is refused that moved nothing and never will: it may be made anew. */
+export const transferFailed = 'transaction_failed'
 
 /** The payload of a transfer that was made: the reference it was made for, and the transaction, which may be left to the seller to find. */
 export const transferPayload = z.looseObject({
@@ -74,7 +78,25 @@ export function transferKey(payment: PaymentPayload, { network, spell }: Pick<Tr
   const { transaction, reference } = readTransfer(payment) ?? {}
   const name = transaction === undefined ? undefined : spell(transaction)
   if (name === undefined || reference === undefined || payment.accepted.network !== network) return undefined
-  return { id: `${network}/transfer/${name}`, payer: '', deadAfter: deadAfterOf(reference) }
+  return { ...keyOfTransfer(name, network), payer: '', deadAfter: deadAfterOf(reference) }
+}
+
+/** What makes a transfer itself, by the one spelling of its transaction. */
+export function keyOfTransfer(transaction: string, network: string): Pick<PaymentKey, 'id'> {
+  return { id: `${network}/transfer/${transaction}` }
+}
+
+/** The reference that an offer gives its payer, and until when a transfer for it can be made and shown (Unix seconds). */
+export type GivenReference = { readonly reference: string; readonly until?: number; readonly deadAfter?: number }
+
+const anyReference = /^[\x21-\x7e]{1,256}$/
+
+/** Reads the reference of an offer. One of the plain challenge may be any text, which says nothing of its time. */
+export function referenceIn({ extra }: PaymentRequirements): GivenReference | undefined {
+  const reference = typeof extra?.reference === 'string' ? extra.reference : ''
+  const until = expiryOf(reference)
+  if (until !== undefined) return { reference, until, deadAfter: deadAfterOf(reference) }
+  return extra?.plain === true && anyReference.test(reference) ? { reference } : undefined
 }
 
 /** Until when a transfer can be shown for a reference (Unix seconds). */
@@ -129,7 +151,7 @@ export function transferSight(
       if (seen.state === 'refused') {
         const { reason, message } = seen
         return seen.deep
-          ? { status: 'notSettled', network, reason, message, retry: 'never', denied: true }
+          ? { status: 'notSettled', network, reason, message, retry: reason === transferFailed ? 'resign' : 'never', denied: true }
           : { status: 'pending', network, denied: true }
       }
       const { transaction, payer, amount, logIndex } = seen
@@ -167,19 +189,4 @@ function whyOwed({ amount, tagged, time }: Paid, { submission, reference, unboun
   if (!tagged && !unbound) return 'transfer_without_reference'
   if (amount !== BigInt(submission.requirements.amount)) return 'wrong_amount'
   return time > (expiryOf(reference) ?? 0) + graceSeconds ? 'stale_reference' : undefined
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted()
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal?.reason)
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    signal?.addEventListener('abort', stop, { once: true })
-  })
 }

@@ -6,6 +6,7 @@ import {
   isX402Error,
   type Outcome,
   outcomeFromWire,
+  pause,
   type SettleResponse,
   type Submission,
   settleResponse,
@@ -195,20 +196,6 @@ function millisecondsIn(retryAfter: string | null): number | undefined {
   if (retryAfter === null) return undefined
   const wait = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now()
   return Number.isNaN(wait) ? undefined : Math.max(wait, 0)
-}
-
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const give = (): void => {
-      clearTimeout(timer)
-      reject(signal?.reason)
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', give)
-      resolve()
-    }, milliseconds)
-    signal?.addEventListener('abort', give, { once: true })
-  })
 }
 
 const problemFacts = z.looseObject({ moneyMoved: z.optional(z.string()), detail: z.optional(z.string()), error: z.optional(z.string()) })

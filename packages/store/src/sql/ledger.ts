@@ -11,6 +11,8 @@ const signed = z.object({
   url: z.string(),
   method: z.string(),
   maxTimeoutSeconds: z.number(),
+  transfer: z.exactOptional(z.string()),
+  headers: z.exactOptional(z.record(z.string(), z.string())),
 })
 
 const ledgerRow = z.object({
