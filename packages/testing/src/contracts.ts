@@ -11,4 +11,6 @@ export {
   usdt,
   walletFactory,
 } from './contracts/artifacts.ts'
+export { type ChannelPayer, channelPayer } from './contracts/channel-payer.ts'
+export { type EscrowFacilitator, escrowFacilitator } from './contracts/escrow-facilitator.ts'
 export { contracts } from './contracts/placement.ts'

@@ -47,10 +47,10 @@ function ledger(start: Channel = empty) {
     /** Ends work; its answer leaves unless told. */
     finish(id: string, used: bigint, { now = 2, leaves = true }: { now?: number; leaves?: boolean } = {}): boolean {
       const done = keep(finishStretch(channel, { id, used, signature: `by ${id}`, now }))
-      if (leaves) keep(leaveStretch(channel, { id, hasLeft: true }))
+      if (leaves) keep(leaveStretch(channel, { id }))
       return done
     },
-    leave: (id: string, hasLeft: boolean): void => keep(leaveStretch(channel, { id, hasLeft })),
+    lose: (id: string, lostAt = 0): void => keep(leaveStretch(channel, { id, lostAt })),
     extend: (id: string, to: number): boolean => keep(extendStretch(channel, { id, until: to })),
     aside: (amount: bigint, now = 1): bigint | undefined => keep(setAside(channel, { amount, now })),
     learn: (change: Partial<ChannelFunds>, readAt = 2): boolean => keep(learnFunds(channel, { ...channel.funds, ...change, readAt })),
@@ -91,14 +91,14 @@ describe('a channel', () => {
 
   test('has an answer that nobody had made once more for the same voucher, and charges it once', () => {
     verifies('M26')
-    const { take, finish, leave, learn, now } = ledger()
+    const { take, finish, lose, learn, now } = ledger()
     take('b', 20n, 10n)
     finish('b', 10n)
     take('a', 10n, 10n)
     finish('a', 10n, { leaves: false })
     expect(now()).toMatchObject({ charged: 20n, held: [{ id: 'a', used: 10n }] })
     expect(take('copy', 10n, 10n)).toBe('held')
-    leave('a', false)
+    lose('a')
     expect([take('other price', 10n, 5n), take('a again', 10n, 10n), take('copy', 10n, 10n)]).toEqual(['sold', undefined, 'held'])
     expect([finish('a', 10n), finish('a again', 7n, { leaves: false })]).toEqual([false, true])
     expect(now().charged).toBe(17n)
@@ -111,7 +111,7 @@ describe('a channel', () => {
     // What was claimed by then is not given back.
     take('fifth', 10n, 10n)
     finish('fifth', 10n, { leaves: false })
-    leave('fifth', false)
+    lose('fifth')
     learn({ claimed: 20n })
     take('sixth', 10n, 10n)
     finish('sixth', 0n)
@@ -120,10 +120,10 @@ describe('a channel', () => {
 
   test('brings nothing for a voucher that a claim has shown to everybody, nor for what is long gone', () => {
     verifies('M26')
-    const { take, finish, leave, learn, now } = ledger()
+    const { take, finish, lose, learn, now } = ledger()
     take('a', 10n, 10n)
     finish('a', 6n, { leaves: false })
-    leave('a', false)
+    lose('a')
     learn({ claimed: 6n })
     expect(take('bystander', 10n, 10n)).toBe('sold')
     expect(take('next', 20n, 10n, 3_600_001)).toBeUndefined()

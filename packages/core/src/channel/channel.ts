@@ -140,14 +140,14 @@ export function finishStretch(
 }
 
 /**
- * The answer of work that was charged has left, and what it did not use is free again; or nobody had any of it, and the same voucher
- * has it made once more.
+ * The answer of work that was charged has left, and what it did not use is free again; or nobody had any of it, as was seen at `lostAt`
+ * (Unix ms), and the same voucher has it made once more.
  */
-export function leaveStretch(channel: Channel, { id, hasLeft }: { id: string; hasLeft: boolean }): Changed<void> {
+export function leaveStretch(channel: Channel, { id, lostAt }: { id: string; lostAt?: number | undefined }): Changed<void> {
   const hold = channel.held.find((one) => one.id === id && one.used !== undefined)
   if (hold === undefined) return { channel, result: undefined }
   const others = channel.held.filter((one) => one !== hold)
-  if (!hasLeft) return { channel: { ...channel, held: [...others, { ...hold, until: 0 }] }, result: undefined }
+  if (lostAt !== undefined) return { channel: { ...channel, held: [...others, { ...hold, until: lostAt }] }, result: undefined }
   return { channel: { ...channel, held: others, free: bounded([...channel.free, ...restOf(hold)]) }, result: undefined }
 }
 

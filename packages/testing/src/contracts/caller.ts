@@ -10,27 +10,33 @@ export type Call = { readonly from: Address; readonly to: Address; readonly data
 /** What came of a transaction: `done`, or the name (for a `require`, the text) of the error it was refused with. */
 export type Outcome = {
   readonly result: string
+  readonly transaction: string
   readonly logs: readonly { readonly address: Address; readonly topics: Hex[]; readonly data: Hex }[]
 }
 
 /** Sends transactions of anybody, one after the other, and names the error of those that the chain refuses. */
-export async function caller(chain: EvmChain): Promise<(call: Call) => Promise<Outcome>> {
+export async function caller(chain: Pick<EvmChain, 'rpc' | 'rpcUrl'>): Promise<(call: Call) => Promise<Outcome>> {
   await chain.rpc('anvil_autoImpersonateAccount', [true])
   const client = createPublicClient({ transport: http(chain.rpcUrl, { retryCount: 0 }) })
   return async (call) => {
     try {
       await client.call({ account: call.from, to: call.to, data: call.data })
     } catch (error) {
-      return { result: errorName(error), logs: [] }
+      return { result: errorName(error), transaction: '', logs: [] }
     }
     const params = [{ gas: 2_000_000n, ...call, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 0n }]
-    const { status, logs } = await ask(chain.rpc, { method: 'eth_sendTransactionSync', params, result: receiptSchema })
-    return { result: status === '0x1' ? 'done' : 'passed the call and failed in the transaction', logs }
+    const {
+      status,
+      logs,
+      transactionHash: transaction,
+    } = await ask(chain.rpc, { method: 'eth_sendTransactionSync', params, result: receiptSchema })
+    return { result: status === '0x1' ? 'done' : 'passed the call and failed in the transaction', transaction, logs }
   }
 }
 
 const receiptSchema = z.looseObject({
   status: hexSchema,
+  transactionHash: hexSchema,
   logs: z.array(z.looseObject({ address: hexSchema, topics: z.array(hexSchema), data: hexSchema })),
 })
 

@@ -47,9 +47,9 @@ export type Deposit = {
   readonly permit?: Hex
 }
 
-/** The data that the EIP-3009 collector takes. */
-export async function eip3009Deposit({ usdc, chainId, contracts }: EvmChain, { key, config, amount, salt }: Deposit): Promise<Hex> {
-  const signature = await privateKeyToAccount(key).signTypedData({
+/** What a payer signs for a deposit by EIP-3009. */
+export function depositSignature({ usdc, chainId, contracts }: EvmChain, { key, config, amount, salt }: Deposit): Promise<Hex> {
+  return privateKeyToAccount(key).signTypedData({
     domain: { name: usdc.name, version: usdc.version, chainId, verifyingContract: config.token },
     types: eip3009DepositTypes,
     primaryType: 'ReceiveWithAuthorization',
@@ -62,7 +62,12 @@ export async function eip3009Deposit({ usdc, chainId, contracts }: EvmChain, { k
       nonce: keccak256(encodeAbiParameters(parseAbiParameters('bytes32, uint256'), [channelIdOf(chainId, config), salt])),
     },
   })
-  return encodeAbiParameters(parseAbiParameters('uint256, uint256, uint256, bytes'), [0n, never, salt, signature])
+}
+
+/** The data that the EIP-3009 collector takes. */
+export async function eip3009Deposit(chain: EvmChain, deposit: Deposit): Promise<Hex> {
+  const signature = await depositSignature(chain, deposit)
+  return encodeAbiParameters(parseAbiParameters('uint256, uint256, uint256, bytes'), [0n, never, deposit.salt, signature])
 }
 
 /** The data that the Permit2 collector takes. */

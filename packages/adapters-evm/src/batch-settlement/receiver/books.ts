@@ -43,9 +43,7 @@ export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; 
     if (runs.length === 0) return book.change(id, step)
     left.delete(id)
     try {
-      return await book.change(id, (channel) =>
-        step(runs.reduce((row, run) => leaveStretch(row, { id: run, hasLeft: true }).channel, channel)),
-      )
+      return await book.change(id, (channel) => step(runs.reduce((row, run) => leaveStretch(row, { id: run }).channel, channel)))
     } catch (error) {
       left.set(id, [...runs, ...(left.get(id) ?? [])])
       throw error

@@ -36,7 +36,7 @@ export async function receiverDesk(options: DeskOptions): Promise<Omit<Vouchers,
         payer: channelConfig.payer.toLowerCase(),
         extend: (until) => receiver.extend(taken, until),
         finish: (used) => receiver.finish(taken, { used, now: clock() }),
-        leave: (hasLeft) => receiver.leave(taken, hasLeft),
+        leave: (hasLeft) => receiver.leave(taken, hasLeft ? undefined : clock()),
       }
     },
     move: channelMoves({ ...options, books, receiver }),

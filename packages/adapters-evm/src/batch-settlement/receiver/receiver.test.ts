@@ -79,7 +79,7 @@ async function stage(deposit = 1000n) {
   const id = channelIdOf(chain.chainId, config)
   const finish = async (taken: Taken, used: bigint, now = start) => {
     const done = await receiver.finish(taken, { used, now })
-    if (done !== undefined) await receiver.leave(taken, true)
+    if (done !== undefined) await receiver.leave(taken)
     return done
   }
   return { config, id, receiver, books, finish, store, reads, take, fill }
@@ -116,7 +116,7 @@ test('takes many vouchers of a channel at once, each once, and asks the chain on
     expect(await receiver.finish(one, { used: price, now: start })).toBeUndefined()
   }
   expect(reads.count).toBe(1)
-  for (const one of taken) await receiver.leave(one, true)
+  for (const one of taken) await receiver.leave(one)
   await books.flush()
   expect(await store.find({ side: 'receiver', id })).toMatchObject({ charged: 50n, top: 60n, held: [{ id: 'run 1' }] })
 })

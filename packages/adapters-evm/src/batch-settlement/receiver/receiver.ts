@@ -59,8 +59,8 @@ export interface ChannelReceiver {
   extend(taken: Taken, until: number): Promise<boolean>
   /** Charges `used` for work that was done, nothing for work that failed; without a receipt nothing may be delivered. */
   finish(taken: Taken, options: { readonly used: bigint; readonly now: number }): Promise<Charged | undefined>
-  /** The answer of charged work has left, or nobody had any of it and the same voucher brings it again. */
-  leave(taken: Taken, hasLeft: boolean): Promise<void>
+  /** The answer of charged work has left; or nobody had any of it by `lostAt` (Unix ms), and the same voucher brings it again. */
+  leave(taken: Taken, lostAt?: number): Promise<void>
   /** What can be claimed: of each channel all that was charged, never what was only signed. */
   claims(): AsyncIterable<VoucherClaim>
 }
@@ -126,9 +126,9 @@ export function channelReceiver({ books, chain, secp256k1 }: ChannelReceiverOpti
       const extra = { chargedAmount: `${used}`, channelState: stateOf(done, from + used) }
       return { status: 'settled', transaction: '', amount: '', network: chain.network, payer: payer.toLowerCase(), extra }
     },
-    async leave({ id, voucher }, hasLeft) {
-      if (hasLeft) books.leave(bookId(voucher.channelId), id)
-      else await books.change(bookId(voucher.channelId), (channel) => leaveStretch(channel, { id, hasLeft }))
+    async leave({ id, voucher }, lostAt) {
+      if (lostAt === undefined) books.leave(bookId(voucher.channelId), id)
+      else await books.change(bookId(voucher.channelId), (channel) => leaveStretch(channel, { id, lostAt }))
     },
     async *claims() {
       for await (const channel of books.store.list({ side: 'receiver', owed: true })) {

@@ -262,9 +262,7 @@ function roundWork(options: ChannelRunnerOptions) {
   async function attribute(rows: readonly Row[], transaction: string): Promise<readonly Row[]> {
     const totals = claimedIn(await eventsOf(chain, transaction))
     const taken = rows.filter(({ id }) => totals.has(id))
-    await Promise.all(
-      [...totals].map(([id, claimed]) => books.change(id, (channel) => learnFunds(channel, { ...channel.funds, claimed }))),
-    )
+    await Promise.all([...totals].map(([id, claimed]) => books.change(id, (channel) => learnFunds(channel, { ...channel.funds, claimed }))))
     const amount = taken.reduce((sum, { owed }) => sum + owed, 0n)
     onEvent({ type: 'channelsClaimed', network: chain.network, transaction, channels: taken.length, amount })
     return taken

@@ -109,7 +109,7 @@ async function sellTogether(stores: readonly ChannelStore[], { id, vouchers }: {
       const withheld = await book.change(id, (row) => takeStretch(row, { id: hold, max, amount: 10n, now: start, until: start + 1000 }))
       if (withheld !== undefined) return []
       await book.change(id, (row) => finishStretch(row, { id: hold, used: 10n, signature: '0x', now: start }))
-      await book.change(id, (row) => leaveStretch(row, { id: hold, hasLeft: true }))
+      await book.change(id, (row) => leaveStretch(row, { id: hold }))
       return [max]
     })
   })

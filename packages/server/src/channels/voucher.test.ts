@@ -1,0 +1,259 @@
+import { batchSettlementServer } from '@flow402x/adapters-evm/server'
+import {
+  type Channel,
+  type PaymentPayload,
+  paymentRequiredHeader,
+  paymentResponseHeader,
+  paymentSignatureHeader,
+  type Store,
+} from '@flow402x/core'
+import { memoryStore } from '@flow402x/store/memory'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { type ChannelPayer, channelPayer, type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { verifies } from '@flow402x/testing/requirements'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { paid } from '../bindings/fetch.ts'
+import { createServer, type PaidOptions, type ServerEvent } from '../index.ts'
+
+let chain: EvmChain
+let facilitator: EscrowFacilitator
+let channels = 0n
+beforeAll(async () => {
+  chain = await startEvmChain()
+  facilitator = await escrowFacilitator(chain)
+})
+afterAll(() => chain?.stop())
+
+const price = 10_000n
+const prefix = 'invalid_batch_settlement_evm_'
+
+type Shop = {
+  readonly handler?: (request: Request) => Response | Promise<Response>
+  readonly options?: Partial<PaidOptions>
+  readonly store?: Store
+  readonly clock?: () => number
+  readonly lease?: number
+}
+
+/** A shop that sells over channels, and one payer with a channel of his own. */
+async function open({ handler = () => new Response('goods'), options, store = memoryStore(), clock, lease }: Shop = {}) {
+  const scheme = batchSettlementServer({
+    network: chain.network,
+    payTo: chain.seller.address,
+    rpcUrl: chain.rpcUrl,
+    store,
+    ...(clock === undefined ? {} : { clock }),
+  })
+  const events: ServerEvent[] = []
+  const server = createServer({
+    facilitator,
+    store,
+    schemes: [scheme],
+    onEvent: (event) => events.push(event),
+    ...(clock === undefined ? {} : { clock }),
+    ...(lease === undefined ? {} : { lease }),
+  })
+  let runs = 0
+  const route = paid(server, { price: '$0.01', ...options }, (request) => {
+    runs += 1
+    return handler(request)
+  })
+  const ask = (init: RequestInit = {}) => route(new Request('http://shop.test/goods', init))
+  const { accepts } = paymentRequiredHeader.decode((await ask()).headers.get('PAYMENT-REQUIRED') ?? '')
+  const [accepted] = accepts
+  if (accepted === undefined) throw new TypeError('nothing is offered')
+  channels += 1n
+  const payer: ChannelPayer = await channelPayer(chain, { key: chain.buyer.privateKey, accepted, salt: channels })
+  const send = (payment: PaymentPayload) => ask({ headers: { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(payment) } })
+  const pay = async (payment: PaymentPayload | Promise<PaymentPayload>) => {
+    const response = await send(await payment)
+    const [body, receipt] = [await response.text(), response.headers.get('PAYMENT-RESPONSE')]
+    const required = response.headers.get('PAYMENT-REQUIRED')
+    return {
+      status: response.status,
+      body,
+      ...(receipt === null ? {} : { receipt: paymentResponseHeader.decode(receipt) }),
+      ...(required === null ? {} : { required: paymentRequiredHeader.decode(required) }),
+    }
+  }
+  const row = async (): Promise<Channel | undefined> => store.channels.find({ side: 'receiver', id: payer.id })
+  return { server, store, accepted, payer, pay, send, row, events, runs: () => runs, close: () => server.close() }
+}
+
+/** What a receipt says of a charge. */
+const charge = (amount: bigint, cumulative: bigint) => ({
+  success: true,
+  transaction: '',
+  amount: '',
+  payer: chain.buyer.address.toLowerCase(),
+  extra: { chargedAmount: `${amount}`, channelState: { chargedCumulativeAmount: `${cumulative}` } },
+})
+
+describe('a seller over channels', () => {
+  it('says what channels he takes', async () => {
+    const { accepted } = await open()
+    expect(accepted).toMatchObject({
+      scheme: 'batch-settlement',
+      amount: `${price}`,
+      extra: { receiverAuthorizer: chain.owner.address, withdrawDelay: 900, name: 'USDC', version: '2', minDeposit: `${10n * price}` },
+    })
+    expect(accepted.extra).not.toHaveProperty('paymentFlow')
+  })
+
+  it('brings a deposit in, serves its voucher, and each further one without chain and facilitator', async () => {
+    verifies('M26')
+    const { payer, pay, row, runs, events } = await open()
+    const before = facilitator.asked.length
+    const first = await pay(payer.deposit(price, { amount: 5n * price, salt: 1n }))
+    expect(first).toMatchObject({
+      status: 200,
+      body: 'goods',
+      receipt: { ...charge(price, price), transaction: expect.stringMatching(/^0x[0-9a-f]{64}$/), amount: `${5n * price}` },
+    })
+    expect(await pay(payer.voucher(2n * price))).toMatchObject({ status: 200, receipt: charge(price, 2n * price) })
+    expect(await pay(payer.voucher(3n * price))).toMatchObject({ status: 200, receipt: charge(price, 3n * price) })
+    expect(facilitator.asked.slice(before).map(({ type }) => type)).toEqual(['deposit'])
+    expect([runs(), await row()]).toMatchObject([3, { charged: 3n * price, top: 3n * price }])
+    expect(events.filter(({ type }) => type === 'delivered')).toHaveLength(3)
+  })
+
+  it('settles a deposit once, whoever brings it how often, and runs once for its voucher', async () => {
+    verifies('M26')
+    const { payer, pay, runs, row } = await open()
+    const payment = await payer.deposit(price, { amount: 5n * price, salt: 1n })
+    const answers = await Promise.all(Array.from({ length: 6 }, () => pay(payment)))
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1)
+    expect(await pay(payment)).toMatchObject({ status: 402, required: { error: `${prefix}cumulative_amount_mismatch` } })
+    expect([runs(), (await row())?.funds.balance]).toEqual([1, 5n * price])
+  })
+
+  it('answers that nobody knows while a deposit hangs, and asks the chain and not the facilitator whether it came in', async () => {
+    verifies(['M5', 'M13'])
+    const { payer, pay, runs, row } = await open()
+    const payment = await payer.deposit(price, { amount: 5n * price, salt: 1n })
+    try {
+      facilitator.answer = 'refused'
+      expect(await pay(payment)).toMatchObject({ status: 402, receipt: { success: false, errorReason: 'refused' } })
+      facilitator.answer = 'lost'
+      expect(await pay(payment)).toMatchObject({ status: 503, receipt: { success: false, errorReason: 'settlement_pending' } })
+      facilitator.answer = 'silent'
+      expect(await pay(payment)).toMatchObject({ status: 200, receipt: { success: true, transaction: expect.stringMatching(/^0x/) } })
+      expect([runs(), (await row())?.charged]).toEqual([1, price])
+    } finally {
+      facilitator.answer = 'ok'
+    }
+  })
+
+  it('charges nothing for a handler that fails, and the same voucher pays for another try', async () => {
+    verifies('M3')
+    let fails = true
+    const { payer, pay, row } = await open({ handler: () => (fails ? new Response('no', { status: 500 }) : new Response('goods')) })
+    const failed = await pay(payer.deposit(price, { amount: 5n * price, salt: 1n }))
+    expect(failed).toMatchObject({
+      status: 500,
+      body: 'no',
+      receipt: { success: true, amount: `${5n * price}`, extra: { chargedAmount: '0' } },
+    })
+    const voucher = await payer.voucher(price)
+    expect(await pay(voucher)).toMatchObject({ status: 500, receipt: { success: false, errorReason: 'handler_failed', retry: 'same' } })
+    expect(await row()).toMatchObject({ charged: 0n, held: [] })
+    fails = false
+    expect(await pay(voucher)).toMatchObject({ status: 200, receipt: charge(price, price) })
+    expect(await pay(voucher)).toMatchObject({ status: 402 })
+  })
+
+  it('charges what a handler says was used, and no more than the price', async () => {
+    verifies('M26')
+    let used = '50%'
+    const { payer, pay, row } = await open({
+      handler: () => new Response('goods', { headers: { 'Settlement-Overrides': JSON.stringify({ amount: used }) } }),
+    })
+    await payer.fill(5n * price, 1n)
+    expect(await pay(payer.voucher(price))).toMatchObject({ status: 200, receipt: charge(price / 2n, price / 2n) })
+    used = '0'
+    expect(await pay(payer.voucher(price + price / 2n))).toMatchObject({ status: 200, receipt: charge(0n, price / 2n) })
+    used = `${price + 1n}`
+    expect(await pay(payer.voucher(price + price / 2n))).toMatchObject({ status: 500, receipt: { errorReason: 'handler_failed' } })
+    expect(await row()).toMatchObject({ charged: price / 2n })
+  })
+
+  it('streams on an upfront route, and charges when it is known that the handler did not fail', async () => {
+    let fails = false
+    const { payer, pay, row } = await open({
+      options: { flow: 'upfront' },
+      handler: () => (fails ? new Response('no', { status: 503 }) : new Response(new Response('goods').body)),
+    })
+    await payer.fill(5n * price, 1n)
+    expect(await pay(payer.voucher(price))).toMatchObject({ status: 200, body: 'goods', receipt: charge(price, price) })
+    fails = true
+    expect(await pay(payer.voucher(2n * price))).toMatchObject({ status: 503, receipt: { errorReason: 'handler_failed' } })
+    expect(await row()).toMatchObject({ charged: price })
+  })
+
+  it('serves many vouchers of one channel at once', async () => {
+    verifies('M26')
+    const { payer, pay, runs, row } = await open({
+      handler: () => new Promise((done) => setTimeout(() => done(new Response('goods')), 50)),
+    })
+    await payer.fill(20n * price, 1n)
+    const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => pay(payer.voucher(BigInt(index + 1) * price))))
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200))
+    expect([runs(), (await row())?.charged]).toEqual([10, 10n * price])
+  })
+
+  it('tells a payer in the 402 where he may go on, and nobody without his signature', async () => {
+    verifies(['A23', 'M26'])
+    const { payer, pay } = await open()
+    await payer.fill(5n * price, 1n)
+    await pay(payer.voucher(price))
+    const { status, required } = await pay(payer.voucher(price))
+    expect([status, required?.error]).toEqual([402, `${prefix}cumulative_amount_mismatch`])
+    expect(required?.accepts[0]?.extra).toMatchObject({
+      channelState: { channelId: payer.id, balance: `${5n * price}`, totalClaimed: '0', chargedCumulativeAmount: `${price}` },
+      voucherState: { signedMaxClaimable: `${price}`, signature: expect.stringMatching(/^0x/) },
+    })
+    const forged = await pay(payer.voucher(price, { signature: `0x${'11'.repeat(65)}` }))
+    expect(forged).toMatchObject({ status: 402, required: { error: `${prefix}voucher_signature` } })
+    expect(forged.required?.accepts[0]?.extra).not.toHaveProperty('voucherState')
+  })
+
+  it('has an answer that nobody had made again for the same voucher, which is charged once', async () => {
+    verifies('M26')
+    const { payer, send, pay, row, runs } = await open()
+    await payer.fill(5n * price, 1n)
+    const voucher = await payer.voucher(price)
+    const lost = await send(voucher)
+    await lost.body?.cancel()
+    expect(await row()).toMatchObject({ charged: price, held: [{ used: price }] })
+    expect(await pay(voucher)).toMatchObject({ status: 200, receipt: charge(price, price) })
+    expect(await pay(voucher)).toMatchObject({ status: 402 })
+    expect([runs(), (await row())?.charged]).toEqual([2, price])
+  })
+
+  it('gives back what was not charged, once, and sells no more than is left', async () => {
+    verifies('M27')
+    const { payer, pay, row, runs } = await open()
+    await payer.fill(5n * price, 1n)
+    expect(await pay(payer.refund(0n))).toMatchObject({ status: 402, required: { error: `${prefix}refund_no_balance` } })
+    await pay(payer.voucher(price))
+    const held = await chain.balanceOf(chain.buyer.address)
+    expect(await pay(payer.refund(price, 5n * price))).toMatchObject({ status: 402, required: { error: `${prefix}refund_amount_invalid` } })
+    const refund = await pay(payer.refund(price))
+    expect(refund).toMatchObject({
+      status: 200,
+      body: JSON.stringify({ message: 'Refund acknowledged', channelId: payer.id }),
+      receipt: {
+        success: true,
+        amount: `${4n * price}`,
+        extra: { channelState: { balance: `${price}`, totalClaimed: `${price}`, refundNonce: '1' } },
+      },
+    })
+    expect(refund.receipt?.extra).not.toHaveProperty('chargedAmount')
+    expect((await chain.balanceOf(chain.buyer.address)) - held).toBe(4n * price)
+    expect(await pay(payer.voucher(2n * price))).toMatchObject({ status: 402, required: { error: `${prefix}cumulative_exceeds_balance` } })
+    expect([runs(), await row()]).toMatchObject([1, { refunding: 0n, charged: price }])
+    // Deposits and refunds in turn cost the seller gas: the next refund wants as much bought again (M19).
+    await payer.fill(5n * price, 2n)
+    expect(await pay(payer.refund(price))).toMatchObject({ status: 402, required: { error: `${prefix}refund_no_balance` } })
+  })
+})
