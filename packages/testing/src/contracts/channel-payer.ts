@@ -14,11 +14,11 @@ export type ChannelPayer = {
   voucher(max: bigint, change?: Readonly<Record<string, unknown>>): Promise<PaymentPayload>
   deposit(max: bigint, filling: { readonly amount: bigint; readonly salt: bigint }): Promise<PaymentPayload>
   refund(max: bigint, amount?: bigint): Promise<PaymentPayload>
-  /** Fills the channel on the chain, as somebody else than the seller. */
-  fill(amount: bigint, salt: bigint): Promise<void>
-  /** Wants money back, and takes it when the delay is over. */
-  withdraw(amount: bigint): Promise<void>
-  finish(): Promise<void>
+  /** Fills the channel on the chain, past the seller; `done`, or the name of the error that the escrow refused it with. */
+  fill(amount: bigint, salt: bigint): Promise<string>
+  /** Wants money back, and takes it when the delay is over; the same is said. */
+  withdraw(amount: bigint): Promise<string>
+  finish(): Promise<string>
 }
 
 /** A channel of `key`'s, as these requirements ask for one; `salt` makes two of them differ. */
@@ -38,11 +38,10 @@ export async function channelPayer(
   }
   const id = channelIdOf(chain.chainId, config)
   const send = await caller(chain)
-  const sent = async (functionName: 'initiateWithdraw' | 'finalizeWithdraw' | 'deposit', args: readonly unknown[]): Promise<void> => {
+  const sent = async (functionName: 'initiateWithdraw' | 'finalizeWithdraw' | 'deposit', args: readonly unknown[]): Promise<string> => {
     // The functions differ in their arguments, which the callers below give.
     const data = encodeFunctionData({ abi: batchSettlement.abi, functionName, args } as Parameters<typeof encodeFunctionData>[0])
-    const { result } = await send({ from: address, to: chain.contracts.batchSettlement, data })
-    if (result !== 'done') throw new TypeError(`${functionName} was refused: ${result}`)
+    return (await send({ from: address, to: chain.contracts.batchSettlement, data })).result
   }
   const signed = async (max: bigint): Promise<Readonly<Record<string, unknown>>> => {
     const message = { channelId: id, maxClaimableAmount: max }
@@ -67,7 +66,7 @@ export async function channelPayer(
     refund: (max, amount) => payment({ type: 'refund', ...(amount === undefined ? {} : { amount: `${amount}` }) }, max),
     async fill(amount, nonce) {
       const collected = await eip3009Deposit(chain, { key, config, amount, salt: nonce })
-      await sent('deposit', [config, amount, chain.contracts.eip3009Collector, collected])
+      return sent('deposit', [config, amount, chain.contracts.eip3009Collector, collected])
     },
     withdraw: (amount) => sent('initiateWithdraw', [config, amount]),
     finish: () => sent('finalizeWithdraw', [config]),
