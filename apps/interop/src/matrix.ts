@@ -79,7 +79,13 @@ async function buyTwice(world: World, { cell: { client, server, facilitator, flo
   const before = await balanceOf(seller.address)
   const earnedAtRun: bigint[] = []
   const during = async () => void earnedAtRun.push((await balanceOf(seller.address)) - before)
-  const shop = await server.open(world, { payTo: seller.address, facilitator: world.facilitators[facilitator], flow, during })
+  const shop = await server.open(world, {
+    payTo: seller.address,
+    facilitator: world.facilitators[facilitator],
+    flow,
+    during,
+    used: world.used,
+  })
   try {
     const pay = client.connect(world, { privateKey: buyer.privateKey })
     const inits = [
@@ -92,7 +98,8 @@ async function buyTwice(world: World, { cell: { client, server, facilitator, flo
     }
     expect(new Set(bought.map(({ transaction }) => transaction)).size).toBe(2)
     // What the flow means: settled before the handler ran, or after.
-    expect(earnedAtRun).toEqual(flow === 'upfront' ? [price, 2n * price] : [0n, price])
+    const paid = world.used?.paid ?? price
+    expect(earnedAtRun).toEqual(flow === 'upfront' ? [paid, 2n * paid] : [0n, paid])
   } finally {
     await shop.close()
   }

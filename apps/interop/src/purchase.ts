@@ -18,6 +18,7 @@ export async function expectPurchase(
   { shop, pay, version, buyer, init }: { shop: Shop; pay: PayingFetch; version: 1 | 2; buyer: Account; init: RequestInit },
 ): Promise<Purchase> {
   const runs = shop.runs()
+  const paid = world.used?.paid ?? price
   const { result: response, movement } = await watch(world, buyer, async () => {
     const answer = await pay(`${shop.url}/goods`, init)
     return { status: answer.status, body: await answer.text(), headers: answer.headers }
@@ -34,9 +35,9 @@ export async function expectPurchase(
   const transaction = receipt?.transaction ?? ''
   expect(await world.settlementIn(transaction)).toEqual({
     sender: shop.facilitator.signer,
-    transfers: [{ from: buyer.address, to: world.chain.seller.address, value: price }],
+    transfers: [{ from: buyer.address, to: world.chain.seller.address, value: paid }],
   })
-  expect({ runs: shop.runs() - runs, movement }).toEqual({ runs: 1, movement: { buyer: -price, seller: price } })
+  expect({ runs: shop.runs() - runs, movement }).toEqual({ runs: 1, movement: { buyer: -paid, seller: paid } })
   return { transaction, moved: movement.seller }
 }
 

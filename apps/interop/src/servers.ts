@@ -17,13 +17,15 @@ import fastify from 'fastify'
 import { Hono } from 'hono'
 import { paymentMiddleware as legacyExpress } from 'x402-express'
 import type { FacilitatorPeer } from './facilitators.ts'
-import { type Listening, listen, type World } from './world.ts'
+import { type Listening, listen, type Used, type World } from './world.ts'
 
 /** What is sold at `/goods`, and by whom it is settled. */
 export type Sale = {
   readonly payTo: string
   readonly facilitator: FacilitatorPeer
   readonly flow?: PaymentFlow
+  /** What the handler says was used of the price, in servers behind Express. */
+  readonly used?: Used | undefined
   /** Runs inside the handler, once the payment has been verified. */
   readonly during?: () => Promise<void>
 }
@@ -55,7 +57,7 @@ export const ourServers: readonly ServerPeer[] = [
       openOurs({ ...sale, world }, (server, goods) => {
         const app = express()
         app.all(path, paidExpress(server, terms(sale)), express.text({ type: () => true }), async ({ method, body }, response) => {
-          response.json(await goods({ method, body: typeof body === 'string' ? body : '' }))
+          response.set(usageOf(sale)).json(await goods({ method, body: typeof body === 'string' ? body : '' }))
         })
         return app
       }),
@@ -125,7 +127,7 @@ export const officialServers: readonly ServerPeer[] = [
         const app = express()
         app.use(officialExpress(officialRoutes(world, sale), officialResourceServer(world, sale)))
         app.all(path, express.text({ type: () => true }), async ({ method, body }, response) => {
-          response.json(await goods({ method, body: typeof body === 'string' ? body : '' }))
+          response.set(usageOf(sale)).json(await goods({ method, body: typeof body === 'string' ? body : '' }))
         })
         return app
       }),
@@ -191,9 +193,14 @@ async function openCounted(sale: Sale, mount: (goods: Goods) => RequestListener 
   return { ...(await listen(await mount(goods))), facilitator: sale.facilitator, runs: () => runs }
 }
 
-function officialRoutes({ network }: Ground, { payTo, flow }: Sale) {
-  const extra = flow === undefined ? {} : { extra: { paymentFlow: flow } }
-  return { [path]: { accepts: { scheme: 'exact', network, price: priceText, payTo, ...extra } } } as const
+function officialRoutes({ network, schemes }: Ground, { payTo, flow }: Sale) {
+  const { scheme, extra, extensions = {} } = schemes.officialRoute ?? { scheme: 'exact' }
+  const said = { ...extra, ...(flow === undefined ? {} : { paymentFlow: flow }) }
+  return { [path]: { accepts: { scheme, network, price: priceText, payTo, extra: said }, extensions } } as const
+}
+
+function usageOf({ used }: Sale): Record<string, string> {
+  return used === undefined ? {} : { 'Settlement-Overrides': JSON.stringify({ amount: used.said }) }
 }
 
 function officialResourceServer({ schemes }: Ground, { facilitator }: Sale): x402ResourceServer {

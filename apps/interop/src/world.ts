@@ -33,8 +33,20 @@ export type Schemes = {
   ourServer(payTo: string, facilitator: FacilitatorPeer): ServerScheme
   officialClient(privateKey: string): Promise<x402Client>
   officialServer(server: x402ResourceServer): x402ResourceServer
+  /** What a route of an official server says beside price and payee; `exact` unless told. */
+  readonly officialRoute?: OfficialRoute
   legacyClient(privateKey: string): Promise<LegacySigner>
 }
+
+/** How an official server names a way to be paid. */
+export type OfficialRoute = {
+  readonly scheme: string
+  readonly extra?: Readonly<Record<string, unknown>>
+  readonly extensions?: Record<string, unknown>
+}
+
+/** What handlers say was used of the price, and what that is in atomic units. */
+export type Used = { readonly said: string; readonly paid: bigint }
 
 /** A local chain with everyone who can pay, be paid and settle on it. */
 export type World<Chain extends LocalChain = LocalChain> = {
@@ -45,6 +57,8 @@ export type World<Chain extends LocalChain = LocalChain> = {
   /** What a transaction's id looks like. */
   readonly transaction: RegExp
   readonly schemes: Schemes
+  /** Where the price is a ceiling. */
+  readonly used?: Used
   readonly facilitators: { readonly [name in FacilitatorPeer['name']]: FacilitatorPeer }
   /** Lets so much time pass on the chain that two equal payments are two. */
   turn(): Promise<void>

@@ -7,6 +7,7 @@ import { type FacilitatorEvmSigner, toFacilitatorEvmSigner } from '@x402/evm'
 import { registerExactEvmScheme } from '@x402/evm/exact/client'
 import { registerExactEvmScheme as registerFacilitator } from '@x402/evm/exact/facilitator'
 import { ExactEvmScheme } from '@x402/evm/exact/server'
+import type { Erc20ApprovalGasSponsoringSigner } from '@x402/extensions'
 import { x402Client } from '@x402/fetch'
 import {
   createPublicClient,
@@ -67,7 +68,8 @@ const schemes: Schemes = {
   legacyClient: async (privateKey) => ({ signer: await createSigner(networkV1, privateKey) }),
 }
 
-function hex(privateKey: string): Hex {
+/** The private key of an account of an EVM chain. */
+export function hex(privateKey: string): Hex {
   // The keys of an EVM chain are written so.
   return privateKey as Hex
 }
@@ -76,8 +78,8 @@ function officialFacilitator(chain: EvmChain): x402Facilitator {
   return registerFacilitator(new x402Facilitator(), { signer: officialSigner(chain), networks: network })
 }
 
-/** What the official facilitator looks and sends with: the owner's account. */
-export function officialSigner(chain: EvmChain): FacilitatorEvmSigner {
+/** With what the official facilitator settles: transactions of the owner, one after the other where a payment needs several. */
+export function officialSigner(chain: EvmChain): FacilitatorEvmSigner & Pick<Erc20ApprovalGasSponsoringSigner, 'sendTransactions'> {
   const account = privateKeyToAccount(chain.owner.privateKey)
   const local = defineChain({
     id: chain.chainId,
@@ -86,7 +88,9 @@ export function officialSigner(chain: EvmChain): FacilitatorEvmSigner {
     rpcUrls: { default: { http: [chain.rpcUrl] } },
   })
   const wallet = createWalletClient({ account, chain: local, transport: http(chain.rpcUrl), pollingInterval: 50 }).extend(publicActions)
-  return toFacilitatorEvmSigner({
+  const sendOne = (one: Hex | { readonly to: Hex; readonly data: Hex; readonly gas?: bigint }) =>
+    typeof one === 'string' ? wallet.sendRawTransaction({ serializedTransaction: one }) : wallet.sendTransaction(one)
+  const signer = toFacilitatorEvmSigner({
     address: account.address,
     readContract: (call) => wallet.readContract({ ...call, args: call.args ?? [] }),
     // The official package leaves open what viem spells out; it hands over complete typed data.
@@ -96,9 +100,22 @@ export function officialSigner(chain: EvmChain): FacilitatorEvmSigner {
     waitForTransactionReceipt: (call) => wallet.waitForTransactionReceipt(call),
     getCode: (call) => wallet.getCode(call),
   })
+  return {
+    ...signer,
+    async sendTransactions(transactions) {
+      const hashes: Hex[] = []
+      for (const one of transactions) {
+        const hash = await sendOne(one)
+        await wallet.waitForTransactionReceipt({ hash })
+        hashes.push(hash)
+      }
+      return hashes
+    },
+  }
 }
 
-async function settlementIn(
+/** Who sent a transaction, and what of a token it moved. */
+export async function settlementIn(
   reader: PublicClient,
   { transaction, token }: { readonly transaction: string; readonly token: Hex },
 ): Promise<Settlement | undefined> {
