@@ -1,3 +1,5 @@
+export type { ReceiverAuthorizer } from './batch-settlement/facilitator/authority.ts'
+export { type BatchSettlementFacilitatorOptions, batchSettlementFacilitator } from './batch-settlement/facilitator/facilitator.ts'
 export type { CallResult, Target } from './chain/abi.ts'
 export {
   type EvmChain,

@@ -14,3 +14,5 @@ export {
 export { type ChannelPayer, channelPayer } from './contracts/channel-payer.ts'
 export { type EscrowFacilitator, escrowFacilitator } from './contracts/escrow-facilitator.ts'
 export { contracts } from './contracts/placement.ts'
+export type { ChannelConfig } from './contracts/signing.ts'
+export { type ChannelKeys, type ChannelWire, type ClaimRow, channelWire, type DepositTerms } from './contracts/wire.ts'

@@ -1,5 +1,5 @@
 import type { Hex } from '../crypto/bytes.ts'
-import { receiveDigest, receiveTypedData, type TokenDomain, type Voucher } from '../crypto/eip712.ts'
+import { type ClaimEntry, receiveDigest, receiveTypedData, type TokenDomain, type Voucher } from '../crypto/eip712.ts'
 import { type EvmSigner, signWith } from '../crypto/signer.ts'
 import { type Deposit, eip3009Collector, type SignedRefund } from './calls.ts'
 import {
@@ -56,9 +56,7 @@ export async function signDeposit(
 
 /** The receiver's consent to a batch of claims, by the `receiverAuthorizer` that all its channels name. */
 export function signClaims(claims: readonly VoucherClaim[], { signer, chainId }: ChannelSigner): Promise<Hex> {
-  const entries = claims.map(({ voucher: { channel, maxClaimableAmount }, totalClaimed }) => {
-    return { channelId: channelIdOf(chainId, channel), maxClaimableAmount, totalClaimed }
-  })
+  const entries = claimEntries(claims, chainId)
   return signWith(signer, {
     digest: () => claimBatchDigest(chainId, entries),
     typedData: () => claimBatchTypedData(chainId, entries),
@@ -77,4 +75,11 @@ export async function signRefund(
     typedData: () => refundTypedData(chainId, refund),
   })
   return { amount, nonce, signature }
+}
+
+/** Claims as their receiver signs them. */
+export function claimEntries(claims: readonly VoucherClaim[], chainId: bigint): readonly ClaimEntry[] {
+  return claims.map(({ voucher: { channel, maxClaimableAmount }, totalClaimed }) => {
+    return { channelId: channelIdOf(chainId, channel), maxClaimableAmount, totalClaimed }
+  })
 }

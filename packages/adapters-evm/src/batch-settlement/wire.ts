@@ -79,6 +79,9 @@ export const batchPayload = z.discriminatedUnion('type', [
 /** The payload of `batch-settlement`, by its `type` (wire.md §11.3). Amounts and times become bigint. */
 export type BatchPayload = z.infer<typeof batchPayload>
 
+/** What a payload may be. */
+export const payloadTypes = ['voucher', 'deposit', 'refund', 'claim', 'settle'] as const satisfies readonly BatchPayload['type'][]
+
 /** One channel's row of a claim. */
 export type VoucherClaim = z.infer<typeof voucherClaim>
 

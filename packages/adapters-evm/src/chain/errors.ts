@@ -44,6 +44,11 @@ export const evmErrors = defineErrors({
     message: ({ network, scheme, address }: { network: string; scheme: string; address: string }) =>
       `${network} has no proxy of Permit2 for ${scheme} at ${address}, through which its payments go: offer it on another network.`,
   },
+  'config/no-escrow': {
+    ...atStart,
+    message: ({ network, address }: { network: string; address: string }) =>
+      `${network} has no contract at ${address} that brings deposits into the escrow of channels: offer batch-settlement on another network.`,
+  },
   'config/domain-mismatch': {
     ...atStart,
     message: ({ asset, network, expected, actual }: { asset: string; network: string; expected: string; actual: string }) =>

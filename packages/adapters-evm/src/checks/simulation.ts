@@ -9,8 +9,16 @@ export type Refusal<Reason extends string = string> = { readonly reason: Reason;
 /** What the chain answered: to the questions, and to the calls of the settlement. */
 export type Answers = { readonly reads: readonly CallResult[]; readonly acts: readonly CallResult[] }
 
-/** Why a payment would not settle, if so, what its payer holds, and whether settling it runs code that he chose (M14). */
-export type Simulation = { readonly refusal?: Refusal; readonly held?: bigint; readonly runsPayerCode: boolean }
+/**
+ * Why a payment would not settle, if so, what its payer holds, and whether settling it runs code that he chose (M14); `extra` is what
+ * a verdict says beside.
+ */
+export type Simulation = {
+  readonly refusal?: Refusal
+  readonly held?: bigint
+  readonly runsPayerCode: boolean
+  readonly extra?: Readonly<Record<string, unknown>>
+}
 
 /** What is asked of the chain about one payment, and what the answers mean. */
 export type Rehearsal = {

@@ -1,10 +1,11 @@
 import { type Log, sameAddress } from '@flow402x/core'
 import { decodeWord } from '../chain/abi.ts'
-import { transferred, word } from '../checks/topics.ts'
+import { hasTopics, transferred, word } from '../checks/topics.ts'
 import type { Hex } from '../crypto/bytes.ts'
 
 // wire.md §7.2.
-const authorizationUsed = '0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5'
+/** Topic of `AuthorizationUsed(address,bytes32)`. */
+export const authorizationUsed = '0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5'
 const authorizationCanceled = '0x1cdd46ff242716cdaa72d159d339a485b3438398348d68f09d7c8c0a59353d81'
 
 /** The transfer that is looked for. */
@@ -48,10 +49,6 @@ function nextEvent(logs: readonly Log[], { asset, index }: Pick<Transfer, 'asset
 /** The topics by which a node finds the events that use a nonce up. */
 export function spendingTopics({ from, nonce }: Pick<Transfer, 'from' | 'nonce'>): readonly (string | readonly string[])[] {
   return [spends, word(from), word(nonce)]
-}
-
-function hasTopics({ topics }: Log, wanted: readonly string[]): boolean {
-  return topics.length === wanted.length && wanted.every((value, index) => isWord(topics[index], value))
 }
 
 function isWord(topic: string | undefined, wanted: string): boolean {

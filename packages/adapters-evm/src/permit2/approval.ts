@@ -20,6 +20,9 @@ const approvalSchema = z.object({
   signedTransaction: z.templateLiteral(['0x', z.string()]).check(z.maxLength(1026), z.regex(/^0x(?:[0-9a-fA-F]{2})+$/)),
 })
 
+/** Who pays what by Permit2, as far as an approval must know it. */
+type Paying = Pick<Permit2Authorization, 'from' | 'permitted'>
+
 type Reading = { readonly chainId: bigint; readonly secp256k1: Secp256k1 }
 
 /**
@@ -28,7 +31,7 @@ type Reading = { readonly chainId: bigint; readonly secp256k1: Secp256k1 }
  */
 export function signedApproval(
   payment: PaymentPayload,
-  { from, permitted }: Permit2Authorization,
+  { from, permitted }: Paying,
   { chainId, secp256k1 }: Reading,
 ): SignedApproval | Refusal | undefined {
   const info = saidIn(payment, { key: approvalSponsoring, signed: 'signedTransaction', schema: approvalSchema })
@@ -99,7 +102,7 @@ type Waiting = Asking & { readonly chain: EvmChain; readonly waitMs: number }
  */
 export async function relayApproval(
   { bytes, transaction: { nonce } }: SignedApproval,
-  authorization: Permit2Authorization,
+  authorization: Paying,
   waiting: Waiting,
 ): Promise<Refusal | 'in place' | undefined> {
   const { chain, signal, waitMs } = waiting
@@ -125,7 +128,7 @@ export async function relayApproval(
 
 const pollMs = 200
 
-async function isInPlace({ from, permitted }: Permit2Authorization, { chain, signal }: Waiting): Promise<boolean> {
+async function isInPlace({ from, permitted }: Paying, { chain, signal }: Waiting): Promise<boolean> {
   const [allowance] = await chain.read([allowanceCall(permitted.token, from)], { signal })
   return (numberIn(allowance) ?? 0n) >= permitted.amount
 }

@@ -72,8 +72,8 @@ const traceSchema: z.ZodMiniType<Traced> = z.looseObject({
   },
 })
 
-/** Every call of a transaction that took effect, in order; nothing where the node does not trace. */
-async function tracedCalls(
+/** Every call of a transaction that took effect, in order; nothing where the node does not trace. Errors: `evm/rpc`. */
+export async function tracedCalls(
   transaction: string,
   { rpc, signal }: Pick<LookOptions, 'rpc' | 'signal'>,
 ): Promise<readonly Target[] | undefined> {

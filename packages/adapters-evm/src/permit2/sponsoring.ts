@@ -57,7 +57,7 @@ const leastSeconds = 6n
  */
 export function ridingPermit(
   payment: PaymentPayload,
-  { from, permitted }: Permit2Authorization,
+  { from, permitted }: Pick<Permit2Authorization, 'from' | 'permitted'>,
   { now }: { readonly now: number },
 ): RidingPermit | Refusal | undefined {
   const info = saidIn(payment, { key: permitSponsoring, signed: 'signature', schema: permitSchema })

@@ -6,9 +6,10 @@ import type { Outcome } from './settlement.ts'
 
 /**
  * What makes a payment itself and not its bytes (DESIGN §4, M11): built from parsed values, so that another spelling of the
- * same authorization has the same `id`. `deadAfter` (Unix seconds) is when the signature can no longer be used.
+ * same authorization has the same `id`. `deadAfter` (Unix seconds) is when the signature can no longer be used. `told` says that nothing
+ * is ever delivered for it, so that whoever asks again hears what came of it.
  */
-export type PaymentKey = { readonly id: string; readonly payer: string; readonly deadAfter: number }
+export type PaymentKey = { readonly id: string; readonly payer: string; readonly deadAfter: number; readonly told?: 'anyone' }
 
 /** A response as it is kept for its payer: replayed byte for byte. */
 export type StoredResponse = {

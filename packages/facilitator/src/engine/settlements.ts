@@ -139,7 +139,8 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
   }
 
   async function answer(stands: Settlement, { key, asker }: Asked): Promise<Answer> {
-    const heard = stands.claimId === asker.claimId ? await mayHear(stands, asker) : undefined
+    const same = stands.claimId === asker.claimId
+    const heard = key.told === 'anyone' ? withoutTurn(stands) : same ? await mayHear(stands, asker) : undefined
     if (heard === undefined) return { refused: duplicate(key, asker, await transactionOf(stands)) }
     if (heard.outcome !== undefined) return { outcome: heard.outcome }
     asker.again()
@@ -236,6 +237,11 @@ function inOrder(value: unknown): string {
       ? Object.fromEntries(Object.entries(member).toSorted(([a], [b]) => (a < b ? -1 : 1)))
       : member,
   )
+}
+
+/** A settlement that is told to whoever asks, and not to one after the other. */
+function withoutTurn({ heardUntil, ...settlement }: Settlement): Settlement {
+  return settlement
 }
 
 function duplicate(key: PaymentKey, asker: Asker, transaction: string | undefined): Outcome {

@@ -1,0 +1,294 @@
+import {
+  type Call,
+  type Outcome,
+  type PaymentKey,
+  type PaymentPayload,
+  type Submission,
+  sameAddress,
+  type TransactionStatus,
+  type Verdict,
+} from '@flow402x/core'
+import { decodeWord, revertReason, type Target } from '../../chain/abi.ts'
+import { type Refusal, tryCall } from '../../checks/simulation.ts'
+import { type Hex, toBytes, toHex } from '../../crypto/bytes.ts'
+import { canonicalSignature } from '../../crypto/secp256k1.ts'
+import { claimCall, ownClaimCall, receiverCall, refundCall, settleCall, stateCalls, stateIn, togetherCall } from '../calls.ts'
+import { batchSettlement, channelIdOf, claimBatchDigest } from '../channel.ts'
+import { claimedIn, claimGas, sortClaims } from '../claims.ts'
+import { claimEntries } from '../signing.ts'
+import { type BatchPayload, batchReason, type VoucherClaim } from '../wire.ts'
+import { refundedIn, sweptIn } from './evidence.ts'
+import type { Abortable, Ground } from './ground.ts'
+import { withState } from './rehearsal.ts'
+
+type ClaimPayload = Extract<BatchPayload, { readonly type: 'claim' }>
+type SettlePayload = Extract<BatchPayload, { readonly type: 'settle' }>
+
+/** A refund that the receiver has completed: how much, on which nonce, and what is claimed before. */
+type RefundPayload = RefundRequest & {
+  readonly amount: bigint
+  readonly refundNonce: bigint
+  readonly claims: readonly VoucherClaim[]
+}
+type RefundRequest = Extract<BatchPayload, { readonly type: 'refund' }>
+
+/** A mined transaction, as outcomes are told from it. */
+export type Mined = { readonly transaction: string } & Extract<TransactionStatus, { readonly state: 'mined' }>
+
+/** What becomes of what receivers ask for; nothing for payloads that are not theirs. */
+export type Receiving = {
+  /** Its identity, where the payload alone says it. */
+  key(payload: BatchPayload): PaymentKey | undefined
+  verify(payload: BatchPayload, submission: Submission, options: Abortable): Promise<Verdict>
+  /** The calls of what was verified; none where nothing is left to be done. */
+  calls(payload: BatchPayload, payment: PaymentPayload): readonly Call[] | undefined
+  outcome(payload: BatchPayload, submission: Submission, mined: Mined): Outcome | undefined
+  complete(payload: BatchPayload, settled: Outcome & { readonly status: 'settled' }): Promise<Outcome>
+}
+
+/** Settles claims, sweeps and refunds. */
+export function receivingOn(ground: Ground): Receiving {
+  // Claims of which nothing is left to be made.
+  const over = new WeakSet<PaymentPayload>()
+  return {
+    key(payload) {
+      if (payload.type === 'claim') return claimKey(payload, ground)
+      return isCompleted(payload) ? refundKey(payload, ground) : undefined
+    },
+    async verify(payload, submission, options) {
+      if (payload.type === 'settle') return judgeSweep(payload, ground, options)
+      if (isCompleted(payload)) return judgeRefund(payload, submission, ground, options)
+      if (payload.type !== 'claim') return { valid: false, reason: batchReason('payload_type') }
+      const { done, ...verdict } = await judgeClaims(payload, ground, options)
+      if (done) over.add(submission.payment)
+      return verdict
+    },
+    calls(payload, payment) {
+      if (over.has(payment)) return []
+      if (payload.type === 'claim') return claimCalls(payload, ground)
+      if (payload.type === 'settle') return sweepCalls(payload, ground)
+      return isCompleted(payload) ? refundCalls(payload, ground) : undefined
+    },
+    outcome(payload, submission, mined) {
+      if (payload.type === 'claim') return claimOutcome(payload, submission, ground, mined)
+      if (payload.type === 'settle') return sweepOutcome(payload, submission, mined)
+      return isCompleted(payload) ? refundOutcome(payload, submission, ground, mined) : undefined
+    },
+    async complete(payload, settled) {
+      if (!isCompleted(payload)) return settled
+      const { chain } = ground
+      const channelId = channelIdOf(chain.chainId, payload.channelConfig)
+      return withState(settled, { chain, channelId, seen: ({ refundNonce }) => refundNonce > payload.refundNonce })
+    },
+  }
+}
+
+/** Whether a receiver has added to a payer's wish what settles it. */
+function isCompleted(refund: BatchPayload): refund is RefundPayload {
+  return refund.type === 'refund' && refund.amount !== undefined && refund.refundNonce !== undefined && refund.claims !== undefined
+}
+
+/** What makes claims themselves: the rows that their receiver signs. Whoever asks is told the same of them. */
+function claimKey({ claims }: ClaimPayload, { chain: { network, chainId }, now }: Ground): PaymentKey {
+  const digest = toHex(claimBatchDigest(chainId, claimEntries(claims, chainId)))
+  return keyFor([network, 'claim', digest], { payer: claims[0]?.voucher.channel.receiver ?? '', now })
+}
+
+/** What makes a refund itself: its channel, the escrow's nonce, the amount, and what is claimed before. */
+function refundKey({ channelConfig, amount, refundNonce, claims }: RefundPayload, { chain, now }: Ground): PaymentKey {
+  const { network, chainId } = chain
+  const claimed = toHex(claimBatchDigest(chainId, claimEntries(claims, chainId)))
+  const id = [network, 'refund', channelIdOf(chainId, channelConfig), `${refundNonce}`, `${amount}`, claimed]
+  return keyFor(id, { payer: channelConfig.payer, now })
+}
+
+/** Whether claims can be made as they are: all rows, by somebody who may. With `done` there is nothing to send: all of it is claimed. */
+async function judgeClaims(
+  { claims, claimAuthorizerSignature }: ClaimPayload,
+  ground: Ground,
+  { signal }: Abortable,
+): Promise<Verdict & { readonly done?: true }> {
+  const { chain, authority } = ground
+  const payer = claims[0]?.voucher.channel.receiver ?? ''
+  const refused = (refusal: Refusal): Verdict => ({ valid: false, ...refusal, payer })
+  const unsigned = claimAuthorizerSignature === undefined ? refuseOwn(claims, ground) : undefined
+  if (unsigned !== undefined) return refused(unsigned)
+  const { good, bad } = await sortClaims(claims.map(canonicalRow), { chain, signal })
+  if (bad.length > 0) {
+    const told = bad.slice(0, mostTold).map(({ claim, reason }) => `${channelIdOf(chain.chainId, claim.voucher.channel)}: ${reason}`)
+    return refused({ reason: batchReason('claim_simulation_failed'), message: `${bad.length} rows cannot be claimed. ${told.join('; ')}` })
+  }
+  if (good.length === 0) return { valid: true, payer, done: true }
+  if (claimAuthorizerSignature === undefined) await authority?.signClaims(claims)
+  const call = claimTarget({ claims, claimAuthorizerSignature }, ground)
+  const [from = ''] = call?.signer === undefined ? chain.signers : [call.signer]
+  const tried = call && (await tryCall(chain, { ...call, from, gas: claimGas(claims.length) }, { signal }))
+  if (tried?.success === true) return { valid: true, payer }
+  return refused({ reason: batchReason('claim_simulation_failed'), message: 'Its authorizer’s signature is not good for these rows.' })
+}
+
+/** The calls of claims that were judged: alone, since their gas grows with their rows, and rows may ask payers' contracts (M14). */
+function claimCalls(payload: ClaimPayload, ground: Ground): readonly Call[] | undefined {
+  const call = claimTarget(payload, ground)
+  return call && [{ ...call, gas: claimGas(payload.claims.length), alone: true }]
+}
+
+/** What a transaction did for claims: every row or none. A row that the events do not show was claimed before. */
+function claimOutcome({ claims }: ClaimPayload, { requirements }: Submission, { chain }: Ground, mined: Mined): Outcome {
+  const totals = claimedIn(mined.logs)
+  const isMet = ({ voucher, totalClaimed }: VoucherClaim): boolean =>
+    (totals.get(channelIdOf(chain.chainId, voucher.channel)) ?? totalClaimed) >= totalClaimed
+  const { transaction, success } = mined
+  if (success && claims.every(isMet)) return { status: 'settled', transaction, network: requirements.network }
+  return {
+    status: 'notSettled',
+    network: requirements.network,
+    transaction,
+    reason: batchReason('claim_transaction_failed'),
+    retry: 'resign',
+  }
+}
+
+/** Whether a receiver has something to be paid. One sweep is told from the next by what was paid before it, which the escrow alone knows. */
+async function judgeSweep({ receiver, token }: SettlePayload, { chain, tokens, now }: Ground, { signal }: Abortable): Promise<Verdict> {
+  const refused = (refusal: Refusal): Verdict => ({ valid: false, ...refusal, payer: receiver })
+  if (!tokens.has(token.toLowerCase())) return refused({ reason: batchReason('token_mismatch'), message: `${token} is not served here.` })
+  const [counted, swept] = await chain.read([receiverCall(receiver, token), settleCall(receiver, token)], { signal })
+  const [claimed, settled] = counted?.success === true ? [decodeWord(counted.data), decodeWord(counted.data, 1)] : []
+  if (claimed === undefined || settled === undefined) return refused({ reason: batchReason('rpc_read_failed') })
+  if (claimed <= settled) return refused({ reason: batchReason('nothing_to_settle') })
+  if (swept?.success !== true)
+    return refused({ reason: batchReason('settle_simulation_failed'), message: revertReason(swept?.data ?? '0x') })
+  const id = [chain.network, 'settle', receiver.toLowerCase(), token.toLowerCase(), `${settled}`]
+  return { valid: true, payer: receiver, key: keyFor(id, { payer: receiver, now }) }
+}
+
+/** The call of a sweep; no two of one receiver and token share a transaction, in which they could not be told apart (M16). */
+function sweepCalls({ receiver, token }: SettlePayload, { chain }: Ground): readonly Call[] {
+  const apart = ['settle', receiver, token].join(' ').toLowerCase()
+  return [{ ...settleCall(receiver, token), gas: chain.maxGasPerPayment, alone: false, apart }]
+}
+
+/** What a transaction paid a receiver; a sweep that came after another one pays nothing, and that is no failure (wire.md §11.5). */
+function sweepOutcome(payload: SettlePayload, { requirements: { network } }: Submission, mined: Mined): Outcome {
+  const { transaction, success, logs, call } = mined
+  const paid = success ? sweptIn(logs, payload) : undefined
+  // Among others a call may fail by itself and leave no trace; by itself it may not.
+  const isEmpty = success && paid === undefined && call !== undefined && sameAddress(call.target, batchSettlement)
+  if (paid !== undefined || isEmpty) return { status: 'settled', transaction, network, amount: `${paid ?? 0n}` }
+  return { status: 'notSettled', network, transaction, reason: batchReason('settle_transaction_failed'), retry: 'resign' }
+}
+
+/** Whether a refund can be made, and is its receiver's wish. */
+async function judgeRefund(payload: RefundPayload, submission: Submission, ground: Ground, { signal }: Abortable): Promise<Verdict> {
+  const { chain, tokens } = ground
+  const { channelConfig, voucher, amount, refundNonce, claims } = payload
+  const { payer, token } = channelConfig
+  const refused = (refusal: Refusal): Verdict => ({ valid: false, ...refusal, payer })
+  const channelId = channelIdOf(chain.chainId, channelConfig)
+  if (voucher.channelId.toLowerCase() !== channelId) return refused({ reason: batchReason('channel_id_mismatch') })
+  if (!tokens.has(token.toLowerCase())) return refused({ reason: batchReason('token_mismatch'), message: `${token} is not served here.` })
+  const unsigned = await signMissing(payload, submission, ground)
+  if (unsigned !== undefined) return refused(unsigned)
+  const call = refundTarget(payload, ground)
+  const gas = refundGas(payload, ground)
+  const answers = await chain.read([...stateCalls(channelId), ...(call === undefined ? [] : [call])], { signal, gas: gas + gas / 2n })
+  const state = stateIn(answers)
+  if (state === undefined) return refused({ reason: batchReason('rpc_read_failed') })
+  const own = claims.filter(({ voucher: { channel } }) => channelIdOf(chain.chainId, channel) === channelId)
+  const { balance } = state
+  const isTaken = state.totalClaimed >= balance || own.some(({ totalClaimed }) => totalClaimed >= balance)
+  if (amount > 0n && isTaken) return refused({ reason: batchReason('refund_no_balance') })
+  const done = answers[3]
+  if (done?.success === true) return { valid: true, payer }
+  const isOld = state.refundNonce !== refundNonce && `The channel's refund nonce is ${state.refundNonce}.`
+  return refused({ reason: batchReason('refund_simulation_failed'), message: isOld || revertReason(done?.data ?? '0x') })
+}
+
+/** The calls of a refund that was judged: what is claimed before, and the refund, or neither. Alone: they may ask a receiver's contract (M14). */
+function refundCalls(payload: RefundPayload, ground: Ground): readonly Call[] | undefined {
+  const call = refundTarget(payload, ground)
+  return call && [{ ...call, gas: refundGas(payload, ground), alone: true }]
+}
+
+/** What went back to the payer. */
+function refundOutcome(
+  { channelConfig }: RefundPayload,
+  { requirements: { network } }: Submission,
+  { chain }: Ground,
+  mined: Mined,
+): Outcome {
+  const { transaction, success, logs } = mined
+  const { payer } = channelConfig
+  if (!success)
+    return { status: 'notSettled', network, transaction, payer, reason: batchReason('refund_transaction_failed'), retry: 'never' }
+  // The nonce moves also where nothing is left to give back.
+  const amount = refundedIn(logs, channelIdOf(chain.chainId, channelConfig)) ?? 0n
+  return { status: 'settled', transaction, network, payer, amount: `${amount}` }
+}
+
+// The least that payers wait for a withdrawal: what is not mined by then is asked for anew.
+const lifetime = 900
+const mostTold = 10
+
+function keyFor(id: readonly string[], { payer, now }: { readonly payer: string; readonly now: () => number }): PaymentKey {
+  const [network = '', ...rest] = id
+  const deadAfter = Math.ceil(now()) + lifetime
+  return { id: [network, 'batch-settlement', ...rest].join('/'), payer: payer.toLowerCase(), deadAfter, told: 'anyone' }
+}
+
+/** Why our own key does not sign claims, if so. */
+function refuseOwn(claims: readonly VoucherClaim[], { authority }: Ground): Refusal | undefined {
+  if (authority === undefined) return { reason: batchReason('authorizer_not_configured') }
+  const isOurs = claims.every(({ voucher }) => sameAddress(voucher.channel.receiverAuthorizer, authority.address))
+  return isOurs ? undefined : { reason: batchReason('authorizer_address_mismatch') }
+}
+
+/** Signs for the receiver what it did not sign itself, where that may be; else why not. */
+async function signMissing(payload: RefundPayload, submission: Submission, ground: Ground): Promise<Refusal | undefined> {
+  const { channelConfig, amount, refundNonce: nonce, claims } = payload
+  const { authority } = ground
+  const claimsUnsigned = claims.length > 0 && payload.claimAuthorizerSignature === undefined
+  const refundUnsigned = payload.refundAuthorizerSignature === undefined
+  if (!claimsUnsigned && !refundUnsigned) return undefined
+  if (authority === undefined) return { reason: batchReason('authorizer_not_configured') }
+  const named = refundUnsigned && !sameAddress(channelConfig.receiverAuthorizer, authority.address)
+  const unsigned = named ? { reason: batchReason('authorizer_address_mismatch') } : claimsUnsigned ? refuseOwn(claims, ground) : undefined
+  if (unsigned !== undefined) return unsigned
+  if (refundUnsigned && !(await authority.mayRefund(submission)))
+    return { reason: batchReason('authorizer_not_configured'), message: 'This facilitator signs no refund for who asks.' }
+  if (claimsUnsigned) await authority.signClaims(claims)
+  if (refundUnsigned) await authority.signRefund(channelConfig, { amount, nonce })
+  return undefined
+}
+
+type Signed = Pick<ClaimPayload, 'claims'> & { readonly claimAuthorizerSignature?: Hex | undefined }
+
+function claimTarget({ claims, claimAuthorizerSignature }: Signed, ground: Ground): (Target & { readonly signer?: string }) | undefined {
+  const { chain, authority } = ground
+  const rows = claims.map(canonicalRow)
+  const signer = authority && chain.signers.find((one) => sameAddress(one, authority.address))
+  if (claimAuthorizerSignature === undefined && signer !== undefined) return { ...ownClaimCall(rows), signer }
+  const signature = claimAuthorizerSignature ?? authority?.keptClaims(claims)
+  return signature && claimCall(rows, signature)
+}
+
+function refundTarget(payload: RefundPayload, { authority }: Ground): Target | undefined {
+  const { channelConfig, amount, refundNonce: nonce, claims } = payload
+  const signature = payload.refundAuthorizerSignature ?? authority?.keptRefund(channelConfig, { amount, nonce })
+  if (signature === undefined) return undefined
+  const refund = refundCall(channelConfig, { amount, nonce, signature })
+  if (claims.length === 0) return refund
+  const claimSignature = payload.claimAuthorizerSignature ?? authority?.keptClaims(claims)
+  return claimSignature && togetherCall([claimCall(claims.map(canonicalRow), claimSignature), refund])
+}
+
+function refundGas({ claims }: RefundPayload, { chain }: Ground): bigint {
+  return chain.maxGasPerPayment + claimGas(claims.length)
+}
+
+/** A row with its voucher's signature as the escrow takes it: it knows no v of 0 or 1, as some wallets write it. */
+function canonicalRow(claim: VoucherClaim): VoucherClaim {
+  const canonical = canonicalSignature(toBytes(claim.signature))
+  return canonical === undefined ? claim : { ...claim, signature: toHex(canonical) }
+}
