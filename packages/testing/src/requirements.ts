@@ -229,6 +229,10 @@ export const requirements = {
     link: 'hazards.md §2',
   },
   K6: { text: 'Killed with the response stored: the same payment id brings the same bytes, and settles nothing.', link: 'hazards.md §2' },
+  K7: {
+    text: 'Killed between a handler that used a part of a ceiling and its settlement: that part is settled, once, or nothing; never the ceiling.',
+    link: 'hazards.md §2, money-rules.md M9',
+  },
   H22: { text: 'A browser can read a 402 and its receipt across origins.', link: 'hazards.md H22' },
   H25: { text: 'Every kind of body arrives byte-identical on the paid try.', link: 'hazards.md H25' },
   H34: { text: 'Ten minutes of clock skew pass.', link: 'hazards.md H34' },

@@ -1,4 +1,4 @@
-import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
 import type { FacilitatorScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
@@ -14,15 +14,19 @@ export const facilitatorPlan = z.object({
   network: z.string(),
   rpcUrl: z.string(),
   signers: z.array(z.string()),
+  /** Set where prices are ceilings. */
+  used: z.optional(z.string()),
   /** The file that says what it did. */
   log: z.string(),
 })
 
-runProgram(facilitatorPlan, async ({ port, journal, network, rpcUrl, signers }, traps) => {
-  const scheme = (): FacilitatorScheme =>
-    network.startsWith('solana:')
-      ? exactSolanaFacilitator({ chain: traps.lay('chain', solanaChain({ network, rpcUrl, signers })) })
-      : exactEvmFacilitator({ chain: traps.lay('chain', evmChain({ network, rpcUrl, signers })) })
+runProgram(facilitatorPlan, async ({ port, journal, network, rpcUrl, signers, used }, traps) => {
+  const scheme = (): FacilitatorScheme => {
+    if (network.startsWith('solana:'))
+      return exactSolanaFacilitator({ chain: traps.lay('chain', solanaChain({ network, rpcUrl, signers })) })
+    const chain = traps.lay('chain', evmChain({ network, rpcUrl, signers }))
+    return used === undefined ? exactEvmFacilitator({ chain }) : uptoEvmFacilitator({ chain })
+  }
   const store = await openJournal(journal)
   const facilitator = createFacilitator({
     schemes: [traps.lay('scheme', scheme())],

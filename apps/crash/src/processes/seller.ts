@@ -1,7 +1,8 @@
 import { appendFileSync } from 'node:fs'
 import { createServer as createHttpServer, type ServerResponse } from 'node:http'
-import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { exactEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { exactSolanaServer } from '@flow402x/adapters-solana/server'
+import { type ServerScheme, settlementOverridesHeader } from '@flow402x/core'
 import { createServer, httpFacilitator } from '@flow402x/server'
 import { paid } from '@flow402x/server/node'
 import * as z from 'zod/mini'
@@ -21,16 +22,21 @@ export const sellerPlan = z.object({
   log: z.string(),
   /** Where several processes are one shop. */
   origin: z.optional(z.string()),
+  /** What handlers say was used of each price, where that is a ceiling. */
+  used: z.optional(z.string()),
 })
 
-runProgram(sellerPlan, async ({ port, claims, facilitator, network, rpcUrl, payTo, log, origin }, traps) => {
-  const scheme = network.startsWith('solana:') ? exactSolanaServer({ network, rpcUrl, payTo }) : exactEvmServer({ network, payTo })
+runProgram(sellerPlan, async ({ port, claims, facilitator, network, rpcUrl, payTo, log, origin, used }, traps) => {
+  const scheme = (): ServerScheme => {
+    if (network.startsWith('solana:')) return exactSolanaServer({ network, rpcUrl, payTo })
+    return used === undefined ? exactEvmServer({ network, payTo }) : uptoEvmServer({ network, payTo })
+  }
   const store = await openClaims(claims)
   const say = (line: string): void => appendFileSync(log, `${line}\n`)
   const server = createServer({
     facilitator: traps.lay('facilitator', httpFacilitator(facilitator)),
     store: { ...store, claims: traps.lay('claims', store.claims) },
-    schemes: [scheme],
+    schemes: [scheme()],
     reconcileEvery: 500,
     lease: 2000,
     ...(origin === undefined ? {} : { origin }),
@@ -47,6 +53,7 @@ runProgram(sellerPlan, async ({ port, claims, facilitator, network, rpcUrl, payT
   })
   const sell = async (path: string, response: ServerResponse): Promise<void> => {
     const [first, second] = await shop.work(path)
+    if (used !== undefined) response.setHeader(settlementOverridesHeader, JSON.stringify({ amount: used }))
     response.write(first)
     response.end(second)
   }

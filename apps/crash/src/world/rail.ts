@@ -1,8 +1,8 @@
-import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
-import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { exactEvmClient, privateKeySigner, uptoEvmClient } from '@flow402x/adapters-evm/client'
+import { exactEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import type { ClientScheme, ServerScheme } from '@flow402x/core'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { encodeEventTopics, getAddress, type Hex, parseAbi, parseEther } from 'viem'
+import { encodeEventTopics, encodeFunctionData, erc20Abi, getAddress, type Hex, maxUint256, parseAbi, parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
 import * as z from 'zod/mini'
 
@@ -22,6 +22,8 @@ export type Rail = {
   newSigner(): Promise<Wallet>
   /** An address that can be paid, and never was. */
   newPayee(): Promise<string>
+  /** What handlers say was used of each price, where that is a ceiling. */
+  readonly used?: string
   client(wallet: Wallet): ClientScheme
   server(payTo: string): ServerScheme
   /** Everything a payee was ever paid. */
@@ -38,6 +40,9 @@ export type RailPlan = { readonly name: string; start(): Promise<Rail> }
 
 /** Payments by `exact` on an EVM chain. */
 export const evm: RailPlan = { name: 'on an EVM chain', start: async () => evmRail(await startEvmChain()) }
+
+/** Payments by `upto` on an EVM chain: every purchase uses half of its price. */
+export const evmUpto: RailPlan = { name: 'by upto on an EVM chain', start: async () => uptoRail(await startEvmChain()) }
 
 const abi = parseAbi(['event Transfer(address indexed from, address indexed to, uint256 value)'])
 const hex = z.custom<Hex>((value) => typeof value === 'string' && /^0x[0-9a-f]*$/.test(value))
@@ -76,6 +81,25 @@ export function evmRail(chain: EvmChain): Rail {
       return (await count('latest')) !== (await count('pending'))
     },
     stop: () => chain.stop(),
+  }
+}
+
+function uptoRail(chain: EvmChain): Rail {
+  const { network, usdc, contracts, rpc } = chain
+  const exact = evmRail(chain)
+  return {
+    ...exact,
+    used: '50%',
+    async newPayer() {
+      const payer = await exact.newPayer()
+      const data = encodeFunctionData({ abi: erc20Abi, functionName: 'approve', args: [contracts.permit2, maxUint256] })
+      await rpc('anvil_impersonateAccount', [payer.address])
+      await rpc('anvil_setBalance', [payer.address, parseEther('1')])
+      await rpc('eth_sendTransactionSync', [{ from: payer.address, to: usdc.address, data }])
+      return payer
+    },
+    client: ({ privateKey }) => uptoEvmClient({ signer: privateKeySigner(hex.parse(privateKey)) }),
+    server: (payTo) => uptoEvmServer({ network, payTo }),
   }
 }
 

@@ -47,7 +47,7 @@ export async function startWorld({ rail, claims, journal, rpcUrl = rail.rpcUrl, 
   const log = join(folder, 'log')
   writeFileSync(log, '')
   const [signer, payTo] = await Promise.all([rail.newSigner(), rail.newPayee()])
-  const common = { network: rail.network, rpcUrl, log }
+  const common = { network: rail.network, rpcUrl, log, ...(rail.used !== undefined && { used: rail.used }) }
   const facilitator = await startPart({
     program: 'facilitator',
     plan: { ...common, port: await freePort(), journal: places.journal, signers: [signer.privateKey] },
