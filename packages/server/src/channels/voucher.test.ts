@@ -1,23 +1,11 @@
-import { batchSettlementServer } from '@flow402x/adapters-evm/server'
-import {
-  type Channel,
-  type PaymentPayload,
-  paymentRequiredHeader,
-  paymentResponseHeader,
-  paymentSignatureHeader,
-  type Store,
-} from '@flow402x/core'
-import { memoryStore } from '@flow402x/store/memory'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type ChannelPayer, channelPayer, type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { paid } from '../bindings/fetch.ts'
-import { createServer, type PaidOptions, type ServerEvent } from '../index.ts'
+import { openShop, type ShopPlan } from '../fixtures/channel-shop.ts'
 
 let chain: EvmChain
 let facilitator: EscrowFacilitator
-let channels = 0n
 beforeAll(async () => {
   chain = await startEvmChain()
   facilitator = await escrowFacilitator(chain)
@@ -27,57 +15,11 @@ afterAll(() => chain?.stop())
 const price = 10_000n
 const prefix = 'invalid_batch_settlement_evm_'
 
-type Shop = {
-  readonly handler?: (request: Request) => Response | Promise<Response>
-  readonly options?: Partial<PaidOptions>
-  readonly store?: Store
-  readonly clock?: () => number
-  readonly lease?: number
-}
-
-/** A shop that sells over channels, and one payer with a channel of his own. */
-async function open({ handler = () => new Response('goods'), options, store = memoryStore(), clock, lease }: Shop = {}) {
-  const scheme = batchSettlementServer({
-    network: chain.network,
-    payTo: chain.seller.address,
-    rpcUrl: chain.rpcUrl,
-    store,
-    ...(clock === undefined ? {} : { clock }),
-  })
-  const events: ServerEvent[] = []
-  const server = createServer({
-    facilitator,
-    store,
-    schemes: [scheme],
-    onEvent: (event) => events.push(event),
-    ...(clock === undefined ? {} : { clock }),
-    ...(lease === undefined ? {} : { lease }),
-  })
-  let runs = 0
-  const route = paid(server, { price: '$0.01', ...options }, (request) => {
-    runs += 1
-    return handler(request)
-  })
-  const ask = (init: RequestInit = {}) => route(new Request('http://shop.test/goods', init))
-  const { accepts } = paymentRequiredHeader.decode((await ask()).headers.get('PAYMENT-REQUIRED') ?? '')
-  const [accepted] = accepts
-  if (accepted === undefined) throw new TypeError('nothing is offered')
-  channels += 1n
-  const payer: ChannelPayer = await channelPayer(chain, { key: chain.buyer.privateKey, accepted, salt: channels })
-  const send = (payment: PaymentPayload) => ask({ headers: { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(payment) } })
-  const pay = async (payment: PaymentPayload | Promise<PaymentPayload>) => {
-    const response = await send(await payment)
-    const [body, receipt] = [await response.text(), response.headers.get('PAYMENT-RESPONSE')]
-    const required = response.headers.get('PAYMENT-REQUIRED')
-    return {
-      status: response.status,
-      body,
-      ...(receipt === null ? {} : { receipt: paymentResponseHeader.decode(receipt) }),
-      ...(required === null ? {} : { required: paymentRequiredHeader.decode(required) }),
-    }
-  }
-  const row = async (): Promise<Channel | undefined> => store.channels.find({ side: 'receiver', id: payer.id })
-  return { server, store, accepted, payer, pay, send, row, events, runs: () => runs, close: () => server.close() }
+/** A shop with one payer. */
+async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> = {}) {
+  const shop = await openShop({ chain, facilitator, ...plan })
+  const payer = await shop.newPayer()
+  return { ...shop, payer, row: () => shop.row(payer) }
 }
 
 /** What a receipt says of a charge. */
@@ -91,7 +33,8 @@ const charge = (amount: bigint, cumulative: bigint) => ({
 
 describe('a seller over channels', () => {
   it('says what channels he takes', async () => {
-    const { accepted } = await open()
+    const { payer } = await open()
+    const { accepted } = await payer.voucher(price)
     expect(accepted).toMatchObject({
       scheme: 'batch-settlement',
       amount: `${price}`,

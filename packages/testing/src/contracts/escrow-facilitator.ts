@@ -3,8 +3,10 @@ import { type Abi, encodeAbiParameters, encodeFunctionData, type Hex, parseAbiPa
 import * as z from 'zod/mini'
 import { owner as authorizer, facilitator as relayer } from '../chains/accounts.ts'
 import type { EvmChain } from '../chains/evm-chain.ts'
+import { jsonRpc } from '../chains/json-rpc.ts'
 import { batchSettlement } from './artifacts.ts'
 import { caller, type Outcome as Sent } from './caller.ts'
+import { contracts } from './placement.ts'
 import { batchSignature, channelIdOf } from './signing.ts'
 
 /** A facilitator that was asked, in order. */
@@ -60,11 +62,9 @@ const { abi }: { readonly abi: Abi } = batchSettlement
  * A facilitator of channels on a local chain, for suites that are about sellers: every settlement is a transaction of the escrow at once, and
  * no journal is kept. The chain's `owner` is the authorizer of receivers who do not sign themselves.
  */
-export async function escrowFacilitator(
-  chain: Pick<EvmChain, 'network' | 'chainId' | 'rpc' | 'rpcUrl' | 'contracts'>,
-): Promise<EscrowFacilitator> {
-  const send = await caller(chain)
-  const { network, chainId, contracts } = chain
+export async function escrowFacilitator({ network, rpcUrl }: Pick<EvmChain, 'network' | 'rpcUrl'>): Promise<EscrowFacilitator> {
+  const send = await caller({ rpcUrl, rpc: (method, params) => jsonRpc(rpcUrl, { method, params: params ?? [] }) })
+  const chainId = Number(network.split(':')[1])
   const to = contracts.batchSettlement
   const call = (functionName: string, args: readonly unknown[]): Hex => encodeFunctionData({ abi, functionName, args })
   const claimData = async (rows: z.infer<typeof claims>, signature: Hex | undefined): Promise<Hex> => {
@@ -113,7 +113,7 @@ export async function escrowFacilitator(
       const refused = (reason: string): Outcome => ({ status: 'notSettled', network, reason, retry: 'never' })
       if (self.answer === 'refused') return refused('refused')
       if (self.answer === 'lost') return { status: 'pending', network }
-      const sent = await send({ from: relayer.address, to, data: await dataOf(payload) })
+      const sent = await send({ from: relayer.address, to, data: await dataOf(payload), gas: 10_000_000n })
       self.asked.push({ type: payload.type, claimId, result: sent.result })
       if (self.answer === 'silent') return { status: 'pending', network, transaction: sent.transaction }
       if (sent.result !== 'done') return refused(`invalid_batch_settlement_evm_${payload.type}_transaction_failed: ${sent.result}`)

@@ -70,6 +70,8 @@ export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
   const watch = escrowWatch(chain)
   const work = roundWork(options)
   const stopped = new AbortController()
+  // Receivers for whom something may be claimed and not paid out: whatever became of a claim, it is seen there.
+  const unpaid = new Set<string>()
   let lease: SignerLease | undefined
   let running: Promise<unknown> | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -86,22 +88,22 @@ export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
   const round: ChannelRunner['round'] = async ({ all = false, signal } = {}) => {
     if (!(await lead())) return { led: false, claimed: 0, settled: 0n }
     const happened = await watch.look({ signal })
-    const isNew = happened === undefined
     await work.learn(happened ?? (await work.owing()), signal)
-    const due = await work.due(all)
+    if (happened === undefined) for (const receiver of await work.receivers()) unpaid.add(receiver)
     let claimed = 0
-    const paid = new Map(isNew ? (await work.receivers()).map((receiver) => [receiver, 0n]) : [])
-    for (const batch of batches(due)) {
+    for (const batch of batches(await work.due(all))) {
       // Who slept past its lease sends nothing (M6).
       if (!(await lead())) break
-      for (const { claim, owed } of await work.claim(batch, signal)) {
-        const { receiver } = claim.voucher.channel
-        claimed += 1
-        paid.set(receiver, (paid.get(receiver) ?? 0n) + owed)
-      }
+      const rows = await work.claim(batch, signal)
+      claimed += rows.length
+      for (const { claim } of batch) unpaid.add(claim.voucher.channel.receiver)
     }
     let settled = 0n
-    for (const receiver of paid.keys()) settled += await work.payOut(receiver, signal)
+    for (const receiver of unpaid) {
+      const swept = await work.payOut(receiver, signal)
+      settled += swept ?? 0n
+      if (swept !== undefined) unpaid.delete(receiver)
+    }
     return { led: true, claimed, settled }
   }
 
@@ -239,18 +241,19 @@ function roundWork(options: ChannelRunnerOptions) {
       }
       return attribute(rows, outcome.transaction)
     },
-    async payOut(receiver: string, signal: AbortSignal | undefined): Promise<bigint> {
+    /** Pays out what was claimed; nothing where there is nothing yet, or nobody knows. */
+    async payOut(receiver: string, signal: AbortSignal | undefined): Promise<bigint | undefined> {
       const token = asset.address
       const [answer] = await chain.read([receiverCall(hexSchema.parse(receiver), hexSchema.parse(token))], { signal })
       const [total, paid] = answer?.success === true ? [decodeWord(answer.data), decodeWord(answer.data, 1)] : []
-      if (total === undefined || paid === undefined || total <= paid) return 0n
+      if (total === undefined || paid === undefined || total <= paid) return undefined
       const outcome = await settle(
         { type: 'settle', receiver, token },
         { receiver, claimId: `settle ${chain.network} ${receiver} ${token} ${total}` },
       )
       if (outcome.status !== 'settled') {
         onEvent({ type: 'channelClaimOpen', channels: 0, outcome })
-        return 0n
+        return undefined
       }
       const swept = BigInt(outcome.amount ?? total - paid)
       onEvent({ type: 'channelsSettled', network: chain.network, transaction: outcome.transaction, receiver, token, amount: swept })
