@@ -2,6 +2,13 @@ export {
   type BatchSettlementClientOptions,
   batchSettlementClient,
 } from './batch-settlement/payer/client.ts'
+export {
+  type ChannelMove,
+  type PayerChannel,
+  type PayerChannels,
+  type PayerChannelsOptions,
+  payerChannels,
+} from './batch-settlement/payer/exit.ts'
 export type { PayerChannelEvent } from './batch-settlement/payer/payment.ts'
 export type { EvmPayerOptions, SignOptions, TransferMethod } from './checks/payer.ts'
 export type { Hex } from './crypto/bytes.ts'

@@ -41,6 +41,12 @@ const permit2Authorization = z.object({
   signature,
 })
 
+/** What brings a deposit, in exactly one of two ways. */
+export const depositAuthorization = z.union([
+  z.object({ erc3009Authorization, permit2Authorization: z.optional(z.undefined()) }),
+  z.object({ permit2Authorization, erc3009Authorization: z.optional(z.undefined()) }),
+])
+
 const voucherClaim = z.object({
   voucher: z.object({ channel: channelConfig, maxClaimableAmount: uint128 }),
   signature,
@@ -57,10 +63,7 @@ export const batchPayload = z.discriminatedUnion('type', [
     ...drawn,
     deposit: z.object({
       amount: uint128,
-      authorization: z.union([
-        z.object({ erc3009Authorization, permit2Authorization: z.optional(z.undefined()) }),
-        z.object({ permit2Authorization, erc3009Authorization: z.optional(z.undefined()) }),
-      ]),
+      authorization: depositAuthorization,
     }),
   }),
   z.object({

@@ -7,6 +7,7 @@ import { tokenDomain } from '../checks/signed.ts'
 import type { Hex } from '../crypto/bytes.ts'
 import { cancellationDigest, cancellationTypedData } from '../crypto/eip712.ts'
 import { signWith } from '../crypto/signer.ts'
+import { sendNext } from '../sending/send-next.ts'
 import { type ExactEvmClientOptions, exactEvmClient } from './client.ts'
 import { lookAt } from './look.ts'
 import { readPayload } from './wire.ts'
@@ -69,7 +70,7 @@ async function revoke({ payment, requirements }: Submission, { chain, signer, si
   const words = [authorization.from, authorization.nonce]
   const call = { target: requirements.asset, data: calldata(words, signature), gas: chain.maxGasPerPayment, alone: true }
   try {
-    await sendNext(chain, call, signal)
+    await sendNext(chain, call, { signal })
   } catch (error) {
     if (!isX402Error(error, 'evm/would-revert') && !isX402Error(error, 'evm/broadcast-unknown')) throw error
   }
@@ -80,21 +81,6 @@ function calldata(words: readonly Hex[], signature: Hex): Hex {
   if (signature.length !== 132) return encodeCall('0xb7b72899', words, signature)
   const [r = 0n, s = 0n] = [decodeWord(signature, 0), decodeWord(signature, 1)]
   return encodeCall('0x5a049a70', [...words, BigInt(`0x${signature.slice(130)}`), r, s])
-}
-
-const mostSends = 5
-
-/** Another sender of the same account may take the nonce first: then the next one is tried. */
-async function sendNext(chain: EvmChain, call: Parameters<EvmChain['sign']>[0][number], signal: AbortSignal | undefined): Promise<void> {
-  const [signer] = chain.signers
-  if (signer === undefined) throw evmErrors('config/no-signer', { why: `nobody pays the gas on ${chain.network}` })
-  for (let sends = 1; ; sends += 1) {
-    try {
-      return await chain.send(await chain.sign([call], { signer, nonce: await chain.nonce(signer, { signal }) }))
-    } catch (error) {
-      if (!isX402Error(error, 'evm/refused') || sends === mostSends) throw error
-    }
-  }
 }
 
 async function lookUntil(

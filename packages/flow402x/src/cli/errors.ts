@@ -14,6 +14,16 @@ export const cliErrors = defineErrors({
     message: ({ variables }: { variables: readonly string[] }) =>
       `No key to pay with: set ${variables.join(' or ')} to a private key, or the same name with _FILE to a file that holds one. Keys are never taken from the command line.`,
   },
+  'cli/no-wallet-file': {
+    ...usage,
+    message: ({ variable }: { variable: string }) =>
+      `There is no place for the books of channels: set ${variable} to a file on a local disk, or HOME to a directory.`,
+  },
+  'cli/no-such-channel': {
+    ...usage,
+    message: ({ name, found }: { name: string; found: number }) =>
+      `"${name}" names ${found === 0 ? 'no channel' : `${found} channels`} of this wallet: give four or more of the letters that "flow402x channels list" shows.`,
+  },
   'cli/no-rpc': {
     ...usage,
     message: ({ variable, network }: { variable: string; network: string }) =>

@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { exactEvmClient, type PayerChannelEvent, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactSolanaClient, secretKeySender, solanaReader } from '@flow402x/adapters-solana/client'
 import { type Client, type ClientEvent, createClient, type LeftOut, type Quote, receiptOf, type Terms } from '@flow402x/client'
-import { type ClientScheme, formatNetwork, networkFamily, networks, parseNetwork } from '@flow402x/core'
+import { type ClientScheme, formatNetwork, isX402Error, networkFamily, networks, parseNetwork } from '@flow402x/core'
+import { channelPayer, dollars, tellOf } from './channel-payer.ts'
 import type { Command, Terminal } from './command.ts'
 import { cliErrors } from './errors.ts'
 import { findKey, keyVariables } from './key.ts'
@@ -22,29 +23,39 @@ export const pay: Command = {
   -o, --output FILE      writes the answer's body to a file
   -i, --include          prints the answer's status and headers before its body
       --max PRICE        the most this call may cost; $1 unless given
+      --max-deposit PRICE  the most that may lie with one seller, where calls are paid over a channel; $5 unless given
       --network NAME     pays on this network only
       --quote            prints what would be paid, and pays nothing
       --json             prints one line of JSON: status, price, receipt and body
 
 The keys come from FLOW402X_EVM_PRIVATE_KEY and FLOW402X_SOLANA_PRIVATE_KEY, or from the files that the same names with _FILE name.
-It pays where it has a key; with both, on the network that the seller offers first, unless --network names one.
+Channels are kept in ~/.flow402x/wallet.db, or in the file that FLOW402X_WALLET_FILE names; a deposit into one is no part of the price,
+and "flow402x channels" gets it back. It pays where it has a key; with both, on the network that the seller offers first, unless --network names one.
 What is said about the payment goes to standard error, the body to standard output. The exit code is 0 for a status below 400.`,
   async run(args, terminal) {
     const options = readOptions(args)
     const init = await requestOf(options, terminal)
-    const told: { terms?: Terms } = {}
-    const client = await clientFor(options, {
+    const told: { terms?: Terms; channel: PayerChannelEvent[] } = { channel: [] }
+    const { client, close } = await clientFor(options, {
       terminal,
+      onChannel: (event) => {
+        told.channel.push(event)
+        if (!options.json) terminal.note(tellOf(event))
+      },
       onEvent: (event) => {
         if (event.type === 'signing') told.terms = event.terms
         const line = options.json ? undefined : narrate(event)
         if (line !== undefined) terminal.note(line)
       },
     })
-    if (options.quote) return printQuote(await client.quote(options.url, init), { json: options.json, terminal })
-    const response = await client.fetch(options.url, init)
-    await printAnswer(response, { options, terms: told.terms, terminal })
-    return response.status < 400 ? 0 : 1
+    try {
+      if (options.quote) return printQuote(await client.quote(options.url, init), { json: options.json, terminal })
+      const response = await client.fetch(options.url, init)
+      await printAnswer(response, { options, ...told, terminal })
+      return response.status < 400 ? 0 : 1
+    } finally {
+      await close()
+    }
   },
 }
 
@@ -56,6 +67,7 @@ function readOptions(args: readonly string[]) {
   if (url === undefined || more.length > 0) throw cliErrors('cli/usage', { why: 'Give exactly one URL.', usage })
   if (!URL.canParse(url)) throw cliErrors('cli/usage', { why: `"${url}" is no URL; write it with http:// or https://.`, usage })
   const { request, header = [], data, output, include = false, max, network, quote = false, json = false } = values
+  const { 'max-deposit': maxDeposit } = values
   return {
     url,
     method: request ?? (data === undefined ? 'GET' : 'POST'),
@@ -64,6 +76,7 @@ function readOptions(args: readonly string[]) {
     output,
     include,
     max,
+    maxDeposit,
     network,
     quote,
     json,
@@ -82,6 +95,7 @@ function parse(args: readonly string[]) {
         output: { type: 'string', short: 'o' },
         include: { type: 'boolean', short: 'i' },
         max: { type: 'string' },
+        'max-deposit': { type: 'string' },
         network: { type: 'string' },
         quote: { type: 'boolean' },
         json: { type: 'boolean' },
@@ -117,31 +131,49 @@ function unreadable(file: string, cause: unknown): never {
   throw cliErrors('cli/unreadable-file', { file, why: cause instanceof Error ? cause.message : String(cause), cause })
 }
 
-async function clientFor(
-  { max, network }: PayOptions,
-  { terminal, onEvent }: { readonly terminal: Terminal; readonly onEvent: (event: ClientEvent) => void },
-): Promise<Client> {
-  const limit = max === undefined ? {} : { perPayment: max.startsWith('$') ? max : `$${max}`, total: max.startsWith('$') ? max : `$${max}` }
-  const schemes = await schemesFor(network === undefined ? undefined : parseNetwork(network), terminal)
-  return createClient({ schemes, budget: limit, onEvent })
+type Hearing = {
+  readonly terminal: Terminal
+  readonly onEvent: (event: ClientEvent) => void
+  readonly onChannel: (event: PayerChannelEvent) => void
 }
 
-/** A scheme for every key there is; of one family where a network is named. */
-async function schemesFor(network: string | undefined, { env }: Terminal): Promise<ClientScheme[]> {
+type Paying = { readonly client: Client; close(): Promise<void> }
+
+async function clientFor({ max, maxDeposit, network: name }: PayOptions, { terminal, onEvent, onChannel }: Hearing): Promise<Paying> {
+  const limit = max === undefined ? {} : { perPayment: dollars(max), total: dollars(max) }
+  const network = name === undefined ? undefined : parseNetwork(name)
+  const { evm, solana } = await keysFor(network, terminal)
+  const payer =
+    evm === undefined
+      ? undefined
+      : await channelPayer(terminal.env, { key: evm, network, maxDeposit, onEvent: onChannel }).catch((error: unknown) => {
+          if (isX402Error(error)) throw error
+          // A home that cannot be written to stops no payment of another kind.
+          terminal.note(`note no channels: ${error instanceof Error ? error.message : String(error)}`)
+          return undefined
+        })
+  const only = network === undefined ? {} : { networks: [network] }
+  const schemes = [
+    ...(evm === undefined ? [] : [exactEvmClient({ signer: privateKeySigner(evm), ...only })]),
+    ...(payer === undefined ? [] : [payer.scheme]),
+    ...(solana === undefined ? [] : solanaSchemes(solana, { env: terminal.env, network })),
+  ]
+  return { client: createClient({ schemes, budget: limit, onEvent }), close: async () => payer?.close() }
+}
+
+/** Every key there is; of one family where a network is named. Errors: `cli/no-key`. */
+async function keysFor(network: string | undefined, { env }: Terminal): Promise<{ readonly evm?: string; readonly solana?: string }> {
   const wanted = network === undefined ? undefined : networkFamily(network)
   const key = async (family: keyof typeof keyVariables) =>
     wanted === undefined || wanted === family ? findKey(env, keyVariables[family]) : undefined
   const [evm, solana] = [await key('eip155'), await key('solana')]
-  const only = network === undefined ? {} : { networks: [network] }
-  const schemes = [
-    ...(evm === undefined ? [] : [exactEvmClient({ signer: privateKeySigner(`0x${evm.replace(/^0x/, '')}`), ...only })]),
-    ...(solana === undefined ? [] : solanaSchemes(solana, { env, network })),
-  ]
-  if (schemes.length > 0) return schemes
-  const variables = Object.entries(keyVariables).flatMap(([family, variable]) =>
-    wanted === undefined || wanted === family ? [variable] : [],
-  )
-  throw cliErrors('cli/no-key', { variables })
+  if (evm === undefined && solana === undefined) {
+    const variables = Object.entries(keyVariables).flatMap(([family, variable]) =>
+      wanted === undefined || wanted === family ? [variable] : [],
+    )
+    throw cliErrors('cli/no-key', { variables })
+  }
+  return { ...(evm && { evm: `0x${evm.replace(/^0x/, '')}` }), ...(solana && { solana }) }
 }
 
 type OnSolana = Pick<Terminal, 'env'> & { readonly network: string | undefined }
@@ -165,7 +197,7 @@ function narrate(event: ClientEvent): string | undefined {
     case 'pending':
       return `wait the payment is not final yet, sending the same one again in ${event.waitMs} ms`
     case 'paid':
-      return `paid ${event.terms.price}${event.receipt === undefined ? '' : ` in ${event.receipt.transaction}`}`
+      return `paid ${event.terms.price}${event.receipt === undefined || event.receipt.transaction === '' ? '' : ` in ${event.receipt.transaction}`}`
     case 'unsettled':
       return `402  the payment was not taken: ${event.reason}`
     default:
@@ -189,22 +221,33 @@ function reasons(leftOut: readonly LeftOut[]): string {
   return leftOut.map(({ scheme, network, why }) => `not ${scheme} on ${formatNetwork(network)}: ${why}\n`).join('')
 }
 
-type Answer = { readonly options: PayOptions; readonly terms: Terms | undefined; readonly terminal: Terminal }
+type Answer = {
+  readonly options: PayOptions
+  readonly terms?: Terms
+  readonly channel: readonly PayerChannelEvent[]
+  readonly terminal: Terminal
+}
 
-async function printAnswer(response: Response, { options, terms, terminal }: Answer): Promise<void> {
+async function printAnswer(response: Response, { options, terms, channel, terminal }: Answer): Promise<void> {
   const { json, output, include } = options
   const receipt = receiptOf(response)
   if (json) {
     const body = new Uint8Array(await response.arrayBuffer())
     if (output !== undefined) await writeFile(output, body)
     const shown = output === undefined ? { body: new TextDecoder().decode(body) } : { output }
-    terminal.out(`${JSON.stringify({ status: response.status, price: terms?.price, network: terms?.asset.network, receipt, ...shown })}\n`)
+    const told = { ...shown, ...(channel.length === 0 ? {} : { channel: channel.map(plain) }) }
+    terminal.out(`${JSON.stringify({ status: response.status, price: terms?.price, network: terms?.asset.network, receipt, ...told })}\n`)
     return
   }
   if (include) terminal.out(`HTTP ${response.status}\n${[...response.headers].map(([name, value]) => `${name}: ${value}`).join('\n')}\n\n`)
   const chunks = chunksOf(response)
   if (output !== undefined) return writeFile(output, chunks)
   for await (const chunk of chunks) terminal.out(chunk)
+}
+
+/** What happened on a channel, with amounts as JSON has them. */
+function plain({ amount, ...event }: PayerChannelEvent) {
+  return { ...event, amount: `${amount}`, ...(event.type === 'drew' ? { left: `${event.left}` } : {}) }
 }
 
 async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {

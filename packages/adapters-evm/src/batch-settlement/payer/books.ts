@@ -145,6 +145,7 @@ async function prepareFilling(
   { fill, fits, until, offered, signal }: FillOptions,
 ): Promise<Omit<Filling, 'by'> | undefined> {
   const chain = chainOf(offer.network)
+  if (fill.funds.withdrawing > 0n && !fits) throw channelErrors('evm/channel-closing', { channelId: offer.id })
   try {
     const amount = await rules.size(offer, fill, { signal })
     if (amount === undefined) return undefined

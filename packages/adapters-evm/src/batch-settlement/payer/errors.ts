@@ -29,6 +29,12 @@ export const channelErrors = defineErrors({
     message: ({ channelId }: { channelId: string }) =>
       `Other calls of this wallet still use channel ${channelId}, whose seller takes one at a time or waits for a deposit. Nothing was signed; call again.`,
   },
+  'evm/channel-closing': {
+    ...unsigned,
+    status: 409,
+    message: ({ channelId }: { channelId: string }) =>
+      `Nothing was signed: channel ${channelId} is being left, by a withdrawal of its payer. Finish that with "flow402x channels withdraw", then pay again.`,
+  },
   'evm/no-channel': {
     ...unsigned,
     status: 404,
