@@ -1,5 +1,6 @@
 export type { FacilitatorEvent } from './engine/events.ts'
 export { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from './engine/facilitator.ts'
-export { type Authorize, type EndpointOptions, facilitatorEndpoint, type Servable } from './http/routes.ts'
+export type { Authorize, EndpointOptions, Servable } from './http/routes.ts'
+export { facilitatorEndpoint } from './http/web.ts'
 export type { Counts, Health } from './watch/health.ts'
 export type { FacilitatorTopic } from './watch/telling.ts'

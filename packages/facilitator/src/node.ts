@@ -1,8 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
-import { type EndpointOptions, facilitatorEndpoint, type Servable } from './http/routes.ts'
+import { type Call, type EndpointOptions, facilitatorHandler, type Reply, type Servable } from './http/routes.ts'
+import { collect } from './http/web.ts'
 
 /** Where and how a facilitator is served. */
 export type ServeOptions = EndpointOptions & {
@@ -18,7 +17,7 @@ export type ServedFacilitator = { readonly url: string; close(): Promise<void> }
 /** Serves a facilitator over HTTP with nothing but Node. Rejects when it cannot listen. */
 export async function serveFacilitator(facilitator: Servable, options: ServeOptions = {}): Promise<ServedFacilitator> {
   const { host = '127.0.0.1', port = 0, ...endpoint } = options
-  const handle = facilitatorEndpoint(facilitator, endpoint)
+  const handle = facilitatorHandler(facilitator, endpoint)
   const underWay = new Set<Promise<void>>()
   const server = createServer((incoming, outgoing) => {
     const exchange = answer(handle, { incoming, outgoing })
@@ -47,23 +46,23 @@ export async function serveFacilitator(facilitator: Servable, options: ServeOpti
 
 type Exchange = { readonly incoming: IncomingMessage; readonly outgoing: ServerResponse }
 
-async function answer(handle: (request: Request) => Promise<Response>, { incoming, outgoing }: Exchange): Promise<void> {
+async function answer(handle: (call: Call) => Promise<Reply>, { incoming, outgoing }: Exchange): Promise<void> {
   const gone = new AbortController()
   outgoing.once('close', () => {
     if (!outgoing.writableFinished) gone.abort()
   })
-  const request = requestOf(incoming, gone.signal)
-  if (request === undefined) {
+  const call = callOf(incoming, gone.signal)
+  if (call === undefined) {
     outgoing.writeHead(400, { connection: 'close' }).end()
     return
   }
-  const response = await handle(request)
-  const body = Buffer.from(await response.arrayBuffer())
-  const headers = { ...Object.fromEntries(response.headers), 'content-length': String(body.length) }
+  const { status, headers, body } = await handle(call)
+  const bytes = Buffer.from(body)
+  const all = { ...headers, 'content-length': bytes.length }
   // A body that was refused unread would otherwise hold the connection.
-  outgoing.writeHead(response.status, incoming.complete ? headers : { ...headers, connection: 'close' })
+  outgoing.writeHead(status, incoming.complete ? all : { ...all, connection: 'close' })
   await new Promise<void>((resolve) => {
-    outgoing.once('close', resolve).end(body)
+    outgoing.once('close', resolve).end(bytes)
     if (outgoing.destroyed) resolve()
   })
 }
@@ -71,16 +70,21 @@ async function answer(handle: (request: Request) => Promise<Response>, { incomin
 // The authority is of no interest here, and a hostile Host header must not break the URL.
 const origin = 'http://facilitator.invalid'
 
-/** The request as the Web has it, or nothing for a target or method that the Web has no word for. */
-function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+/** The request as its routes want it, or nothing for a target that is no URL. */
+function callOf(incoming: IncomingMessage, signal: AbortSignal): Call | undefined {
   const { method = 'GET', url: target = '/' } = incoming
   const url = target.startsWith('/') ? `${origin}${target}` : target
-  if (!URL.canParse(url) || /^(TRACE|TRACK|CONNECT)$/i.test(method)) return undefined
-  const headers = new Headers()
-  for (const [name, values] of Object.entries(incoming.headersDistinct)) for (const value of values ?? []) headers.append(name, value)
-  if (method === 'GET' || method === 'HEAD') return new Request(url, { method, headers, signal })
-  // Node's web streams are the DOM's by another declaration.
-  const body = Readable.toWeb(incoming) as ReadableStream<Uint8Array> & BodyInit
-  // The DOM's declaration has no `duplex`, which a streamed body needs.
-  return new Request(url, { method, headers, signal, body, duplex: 'half' } as RequestInit)
+  if (!URL.canParse(url)) return undefined
+  return {
+    method,
+    path: new URL(url).pathname,
+    signal,
+    header: (name) => incoming.headersDistinct[name.toLowerCase()]?.join(', '),
+    bytes: (limit) => collect(incoming.iterator({ destroyOnReturn: false }), limit),
+    bare() {
+      const headers = new Headers()
+      for (const [name, values] of Object.entries(incoming.headersDistinct)) for (const value of values ?? []) headers.append(name, value)
+      return new Request(url, { method, headers, signal })
+    },
+  }
 }

@@ -5,6 +5,7 @@ import {
   paymentSignatureHeader,
   requestBinding,
   type SignedPayment,
+  sha256,
   X402Error,
 } from '@flow402x/core'
 import { paymentToV1, xPaymentHeader } from '@flow402x/core/v1'
@@ -102,8 +103,8 @@ export function hex(bytes: Uint8Array): string {
 
 /** The request that is paid, by its bytes; nothing where there is no digest, as in pages that came over plain HTTP. */
 export async function bindingOf({ method, url, body }: Message): Promise<string | undefined> {
-  const digest = await globalThis.crypto.subtle?.digest('SHA-256', body ?? new ArrayBuffer(0))
-  return digest === undefined ? undefined : requestBinding({ method, url, bodyHash: hex(new Uint8Array(digest)) })
+  const bodyHash = await sha256(body === undefined ? new Uint8Array() : new Uint8Array(body))
+  return bodyHash === undefined ? undefined : requestBinding({ method, url, bodyHash })
 }
 
 /** The request with what pays it. */

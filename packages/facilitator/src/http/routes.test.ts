@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest'
 import type { FacilitatorEvent } from '../engine/events.ts'
 import { createFacilitator } from '../engine/facilitator.ts'
 import { lost, smallChain, smallPayment, smallScheme } from '../fixtures/small-chain.ts'
-import { type EndpointOptions, facilitatorEndpoint } from './routes.ts'
+import type { EndpointOptions } from './routes.ts'
+import { facilitatorEndpoint } from './web.ts'
 
 const { payment, requirements } = smallPayment('a')
 const body = { x402Version: 2, paymentPayload: payment, paymentRequirements: requirements }

@@ -16,7 +16,6 @@ import * as z from 'zod/mini'
 import { facilitatorErrors } from '../engine/errors.ts'
 import { type OnEvent, quietly } from '../engine/events.ts'
 import type { LocalFacilitator } from '../engine/facilitator.ts'
-import { readJson } from './body-reader.ts'
 
 /** A route of the facilitator's HTTP interface. */
 export type Route = keyof typeof facilitatorRoutes | 'health'
@@ -38,37 +37,54 @@ export type EndpointOptions = {
 // A hundred claims of channels are 90 kB.
 const bodyLimit = 262_144
 
-/**
- * A facilitator as a Web handler: `POST /verify`, `POST /settle`, `POST /status` and `GET /supported` (x402 v2 §7), below any base path,
- * for v1 and v2 bodies; and `GET /health`, 503 where nobody is served (H43). `Idempotency-Key` is the claim's id.
- *
- * What is wrong with a payment is an answer of 200, as in process (wire.md §22.11). Everything else is an RFC 9457 problem that
- * also says `isValid` or `success`, which official clients read.
- */
-export function facilitatorEndpoint(
-  facilitator: Servable,
-  { authorize, onEvent }: EndpointOptions = {},
-): (request: Request) => Promise<Response> {
+/** One request, as Node or the Web has it. */
+export type Call = {
+  readonly method: string
+  readonly path: string
+  readonly signal: AbortSignal
+  header(name: string): string | undefined
+  /** The whole body, or nothing past `limit` bytes. */
+  bytes(limit: number): Promise<Uint8Array | undefined>
+  /** The request without its body. */
+  bare(): Request
+}
+
+/** What it is answered with. */
+export type Reply = { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }
+
+/** Answers what a facilitator is asked over HTTP, by its routes. It never rejects. */
+export function facilitatorHandler(facilitator: Servable, { authorize, onEvent }: EndpointOptions = {}): (call: Call) => Promise<Reply> {
   const tell = quietly(onEvent)
-  return async (request) => {
-    const { pathname } = new URL(request.url)
-    const route = routes.find((name) => pathname.endsWith(ways[name].path))
-    if (route === undefined) return problem(notFound(request))
+  return async (call) => {
+    const route = routes.find((name) => call.path.endsWith(ways[name].path))
+    if (route === undefined) return problem(notFound(call))
     let body: unknown
     try {
-      await admit(request, { route, authorize })
-      if (request.method === 'POST') body = await readJson(request, { limit: bodyLimit })
-      return await answers[route](facilitator, { request, body })
+      await admit(call, { route, authorize })
+      if (call.method === 'POST') body = await readJson(call)
+      return await answers[route](facilitator, { call, body })
     } catch (error) {
       const known = isX402Error(error) ? error : facilitatorErrors('facilitator/internal', { cause: error })
-      if (known.status >= 500 && !request.signal.aborted) tell({ type: 'requestFailed', route, error })
+      if (known.status >= 500 && !call.signal.aborted) tell({ type: 'requestFailed', route, error })
       const headers = known.status === 405 ? { allow: ways[route].method } : {}
       return problem(known, { members: failures[route](known, body), headers })
     }
   }
 }
 
-type Asked = { readonly request: Request; readonly body: unknown }
+/** Errors: `request/too-large`, `request/malformed`. */
+async function readJson(call: Call): Promise<unknown> {
+  const announced = Number(call.header('content-length') ?? 0)
+  const bytes = announced > bodyLimit ? undefined : await call.bytes(bodyLimit)
+  if (bytes === undefined) throw facilitatorErrors('request/too-large', { limit: bodyLimit })
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (cause) {
+    throw facilitatorErrors('request/malformed', { why: 'its body is not JSON in UTF-8', cause })
+  }
+}
+
+type Asked = { readonly call: Call; readonly body: unknown }
 
 const routes = ['supported', 'verify', 'settle', 'status', 'health'] as const
 
@@ -77,30 +93,30 @@ const ways: Readonly<Record<Route, { readonly method: string; readonly path: str
   health: { method: 'GET', path: '/health' },
 }
 
-const answers: Record<Route, (facilitator: Servable, asked: Asked) => Promise<Response>> = {
-  async supported(facilitator, { request }) {
-    const supported = await facilitator.supported({ signal: request.signal })
+const answers: Record<Route, (facilitator: Servable, asked: Asked) => Promise<Reply>> = {
+  async supported(facilitator, { call }) {
+    const supported = await facilitator.supported({ signal: call.signal })
     return respond({ ...supported, kinds: [...supported.kinds, ...supportedInV1(supported.kinds)] })
   },
-  async verify(facilitator, { request, body }) {
+  async verify(facilitator, { call, body }) {
     const { submission } = submissionIn(body)
-    return respond(verdictToWire(await facilitator.verify(submission, { signal: request.signal })))
+    return respond(verdictToWire(await facilitator.verify(submission, { signal: call.signal })))
   },
-  async settle(facilitator, { request, body }) {
+  async settle(facilitator, { call, body }) {
     const { submission, v1 } = submissionIn(body)
-    const receipt = outcomeToWire(await facilitator.settle(submission, { signal: request.signal, claimId: claimIdOf(request) }))
+    const receipt = outcomeToWire(await facilitator.settle(submission, { signal: call.signal, claimId: claimIdOf(call) }))
     return respond(v1 ? receiptToV1(receipt) : receipt)
   },
-  async status(facilitator, { request, body }) {
-    if (facilitator.status === undefined) throw notFound(request)
+  async status(facilitator, { call, body }) {
+    if (facilitator.status === undefined) throw notFound(call)
     const parsed = z.safeParse(facilitatorRoutes.status.request, body)
     if (!parsed.success) throw facilitatorErrors('request/malformed', { why: firstIssue(parsed.error) })
     const { claimId, deadAfter } = parsed.data
-    const outcome = await facilitator.status(claimId, { signal: request.signal, deadAfter: deadAfter ?? undefined })
+    const outcome = await facilitator.status(claimId, { signal: call.signal, deadAfter: deadAfter ?? undefined })
     return respond({ settlement: outcome === undefined ? null : outcomeToWire(outcome) })
   },
-  async health(facilitator, { request }) {
-    if (facilitator.health === undefined) throw notFound(request)
+  async health(facilitator, { call }) {
+    if (facilitator.health === undefined) throw notFound(call)
     const health = await facilitator.health()
     return respond(health, { status: health.status === 'down' ? 503 : 200 })
   },
@@ -127,8 +143,8 @@ const reasons: Readonly<Record<string, string>> = {
   'request/bad-version': 'invalid_x402_version',
 }
 
-function notFound({ url }: Request): X402Error {
-  return facilitatorErrors('request/not-found', { path: new URL(url).pathname })
+function notFound({ path }: Call): X402Error {
+  return facilitatorErrors('request/not-found', { path })
 }
 
 function reasonOf(error: X402Error): string | undefined {
@@ -136,14 +152,13 @@ function reasonOf(error: X402Error): string | undefined {
 }
 
 async function admit(
-  request: Request,
+  { method, bare }: Call,
   { route, authorize }: { readonly route: Route; readonly authorize: Authorize | undefined },
 ): Promise<void> {
-  const { method, url, headers } = request
   const allowed = ways[route].method
   if (method !== allowed) throw facilitatorErrors('request/bad-method', { method, allowed })
   if (authorize === undefined) return
-  if (!(await authorize(new Request(url, { method, headers }), route))) throw facilitatorErrors('request/unauthorized', {})
+  if (!(await authorize(bare(), route))) throw facilitatorErrors('request/unauthorized', {})
 }
 
 const versioned = z.looseObject({ x402Version: z.number() })
@@ -163,17 +178,17 @@ function submissionIn(body: unknown): { readonly submission: Submission; readonl
   return { submission: { payment, requirements }, v1: false }
 }
 
-function claimIdOf(request: Request): string | undefined {
-  const claimId = request.headers.get(claimIdHeader) ?? undefined
+function claimIdOf({ header }: Call): string | undefined {
+  const claimId = header(claimIdHeader)
   if (claimId !== undefined && !/^[\x21-\x7e]{1,255}$/.test(claimId)) {
     throw facilitatorErrors('request/malformed', { why: `${claimIdHeader} must have 1 to 255 visible ASCII characters` })
   }
   return claimId
 }
 
-function respond(body: object, init: { readonly status?: number; readonly headers?: Record<string, string> } = {}): Response {
+function respond(body: object, init: { readonly status?: number; readonly headers?: Record<string, string> } = {}): Reply {
   const headers = { 'content-type': 'application/json', 'cache-control': 'no-store', ...init.headers }
-  return new Response(JSON.stringify(body), { status: init.status ?? 200, headers })
+  return { status: init.status ?? 200, headers, body: JSON.stringify(body) }
 }
 
 const statusHeaders: Readonly<Record<number, Record<string, string>>> = {
@@ -181,7 +196,7 @@ const statusHeaders: Readonly<Record<number, Record<string, string>>> = {
   503: { 'retry-after': '2' },
 }
 
-function problem(error: X402Error, added: { readonly members?: object; readonly headers?: Record<string, string> } = {}): Response {
+function problem(error: X402Error, added: { readonly members?: object; readonly headers?: Record<string, string> } = {}): Reply {
   const headers = { 'content-type': 'application/problem+json', ...statusHeaders[error.status], ...added.headers }
   return respond({ ...toProblem(error), ...added.members }, { status: error.status, headers })
 }

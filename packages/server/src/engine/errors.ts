@@ -14,6 +14,11 @@ export const serverErrors = defineErrors({
     message: ({ text }: { text: string }) =>
       `The handler's Settlement-Overrides is ${text}, so nothing was settled: it must be {"amount": "…"}, with atomic units, "$0.01" or "12.5%".`,
   },
+  'config/no-digest': {
+    ...atStart,
+    message: (_: Record<never, never>) =>
+      'This runtime has neither node:crypto nor WebCrypto, so one purchase cannot be told from another. Nothing was sold; use one that has.',
+  },
   'config/no-facilitator': {
     ...atStart,
     message: (_: Record<never, never>) =>

@@ -100,7 +100,9 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   // A transfer has moved already: it buys what it was made for, whatever else its payer is owed.
   if (offer.served.scheme.proof !== undefined) {
     const ours = await offeredFor(matched, { ...verified, ...bound })
-    return ours === undefined ? ask('foreign_reference', { detail: foreign }) : claimAndRun({ ...matched, ...ours }, { ...verified, ...bound })
+    return ours === undefined
+      ? ask('foreign_reference', { detail: foreign })
+      : claimAndRun({ ...matched, ...ours }, { ...verified, ...bound })
   }
   const unfinished = await engine.claims.undelivered(key.payer, bound.binding, { maxAttempts, now: engine.clock(), holder: engine.holder })
   const rescued = unfinished === undefined || unfinished.id === key.id ? undefined : await rescue(matched, unfinished)

@@ -1,4 +1,5 @@
-import { requestBinding } from '@flow402x/core'
+import { requestBinding, sha256 } from '@flow402x/core'
+import { serverErrors } from './errors.ts'
 
 /** What the engine needs of a request, whatever the framework. */
 export type IncomingRequest = {
@@ -28,8 +29,9 @@ export async function bindingOf(request: IncomingRequest, body: Uint8Array): Pro
 
 /** SHA-256 as lower-case hex. */
 async function digest(bytes: Uint8Array): Promise<string> {
-  const hash = await crypto.subtle.digest('SHA-256', ownBytes(bytes))
-  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  const hash = sha256(bytes)
+  if (hash === undefined) throw serverErrors('config/no-digest', {})
+  return hash
 }
 
 /** Bytes as WebCrypto and fetch want them typed. */
