@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { collect } from './http/body-reader.ts'
 import { type Call, type EndpointOptions, facilitatorHandler, type Reply, type Servable } from './http/routes.ts'
-import { collect } from './http/web.ts'
 
 /** Where and how a facilitator is served. */
 export type ServeOptions = EndpointOptions & {

@@ -4,7 +4,11 @@
  */
 export function sha256(bytes: Uint8Array): string | Promise<string> | undefined {
   const node = globalThis.process?.getBuiltinModule?.('node:crypto')
-  if (node !== undefined) return node.createHash('sha256').update(bytes).digest('hex')
+  return node === undefined ? webSha256(bytes) : node.createHash('sha256').update(bytes).digest('hex')
+}
+
+/** The same by the web's cryptography alone. */
+export function webSha256(bytes: Uint8Array): Promise<string> | undefined {
   // Every view in these packages is over an ArrayBuffer: none is made over a shared one.
   const own = bytes as Uint8Array<ArrayBuffer>
   return globalThis.crypto?.subtle?.digest('SHA-256', own).then(hexOf)

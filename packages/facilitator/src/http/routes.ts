@@ -16,6 +16,7 @@ import * as z from 'zod/mini'
 import { facilitatorErrors } from '../engine/errors.ts'
 import { type OnEvent, quietly } from '../engine/events.ts'
 import type { LocalFacilitator } from '../engine/facilitator.ts'
+import { readJson } from './body-reader.ts'
 
 /** A route of the facilitator's HTTP interface. */
 export type Route = keyof typeof facilitatorRoutes | 'health'
@@ -61,7 +62,7 @@ export function facilitatorHandler(facilitator: Servable, { authorize, onEvent }
     let body: unknown
     try {
       await admit(call, { route, authorize })
-      if (call.method === 'POST') body = await readJson(call)
+      if (call.method === 'POST') body = await readJson(call, { limit: bodyLimit })
       return await answers[route](facilitator, { call, body })
     } catch (error) {
       const known = isX402Error(error) ? error : facilitatorErrors('facilitator/internal', { cause: error })
@@ -69,18 +70,6 @@ export function facilitatorHandler(facilitator: Servable, { authorize, onEvent }
       const headers = known.status === 405 ? { allow: ways[route].method } : {}
       return problem(known, { members: failures[route](known, body), headers })
     }
-  }
-}
-
-/** Errors: `request/too-large`, `request/malformed`. */
-async function readJson(call: Call): Promise<unknown> {
-  const announced = Number(call.header('content-length') ?? 0)
-  const bytes = announced > bodyLimit ? undefined : await call.bytes(bodyLimit)
-  if (bytes === undefined) throw facilitatorErrors('request/too-large', { limit: bodyLimit })
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch (cause) {
-    throw facilitatorErrors('request/malformed', { why: 'its body is not JSON in UTF-8', cause })
   }
 }
 

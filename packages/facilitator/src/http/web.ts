@@ -1,3 +1,4 @@
+import { collect } from './body-reader.ts'
 import { type Call, type EndpointOptions, facilitatorHandler, type Servable } from './routes.ts'
 
 /**
@@ -34,23 +35,4 @@ async function* partsOf(body: ReadableStream<Uint8Array> | null): AsyncGenerator
   } finally {
     await reader?.cancel()
   }
-}
-
-/** All bytes of a body, or nothing past `limit`. */
-export async function collect(body: AsyncIterable<Uint8Array>, limit: number): Promise<Uint8Array | undefined> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of body) {
-    length += part.length
-    if (length > limit) return undefined
-    parts.push(part)
-  }
-  const [only = new Uint8Array()] = parts
-  if (parts.length <= 1) return only
-  const bytes = new Uint8Array(length)
-  parts.reduce((at, part) => {
-    bytes.set(part, at)
-    return at + part.length
-  }, 0)
-  return bytes
 }
