@@ -1,5 +1,5 @@
 import { once as event } from 'node:events'
-import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { exactEvmClient, privateKeySigner, uptoEvmClient } from '@flow402x/adapters-evm/client'
 import { exactSolanaClient, secretKeySender } from '@flow402x/adapters-solana/client'
 import { type Client, createClient, receiptOf, type Terms } from '@flow402x/client'
 import { type ClientScheme, formatAmount, formatNetwork, toProblem, X402Error } from '@flow402x/core'
@@ -15,6 +15,8 @@ type Scene = {
   readonly init?: RequestInit
   /** What is shown of the answer. */
   readonly show: (response: Response) => Promise<string>
+  /** What must have been paid for what is shown, in atomic units, where the price is a ceiling. */
+  readonly used?: (shown: string) => bigint
 }
 
 /** Who buys where: the chain that is looked at, and the one line in which a buyer on one chain differs from a buyer on another. */
@@ -40,6 +42,19 @@ const scenes: readonly Scene[] = [
   { title: 'A file, streamed after it was paid', path: '/primes.csv', show: lastLine },
 ]
 
+const tokens: Scene = {
+  title: 'LLM tokens, upto',
+  path: '/ai/tokens',
+  init: {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ prompt: 'a lighthouse keeper, a silver whistle, the harbour, a storm' }),
+  },
+  show: async (response) => shortened(await response.text()),
+  // A token costs $0.0001.
+  used: (shown) => BigInt(/"tokens":(\d+)/.exec(shown)?.[1] ?? 0) * 100n,
+}
+
 /** Starts a local world and pays each of its routes, printing every receipt. Gives the exit code. */
 export async function tellStory({ once, signal, say }: StoryOptions): Promise<number> {
   const started = performance.now()
@@ -47,10 +62,11 @@ export async function tellStory({ once, signal, say }: StoryOptions): Promise<nu
   const dev = await startDev({ signal, onProgress: (step) => say(`  ✓ ${step}`) })
   try {
     say(`  ready in ${seconds(started)}\n`)
-    const { evm, solana } = stagesOf(dev)
+    const { evm, metered, solana } = stagesOf(dev)
     for (const [index, scene] of scenes.entries()) await play(dev, { stage: evm, scene, title: `${index + 1}. ${scene.title}`, say })
+    await play(dev, { stage: metered, scene: tokens, title: `${scenes.length + 1}. ${tokens.title}`, say })
     await refuse(dev, { stage: evm, say })
-    say('5. The same routes on Solana: one line of the buyer is another')
+    say('6. The same routes on Solana: one line of the buyer is another')
     say(`  -  ${evm.line}\n  +  ${solana.line}\n`)
     for (const scene of scenes) await play(dev, { stage: solana, scene, title: scene.title, say })
     say(`The story took ${seconds(started)} in all.`)
@@ -72,7 +88,9 @@ async function play(dev: Dev, { stage, scene, title, say }: Say & { readonly sce
   const told: { terms?: Terms } = {}
   const client = buyerOf(stage, (terms) => {
     told.terms = terms
-    say(`  402    asks ${terms.price} on ${formatNetwork(terms.asset.network)} (${terms.requirements.scheme})`)
+    say(
+      `  402    asks ${scene.used === undefined ? '' : 'up to '}${terms.price} on ${formatNetwork(terms.asset.network)} (${terms.requirements.scheme})`,
+    )
   })
   say(`${title}: ${scene.init?.method ?? 'GET'} ${scene.path}`)
   const before = await stage.balances()
@@ -82,15 +100,18 @@ async function play(dev: Dev, { stage, scene, title, say }: Say & { readonly sce
   const receipt = receiptOf(response)
   const after = await stage.balances()
   say(`  ${response.status}    ${shown}`)
-  say(`  paid   ${told.terms?.price ?? '?'} in transaction ${receipt?.transaction ?? 'none'} (${seconds(started)})`)
+  const price = told.terms?.amount ?? 0n
+  const due = scene.used?.(shown) ?? price
+  say(`  paid   ${formatAmount(due, usdc)} in transaction ${receipt?.transaction ?? 'none'} (${seconds(started)})`)
   say(`  chain  buyer ${change(after.buyer - before.buyer)}, seller ${change(after.seller - before.seller)}\n`)
-  if (after.buyer - before.buyer !== -(told.terms?.amount ?? 0n) || after.seller - before.seller !== told.terms?.amount) {
+  const isRight = due > 0n && due <= price && receipt?.amount === `${due}`
+  if (!isRight || after.buyer - before.buyer !== -due || after.seller - before.seller !== due) {
     throw new Error(`the books do not agree with the chain for ${scene.path}`)
   }
 }
 
 async function refuse(dev: Dev, { stage, say }: Say): Promise<void> {
-  say('4. A buyer with a limit of $0.01: GET /primes.csv')
+  say('5. A buyer with a limit of $0.01: GET /primes.csv')
   const before = await stage.balances()
   const careful = createClient({ schemes: [stage.scheme], budget: { perPayment: '$0.01' } })
   const refusal = await careful.fetch(`${dev.world.seller.url}/primes.csv`).then(
@@ -113,15 +134,19 @@ function buyerOf({ scheme }: Stage, onTerms: (terms: Terms) => void): Client {
   })
 }
 
-function stagesOf({ chains: [chain], solana }: Dev): { readonly evm: Stage; readonly solana: Stage } {
+function stagesOf({ chains: [chain], solana }: Dev): { readonly evm: Stage; readonly metered: Stage; readonly solana: Stage } {
   if (chain === undefined || solana === undefined) throw new Error('the local world lacks a chain')
   const balances = async (buyer: Promise<bigint>, seller: Promise<bigint>) => ({ buyer: await buyer, seller: await seller })
+  const signer = privateKeySigner(chain.buyer.privateKey)
+  const evm: Stage = {
+    scheme: exactEvmClient({ signer }),
+    line: 'schemes: [exactEvmClient({ signer: privateKeySigner(key) })],',
+    balances: () => balances(chain.balanceOf(chain.buyer.address), chain.balanceOf(chain.seller.address)),
+  }
   return {
-    evm: {
-      scheme: exactEvmClient({ signer: privateKeySigner(chain.buyer.privateKey) }),
-      line: 'schemes: [exactEvmClient({ signer: privateKeySigner(key) })],',
-      balances: () => balances(chain.balanceOf(chain.buyer.address), chain.balanceOf(chain.seller.address)),
-    },
+    evm,
+    // The buyer has approved nothing: with a node to ask he signs a permit that goes along.
+    metered: { ...evm, scheme: uptoEvmClient({ signer, rpcUrls: { [chain.network]: chain.rpcUrl } }) },
     solana: {
       scheme: exactSolanaClient({ signer: secretKeySender(solana.buyer.privateKey) }),
       line: 'schemes: [exactSolanaClient({ signer: secretKeySender(key) })],',
@@ -130,8 +155,14 @@ function stagesOf({ chains: [chain], solana }: Dev): { readonly evm: Stage; read
   }
 }
 
+const usdc = { decimals: 6, symbol: 'USDC' }
+
+function shortened(text: string): string {
+  return text.length > 160 ? `${text.slice(0, 160)}…` : text
+}
+
 function change(units: bigint): string {
-  const text = formatAmount(units < 0n ? -units : units, { decimals: 6, symbol: 'USDC' })
+  const text = formatAmount(units < 0n ? -units : units, usdc)
   return units === 0n ? 'unchanged' : `${units < 0n ? '−' : '+'}${text}`
 }
 

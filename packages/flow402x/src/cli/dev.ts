@@ -73,7 +73,8 @@ function describe({ evm, solana, facilitator, seller }: DevWorld): string {
   const all = solana === undefined ? evm : [...evm, solana]
   const chains = all.map(({ network, rpcUrl, usdc }) => `  ${formatNetwork(network)} (${network})  ${rpcUrl}  USDC ${usdc}`)
   const routes = seller.routes.map(
-    ({ method, path, price, network }) => `  ${method.padEnd(4)} ${seller.url}${path}  ${price} on ${formatNetwork(network)}`,
+    ({ method, path, price, scheme, network }) =>
+      `  ${method.padEnd(4)} ${seller.url}${path}  ${scheme === 'upto' ? `up to ${price}` : price} on ${formatNetwork(network)}`,
   )
   const [first] = evm
   const payers = [first, solana].flatMap((chain) => (chain === undefined ? [] : [payer(chain)]))

@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
-import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
-import { exactEvmServer } from '@flow402x/adapters-evm/server'
+import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import { exactEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
 import { exactSolanaServer } from '@flow402x/adapters-solana/server'
 import { type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme } from '@flow402x/core'
@@ -10,8 +10,8 @@ import { createServer } from '@flow402x/server'
 import { memoryStore } from '@flow402x/store/memory'
 import type { EvmChain, SolanaChain } from '@flow402x/testing'
 import { cliErrors } from '../cli/errors.ts'
-import { sampleRoutes, sampleSeller } from './sample-seller.ts'
-import type { DevChain, DevWorld } from './world.ts'
+import { type SampleRoute, sampleRoutes, sampleSeller } from './sample-seller.ts'
+import type { DevChain, DevRoute, DevWorld } from './world.ts'
 
 /** What a local world shall hold. */
 export type DevOptions = {
@@ -37,7 +37,7 @@ export type Dev = {
 }
 
 /**
- * Starts local chains with the real USDC contract, a facilitator with an HTTP face, and a seller with three priced routes,
+ * Starts local chains with the real USDC contract, a facilitator with an HTTP face, and a seller with a few priced routes,
  * all on loopback. Money here is worthless and keys are the published development ones.
  *
  * Errors: `cli/no-testing`, `cli/port-taken`, `cli/one-solana`, and those of the chains.
@@ -62,9 +62,14 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
     ending.push(() => served.close())
     onProgress(`facilitator at ${served.url}`)
 
-    const server = createServer({ facilitator, store: memoryStore({ force: true }), schemes: serverSchemes(started) })
-    await server.start()
-    const seller = await listen(sampleSeller(server), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
+    const store = memoryStore({ force: true })
+    const metered = chains.map(({ network, seller }) => uptoEvmServer({ network, payTo: seller.address }))
+    const servers = {
+      exact: createServer({ facilitator, store, schemes: serverSchemes(started) }),
+      upto: metered.length === 0 ? undefined : createServer({ facilitator, store, schemes: metered }),
+    }
+    await Promise.all(Object.values(servers).map((server) => server?.start()))
+    const seller = await listen(sampleSeller(servers), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
     ending.push(() => seller.close())
     onProgress(`seller at ${seller.url}`)
     return { world: worldOf(started, { facilitator: served.url, seller: seller.url }), chains, solana: solana[0], close }
@@ -102,9 +107,10 @@ function runningOf<Chain>(start: PromiseSettledResult<Chain>): Chain[] {
 
 function facilitatorSchemes({ chains, solana }: Started): FacilitatorScheme[] {
   return [
-    ...chains.map(({ network, rpcUrl, facilitator: { privateKey } }) =>
-      exactEvmFacilitator({ chain: evmChain({ network, rpcUrl, signers: [privateKey] }) }),
-    ),
+    ...chains.flatMap(({ network, rpcUrl, facilitator: { privateKey } }) => {
+      const chain = evmChain({ network, rpcUrl, signers: [privateKey] })
+      return [exactEvmFacilitator({ chain }), uptoEvmFacilitator({ chain })]
+    }),
     ...solana.map(({ network, rpcUrl, facilitator: { privateKey } }) =>
       exactSolanaFacilitator({ chain: solanaChain({ network, rpcUrl, signers: [privateKey] }) }),
     ),
@@ -126,11 +132,16 @@ function worldOf({ chains, solana }: Started, urls: { readonly facilitator: stri
     facilitator: { url: urls.facilitator },
     seller: {
       url: urls.seller,
-      routes: [...chains, ...solana].flatMap(({ network }) =>
-        sampleRoutes.map(({ method, path, price }) => ({ method, path, price, scheme: 'exact', network })),
-      ),
+      routes: [
+        ...chains.flatMap(({ network }) => sampleRoutes.map((route) => routeOf(route, network))),
+        ...solana.flatMap(({ network }) => sampleRoutes.filter(({ scheme }) => scheme === 'exact').map((route) => routeOf(route, network))),
+      ],
     },
   }
+}
+
+function routeOf({ method, path, price, scheme }: SampleRoute, network: string): DevRoute {
+  return { method, path, price, scheme, network }
 }
 
 function chainOf({ network, rpcUrl, usdc, accounts }: EvmChain | SolanaChain): DevChain {

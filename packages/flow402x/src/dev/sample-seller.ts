@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { formatDecimal, settlementOverridesHeader } from '@flow402x/core'
 import type { PaidOptions, Server } from '@flow402x/server'
 import { paid } from '@flow402x/server/node'
 import * as z from 'zod/mini'
@@ -8,23 +9,44 @@ export type SampleRoute = PaidOptions & {
   readonly method: string
   readonly path: string
   readonly price: string
+  /** How it is paid: its price, or what was used up to its price. */
+  readonly scheme: 'exact' | 'upto'
   readonly serve: (request: IncomingMessage, response: ServerResponse) => unknown
 }
 
-/** Three things worth paying for: a JSON API, something that answers prompts, and a file that streams. */
+/** Things worth paying for: a JSON API, something that answers prompts, the same paid by the token, and a file that streams. */
 export const sampleRoutes: readonly SampleRoute[] = [
-  { method: 'GET', path: '/weather', price: '$0.001', description: 'The weather at a place', mimeType: 'application/json', serve: weather },
+  {
+    method: 'GET',
+    path: '/weather',
+    scheme: 'exact',
+    price: '$0.001',
+    description: 'The weather at a place',
+    mimeType: 'application/json',
+    serve: weather,
+  },
   {
     method: 'POST',
     path: '/ai/generate',
+    scheme: 'exact',
     price: '$0.02',
     description: 'A short story for a prompt',
     mimeType: 'application/json',
     serve: story,
   },
   {
+    method: 'POST',
+    path: '/ai/tokens',
+    scheme: 'upto',
+    price: '$0.05',
+    description: 'A long story for a prompt, at $0.0001 for each token',
+    mimeType: 'application/json',
+    serve: tokens,
+  },
+  {
     method: 'GET',
     path: '/primes.csv',
+    scheme: 'exact',
     price: '$0.05',
     flow: 'upfront',
     description: 'The first 20,000 primes',
@@ -33,9 +55,16 @@ export const sampleRoutes: readonly SampleRoute[] = [
   },
 ]
 
-/** The sample seller as a listener of `node:http`. */
-export function sampleSeller(server: Server): (request: IncomingMessage, response: ServerResponse) => void {
-  const routes = new Map(sampleRoutes.map((route) => [`${route.method} ${route.path}`, charged(server, route)]))
+/** The sample seller as a listener of `node:http`, with a server for each way to be paid. */
+export function sampleSeller(
+  servers: Readonly<Record<SampleRoute['scheme'], Server | undefined>>,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const routes = new Map(
+    sampleRoutes.flatMap((route) => {
+      const server = servers[route.scheme]
+      return server === undefined ? [] : [[`${route.method} ${route.path}`, charged(server, route)] as const]
+    }),
+  )
   return (request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://seller.invalid')
     const method = request.method === 'OPTIONS' ? (request.headers['access-control-request-method'] ?? 'GET') : request.method
@@ -49,7 +78,7 @@ export function sampleSeller(server: Server): (request: IncomingMessage, respons
   }
 }
 
-function charged(server: Server, { method: _, path: __, serve, ...options }: SampleRoute) {
+function charged(server: Server, { method: _, path: __, scheme: ___, serve, ...options }: SampleRoute) {
   return paid(server, options, serve)
 }
 
@@ -64,6 +93,29 @@ async function story(request: IncomingMessage, response: ServerResponse): Promis
   if (prompt === undefined)
     return json(response, { status: 400, body: { error: 'Send JSON with a "prompt" of 1 to 500 letters. Nothing was charged.' } })
   json(response, { status: 200, body: { model: 'sample-rules-1', text: tell(prompt) } })
+}
+
+const mostTokens = 500
+// A token costs $0.0001.
+const dollars = (count: number) => formatDecimal({ units: BigInt(count), scale: 4 })
+
+/** Makes tokens until the story is told or the ceiling is reached, and says what they cost: that is settled, and nothing else. */
+async function tokens(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const prompt = promptOf(await bodyOf(request))
+  if (prompt === undefined)
+    return json(response, { status: 400, body: { error: 'Send JSON with a "prompt" of 1 to 500 letters. Nothing was charged.' } })
+  const made: string[] = []
+  for (const token of tokensOf(prompt)) {
+    if (made.length === mostTokens) break
+    made.push(token)
+  }
+  response.setHeader(settlementOverridesHeader, JSON.stringify({ amount: `$${dollars(made.length)}` }))
+  json(response, { status: 200, body: { model: 'sample-rules-1', tokens: made.length, text: made.join(' ') } })
+}
+
+function* tokensOf(prompt: string): Generator<string> {
+  const parts = prompt.split(',').map((part) => part.trim())
+  for (const [index] of parts.entries()) yield* tell([...parts.slice(index), ...parts.slice(0, index)].join(',')).split(' ')
 }
 
 function primes(_: IncomingMessage, response: ServerResponse): void {
