@@ -2,4 +2,5 @@ export { type BatchSettlementServerOptions, batchSettlementServer } from './batc
 export { type EvmReader, type EvmReaderOptions, evmReader, type ReadOptions } from './chain/reader.ts'
 export type { EvmSellerOptions } from './checks/seller.ts'
 export { type ExactEvmServerOptions, exactEvmServer } from './exact/server.ts'
+export { type TransferProofEvmServerOptions, transferProofEvmServer } from './transfer-proof/server.ts'
 export { type UptoEvmServerOptions, uptoEvmServer } from './upto/server.ts'

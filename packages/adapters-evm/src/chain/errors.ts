@@ -2,6 +2,7 @@ import { defineErrors } from '@flow402x/core'
 import { payerTable } from '../crypto/errors.ts'
 
 const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
+const transferDead = { status: 502, phase: 'submit', moneyMoved: 'no', retry: 'resign' } as const
 const chainDown = { status: 503, phase: 'settle', moneyMoved: 'no', retry: 'same' } as const
 
 /** What an owner of tokens must approve first; amounts in atomic units. */
@@ -130,6 +131,18 @@ export const evmErrors = defineErrors({
     ...chainDown,
     message: ({ address }: { address: string }) =>
       `${address} has too little of the network's coin to pay the gas, so nothing was sent: send it some.`,
+  },
+  'evm/transfer-failed': {
+    ...transferDead,
+    message: ({ transaction, why }: { transaction: string; why: string }) =>
+      `The transfer ${transaction} moved nothing and never will: ${why}. It may be made anew.`,
+  },
+  'evm/transfer-unknown': {
+    ...transferDead,
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: ({ transaction }: { transaction: string }) =>
+      `Nobody knows yet whether the transfer ${transaction} will be mined, or how deep. It was written down: resume the call, and do not pay again.`,
   },
   'evm/no-chain': {
     ...chainDown,

@@ -1,4 +1,4 @@
-import { type Asset, type Call, formatAmount, isX402Error, type SignedTransaction, type TransactionStatus } from '@flow402x/core'
+import { type Asset, type Call, formatAmount, isX402Error } from '@flow402x/core'
 import { type TokenChain, type Transfer, tokenErrors } from '@flow402x/core/token'
 import { encodeCall } from '../chain/abi.ts'
 import { isAddress } from '../chain/address.ts'
@@ -8,6 +8,7 @@ import { quantity } from '../chain/fees.ts'
 import type { Asking } from '../chain/receipt.ts'
 import { balanceOf } from '../checks/look.ts'
 import type { Hex } from '../crypto/bytes.ts'
+import { transferStatus } from './status.ts'
 
 /**
  * How the first signer of a chain sends a token, or the coin, by transactions of its own: signed after the chain was asked whether
@@ -31,7 +32,7 @@ export function evmRail(chain: EvmChain, asset: Asset): NonNullable<TokenChain['
       return await chain.sign([call], { signer: sender, nonce: await chain.nonce(sender, { signal }) })
     },
     send: (signed) => chain.send(signed),
-    status: (signed) => statusOf(chain, signed),
+    status: (signed) => transferStatus(chain, signed),
     final: () => chain.final(),
     // Another transaction of this wallet may have taken the nonce.
     retries: (error) => isX402Error(error, 'evm/refused'),
@@ -60,15 +61,6 @@ async function checkFunds({ asset, sender, amount }: Funding, asking: Asking): P
 function callOf({ recipient, amount }: Transfer, { address, transfer }: Asset, { maxGasPerPayment: gas }: EvmChain): Call {
   if (transfer === 'native') return { target: recipient, data: '0x', value: amount, gas, alone: true }
   return { target: address, data: encodeCall('0xa9059cbb', [hex(recipient), amount]), gas, alone: true }
-}
-
-/** A transaction never ends by itself: it can be mined until a final block has another on its nonce. */
-async function statusOf(chain: EvmChain, signed: SignedTransaction): Promise<TransactionStatus> {
-  const status = await chain.status(signed)
-  if (status.state !== 'unknown' || (await chain.nonce(signed.signer, { after: 'final' })) <= signed.nonce) return status
-  // It may itself have been what used the nonce, and was mined in between.
-  const again = await chain.status(signed)
-  return again.state === 'unknown' ? { state: 'expired' } : again
 }
 
 function hex(text: string): Hex {

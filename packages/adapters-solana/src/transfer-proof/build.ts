@@ -4,8 +4,8 @@ import { getAddMemoInstruction } from '@solana-program/memo'
 import { memo as memoProgram } from '../chain/programs.ts'
 import type { Transaction } from '../chain/transaction.ts'
 import type { MintFacts } from '../exact/wire.ts'
+import { coinInstruction, tokenInstruction } from '../transfer/instructions.ts'
 import { ownTransaction } from '../transfer/own.ts'
-import { coinInstruction, tokenInstruction } from '../transfer/rail.ts'
 
 /** A transfer to be signed: of SOL where there is no mint. `tag` is the SHA-256 of its reference as an address, `recent` a blockhash; amounts are atomic. */
 export type WantedTransfer = {

@@ -40,6 +40,8 @@ export type TransferProofSolanaClientOptions = {
   readonly plain?: boolean
   /** How long a transfer that was sent is waited for, in milliseconds; 90,000 unless told, in which it is mined or expires. */
   readonly patience?: number
+  /** How long it waits between two looks at it, in milliseconds; 400 unless told. */
+  readonly pollMs?: number
   /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
   readonly timeoutMs?: number
   readonly fetch?: typeof globalThis.fetch
@@ -56,7 +58,7 @@ export type TransferProofSolanaClientOptions = {
  * `solana/transfer-failed`, `solana/transfer-unknown`; those of the RPC.
  */
 export function transferProofSolanaClient(options: TransferProofSolanaClientOptions): ClientScheme {
-  const { signer, rpcUrl, patience = 90_000, fetch = globalThis.fetch, timeoutMs = 10_000, clock = Date.now } = options
+  const { signer, rpcUrl, patience = 90_000, pollMs = 400, fetch = globalThis.fetch, timeoutMs = 10_000, clock = Date.now } = options
   const network = parseNetwork(options.network ?? 'solana-devnet')
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })
   if (!isAddress(signer.address)) throw solanaErrors('config/bad-address', { option: 'signer.address', address: signer.address })
@@ -113,8 +115,7 @@ export function transferProofSolanaClient(options: TransferProofSolanaClientOpti
   }
 }
 
-// About a slot; how often the bytes are sent anew; how long a transfer needs at most to be mined once it was sent.
-const pollMs = 400
+// How often the bytes are sent anew; how long a transfer needs at most to be mined once it was sent.
 const resendAfter = 2_000
 const sendMargin = 15
 const mostAmount = 2n ** 64n

@@ -1,22 +1,21 @@
 import { type Asset, assetOf, formatAmount, isX402Error } from '@flow402x/core'
 import { type TokenChain, type Transfer, tokenErrors } from '@flow402x/core/token'
-import { AccountRole, address, createNoopSigner, type Instruction } from '@solana/kit'
+import { address, createNoopSigner, type Instruction } from '@solana/kit'
 import { getSetComputeUnitLimitInstruction, getSetComputeUnitPriceInstruction } from '@solana-program/compute-budget'
 import { getAddMemoInstruction } from '@solana-program/memo'
-import { getCreateAssociatedTokenIdempotentInstruction, getTransferCheckedInstruction } from '@solana-program/token'
+import { getCreateAssociatedTokenIdempotentInstruction } from '@solana-program/token'
 import * as z from 'zod/mini'
-import { addressBytes } from '../chain/address.ts'
 import { feeOf } from '../chain/budget.ts'
-import { memo as memoProgram, system, token2022 } from '../chain/programs.ts'
+import { memo as memoProgram, token2022 } from '../chain/programs.ts'
 import { readerOf } from '../chain/reader.ts'
 import type { Rpc } from '../chain/rpc.ts'
 import type { SolanaChain } from '../chain/solana-chain.ts'
-import { associatedTokenAddress } from '../chain/token-account.ts'
 import type { Transaction } from '../chain/transaction.ts'
 import type { SolanaSender } from '../crypto/signer.ts'
 import { checkMint, checkRecipient, refuseOwner } from '../exact/recipient.ts'
 import { heldBy } from '../exact/stored.ts'
 import type { MintFacts } from '../exact/wire.ts'
+import { accountOf, coinInstruction, tokenInstruction } from './instructions.ts'
 import { ownTransaction, signOwn } from './own.ts'
 
 /** One token, or SOL where there is no `mint`, and how it is asked for. */
@@ -66,11 +65,6 @@ export async function heldIn(owner: string, { rpc, mint }: SolanaToken, options:
   const params = [owner, { commitment: 'confirmed' }]
   const { value } = await rpc.ask({ method: 'getBalance', params, result: z.looseObject({ value: z.int() }) }, options)
   return BigInt(value)
-}
-
-/** The associated token account of an owner. */
-export function accountOf(owner: string, { mint, program }: MintFacts): string {
-  return associatedTokenAddress({ owner: addressBytes(owner) ?? new Uint8Array(32), mint, program: program.bytes })
 }
 
 type Prepared = { readonly unsigned: Transaction; readonly fee: bigint; readonly rent: bigint }
@@ -132,36 +126,6 @@ async function openingFor(recipient: string, options: RailOptions, { signal }: A
     tokenProgram: address(mint.program.address),
   })
   return { instructions: [instruction], rent: BigInt(rent) }
-}
-
-/** A checked transfer of a token between the associated accounts of two owners. */
-export function tokenInstruction(payer: string, { asset, recipient, amount }: Transfer, mint: MintFacts): Instruction {
-  return getTransferCheckedInstruction(
-    {
-      source: address(accountOf(payer, mint)),
-      mint: address(asset),
-      destination: address(accountOf(recipient, mint)),
-      authority: createNoopSigner(address(payer)),
-      amount,
-      decimals: mint.decimals,
-    },
-    { programAddress: address(mint.program.address) },
-  )
-}
-
-const systemTransfer = 2
-
-/** `Transfer` of the system program: its number in four bytes and the lamports in eight. */
-export function coinInstruction(payer: string, { recipient, amount }: Pick<Transfer, 'recipient' | 'amount'>): Instruction {
-  const data = new Uint8Array(12)
-  const view = new DataView(data.buffer)
-  view.setUint32(0, systemTransfer, true)
-  view.setBigUint64(4, amount, true)
-  const accounts = [
-    { address: address(payer), role: AccountRole.WRITABLE_SIGNER },
-    { address: address(recipient), role: AccountRole.WRITABLE },
-  ]
-  return { programAddress: address(system.address), accounts, data }
 }
 
 type Funding = { readonly sender: string; readonly amount: bigint; readonly cost: bigint }

@@ -8,8 +8,9 @@ import { solanaChain } from '../chain/solana-chain.ts'
 import { isLoopback } from '../crypto/local-safety.ts'
 import { type SecretKey, type SolanaSender, secretKeySender } from '../crypto/signer.ts'
 import { payableAsset } from '../exact/recipient.ts'
+import { accountOf } from './instructions.ts'
 import { type Moved, readMoved } from './moved.ts'
-import { accountOf, heldIn, type SolanaToken, solanaRail } from './rail.ts'
+import { heldIn, type SolanaToken, solanaRail } from './rail.ts'
 
 /** One token of Solana, or SOL. */
 export type SolanaTokenAdapterOptions = WalletOptions & {

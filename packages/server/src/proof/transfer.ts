@@ -20,8 +20,9 @@ export function requirementsOf({ requirements, served: { scheme } }: Offer, { ac
 
 /** A transfer that is told by its reference alone, with the transaction that the chain shows for it; nothing where it shows none. */
 export async function withTransaction(payment: PaymentPayload, offer: Offer): Promise<PaymentPayload | undefined> {
-  const { proof, key } = offer.served.scheme
-  if (proof?.find === undefined || key(payment) !== undefined) return payment
+  const { proof } = offer.served.scheme
+  const isNamed = payment.payload.transaction !== undefined || proof?.secret(payment) === undefined
+  if (proof?.find === undefined || isNamed) return payment
   return await proof.find({ payment, requirements: requirementsOf(offer, payment) })
 }
 
