@@ -110,6 +110,7 @@ export {
 export { type Decimal, formatDecimal, formatPrice, fromAtomic, type Price, parseDecimal, parsePrice, toAtomic } from './protocol/money.ts'
 export {
   formatNetwork,
+  isLoopback,
   type Network,
   type NetworkFacts,
   networkFacts,

@@ -356,6 +356,18 @@ export const requirements = {
     link: 'wire.md §12.4',
   },
   M27: { text: 'What is being withdrawn, and what a signed refund may still take, is not sold for.', link: 'money-rules.md M27' },
+  'WALLET-FILES': {
+    text: 'Keys come from the environment or from files that nobody else may read, plain or encrypted as the standard says, and are never shown.',
+    link: 'DESIGN.md §9',
+  },
+  'TOKEN-ONCE': {
+    text: 'What a wallet sends by itself is written down before it leaves: one id pays once, whatever dies in between.',
+    link: 'money-rules.md M24',
+  },
+  'TOKEN-VALID': {
+    text: 'Valid is what the confirmed transaction itself shows: success, recipient, and exactly the amount that arrived.',
+    link: 'money-rules.md M10',
+  },
 } as const satisfies Readonly<Record<string, Requirement>>
 
 /** The id of a requirement. */

@@ -1,4 +1,4 @@
-import { networkFacts } from '@flow402x/core'
+import { isLoopback, networkFacts } from '@flow402x/core'
 import { evmErrors } from './errors.ts'
 import { parseRpcUrl } from './rpc.ts'
 
@@ -25,11 +25,7 @@ const worthless = new Set(['eip155:31337', 'eip155:1337'])
  * Errors: `config/unsafe-local-key`, `config/bad-rpc-url`.
  */
 export function assertSafeSigners({ network, rpcUrl, signers }: { network: string; rpcUrl: string; signers: readonly string[] }): void {
-  if (worthless.has(network) || networkFacts(network)?.testnet === true || !isLoopback(parseRpcUrl(rpcUrl).hostname)) return
+  if (worthless.has(network) || networkFacts(network)?.testnet === true || !isLoopback(parseRpcUrl(rpcUrl).href)) return
   const real = signers.find((address) => !published.has(address.toLowerCase()))
   if (real !== undefined) throw evmErrors('config/unsafe-local-key', { network, address: real })
-}
-
-function isLoopback(hostname: string): boolean {
-  return /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\])\.?$/.test(hostname)
 }

@@ -1,4 +1,4 @@
-import { networkFacts } from '@flow402x/core'
+import { isLoopback, networkFacts } from '@flow402x/core'
 import { solanaErrors } from '../chain/errors.ts'
 import { parseRpcUrl } from '../chain/rpc.ts'
 
@@ -22,13 +22,7 @@ const published = new Set([
  * Errors: `config/unsafe-local-key`, `config/bad-rpc-url`.
  */
 export function assertSafeSigners({ network, rpcUrl, signers }: { network: string; rpcUrl: string; signers: readonly string[] }): void {
-  if (networkFacts(network)?.testnet === true || !isLoopback(rpcUrl)) return
+  if (networkFacts(network)?.testnet === true || !isLoopback(parseRpcUrl(rpcUrl).href)) return
   const real = signers.find((address) => !published.has(address))
   if (real !== undefined) throw solanaErrors('config/unsafe-local-key', { network, address: real })
-}
-
-/** Whether an RPC runs on this machine. Errors: `config/bad-rpc-url`. */
-export function isLoopback(rpcUrl: string): boolean {
-  const { hostname } = parseRpcUrl(rpcUrl)
-  return /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\])\.?$/.test(hostname)
 }

@@ -2,6 +2,7 @@ import {
   type Asset,
   formatPrice,
   fromAtomic,
+  isLoopback,
   type PaymentRequirements,
   parseNetwork,
   priceInAsset,
@@ -16,7 +17,6 @@ import { system } from '../chain/programs.ts'
 import { type RecentBlockhash, readerOf, type SolanaReader } from '../chain/reader.ts'
 import { checkChain, httpRpc } from '../chain/rpc.ts'
 import type { Transaction } from '../chain/transaction.ts'
-import { isLoopback } from '../crypto/local-safety.ts'
 import { isRefusal, readLayout, refuseTransfer } from './layout.ts'
 import { createSight } from './look.ts'
 import { checkMint, checkRecipient, payableAsset } from './recipient.ts'

@@ -64,6 +64,12 @@ export function networkFamily(network: Network): string {
   return network.slice(0, network.indexOf(':'))
 }
 
+/** Whether a URL is of this machine; `false` for text that is no URL. */
+export function isLoopback(url: string): boolean {
+  const hostname = URL.canParse(url) ? new URL(url).hostname : ''
+  return /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\])\.?$/.test(hostname)
+}
+
 function slug(text: string): string {
   return text
     .trim()

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
 import {
   batchSettlementClient,
   type PayerChannelEvent,
@@ -10,11 +8,9 @@ import {
 import { evmChain } from '@flow402x/adapters-evm/facilitator'
 import { type ClientScheme, findAsset, formatAmount, networkFamily, networks } from '@flow402x/core'
 import { sqliteStore } from '@flow402x/store/sqlite'
+import { findWalletFile } from '../wallet/home.ts'
 import type { Terminal } from './command.ts'
 import { rpcVariable } from './rpc-url.ts'
-
-/** The variable that names the file in which the books of channels are kept. */
-export const walletFileVariable = 'FLOW402X_WALLET_FILE'
 
 /** Who pays over channels, and keeps their books in the wallet's file. */
 export type ChannelPayer = {
@@ -36,10 +32,8 @@ export type ChannelPayerOptions = {
 
 /** Opens the wallet's file, which the environment names or the home directory holds; nothing without either: lost books cost a round trip, and a channel that nobody remembers its deposit. */
 export async function channelPayer(env: Terminal['env'], options: ChannelPayerOptions): Promise<ChannelPayer | undefined> {
-  const home = env.HOME ?? env.USERPROFILE
-  const file = env[walletFileVariable] ?? (home === undefined ? undefined : join(home, '.flow402x', 'wallet.db'))
+  const file = await findWalletFile(env)
   if (file === undefined) return undefined
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const { key, network, maxDeposit, onEvent } = options
   const signer = privateKeySigner(key)
   const chains = networks.flatMap(({ network: id }) => {

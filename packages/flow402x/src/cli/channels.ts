@@ -1,9 +1,10 @@
-import { parseArgs } from 'node:util'
 import type { PayerChannel } from '@flow402x/adapters-evm/client'
 import { createClient } from '@flow402x/client'
 import { findAsset, formatNetwork, isX402Error, parseDecimal, parseNetwork, toAtomic, toProblem, X402Error } from '@flow402x/core'
-import { type ChannelPayer, channelPayer, shown, walletFileVariable } from './channel-payer.ts'
-import type { Command, Terminal } from './command.ts'
+import { hexKey } from '../wallet/account.ts'
+import { walletFileVariable } from '../wallet/home.ts'
+import { type ChannelPayer, channelPayer, shown } from './channel-payer.ts'
+import { type Command, printJson, readArguments, type Terminal } from './command.ts'
 import { cliErrors } from './errors.ts'
 import { findKey, keyVariables } from './key.ts'
 import { rpcVariable } from './rpc-url.ts'
@@ -28,15 +29,15 @@ A channel is named by its id or by the beginning of it, an amount is in the toke
 or of the file that FLOW402X_EVM_PRIVATE_KEY_FILE names, the books are those of "flow402x pay", in ~/.flow402x/wallet.db or the file that
 ${walletFileVariable} names. What asks the chain needs the network's node, such as ${rpcVariable('eip155:8453')}.`,
   async run(args, terminal) {
-    const options = readOptions(args)
-    const key = await findKey(terminal.env, keyVariables.eip155)
+    const given = readOptions(args)
+    const key = await findKey(terminal, { variable: keyVariables.eip155 })
     if (key === undefined) throw cliErrors('cli/no-key', { variables: [keyVariables.eip155] })
-    const { maxDeposit } = options
-    const payer = await channelPayer(terminal.env, { key: `0x${key.replace(/^0x/, '')}`, maxDeposit })
+    const { maxDeposit } = given
+    const payer = await channelPayer(terminal.env, { key: hexKey(key), maxDeposit })
     if (payer === undefined) throw cliErrors('cli/no-wallet-file', { variable: walletFileVariable })
     try {
-      const say: Say = { ...options, payer, terminal, note: (line) => void (options.json || terminal.note(line)) }
-      return await commands[options.command](say)
+      const say: Say = { ...given, payer, terminal, note: (line) => void (given.json || terminal.note(line)) }
+      return await commands[given.command](say)
     } finally {
       await payer.close()
     }
@@ -54,7 +55,7 @@ function isCommand(text: string | undefined): text is keyof typeof commands {
 
 function readOptions([command, ...args]: readonly string[]) {
   if (!isCommand(command)) throw cliErrors('cli/usage', { why: `"channels ${command ?? ''}" is no command.`, usage })
-  const { values, positionals } = parse(args)
+  const { values, positionals } = readArguments(args, { options, usage, most: 2 })
   const [least, most] = { list: [0, 0], 'top-up': [2, 2], close: [1, 1], withdraw: [0, 1] }[command] as [number, number] // each has both
   if (positionals.length < least || positionals.length > most) {
     throw cliErrors('cli/usage', { why: `"channels ${command}" takes ${least === most ? least : `${least} to ${most}`} arguments.`, usage })
@@ -65,19 +66,12 @@ function readOptions([command, ...args]: readonly string[]) {
   return { command, name, amount, url, alone, json, maxDeposit, network: network === undefined ? undefined : parseNetwork(network) }
 }
 
-function parse(args: readonly string[]) {
-  const [text, flag] = [{ type: 'string' }, { type: 'boolean' }] as const
-  try {
-    const options = { network: text, url: text, alone: flag, 'max-deposit': text, json: flag } as const
-    return parseArgs({ args: [...args], allowPositionals: true, options })
-  } catch (error) {
-    throw cliErrors('cli/usage', { why: error instanceof Error ? error.message : String(error), usage })
-  }
-}
+const [text, flag] = [{ type: 'string' }, { type: 'boolean' }] as const
+const options = { network: text, url: text, alone: flag, 'max-deposit': text, json: flag } as const
 
 async function list({ payer, network, json, terminal }: Say): Promise<number> {
   const found = await allOf(payer, { network, signal: terminal.signal })
-  if (json) print(terminal, { channels: found })
+  if (json) printJson(terminal, { channels: found })
   else if (found.length === 0) terminal.out('There are no channels in these books.\n')
   else for (const channel of found) terminal.out(`${describe(channel)}\n`)
   return 0
@@ -96,7 +90,7 @@ async function topUp(say: Say): Promise<number> {
   note(`send a deposit of ${shown(wanted, channel)} into channel ${channel.id}`)
   const move = await payer.channels.topUp(channel.id, wanted, { signal: terminal.signal })
   if (move.amount !== wanted) note(`note a deposit was under way already: that one was brought in, and none beside it`)
-  if (json) print(terminal, { channel: channel.id, ...move })
+  if (json) printJson(terminal, { channel: channel.id, ...move })
   else terminal.out(`deposited ${shown(move.amount, channel)} in ${move.transaction}\n`)
   return 0
 }
@@ -106,7 +100,7 @@ async function close(say: Say): Promise<number> {
   const channel = await theOne(say)
   const refund = alone ? undefined : await askSeller(say, channel)
   if (refund !== undefined) {
-    if (json) print(terminal, { channel: channel.id, refunded: refund.amount, transaction: refund.transaction })
+    if (json) printJson(terminal, { channel: channel.id, refunded: refund.amount, transaction: refund.transaction })
     else terminal.out(`closed: ${shown(BigInt(refund.amount), channel)} came back in ${refund.transaction}\n`)
     return 0
   }
@@ -114,7 +108,7 @@ async function close(say: Say): Promise<number> {
   note(`send the withdrawal from channel ${channel.id} is announced on chain`)
   const { transaction, amount, withdrawableAt } = await payer.channels.startWithdrawal(channel.id, { signal: terminal.signal })
   const due = new Date(withdrawableAt * 1000).toISOString()
-  if (json) print(terminal, { channel: channel.id, withdrawing: amount, transaction, withdrawableAt })
+  if (json) printJson(terminal, { channel: channel.id, withdrawing: amount, transaction, withdrawableAt })
   else
     terminal.out(
       `withdrawal of ${shown(amount, channel)} started in ${transaction}: run "flow402x channels withdraw" after ${due}. Until then its seller may claim what you signed.\n`,
@@ -164,7 +158,7 @@ async function withdraw(say: Say): Promise<number> {
       note(`wait ${error.message}`)
     }
   }
-  if (json) print(terminal, { withdrawn, waiting })
+  if (json) printJson(terminal, { withdrawn, waiting })
   else if (due.length === 0) terminal.out('Nothing is being withdrawn.\n')
   return 0
 }
@@ -205,8 +199,4 @@ function describe(channel: PayerChannel): string {
     )
   }
   return lines.join('\n')
-}
-
-function print({ out }: Terminal, value: object): void {
-  out(`${JSON.stringify(value, (_, one) => (typeof one === 'bigint' ? one.toString() : one))}\n`)
 }

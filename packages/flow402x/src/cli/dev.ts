@@ -1,9 +1,8 @@
 import { once } from 'node:events'
-import { parseArgs } from 'node:util'
 import { formatNetwork, networkFamily } from '@flow402x/core'
 import { startDev } from '../dev/dev.ts'
 import type { DevChain, DevWorld } from '../dev/world.ts'
-import type { Command } from './command.ts'
+import { type Command, readArguments } from './command.ts'
 import { cliErrors } from './errors.ts'
 import { keyVariables } from './key.ts'
 import { rpcVariable } from './rpc-url.ts'
@@ -42,7 +41,7 @@ It runs until it is interrupted. All keys are published development keys: never 
 }
 
 function readOptions(args: readonly string[]) {
-  const { network, json, ...ports } = parse(args)
+  const { network, json, ...ports } = readArguments(args, { options, usage }).values
   return {
     json: json ?? false,
     ...(network === undefined ? {} : { networks: network.split(',') }),
@@ -51,15 +50,8 @@ function readOptions(args: readonly string[]) {
   }
 }
 
-function parse(args: readonly string[]) {
-  try {
-    const option = { type: 'string' } as const
-    const options = { network: option, 'facilitator-port': option, 'seller-port': option, json: { type: 'boolean' } } as const
-    return parseArgs({ args: [...args], options }).values
-  } catch (error) {
-    throw cliErrors('cli/usage', { why: error instanceof Error ? error.message : String(error), usage })
-  }
-}
+const option = { type: 'string' } as const
+const options = { network: option, 'facilitator-port': option, 'seller-port': option, json: { type: 'boolean' } } as const
 
 function port<Name extends string>(name: Name, text: string | undefined): { readonly [key in Name]?: number } {
   if (text === undefined) return {}

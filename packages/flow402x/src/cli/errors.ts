@@ -17,7 +17,7 @@ export const cliErrors = defineErrors({
   'cli/no-wallet-file': {
     ...usage,
     message: ({ variable }: { variable: string }) =>
-      `There is no place for the books of channels: set ${variable} to a file on a local disk, or HOME to a directory.`,
+      `There is no place for the books of a wallet: set ${variable} to a file on a local disk, or HOME to a directory.`,
   },
   'cli/no-such-channel': {
     ...usage,
@@ -38,6 +38,43 @@ export const cliErrors = defineErrors({
     message: ({ file }: { file: string }) => `The key file ${file} can be read by others. Run "chmod 600 ${file}" and try again.`,
   },
   'cli/unreadable-file': { ...usage, message: ({ file, why }: { file: string; why: string }) => `${file} could not be read: ${why}.` },
+  'cli/file-exists': {
+    ...usage,
+    message: ({ file }: { file: string }) =>
+      `${file} is there already, and no key is ever written over another. Name another file with --out.`,
+  },
+  'cli/unwritable-file': { ...usage, message: ({ file, why }: { file: string; why: string }) => `${file} could not be written: ${why}.` },
+  'cli/bad-keystore': {
+    ...usage,
+    message: ({ file }: { file: string }) =>
+      `${file} is no key file that can be opened here: it must be of Web3 Secret Storage, version 3, with scrypt or pbkdf2 and aes-128-ctr, of a key of this family.`,
+  },
+  'cli/wrong-passphrase': {
+    ...usage,
+    message: ({ file }: { file: string }) => `This is not the passphrase of ${file}. Nothing was opened.`,
+  },
+  'cli/passphrases-differ': {
+    ...usage,
+    message: (_: Record<never, never>) => 'The two passphrases were not the same. No key was made.',
+  },
+  'cli/no-passphrase': {
+    ...usage,
+    message: ({ variable }: { variable: string }) =>
+      `No passphrase: set ${variable}, or ${variable}_FILE to a file that holds it, or run this in a terminal. Passphrases are never taken from the command line.`,
+  },
+  'cli/no-family': {
+    ...usage,
+    message: ({ network }: { network: string }) =>
+      `No wallet of this command has keys for ${network}: it knows EVM networks and those of Solana.`,
+  },
+  'cli/unconfirmed': {
+    ...usage,
+    message: (_: Record<never, never>) => 'Nobody said yes, so nothing was sent. Give --yes where nobody can be asked.',
+  },
+  'cli/no-faucet': {
+    ...usage,
+    message: ({ network, why }: { network: string; why: string }) => `Nothing was funded on ${network}: ${why}.`,
+  },
   'cli/no-testing': {
     ...usage,
     message: (_: Record<never, never>) =>

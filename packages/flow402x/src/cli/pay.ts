@@ -1,13 +1,13 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { exactEvmClient, type PayerChannelEvent, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactSolanaClient, secretKeySender, solanaReader } from '@flow402x/adapters-solana/client'
 import { type Client, type ClientEvent, createClient, type LeftOut, type Quote, receiptOf, type Terms } from '@flow402x/client'
 import { type ClientScheme, formatNetwork, isX402Error, networkFamily, networks, parseNetwork } from '@flow402x/core'
+import { hexKey } from '../wallet/account.ts'
 import { channelPayer, dollars, tellOf } from './channel-payer.ts'
-import type { Command, Terminal } from './command.ts'
+import { type Command, printJson, readArguments, type Terminal } from './command.ts'
 import { cliErrors } from './errors.ts'
-import { findKey, keyVariables } from './key.ts'
+import { type FoundKey, findKey, keyVariables } from './key.ts'
 import { rpcVariable } from './rpc-url.ts'
 
 const usage = 'flow402x pay <url> [options]'
@@ -62,7 +62,7 @@ What is said about the payment goes to standard error, the body to standard outp
 type PayOptions = ReturnType<typeof readOptions>
 
 function readOptions(args: readonly string[]) {
-  const { values, positionals } = parse(args)
+  const { values, positionals } = readArguments(args, { options, usage, most: Number.POSITIVE_INFINITY })
   const [url, ...more] = positionals
   if (url === undefined || more.length > 0) throw cliErrors('cli/usage', { why: 'Give exactly one URL.', usage })
   if (!URL.canParse(url)) throw cliErrors('cli/usage', { why: `"${url}" is no URL; write it with http:// or https://.`, usage })
@@ -83,28 +83,18 @@ function readOptions(args: readonly string[]) {
   }
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        request: { type: 'string', short: 'X' },
-        header: { type: 'string', short: 'H', multiple: true },
-        data: { type: 'string', short: 'd' },
-        output: { type: 'string', short: 'o' },
-        include: { type: 'boolean', short: 'i' },
-        max: { type: 'string' },
-        'max-deposit': { type: 'string' },
-        network: { type: 'string' },
-        quote: { type: 'boolean' },
-        json: { type: 'boolean' },
-      },
-    })
-  } catch (error) {
-    throw cliErrors('cli/usage', { why: error instanceof Error ? error.message : String(error), usage })
-  }
-}
+const options = {
+  request: { type: 'string', short: 'X' },
+  header: { type: 'string', short: 'H', multiple: true },
+  data: { type: 'string', short: 'd' },
+  output: { type: 'string', short: 'o' },
+  include: { type: 'boolean', short: 'i' },
+  max: { type: 'string' },
+  'max-deposit': { type: 'string' },
+  network: { type: 'string' },
+  quote: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const
 
 function splitHeader(line: string): [string, string] {
   const colon = line.indexOf(':')
@@ -162,10 +152,10 @@ async function clientFor({ max, maxDeposit, network: name }: PayOptions, { termi
 }
 
 /** Every key there is; of one family where a network is named. Errors: `cli/no-key`. */
-async function keysFor(network: string | undefined, { env }: Terminal): Promise<{ readonly evm?: string; readonly solana?: string }> {
+async function keysFor(network: string | undefined, terminal: Terminal): Promise<{ readonly evm?: string; readonly solana?: FoundKey }> {
   const wanted = network === undefined ? undefined : networkFamily(network)
   const key = async (family: keyof typeof keyVariables) =>
-    wanted === undefined || wanted === family ? findKey(env, keyVariables[family]) : undefined
+    wanted === undefined || wanted === family ? findKey(terminal, { variable: keyVariables[family] }) : undefined
   const [evm, solana] = [await key('eip155'), await key('solana')]
   if (evm === undefined && solana === undefined) {
     const variables = Object.entries(keyVariables).flatMap(([family, variable]) =>
@@ -173,13 +163,13 @@ async function keysFor(network: string | undefined, { env }: Terminal): Promise<
     )
     throw cliErrors('cli/no-key', { variables })
   }
-  return { ...(evm && { evm: `0x${evm.replace(/^0x/, '')}` }), ...(solana && { solana }) }
+  return { ...(evm && { evm: hexKey(evm) }), ...(solana && { solana }) }
 }
 
 type OnSolana = Pick<Terminal, 'env'> & { readonly network: string | undefined }
 
 /** One scheme for each network: an RPC, where the environment names one, is asked for what an offer does not say. */
-function solanaSchemes(key: string, { env, network }: OnSolana): ClientScheme[] {
+function solanaSchemes(key: FoundKey, { env, network }: OnSolana): ClientScheme[] {
   const signer = secretKeySender(key)
   const known = networks.map((facts) => facts.network).filter((id) => networkFamily(id) === 'solana')
   return (network === undefined ? known : [network]).map((id) => {
@@ -206,7 +196,7 @@ function narrate(event: ClientEvent): string | undefined {
 }
 
 function printQuote(quote: Quote, { json, terminal }: { readonly json: boolean; readonly terminal: Terminal }): number {
-  if (json) terminal.out(`${JSON.stringify(quote, (_, value) => (typeof value === 'bigint' ? value.toString() : value))}\n`)
+  if (json) printJson(terminal, quote)
   else if (quote.kind === 'free') terminal.out(`free: it answers ${quote.status} without a payment\n`)
   else if (quote.kind === 'unpayable') terminal.out(`unpayable:\n${reasons(quote.leftOut)}`)
   else terminal.out([quote.terms, ...quote.alternatives].map(describe).join('') + reasons(quote.leftOut))

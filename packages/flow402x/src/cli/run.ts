@@ -19,26 +19,32 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     return name === undefined ? 2 : 0
   }
   try {
-    const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-    if (command === undefined) throw cliErrors('cli/unknown-command', { command: name })
+    const main = Object.hasOwn(commands, name) ? commands[name] : undefined
+    if (main === undefined) throw cliErrors('cli/unknown-command', { command: name })
+    const [word = '', ...after] = rest
+    const own = main.subcommands !== undefined && Object.hasOwn(main.subcommands, word) ? main.subcommands[word] : undefined
+    const command = own ?? main
     if (rest.includes('--help') || rest.includes('-h')) {
       terminal.out(`${command.summary}\n\n${command.usage}\n`)
       return 0
     }
-    return await command.run(rest, terminal)
+    return await command.run(own === undefined ? rest : after, terminal)
   } catch (error) {
     return report(error, { json: rest.includes('--json'), terminal })
   }
 }
 
 function report(error: unknown, { json, terminal }: { json: boolean; terminal: Terminal }): number {
-  if (terminal.signal.aborted) return 130
+  const { aborted } = terminal.signal
   if (!(error instanceof X402Error)) {
+    if (aborted) return 130
     terminal.note(`flow402x: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   }
   if (json) terminal.out(`${JSON.stringify({ error: toProblem(error) })}\n`)
   else terminal.note(`flow402x: ${error.message} (${error.code})`)
+  // Whoever gives up must still be told whether money moved.
+  if (aborted) return 130
   return error.code === 'cli/usage' || error.code === 'cli/unknown-command' ? 2 : 1
 }
 

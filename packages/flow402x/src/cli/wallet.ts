@@ -1,75 +1,29 @@
-import { parseArgs } from 'node:util'
-import { type OpenedTokenAccount, openTokenAccount } from '@flow402x/adapters-solana/facilitator'
-import { formatAmount, formatNetwork, networkFacts, networkFamily, parseNetwork } from '@flow402x/core'
-import type { Command, Terminal } from './command.ts'
+import { address } from '../wallet/address.ts'
+import { balance } from '../wallet/balance.ts'
+import { fund } from '../wallet/fund.ts'
+import { initAccounts } from '../wallet/init-accounts.ts'
+import { newWallet } from '../wallet/new.ts'
+import { send } from '../wallet/send.ts'
+import type { Command } from './command.ts'
 import { cliErrors } from './errors.ts'
-import { findKey, keyVariables } from './key.ts'
-import { readRpcUrl } from './rpc-url.ts'
 
-const usage = 'flow402x wallet init-accounts --network solana-devnet --owner ADDRESS [--asset USDC] [--json]'
+const subcommands: Readonly<Record<string, Command>> = { new: newWallet, address, balance, send, fund, 'init-accounts': initAccounts }
 
-/** `flow402x wallet`: what a wallet needs before it can be paid. */
+const usage = 'flow402x wallet new|address|balance|send|fund|init-accounts [options]'
+
+/** `flow402x wallet`: keys, balances and transfers. */
 export const wallet: Command = {
-  summary: 'Opens the token accounts that a wallet needs to be paid on Solana.',
+  summary: 'Makes keys, shows what they hold, sends and funds.',
   usage: `${usage}
 
-  --network NAME    a network of Solana, by name or CAIP-2 id
-  --owner ADDRESS   the wallet that shall be able to receive
-  --asset SYMBOL    a token, as often as needed; USDC unless given
-  --json            prints one line of JSON: every account, what it cost and the transaction that opened it
+${Object.entries(subcommands)
+  .map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`)
+  .join('\n')}
 
-An account that is there is left alone and costs nothing. The others are paid by the key in FLOW402X_SOLANA_PRIVATE_KEY, or in the
-file that FLOW402X_SOLANA_PRIVATE_KEY_FILE names: about 0.002 SOL each, which stay in the account, and the fee. The node is named by
-FLOW402X_RPC_URL_SOLANA, FLOW402X_RPC_URL_SOLANA_DEVNET or FLOW402X_RPC_URL_SOLANA_TESTNET.`,
-  async run(args, terminal) {
-    const { network, owner, assets, json } = readOptions(args)
-    const rpcUrl = readRpcUrl(terminal.env, network)
-    const payer = await findKey(terminal.env, keyVariables.solana)
-    if (payer === undefined) throw cliErrors('cli/no-key', { variables: [keyVariables.solana] })
-    const accounts: OpenedTokenAccount[] = []
-    for (const asset of assets) {
-      const options = { network, rpcUrl, payer, owner, signal: terminal.signal, ...(asset === undefined ? {} : { asset }) }
-      const opened = await openTokenAccount({
-        ...options,
-        onCost: ({ payer: from, rent, fee }) =>
-          void terminal.note(
-            `cost ${sol(network, rent)} of rent, which stays in the account, and ${sol(network, fee)} of fee, from ${from}`,
-          ),
-      })
-      accounts.push(opened)
-      if (!json) tell(opened, terminal)
-    }
-    if (json) terminal.out(`${JSON.stringify({ accounts }, (_, value) => (typeof value === 'bigint' ? value.toString() : value))}\n`)
-    return 0
+Keys come from FLOW402X_EVM_PRIVATE_KEY and FLOW402X_SOLANA_PRIVATE_KEY, or from the files that the same names with _FILE name, encrypted
+or not, which nobody else may read. Run "flow402x wallet <command> --help" for its options.`,
+  subcommands,
+  async run([name = '']) {
+    throw cliErrors('cli/usage', { why: `"wallet ${name}" is no command.`, usage })
   },
-}
-
-function readOptions([subcommand, ...args]: readonly string[]) {
-  if (subcommand !== 'init-accounts') throw cliErrors('cli/usage', { why: `"wallet ${subcommand ?? ''}" is no command.`, usage })
-  const { network, owner, asset = [undefined], json = false } = parse(args)
-  if (network === undefined || owner === undefined) throw cliErrors('cli/usage', { why: 'Give --network and --owner.', usage })
-  const id = parseNetwork(network)
-  if (networkFamily(id) !== 'solana')
-    throw cliErrors('cli/usage', { why: `${formatNetwork(id)} has no token accounts: wallets there are paid as they are.`, usage })
-  return { network: id, owner, assets: asset, json }
-}
-
-function parse(args: readonly string[]) {
-  const option = { type: 'string' } as const
-  try {
-    const options = { network: option, owner: option, asset: { ...option, multiple: true }, json: { type: 'boolean' } } as const
-    return parseArgs({ args: [...args], options }).values
-  } catch (error) {
-    throw cliErrors('cli/usage', { why: error instanceof Error ? error.message : String(error), usage })
-  }
-}
-
-function tell({ account, owner, network, asset, opening }: OpenedTokenAccount, { out }: Terminal): void {
-  const what = `${asset.symbol} account ${account} of ${owner} on ${formatNetwork(network)}`
-  out(opening === undefined ? `${what} is there already: nothing was sent\n` : `opened ${what} in ${opening.transaction}\n`)
-}
-
-function sol(network: string, lamports: bigint): string {
-  const { coin = { symbol: 'SOL', decimals: 9 } } = networkFacts(network) ?? {}
-  return formatAmount(lamports, coin)
 }
