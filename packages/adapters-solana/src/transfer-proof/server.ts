@@ -1,6 +1,7 @@
 import {
   type Asset,
   assetOf,
+  isLoopback,
   parseNetwork,
   type ServerScheme,
   type TransferSellerOptions,
@@ -12,7 +13,6 @@ import { isAddress, isSolana } from '../chain/address.ts'
 import { solanaErrors } from '../chain/errors.ts'
 import { readerOf } from '../chain/reader.ts'
 import { checkChain, httpRpc } from '../chain/rpc.ts'
-import { isLoopback } from '../crypto/local-safety.ts'
 import { checkMint, checkRecipient, payableAsset } from '../exact/recipient.ts'
 import { type SolanaConfirmations, solanaTransfers, spellSignature } from './see.ts'
 
