@@ -16,6 +16,8 @@ export type OfficialSale = {
   readonly price: string
   readonly assetTransferMethod?: 'eip3009' | 'permit2'
   readonly minDeposit?: string
+  /** Whether the facilitator signs claims and refunds for the seller, who has no key for that. */
+  readonly delegated?: boolean
 }
 
 /** An official seller over channels: what it keeps, what brings its money onto the chain, and how often its handler ran. */
@@ -32,12 +34,15 @@ export function serveChannelFacilitator(chain: EvmChain): Promise<Listening> {
   return serveOfficial(new x402Facilitator().register(network, new FacilitatorScheme(officialSigner(chain))))
 }
 
-/** The official server behind Express, which signs claims and refunds with the seller's key. */
+/** The official server behind Express, which signs claims and refunds with the seller's key unless it leaves that to the facilitator. */
 export async function openOfficialShop(chain: EvmChain, sale: OfficialSale): Promise<OfficialShop> {
-  const { facilitatorUrl, price, assetTransferMethod, minDeposit } = sale
+  const { facilitatorUrl, price, assetTransferMethod, minDeposit, delegated = false } = sale
   const storage = new InMemoryChannelStorage()
   const account = privateKeyToAccount(chain.seller.privateKey)
-  const scheme = new BatchSettlementEvmScheme(chain.seller.address, { storage, receiverAuthorizerSigner: account })
+  const scheme = new BatchSettlementEvmScheme(chain.seller.address, {
+    storage,
+    ...(delegated ? {} : { receiverAuthorizerSigner: account }),
+  })
   const facilitator = new HTTPFacilitatorClient({ url: facilitatorUrl })
   const server = new x402ResourceServer(facilitator).register(network, scheme)
   let [runs, failures] = [0, 0]
