@@ -157,7 +157,11 @@ describe('beside other middleware of Express', () => {
     const expected = { 'access-control-allow-origin': ['https://app.test'], 'x-request-id': ['7'] }
     expect((await send(url)).headers).toMatchObject({ ...expected, vary: ['Origin'] })
     const delivered = await sendPaid(url, await signPayment(payer, { url }))
-    expect(delivered.headers).toMatchObject({ ...expected, vary: ['Origin, PAYMENT-SIGNATURE, X-PAYMENT'], 'x-request-id': ['goods'] })
+    expect(delivered.headers).toMatchObject({
+      ...expected,
+      vary: ['Origin, PAYMENT-SIGNATURE, X-PAYMENT, X-Payment-Signature, X-Payment-Reference'],
+      'x-request-id': ['goods'],
+    })
     facilitator.answer = 'refused'
     expect((await sendPaid(url, await signPayment(payer, { url }))).headers).toMatchObject(expected)
   })

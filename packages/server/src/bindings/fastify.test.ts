@@ -95,7 +95,10 @@ describe('beside other hooks of Fastify', () => {
     const expected = { 'access-control-allow-origin': ['https://app.test'], 'x-request-id': ['7'] }
     expect((await send(url)).headers).toMatchObject(expected)
     const delivered = await sendPaid(url, await signPayment(payer, { url }))
-    expect([delivered.body.toString(), delivered.headers.vary]).toEqual(['goods', ['Origin, PAYMENT-SIGNATURE, X-PAYMENT']])
+    expect([delivered.body.toString(), delivered.headers.vary]).toEqual([
+      'goods',
+      ['Origin, PAYMENT-SIGNATURE, X-PAYMENT, X-Payment-Signature, X-Payment-Reference'],
+    ])
     expect(delivered.headers).toMatchObject(expected)
     for (const answer of ['refused', 'pending'] as const) {
       facilitator.answer = answer

@@ -4,6 +4,7 @@ import { type AnsweringFacilitator, answeringFacilitator } from './answering-fac
 import { testBindingAliases } from './binding-aliases.ts'
 import { testBindingBodies } from './binding-bodies.ts'
 import { testBindingClaims } from './binding-claims.ts'
+import { type TransferLedger, testBindingPlain, transferLedger } from './binding-plain.ts'
 import { testBindingTable } from './binding-table.ts'
 
 /** What a handler does, each by the means of its own framework. */
@@ -65,6 +66,8 @@ export type BindingSuite = {
 export type Bench = {
   readonly payer: ClientScheme
   readonly facilitator: AnsweringFacilitator
+  /** What the plain challenge is paid in. */
+  readonly ledger: TransferLedger
   url(path: string): string
   /** How handlers behave from now on. */
   behave(behaviour: Behaviour): void
@@ -102,12 +105,14 @@ export function testBinding({ name, scheme, payer, mount }: BindingSuite): void 
     testBindingTable(bench)
     testBindingClaims(bench)
     testBindingBodies(bench)
+    testBindingPlain(bench)
     testBindingAliases(bench)
   })
 }
 
 function makeBench(scheme: ServerScheme, payer: ClientScheme) {
   const facilitator = answeringFacilitator(scheme)
+  const ledger = transferLedger(scheme.network)
   const seen = new Map<string, number>()
   let [origin, behaviour, runs]: [string, Behaviour, number] = ['', 'json', 0]
   let gate = Promise.resolve()
@@ -115,7 +120,7 @@ function makeBench(scheme: ServerScheme, payer: ClientScheme) {
     // Its one buyer is refused more often than any seller would bear.
     seller: {
       facilitator,
-      schemes: [scheme],
+      schemes: [scheme, ledger.scheme],
       unpaidWork: { most: 1_000_000 },
       onEvent: ({ type }) => seen.set(type, (seen.get(type) ?? 0) + 1),
     },
@@ -130,6 +135,7 @@ function makeBench(scheme: ServerScheme, payer: ClientScheme) {
   const bench: Bench = {
     payer,
     facilitator,
+    ledger,
     url: (path) => `${origin}${path}`,
     behave(next) {
       behaviour = next
