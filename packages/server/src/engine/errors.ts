@@ -156,6 +156,14 @@ export const serverErrors = defineErrors({
     message: ({ transaction }: { transaction: string }) =>
       `The payment was settled in ${transaction} and the resource failed to answer. Send the same payment again, or a new one from the same wallet for the same request: it will not be charged twice.`,
   },
+  'payment/refund-due': {
+    status: 500,
+    phase: 'deliver',
+    moneyMoved: 'yes',
+    retry: 'never',
+    message: ({ transaction }: { transaction: string }) =>
+      `The payment was settled in ${transaction} and the resource failed as often as it is tried. Nothing more will be delivered for it: it is listed for the seller to give back. Ask the seller, and do not pay again for now.`,
+  },
   'payment/handler-failed': {
     status: 500,
     phase: 'deliver',

@@ -98,6 +98,28 @@ describe('what a seller is told', () => {
     expect(await topics()).toEqual(['claim.pending', 'claim.settled', 'claim.undelivered'])
   })
 
+  it('is what will never be delivered, once: it is to be given back', async () => {
+    verifies(['H43', 'H32', 'M9'])
+    const { state, start, told } = town()
+    const { server } = start({ tell: everything })
+    const sell = paid(server, { price: '$0.01', flow: 'upfront' }, () => {
+      state.runs += 1
+      return new Response('sold out', { status: 500 })
+    })
+    const get = (headers: Record<string, string> = {}) => sell(new Request('http://shop.test/', { headers }))
+    const held = await payment(get)
+    const topics = async () => (await told()).map(({ topic }) => topic).sort()
+    for (const _ of [1, 2]) expect((await get(held)).status).toBe(500)
+    await server.reconcile()
+    expect(await topics()).toEqual(['claim.settled', 'claim.undelivered'])
+    expect((await get(held)).status).toBe(500)
+    for (const _ of [1, 2]) await server.reconcile()
+    expect(await topics()).toEqual(['claim.refundDue', 'claim.settled', 'claim.undelivered'])
+    const last = await get(held)
+    const answer = { code: 'payment/refund-due', moneyMoved: 'yes', retry: 'never' }
+    expect([last.status, last.headers.get('Retry-After'), await last.json(), state.runs]).toMatchObject([500, null, answer, 3])
+  })
+
   it('is nothing unless it was asked for, and needs a store with an outbox', async () => {
     const { facilitator, start, told } = town()
     const { get } = start()

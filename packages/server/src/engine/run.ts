@@ -174,9 +174,11 @@ export function hangingResponse({ engine, dialect }: RunContext, outcome: Outcom
 }
 
 /** The answer to a payment that was settled and whose handler failed. */
-export function undelivered({ engine, dialect }: RunContext, { outcome }: Claim): Response {
-  const error = serverErrors('payment/undelivered', { transaction: outcome?.transaction ?? '' })
-  return problemResponse(engine, error, { ...(outcome === undefined ? {} : { outcome }), dialect, retryAfter: 1 })
+export function undelivered({ engine, dialect }: RunContext, { outcome, attempts }: Claim): Response {
+  const told = { ...(outcome === undefined ? {} : { outcome }), dialect }
+  const { transaction = '' } = outcome ?? {}
+  if (attempts >= maxAttempts) return problemResponse(engine, serverErrors('payment/refund-due', { transaction }), told)
+  return problemResponse(engine, serverErrors('payment/undelivered', { transaction }), { ...told, retryAfter: 1 })
 }
 
 /** The answer while another request holds the claim. */
