@@ -1,4 +1,4 @@
-import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import { batchSettlementFacilitator, evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
 import type { FacilitatorScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
@@ -16,15 +16,18 @@ export const facilitatorPlan = z.object({
   signers: z.array(z.string()),
   /** Set where prices are ceilings. */
   used: z.optional(z.string()),
+  /** Whether it settles over channels. */
+  channels: z.optional(z.boolean()),
   /** The file that says what it did. */
   log: z.string(),
 })
 
-runProgram(facilitatorPlan, async ({ port, journal, network, rpcUrl, signers, used }, traps) => {
+runProgram(facilitatorPlan, async ({ port, journal, network, rpcUrl, signers, used, channels = false }, traps) => {
   const scheme = (): FacilitatorScheme => {
     if (network.startsWith('solana:'))
       return exactSolanaFacilitator({ chain: traps.lay('chain', solanaChain({ network, rpcUrl, signers })) })
     const chain = traps.lay('chain', evmChain({ network, rpcUrl, signers }))
+    if (channels) return batchSettlementFacilitator({ chain })
     return used === undefined ? exactEvmFacilitator({ chain }) : uptoEvmFacilitator({ chain })
   }
   const store = await openJournal(journal)

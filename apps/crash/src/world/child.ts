@@ -18,7 +18,7 @@ export type Part = {
 }
 
 /** Which program of `src/processes`, and what it is made of. */
-export type PartPlan = { readonly program: 'seller' | 'facilitator'; readonly plan: Readonly<Record<string, unknown>> }
+export type PartPlan = { readonly program: 'seller' | 'channel-seller' | 'facilitator'; readonly plan: Readonly<Record<string, unknown>> }
 
 type Running = { readonly child: ChildProcess; readonly url: string; readonly ended: Promise<NodeJS.Signals | null> }
 

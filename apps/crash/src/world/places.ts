@@ -19,7 +19,8 @@ export async function openJournal(where: Place): Promise<{ readonly journal: Jou
   return openSql(where)
 }
 
-async function openSql({ engine, at }: Place) {
+/** Opens books that hold everything. */
+export async function openSql({ engine, at }: Place): Promise<Store> {
   if (engine === 'SQLite') return (await import('@flow402x/store/sqlite')).sqliteStore(at)
   return (await import('@flow402x/store/postgres')).postgresStore(at)
 }

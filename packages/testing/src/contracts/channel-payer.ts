@@ -1,6 +1,7 @@
 import type { PaymentPayload, PaymentRequirements } from '@flow402x/core'
 import { encodeFunctionData, getAddress, type Hex, numberToHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
+import { facilitator as relayer } from '../chains/accounts.ts'
 import type { EvmChain } from '../chains/evm-chain.ts'
 import { batchSettlement } from './artifacts.ts'
 import { caller } from './caller.ts'
@@ -41,7 +42,8 @@ export async function channelPayer(
   const sent = async (functionName: 'initiateWithdraw' | 'finalizeWithdraw' | 'deposit', args: readonly unknown[]): Promise<string> => {
     // The functions differ in their arguments, which the callers below give.
     const data = encodeFunctionData({ abi: batchSettlement.abi, functionName, args } as Parameters<typeof encodeFunctionData>[0])
-    return (await send({ from: address, to: chain.contracts.batchSettlement, data })).result
+    const from = functionName === 'deposit' ? relayer.address : address
+    return (await send({ from, to: chain.contracts.batchSettlement, data })).result
   }
   const signed = async (max: bigint): Promise<Readonly<Record<string, unknown>>> => {
     const message = { channelId: id, maxClaimableAmount: max }

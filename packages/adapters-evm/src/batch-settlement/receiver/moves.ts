@@ -65,13 +65,19 @@ async function deposit(move: Move<'deposit'>): Promise<Outcome | VoucherRefusal>
   if (payload.voucher.maxClaimableAmount > before + filling.amount) return { reason: batchReason('cumulative_exceeds_balance') }
   const verdict = await facilitator.verify(submission, { signal })
   if (!verdict.valid) return (await isIn(move)) ? settled('') : refusal(verdict)
-  const outcome = await facilitator.settle(submission, { claimId: crypto.randomUUID() })
+  const outcome = await facilitator.settle(submission, { claimId: depositId(move) })
   // A copy may have brought it in, and a node may not show yet what the facilitator saw.
   const arrived = await shown(outcome.status === 'settled' ? seenWithin : 0, () => isIn(move))
   if (arrived) return settled(outcome.transaction ?? '')
   return outcome.status === 'settled'
     ? { status: 'pending', network, transaction: outcome.transaction, payer: channelConfig.payer }
     : outcome
+}
+
+/** Copies of a deposit are one settlement, whoever brings them: what it grants is told by the chain and the books (M2). */
+function depositId({ payload }: Move<'deposit'>): string {
+  const { erc3009Authorization, permit2Authorization } = payload.deposit.authorization
+  return `deposit:${bookId(payload.voucher.channelId)}:${erc3009Authorization?.salt ?? permit2Authorization?.nonce}`
 }
 
 /** Whether the chain took this very deposit: its nonce is bound to the channel and of use to the collector alone. */
@@ -113,7 +119,9 @@ async function refund(move: Move<'refund'>): Promise<Outcome | VoucherRefusal> {
   if (asked === undefined) return { reason: batchReason('missing_channel') }
   if ('reason' in asked) return asked
   const nonce = asked.channel.funds.refundNonce
-  const outcome = await facilitator.settle(await enriched(move, asked), { claimId: crypto.randomUUID() })
+  const { voucher, charged } = asked.channel
+  const claimId = `refund:${id}:${nonce}:${asked.amount}:${charged}:${voucher?.max ?? 0n}`
+  const outcome = await facilitator.settle(await enriched(move, asked), { claimId })
   const isOver = await shown(outcome.status === 'settled' ? seenWithin : 0, async () => {
     const now = (await books.learn([id], { now: clock(), signal })).get(id)
     return now !== undefined && now.refundNonce > nonce

@@ -17,9 +17,9 @@ import type { EvmReader } from '../../chain/reader.ts'
 import { toHex } from '../../crypto/bytes.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
 import { receiverCall } from '../calls.ts'
-import { channelIdOf, claimBatchDigest } from '../channel.ts'
+import { claimBatchDigest } from '../channel.ts'
 import { claimedIn, sortClaims } from '../claims.ts'
-import { signClaims } from '../signing.ts'
+import { claimEntries, signClaims } from '../signing.ts'
 import { batchReason, type VoucherClaim } from '../wire.ts'
 import { claimOf, type ReceiverBooks } from './books.ts'
 import { escrowWatch, eventsOf } from './escrow-watch.ts'
@@ -33,7 +33,10 @@ export type RunnerPolicy = {
   readonly age?: number
   /** Less than this is claimed only when its payer withdraws, since it costs more than it brings: "$0.01" unless told. */
   readonly atLeast?: string
-  /** Milliseconds between rounds, in each of which the escrow is asked once for withdrawals: 15,000 unless told. */
+  /**
+   * Milliseconds between rounds, in each of which the escrow is asked once for withdrawals: 15,000 unless told. After four that a process
+   * missed another one claims.
+   */
   readonly every?: number
 }
 
@@ -51,7 +54,8 @@ export type ChannelRunnerOptions = RunnerOptions & {
 
 // The most claims of one transaction (wire.md §21).
 const rowsAtOnce = 100
-const leaseFor = 60_000
+// For how many rounds who claims is taken to be alive.
+const leaseRounds = 4
 // A row that would fail is tried again when it has changed, or after so long (ms).
 const poisonedFor = 600_000
 
@@ -79,7 +83,7 @@ export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
   const lead = async (): Promise<boolean> => {
     const now = clock()
     const before = lease?.epoch
-    lease = await store.journal.lease({ network: chain.network, signer: name, owner, now, until: now + leaseFor })
+    lease = await store.journal.lease({ network: chain.network, signer: name, owner, now, until: now + leaseRounds * every })
     // Who leads anew does not know what happened meanwhile.
     if (lease?.epoch !== before) watch.forget()
     return lease !== undefined
@@ -249,7 +253,7 @@ function roundWork(options: ChannelRunnerOptions) {
       if (total === undefined || paid === undefined || total <= paid) return undefined
       const outcome = await settle(
         { type: 'settle', receiver, token },
-        { receiver, claimId: `settle ${chain.network} ${receiver} ${token} ${total}` },
+        { receiver, claimId: `settle:${chain.network}:${receiver}:${token}:${total}` },
       )
       if (outcome.status !== 'settled') {
         onEvent({ type: 'channelClaimOpen', channels: 0, outcome })
@@ -274,10 +278,7 @@ function roundWork(options: ChannelRunnerOptions) {
 
 /** The same claims have the same id, so that asking again after a crash asks for the same transaction. */
 function claimIdOf(chainId: bigint, claims: readonly VoucherClaim[]): string {
-  const entries = claims.map(({ voucher: { channel, maxClaimableAmount }, totalClaimed }) => {
-    return { channelId: channelIdOf(chainId, channel), maxClaimableAmount, totalClaimed }
-  })
-  return `claim ${toHex(claimBatchDigest(chainId, entries))}`
+  return `claim:${toHex(claimBatchDigest(chainId, claimEntries(claims, chainId)))}`
 }
 
 /** Rows that one signature can claim together, as many as one transaction takes. */
