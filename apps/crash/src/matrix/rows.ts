@@ -87,6 +87,15 @@ const facilitator: readonly Omit<Row, 'process'>[] = [
   { step: 'outcome written, not answered', trap: after('journal.resolve'), found: 'settled', ends: paid(pending) },
 ]
 
+/** A step that only payers meet who have not approved Permit2: their own approval is sent, and nothing of the facilitator's. */
+export const approvalRow: Row = {
+  process: 'facilitator',
+  step: 'approval handed on, settlement not taken in',
+  trap: after('chain.send'),
+  found: 'nothing',
+  ends: neverSent(pending),
+}
+
 /** Every step of a purchase, in its order. */
 export const rows: readonly Row[] = [
   ...seller.map((row) => ({ process: 'seller' as const, ...row })),

@@ -8,6 +8,7 @@ import { paid } from '@flow402x/server/node'
 import * as z from 'zod/mini'
 import { makeGoods, priceOf } from '../world/goods.ts'
 import { openClaims, place } from '../world/places.ts'
+import { withoutPermit } from '../world/rail.ts'
 import { runProgram } from './program.ts'
 
 /** What a seller is made of. */
@@ -29,7 +30,7 @@ export const sellerPlan = z.object({
 runProgram(sellerPlan, async ({ port, claims, facilitator, network, rpcUrl, payTo, log, origin, used }, traps) => {
   const scheme = (): ServerScheme => {
     if (network.startsWith('solana:')) return exactSolanaServer({ network, rpcUrl, payTo })
-    return used === undefined ? exactEvmServer({ network, payTo }) : uptoEvmServer({ network, payTo })
+    return used === undefined ? exactEvmServer({ network, payTo }) : uptoEvmServer({ network, payTo, asset: withoutPermit(network) })
   }
   const store = await openClaims(claims)
   const say = (line: string): void => appendFileSync(log, `${line}\n`)

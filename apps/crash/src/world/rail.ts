@@ -1,8 +1,8 @@
 import { exactEvmClient, privateKeySigner, uptoEvmClient } from '@flow402x/adapters-evm/client'
 import { exactEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
-import type { ClientScheme, ServerScheme } from '@flow402x/core'
+import { type Asset, assetOf, type ClientScheme, type ServerScheme } from '@flow402x/core'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { encodeEventTopics, encodeFunctionData, erc20Abi, getAddress, type Hex, maxUint256, parseAbi, parseEther } from 'viem'
+import { encodeEventTopics, getAddress, type Hex, parseAbi, parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAddress } from 'viem/accounts'
 import * as z from 'zod/mini'
 
@@ -41,7 +41,10 @@ export type RailPlan = { readonly name: string; start(): Promise<Rail> }
 /** Payments by `exact` on an EVM chain. */
 export const evm: RailPlan = { name: 'on an EVM chain', start: async () => evmRail(await startEvmChain()) }
 
-/** Payments by `upto` on an EVM chain: every purchase uses half of its price. */
+/**
+ * Payments by `upto` on an EVM chain: every purchase uses half of its price, and every payer signs the approval of Permit2 that goes
+ * before his payment.
+ */
 export const evmUpto: RailPlan = { name: 'by upto on an EVM chain', start: async () => uptoRail(await startEvmChain()) }
 
 const abi = parseAbi(['event Transfer(address indexed from, address indexed to, uint256 value)'])
@@ -84,22 +87,29 @@ export function evmRail(chain: EvmChain): Rail {
   }
 }
 
+/** The token of these sales, said to have no permit: so its payers are asked for a signed approval. */
+export function withoutPermit(network: string): Asset {
+  return { ...assetOf(network), permit: false }
+}
+
 function uptoRail(chain: EvmChain): Rail {
-  const { network, usdc, contracts, rpc } = chain
+  const { network, rpcUrl } = chain
   const exact = evmRail(chain)
   return {
     ...exact,
     used: '50%',
     async newPayer() {
       const payer = await exact.newPayer()
-      const data = encodeFunctionData({ abi: erc20Abi, functionName: 'approve', args: [contracts.permit2, maxUint256] })
-      await rpc('anvil_impersonateAccount', [payer.address])
-      await rpc('anvil_setBalance', [payer.address, parseEther('1')])
-      await rpc('eth_sendTransactionSync', [{ from: payer.address, to: usdc.address, data }])
+      await chain.rpc('anvil_setBalance', [payer.address, parseEther('1')])
       return payer
     },
-    client: ({ privateKey }) => uptoEvmClient({ signer: privateKeySigner(hex.parse(privateKey)) }),
-    server: (payTo) => uptoEvmServer({ network, payTo }),
+    client: ({ privateKey }) =>
+      uptoEvmClient({
+        signer: privateKeySigner(hex.parse(privateKey)),
+        rpcUrls: { [network]: rpcUrl },
+        maxApprovalFee: parseEther('0.1'),
+      }),
+    server: (payTo) => uptoEvmServer({ network, payTo, asset: withoutPermit(network) }),
   }
 }
 

@@ -52,7 +52,12 @@ function behave({ enter, gate, goods }: BindingStage, path: string, { request, r
     // Piped, as files are sent: a response that never asks to be waited for in vain.
     streams: () => pipeline(Readable.from(pieces(goods.chunks, gate)), response),
     large: () => void Readable.from([goods.large.subarray(0, 700_000), goods.large.subarray(700_000)]).pipe(response),
-    cookies: () => void response.cookie('a', '1', { path: '' }).append('Set-Cookie', 'b=2').set('X-Goods', 'secret').json(goods.json),
+    cookies: () =>
+      void response
+        .cookie('a', '1', { path: '' })
+        .append('Set-Cookie', 'b=2')
+        .set({ 'X-Goods': 'secret', 'Settlement-Overrides': '{"amount":"1"}' })
+        .json(goods.json),
     early: () => {
       response.writeEarlyHints({ link: '</style.css>; rel=preload' })
       response.type('json').flushHeaders()

@@ -55,7 +55,12 @@ function behave({ enter, gate, goods }: BindingStage, path: string, { request, r
     hangs: () => new Promise(() => {}),
     streams: () => reply.type('text/plain').send(Readable.from(pieces(goods.chunks, gate))),
     large: () => reply.send(Buffer.from(goods.large)),
-    cookies: () => reply.header('Set-Cookie', ['a=1', 'b=2']).header('X-Goods', 'secret').send(goods.json),
+    cookies: () =>
+      reply
+        .header('Set-Cookie', ['a=1', 'b=2'])
+        .header('X-Goods', 'secret')
+        .header('Settlement-Overrides', '{"amount":"1"}')
+        .send(goods.json),
     early: () => {
       reply.raw.writeEarlyHints({ link: '</style.css>; rel=preload' })
       return reply.send(goods.json)

@@ -79,7 +79,7 @@ function behave({ enter, gate, goods }: BindingStage, path: string, request: Req
     streams: () => new Response(streamOf(pieces(goods.chunks, gate))),
     large: () => new Response(streamOf(slices(goods.large))),
     cookies: () => {
-      const response = Response.json(goods.json, { headers: { 'X-Goods': 'secret' } })
+      const response = Response.json(goods.json, { headers: { 'X-Goods': 'secret', 'Settlement-Overrides': '{"amount":"1"}' } })
       for (const cookie of ['a=1', 'b=2']) response.headers.append('Set-Cookie', cookie)
       return response
     },

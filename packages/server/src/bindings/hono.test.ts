@@ -69,6 +69,7 @@ function behave({ enter, gate, goods }: BindingStage, path: string, context: Con
       context.header('Set-Cookie', 'a=1', { append: true })
       context.header('Set-Cookie', 'b=2', { append: true })
       context.header('X-Goods', 'secret')
+      context.header('Settlement-Overrides', '{"amount":"1"}')
       return context.json(goods.json)
     },
     early: () => context.json(goods.json),

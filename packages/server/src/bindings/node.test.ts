@@ -63,7 +63,7 @@ function behave({ enter, gate, goods }: BindingStage, path: string, { request, r
     },
     large: () => void response.end(goods.large),
     cookies: () => {
-      response.setHeader('Set-Cookie', ['a=1', 'b=2']).setHeader('X-Goods', 'secret')
+      response.setHeader('Set-Cookie', ['a=1', 'b=2']).setHeader('X-Goods', 'secret').setHeader('Settlement-Overrides', '{"amount":"1"}')
       json(200)
     },
     early: () => {

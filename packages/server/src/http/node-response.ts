@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { settlementOverridesHeader } from '@flow402x/core'
 import type { Dress } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
 import type { HandlerResult, Sent } from '../engine/run.ts'
@@ -166,13 +167,14 @@ function resultOf(response: ServerResponse): HandlerResult {
 
 /** Lets the engine dress the headers it touches, and only those: the others keep Node's own form. */
 function dressNode(response: ServerResponse, dress: Dress): void {
-  const names = ['cache-control', 'vary', 'access-control-expose-headers', 'access-control-allow-origin']
+  const names = ['cache-control', 'vary', 'access-control-expose-headers', 'access-control-allow-origin', settlementOverridesHeader]
   const headers = new Headers()
   for (const name of names) {
     const value = response.getHeader(name)
     if (value !== undefined) headers.set(name, [value].flat().join(', '))
   }
   dress(headers)
+  for (const name of names) if (!headers.has(name)) response.removeHeader(name)
   for (const [name, value] of headers) response.setHeader(name, value)
 }
 

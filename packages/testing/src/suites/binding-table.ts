@@ -123,6 +123,8 @@ function expectDelivered(answer: Answer, row: Row): void {
   expect(answer.headers).toMatchObject({ ...row.headers, 'cache-control': ['private'] })
   expect(receiptOf(answer)).toMatchObject({ success: true, transaction: expect.stringMatching(/^0x/) })
   expect(answer.headers['payment-required']).toBeUndefined()
+  // What a handler says was used is the seller's own (H28).
+  expect(answer.headers['settlement-overrides']).toBeUndefined()
 }
 
 /** Nothing of what was made left: no status, header, cookie or byte (M7). */

@@ -36,7 +36,7 @@ export type BindingRoute = {
  * `json` 200 `goods.json` · `empty` 204 · `redirect` 302 to `/elsewhere` · `notModified` 304 with `ETag: "goods"` ·
  * `notFound` 404 and `broken` 500 with `goods.json` · `throws` at once, `rejects` after an await, `hangs` for ever ·
  * `streams` each of `goods.chunks`, waiting for `gate()` after the first · `large` 200 `goods.large` · `cookies` as `json` with
- * `Set-Cookie: a=1`, `Set-Cookie: b=2` and `X-Goods: secret` · `early` as `json`, sending what the framework can before:
+ * `Set-Cookie: a=1`, `Set-Cookie: b=2`, `X-Goods: secret` and `Settlement-Overrides: {"amount":"1"}` · `early` as `json`, sending what the framework can before:
  * 103 or flushed headers · `echo` 200 with the bytes of the request body.
  */
 export type BindingStage = {
