@@ -33,6 +33,7 @@ export {
   type Signing,
   type SignStretchOptions,
   signStretch,
+  unsignedFunds,
 } from './channel/payer.ts'
 export type {
   ChannelEvent,

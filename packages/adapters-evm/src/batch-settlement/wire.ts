@@ -99,7 +99,7 @@ export const batchTerms = z.looseObject({
 })
 
 /** What a corrective 402 says beside its terms (wire.md §11.5): where the receiver stands, and what it holds of the payer. */
-export const voucherProof = z.looseObject({
+export const correctiveState = z.looseObject({
   channelState: z.looseObject({ channelId: bytes32, chargedCumulativeAmount: uint128 }),
   voucherState: z.optional(z.looseObject({ signedMaxClaimable: uint128, signature })),
 })

@@ -10,6 +10,7 @@ import {
   type Stretch,
   shared,
   takeStretch,
+  usableFunds,
   type Withheld,
   withDebt,
 } from './channel.ts'
@@ -96,6 +97,12 @@ export function landFilling(channel: Channel): Channel {
   const { filling, ...rest } = channel
   if (filling === undefined) return channel
   return { ...rest, funds: { ...rest.funds, balance: rest.funds.balance + filling.amount } }
+}
+
+/** What a payer can still sign for, with what he was given back. */
+export function unsignedFunds(channel: Channel): bigint {
+  const left = channel.free.reduce((sum, { from, to }) => sum + to - from, usableFunds(channel) - channel.top)
+  return left > 0n ? left : 0n
 }
 
 /** What of a payer's money lies in a channel and is not spent. */

@@ -2,7 +2,7 @@ import { type Channel, type Correction, learnPayerFunds, type Prepared, type Pre
 import * as z from 'zod/mini'
 import { nobleSecp256k1 } from '../../crypto/secp256k1.ts'
 import { voucherCheck } from '../voucher.ts'
-import { type BatchPayload, voucherProof } from '../wire.ts'
+import { type BatchPayload, correctiveState } from '../wire.ts'
 import { type Drawing, draw, pause, readFunds, release } from './books.ts'
 import { channelErrors } from './errors.ts'
 import type { ChannelOffer } from './offer.ts'
@@ -65,7 +65,7 @@ async function drawAgain(payer: Payer, { offer, prepared, given }: Correcting, f
 type Said = { readonly charged: bigint; readonly proven: bigint }
 
 function saidIn({ offer, correction }: Correcting): Said | undefined {
-  const parsed = z.safeParse(voucherProof, correction.requirements.extra)
+  const parsed = z.safeParse(correctiveState, correction.requirements.extra)
   if (!parsed.success) return undefined
   const { channelState, voucherState } = parsed.data
   if (channelState.channelId.toLowerCase() !== offer.id) throw disagrees(offer, 'it speaks of another channel')

@@ -6,7 +6,7 @@ import {
   learnPayerFunds,
   type SignedTransaction,
   sameAddress,
-  usableFunds,
+  unsignedFunds,
 } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { hexSchema, type Target } from '../../chain/abi.ts'
@@ -152,7 +152,6 @@ async function seen(desk: Desk, channel: Channel, signal: AbortSignal | undefine
   const funds = await readFunds(desk, { id, network }, signal)
   const learned = funds && (await desk.book.change(id, (row) => same(learnPayerFunds(row, funds))))
   const row = learned ?? channel
-  const left = usableFunds(row) - row.top + row.free.reduce((sum, { from, to }) => sum + to - from, 0n)
   const delay = Number(config.withdrawDelay)
   return {
     id,
@@ -164,7 +163,7 @@ async function seen(desk: Desk, channel: Channel, signal: AbortSignal | undefine
       balance: row.funds.balance,
       charged: row.charged,
       signed: row.top,
-      left: left > 0n ? left : 0n,
+      left: unsignedFunds(row),
       depositing: row.filling?.amount ?? 0n,
     },
     ...(funds === undefined

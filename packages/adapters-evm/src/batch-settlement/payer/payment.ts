@@ -1,4 +1,4 @@
-import { endStretch, landFilling, type PaymentEnd, type Prepared, type PrepareOptions } from '@flow402x/core'
+import { endStretch, landFilling, type PaymentEnd, type Prepared, type PrepareOptions, unsignedFunds } from '@flow402x/core'
 import type { Hex } from '../../crypto/bytes.ts'
 import { payerErrors } from '../../crypto/errors.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
@@ -75,22 +75,19 @@ export async function finished(payer: Payer, prepared: Prepared, end: PaymentEnd
     const used = hold === undefined ? 0n : usedOf(hold.to - hold.from, end)
     const { channel: next } = endStretch(channel, { id, used, signature: payload.voucher.signature, now: clock() })
     const brought = isBrought(next.filling, payload) ? next.filling : undefined
-    const isIn = brought !== undefined && end.status === 'paid' && end.receipt?.success === true
+    // The chain is asked whatever was said; without one a receipt is all there is.
+    const isIn = brought !== undefined && end.status === 'paid' && (!trusts || end.receipt?.success === true)
     const row = isIn && trusts ? landFilling(next) : next
     return { channel: row, result: { row, used, brought: isIn ? brought.amount : 0n } }
   })
   if (ended === undefined) return
   const { row, used, brought } = ended
-  if (brought > 0n && !trusts) {
-    const wanted = row.funds.balance + brought
-    await learnWhen(desk, { id: channelId, network }, { isSeen: ({ balance }) => balance >= wanted })
-  }
+  const wanted = row.funds.balance + brought
+  const isThere =
+    brought > 0n && (trusts || (await learnWhen(desk, { id: channelId, network }, { isSeen: ({ balance }) => balance >= wanted })))
   const about = { channelId, network, token: payload.channelConfig.token }
-  if (brought > 0n) tell({ ...about, type: 'deposited', amount: brought, transaction: end.receipt?.transaction ?? '' })
-  if (end.status === 'paid') {
-    const { funds, top } = (await book.find(channelId)) ?? row
-    tell({ ...about, type: 'drew', amount: used, left: funds.balance - top })
-  }
+  if (isThere) tell({ ...about, type: 'deposited', amount: brought, transaction: end.receipt?.transaction ?? '' })
+  if (end.status === 'paid') tell({ ...about, type: 'drew', amount: used, left: unsignedFunds((await book.find(channelId)) ?? row) })
 }
 
 /** What of a stretch is charged: at most what was agreed, whatever the receipt says, and all of it where nothing is known. */

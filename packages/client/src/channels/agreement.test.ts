@@ -1,0 +1,142 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { payerChannels } from '@flow402x/adapters-evm/client'
+import { sqliteStore } from '@flow402x/store/sqlite'
+import { verifies } from '@flow402x/testing/requirements'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type ChannelStage, channelBuyer, channelStage, type Shop } from '../fixtures/channel-stage.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'flow402x-channels-'))
+let stage: ChannelStage
+beforeAll(async () => {
+  stage = await channelStage()
+})
+afterAll(async () => {
+  await stage?.close()
+  rmSync(folder, { recursive: true })
+})
+
+const price = 1000n
+let files = 0
+const file = () => {
+  files += 1
+  return join(folder, `${files}.db`)
+}
+
+/** Holds the payer's books, the seller's and the chain against each other, to the atomic unit. */
+async function expectAgreement(shop: Shop, buyer: ReturnType<typeof channelBuyer>, charged: bigint): Promise<void> {
+  expect({ payer: (await buyer.row()).charged, seller: (await shop.row()).charged }).toEqual({ payer: charged, seller: charged })
+  await shop.server.collect()
+  await vi.waitFor(async () => expect(await stage.earned()).toBe(charged))
+}
+
+describe('payer, seller and chain agree', () => {
+  it('over many calls at once: each is one run, one charge and no corrected payment', async () => {
+    verifies(['H15', 'M20'])
+    const shop = await stage.openShop({ minDeposit: '$0.1' })
+    const told: string[] = []
+    const buyer = channelBuyer(stage, { client: { onEvent: ({ type }) => told.push(type) } })
+    await buyer.buy(shop.url)
+    const answers = await Promise.all(Array.from({ length: 40 }, () => buyer.buy(shop.url)))
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+    expect([shop.runs(), buyer.deposited(), told.includes('corrected')]).toEqual([41, 100n * price, false])
+    await expectAgreement(shop, buyer, 41n * price)
+  })
+
+  it('when forty calls meet before there is a channel: one deposit, and the others wait for it', async () => {
+    verifies('M20')
+    const shop = await stage.openShop({ minDeposit: '$0.1' })
+    const buyer = channelBuyer(stage, { account: 4 })
+    const answers = await Promise.all(Array.from({ length: 40 }, () => buyer.buy(shop.url)))
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+    expect(buyer.deposited()).toBe(100n * price)
+    await expectAgreement(shop, buyer, 40n * price)
+  })
+
+  it('when a channel runs low among calls: the next deposit goes along, and nobody is turned away', async () => {
+    verifies('M20')
+    const shop = await stage.openShop()
+    const buyer = channelBuyer(stage, { account: 5 })
+    for (let round = 0; round < 4; round += 1) {
+      const answers = await Promise.all(Array.from({ length: 9 }, () => buyer.buy(shop.url)))
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+    }
+    expect(buyer.deposited()).toBeGreaterThanOrEqual(36n * price)
+    await expectAgreement(shop, buyer, 36n * price)
+  })
+
+  it('when handlers charge less than the price, or fail', async () => {
+    let calls = 0
+    const shop = await stage.openShop({
+      minDeposit: '$0.1',
+      handler: async () => {
+        calls += 1
+        return calls % 3 === 0 ? 500 : 200
+      },
+    })
+    const buyer = channelBuyer(stage, { account: 6 })
+    const answers = []
+    for (let call = 0; call < 12; call += 1) answers.push((await buyer.buy(shop.url)).status)
+    expect(answers.filter((status) => status === 200)).toHaveLength(8)
+    // What failed was signed again, and not beside it.
+    expect((await buyer.row()).top).toBeLessThanOrEqual(9n * price)
+    await expectAgreement(shop, buyer, 8n * price)
+  })
+
+  it('after the payer lost his books, and the seller his', async () => {
+    verifies('H15')
+    const shop = await stage.openShop({ minDeposit: '$0.1' })
+    const first = channelBuyer(stage, { account: 7 })
+    for (let call = 0; call < 3; call += 1) await first.buy(shop.url)
+    const again = channelBuyer(stage, { account: 7 })
+    expect(await again.buy(shop.url)).toEqual({ status: 200, body: 'run 4' })
+    expect(again.deposited()).toBe(0n)
+    await expectAgreement(shop, again, 4n * price)
+    const both = channelBuyer(stage, { account: 7 })
+    expect((await both.buy(shop.url)).status).toBe(200)
+    await expectAgreement(shop, both, 5n * price)
+  })
+
+  it('after a refund, which the chain shows, and after the next deposit into the same channel', async () => {
+    verifies('CHANNEL-EXIT')
+    const shop = await stage.openShop({ price: '$0.01', minDeposit: '$0.1' })
+    const buyer = channelBuyer(stage, { account: 8, store: sqliteStore(file()) })
+    const before = await stage.chain.balanceOf(buyer.who.address)
+    for (let call = 0; call < 3; call += 1) await buyer.buy(shop.url)
+    const receipt = await buyer.client.refund(shop.url)
+    expect(receipt).toMatchObject({ success: true, amount: `${70n * price}` })
+    expect(before - (await stage.chain.balanceOf(buyer.who.address))).toBe(30n * price)
+    expect(await buyer.row()).toMatchObject({ charged: 30n * price, funds: { balance: 30n * price } })
+    expect((await buyer.buy(shop.url)).status).toBe(200)
+    expect(before - (await stage.chain.balanceOf(buyer.who.address))).toBe(130n * price)
+    await expectAgreement(shop, buyer, 40n * price)
+    await buyer.store.close()
+  })
+
+  it('after the payer took his money out alone, against a seller who is gone', async () => {
+    verifies(['CHANNEL-EXIT', 'M31'])
+    const shop = await stage.openShop({ minDeposit: '$0.1' })
+    const buyer = channelBuyer(stage, { account: 9 })
+    const before = await stage.chain.balanceOf(buyer.who.address)
+    for (let call = 0; call < 3; call += 1) await buyer.buy(shop.url)
+    await shop.server.collect()
+    await shop.close()
+    const { id } = await buyer.row()
+    const channels = payerChannels({ signer: buyer.signer, store: buyer.store, chains: [buyer.own] })
+    await expect(channels.finishWithdrawal(id)).rejects.toMatchObject({ code: 'evm/not-withdrawable' })
+    expect(await channels.startWithdrawal(id)).toMatchObject({ amount: 97n * price })
+    await expect(channels.startWithdrawal(id)).rejects.toMatchObject({ code: 'evm/not-withdrawable' })
+    await expect(channels.finishWithdrawal(id)).rejects.toMatchObject({ code: 'evm/not-withdrawable' })
+    await stage.chain.rpc('evm_increaseTime', [901])
+    await stage.chain.mine()
+    expect(await channels.finishWithdrawal(id)).toMatchObject({ amount: 97n * price })
+    expect(before - (await stage.chain.balanceOf(buyer.who.address))).toBe(3n * price)
+    for await (const channel of channels.list()) {
+      expect(channel).toMatchObject({
+        books: { balance: 3n * price, charged: 3n * price, left: 0n },
+        chain: { balance: 3n * price, claimed: 3n * price, withdrawing: 0n },
+      })
+    }
+  })
+})
