@@ -25,6 +25,7 @@ const star: Rule = {
     { 'packages/server/src/a.ts': "import { parsePrice } from '@flow402x/core'\nimport { gate } from './engine/gate.ts'" },
     { 'packages/server/src/engine/a.test.ts': "import { exactEvmClient } from '@flow402x/adapters-evm/client'\nimport '../index.ts'" },
     { 'packages/flow402x/src/a.ts': "import { createServer } from '@flow402x/server'" },
+    { 'packages/client/src/fixtures/shop.ts': "import { createServer } from '@flow402x/server'" },
   ],
 }
 

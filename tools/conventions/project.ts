@@ -71,9 +71,9 @@ export function parseProject(files: Files): Project {
   return { sources, packages }
 }
 
-/** Whether a file holds tests; a conformance suite is tests that are published. */
+/** Whether a file holds tests or what they stand on, in `fixtures`; a conformance suite is tests that are published. */
 export function isTest({ path }: Source): boolean {
-  return /\.test(-d)?\.tsx?$/.test(path) || path.startsWith('packages/testing/src/suites/')
+  return /\.test(-d)?\.tsx?$|^packages\/[^/]+\/src\/fixtures\//.test(path) || path.startsWith('packages/testing/src/suites/')
 }
 
 /** The package a file belongs to (`core` for `packages/core/src/v1.ts`), if it stands in one. */
