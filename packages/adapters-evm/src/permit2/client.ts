@@ -21,7 +21,7 @@ export type Permit2PayerOptions = {
   readonly timeoutMs?: number
   /**
    * The most, in wei, that an approval of Permit2 may cost the payer which he signs for the seller's facilitator to hand on, where the
-   * seller offers that and the token has no permit. It approves all of the token, once. Without it none is signed.
+   * seller offers that and the token has no permit. It approves all of the token, once. What a rollup asks for its data comes on top. Without it none is signed.
    */
   readonly maxApprovalFee?: bigint
   readonly fetch?: typeof globalThis.fetch

@@ -140,14 +140,16 @@ function refuseSender(facilitator: string | undefined, { signers }: EvmChain): R
 
 /** The call of a settlement. Permit2 tells no nonce, so two that would leave the same logs never share a transaction (M16). */
 function callOf(payment: Settleable, { chain, plain }: { readonly chain: EvmChain; readonly plain: boolean }): Call {
-  const { authorization, amount } = payment
+  const { authorization, amount, permit } = payment
   const { from, permitted, witness } = authorization
   const call = { ...transferCall(payment), gas: chain.maxGasPerPayment }
   const signer = chain.signers.find((one) => sameAddress(one, witness.facilitator ?? ''))
   // The proxy of `upto` looks at its sender.
   if (signer !== undefined) return { ...call, alone: true, signer }
+  // Of two permits of one number the second is void: it is looked at by itself, right before it would be sent.
+  const alone = !plain || permit !== undefined
   const apart = ['permit2', from, permitted.token, witness.to, amount].join(' ').toLowerCase()
-  return { ...call, alone: !plain, apart }
+  return { ...call, alone, apart }
 }
 
 /** The proxy stands where it says that it uses Permit2. */

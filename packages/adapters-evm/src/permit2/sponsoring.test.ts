@@ -143,6 +143,7 @@ describe.each(['exact', 'upto'] as const)('%s without an approval', (scheme) => 
     expect(infoOf(submission, approvalKey)).not.toHaveProperty('signedTransaction')
     expect(reasonOf(await house[scheme].verify(submission))).toBe('valid')
     expect(reasonOf(await house[scheme].relay?.(submission))).toBe('nothing to do')
+    expect(house[scheme].plan(submission)).toMatchObject([{ alone: true }])
     const before = await earned()
     expect(await mine(house[scheme], submission)).toMatchObject({ status: 'settled' })
     expect([(await earned()) - before, sent]).toEqual([10_000n, ['eth_sendRawTransaction']])
@@ -238,7 +239,44 @@ describe('a permit', () => {
     expect([reasonOf(await house.exact.verify(one)), reasonOf(await house.exact.verify(two))]).toEqual(['valid', 'valid'])
     expect(await mine(house.exact, one)).toMatchObject({ status: 'settled' })
     await vi.waitFor(async () => expect(reasonOf(await house.exact.verify(two))).toBe('permit2_allowance_required'))
+    sent = []
+    await expect(mine(house.exact, two)).rejects.toMatchObject({ code: 'evm/would-revert', moneyMoved: 'no' })
+    expect(sent).toEqual([])
   })
+})
+
+test('whatever stands in an extension is a verdict, and nothing is handed on', async () => {
+  verifies('GAS-SPONSORING')
+  const [good, other] = [await pay(), await pay({ asset: 'DAI' })]
+  const { buyer, usdc, contracts } = local
+  const said = fc.record(
+    {
+      from: fc.constantFrom(buyer.address, 'x'),
+      asset: fc.constantFrom(usdc.address, dai.address),
+      spender: fc.constantFrom(contracts.permit2, ''),
+      amount: fc.oneof(fc.constant('10000'), fc.jsonValue()),
+      deadline: fc.oneof(fc.constant(`${now() + 300}`), fc.jsonValue()),
+      signature: fc.oneof(
+        fc.uint8Array({ minLength: 65, maxLength: 65 }).map((bytes) => `0x${Buffer.from(bytes).toString('hex')}`),
+        fc.jsonValue(),
+      ),
+      signedTransaction: fc.jsonValue(),
+    },
+    { requiredKeys: [] },
+  )
+  const extension = fc.oneof(fc.jsonValue(), fc.record({ info: fc.oneof(said, fc.jsonValue()) }))
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(permitKey, approvalKey), extension, async (key, value) => {
+      for (const { payment, requirements } of [good, other]) {
+        const extensions = { ...payment.extensions, [permitKey]: null, [approvalKey]: null, [key]: value }
+        const submission = { payment: { ...payment, extensions }, requirements }
+        expect(await house.exact.verify(submission)).toMatchObject({ valid: false, reason: expect.any(String) })
+        expect((await house.exact.relay?.(submission))?.valid ?? false).toBe(false)
+      }
+    }),
+    { numRuns: 100 },
+  )
+  expect(sent).toEqual([])
 })
 
 describe('a signed approval', () => {
