@@ -1,5 +1,6 @@
 export type { ReceiverAuthorizer } from './batch-settlement/facilitator/authority.ts'
 export { type BatchSettlementFacilitatorOptions, batchSettlementFacilitator } from './batch-settlement/facilitator/facilitator.ts'
+export type { GasBudget } from './batch-settlement/facilitator/gas-budget.ts'
 export type { CallResult, Target } from './chain/abi.ts'
 export {
   type EvmChain,

@@ -307,7 +307,7 @@ export const requirements = {
     link: 'hazards.md H59',
   },
   M19: {
-    text: 'What others make a facilitator spend has a budget: token accounts are sponsored up to a cap of each day',
+    text: 'What others make a facilitator spend has a budget: token accounts are sponsored, and deposits into channels and refunds made, up to a cap of each day.',
     link: 'money-rules.md M19',
   },
   M21: {

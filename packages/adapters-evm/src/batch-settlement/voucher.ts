@@ -1,8 +1,9 @@
-import { sameAddress } from '@flow402x/core'
-import { type Hex, toBytes } from '../crypto/bytes.ts'
+import { type PaymentRequirements, sameAddress } from '@flow402x/core'
+import * as z from 'zod/mini'
+import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { addressOf, canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { type ChannelConfig, channelIdOf, voucherDigest } from './channel.ts'
-import { type BatchRefusal, batchReason } from './wire.ts'
+import { type BatchRefusal, batchReason, batchTerms } from './wire.ts'
 
 /** What a payment says of its channel: the config, and a voucher that names the channel's id. */
 export type Drawn = {
@@ -41,6 +42,18 @@ export function voucherCheck({ chainId, secp256k1 }: { readonly chainId: bigint;
     const signed = key !== undefined && addressOf(key) === channelConfig.payerAuthorizer.toLowerCase()
     return signed ? undefined : { reason: batchReason('voucher_signature') }
   }
+}
+
+/** A voucher with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
+export function claimable<Signed extends { readonly signature: Hex }>(voucher: Signed): Signed {
+  const canonical = canonicalSignature(toBytes(voucher.signature))
+  return canonical === undefined ? voucher : { ...voucher, signature: toHex(canonical) }
+}
+
+/** Whether a channel is one that requirements ask for, in the order of wire.md §11.4. Those without terms of channels ask for none. */
+export function refuseTerms(config: ChannelConfig, { extra, payTo, asset }: PaymentRequirements): BatchRefusal | undefined {
+  const { data } = z.safeParse(batchTerms, extra)
+  return refuseChannel(config, { receiverAuthorizer: '0x', withdrawDelay: 0, ...data, receiver: payTo, token: asset })
 }
 
 /** Whether a channel is one that the offer asks for, in the order of wire.md §11.4. */

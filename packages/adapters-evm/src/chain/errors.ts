@@ -127,6 +127,11 @@ export const evmErrors = defineErrors({
     message: ({ fee, cap }: { fee: bigint; cap: bigint }) =>
       `The network asks ${fee} wei per gas, more than the maxFeePerGas of ${cap}, so nothing was sent. Try again later or raise it.`,
   },
+  'evm/gas-budget': {
+    ...chainDown,
+    message: ({ payer, network, left }: { payer: string; network: string; left: bigint }) =>
+      `Nothing was sent: of the gas that deposits and refunds of ${payer} may use on ${network} today ${left} is left. Try again tomorrow, or raise gasBudget.`,
+  },
   'evm/no-gas-money': {
     ...chainDown,
     message: ({ address }: { address: string }) =>

@@ -1,4 +1,4 @@
-import type { Asset, Call, FacilitatorScheme, Submission, Verdict } from '@flow402x/core'
+import type { Asset, FacilitatorScheme, Submission, Verdict } from '@flow402x/core'
 import { encodeCall } from '../../chain/abi.ts'
 import { evmErrors } from '../../chain/errors.ts'
 import type { EvmChain } from '../../chain/evm-chain.ts'
@@ -13,6 +13,7 @@ import { type BatchPayload, batchReason, payloadTypes, readBatchPayload } from '
 import { authorityOf, type ReceiverAuthorizer } from './authority.ts'
 import { depositKey } from './deposit.ts'
 import { depositsOn } from './deposits.ts'
+import { type GasBudget, reserveGas } from './gas-budget.ts'
 import { type Abortable, type Ground, refuseDrawn, voucherProof } from './ground.ts'
 import { receivingOn } from './receiving.ts'
 import { voucherRehearsal } from './rehearsal.ts'
@@ -26,6 +27,8 @@ export type BatchSettlementFacilitatorOptions = {
   readonly erc6492Factories?: readonly string[]
   /** Signs for receivers that have no key of their own for it and name this one in their channels. None unless told. */
   readonly receiverAuthorizer?: ReceiverAuthorizer
+  /** What the deposits and refunds of one payer may cost in a day. Without it they cost what they cost: set it where anybody may ask. */
+  readonly gasBudget?: GasBudget
   /** How long a payer's own approval may take to be mined, in milliseconds: 30,000 unless told. */
   readonly approvalWaitMs?: number
   /** Unix seconds. */
@@ -38,10 +41,10 @@ export type BatchSettlementFacilitatorOptions = {
  *
  * Errors: `config/foreign-asset`, `config/no-authorizations`, `config/bad-address`, `config/bad-private-key` at creation;
  * `config/wrong-chain`, `config/no-multicall`, `config/no-escrow`, `config/domain-mismatch`, `config/no-token`, `evm/rpc` from `start`;
- * `evm/rpc`, `evm/call-failed` from `verify`.
+ * `evm/rpc`, `evm/call-failed` from `verify`, and `evm/gas-budget` where it is asked of what is to be settled.
  */
 export function batchSettlementFacilitator(options: BatchSettlementFacilitatorOptions): FacilitatorScheme {
-  const { chain, assets = [], approvalWaitMs = 30_000 } = options
+  const { chain, assets = [], approvalWaitMs = 30_000, gasBudget } = options
   const { network, chainId } = chain
   const ground = groundOf(options)
   const deposits = depositsOn(ground, { approvalWaitMs })
@@ -51,6 +54,21 @@ export function batchSettlementFacilitator(options: BatchSettlementFacilitatorOp
     await chain.start({ signal })
     served ??= await standingTokens(ground, { assets, signal })
   }
+  const keyOf: FacilitatorScheme['key'] = (payment) => {
+    const payload = payment.accepted.network === network ? readBatchPayload(payment) : undefined
+    return payload?.type === 'deposit' ? depositKey(payload, payment, chainId) : payload && receiving.key(payload)
+  }
+  const judge = (payload: BatchPayload, submission: Submission, { signal, settle }: Abortable & { readonly settle: boolean }) => {
+    if (payload.type === 'deposit') return deposits.verify(payload, submission, { signal })
+    if (settle) return receiving.verify(payload, submission, { signal })
+    return 'voucher' in payload ? lookAtVoucher(payload, submission, { ...ground, signal }) : refusedType
+  }
+  const plan: FacilitatorScheme['plan'] = ({ payment }) => {
+    const payload = readBatchPayload(payment)
+    const calls = payload?.type === 'deposit' ? deposits.calls(payment) : payload && receiving.calls(payload, payment)
+    if (calls === undefined) throw evmErrors('evm/not-settleable', { reason: batchReason('payload_type') })
+    return calls
+  }
   const extra = ground.authority && { extra: { receiverAuthorizer: ground.authority.address } }
   return {
     scheme: 'batch-settlement',
@@ -59,10 +77,7 @@ export function batchSettlementFacilitator(options: BatchSettlementFacilitatorOp
     extensions: [permitSponsoring, approvalSponsoring],
     supported: () => ({ x402Version: 2, scheme: 'batch-settlement', network, ...extra }),
     start,
-    key(payment) {
-      const payload = payment.accepted.network === network ? readBatchPayload(payment) : undefined
-      return payload?.type === 'deposit' ? depositKey(payload, payment, chainId) : payload && receiving.key(payload)
-    },
+    key: keyOf,
     draw(payment) {
       const payload = readBatchPayload(payment)
       return payload?.type === 'deposit' ? payload.deposit.amount : 0n
@@ -74,18 +89,15 @@ export function batchSettlementFacilitator(options: BatchSettlementFacilitatorOp
       const { asset } = submission.requirements
       if (served?.has(asset.toLowerCase()) !== true)
         return { valid: false, reason: batchReason('token_mismatch'), message: `The token ${asset} is not served here.` }
-      if (payload.type === 'deposit') return deposits.verify(payload, submission, { signal })
-      if (settle) return receiving.verify(payload, submission, { signal })
-      return 'voucher' in payload ? lookAtVoucher(payload, submission, { ...ground, signal }) : refusedType
+      const verdict = await judge(payload, submission, { signal, settle })
+      const key = keyOf(submission.payment)
+      const isOften = payload.type === 'deposit' || payload.type === 'refund'
+      if (gasBudget !== undefined && key !== undefined && settle && verdict.valid && isOften)
+        await reserveGas(gasBudget, { key, network, calls: plan(submission), now: ground.now() })
+      return verdict
     },
     relay: deposits.relay,
-    plan({ payment }) {
-      const payload = readBatchPayload(payment)
-      const calls: readonly Call[] | undefined =
-        payload?.type === 'deposit' ? deposits.calls(payment) : payload && receiving.calls(payload, payment)
-      if (calls === undefined) throw evmErrors('evm/not-settleable', { reason: batchReason('payload_type') })
-      return calls
-    },
+    plan,
     outcome(submission, { transaction, status }) {
       const payload = readBatchPayload(submission.payment)
       const told = payload && receiving.outcome(payload, submission, { transaction, ...status })

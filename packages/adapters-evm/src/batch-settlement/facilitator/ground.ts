@@ -1,5 +1,4 @@
 import type { Submission } from '@flow402x/core'
-import * as z from 'zod/mini'
 import { type CallResult, hexSchema, type Target } from '../../chain/abi.ts'
 import type { EvmChain } from '../../chain/evm-chain.ts'
 import { isAccepted, proofOf, signatureCheck } from '../../checks/proof.ts'
@@ -7,8 +6,8 @@ import type { simulator } from '../../checks/simulation.ts'
 import type { Hex } from '../../crypto/bytes.ts'
 import type { TokenDomain } from '../../crypto/eip712.ts'
 import { channelIdOf, voucherDigest } from '../channel.ts'
-import { type Drawn, refuseChannel, type VoucherCheck } from '../voucher.ts'
-import { type BatchRefusal, batchReason, batchTerms } from '../wire.ts'
+import { type Drawn, refuseTerms, type VoucherCheck } from '../voucher.ts'
+import { type BatchRefusal, batchReason } from '../wire.ts'
 import type { Authority } from './authority.ts'
 
 /** What channels are served with. */
@@ -31,10 +30,7 @@ export type Abortable = { readonly signal?: AbortSignal | undefined }
 /** Whether a channel is the one that its voucher names, and one that the requirements ask for, in the order of wire.md §11.4. */
 export function refuseDrawn({ channelConfig, voucher }: Drawn, { requirements }: Submission, { chain }: Ground): BatchRefusal | undefined {
   if (channelIdOf(chain.chainId, channelConfig) !== voucher.channelId.toLowerCase()) return { reason: batchReason('channel_id_mismatch') }
-  const terms = z.safeParse(batchTerms, requirements.extra).data
-  // Terms that name no authorizer are no channel's.
-  const asked = { receiverAuthorizer: '0x', withdrawDelay: 0, ...terms, receiver: requirements.payTo, token: requirements.asset }
-  return refuseChannel(channelConfig, asked)
+  return refuseTerms(channelConfig, requirements)
 }
 
 /** How the payer's own account is asked about a voucher of a channel that names no key, and what it must answer. */

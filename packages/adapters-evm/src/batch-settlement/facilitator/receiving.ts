@@ -10,12 +10,12 @@ import {
 } from '@flow402x/core'
 import { decodeWord, revertReason, type Target } from '../../chain/abi.ts'
 import { type Refusal, tryCall } from '../../checks/simulation.ts'
-import { type Hex, toBytes, toHex } from '../../crypto/bytes.ts'
-import { canonicalSignature } from '../../crypto/secp256k1.ts'
+import { type Hex, toHex } from '../../crypto/bytes.ts'
 import { claimCall, ownClaimCall, receiverCall, refundCall, settleCall, stateCalls, stateIn, togetherCall } from '../calls.ts'
 import { batchSettlement, channelIdOf, claimBatchDigest } from '../channel.ts'
 import { claimedIn, claimGas, sortClaims } from '../claims.ts'
 import { claimEntries } from '../signing.ts'
+import { claimable } from '../voucher.ts'
 import { type BatchPayload, batchReason, type VoucherClaim } from '../wire.ts'
 import { refundedIn, sweptIn } from './evidence.ts'
 import type { Abortable, Ground } from './ground.ts'
@@ -113,7 +113,7 @@ async function judgeClaims(
   const refused = (refusal: Refusal): Verdict => ({ valid: false, ...refusal, payer })
   const unsigned = claimAuthorizerSignature === undefined ? refuseOwn(claims, ground) : undefined
   if (unsigned !== undefined) return refused(unsigned)
-  const { good, bad } = await sortClaims(claims.map(canonicalRow), { chain, signal })
+  const { good, bad } = await sortClaims(claims.map(claimable), { chain, signal })
   if (bad.length > 0) {
     const told = bad.slice(0, mostTold).map(({ claim, reason }) => `${channelIdOf(chain.chainId, claim.voucher.channel)}: ${reason}`)
     return refused({ reason: batchReason('claim_simulation_failed'), message: `${bad.length} rows cannot be claimed. ${told.join('; ')}` })
@@ -266,7 +266,7 @@ type Signed = Pick<ClaimPayload, 'claims'> & { readonly claimAuthorizerSignature
 
 function claimTarget({ claims, claimAuthorizerSignature }: Signed, ground: Ground): (Target & { readonly signer?: string }) | undefined {
   const { chain, authority } = ground
-  const rows = claims.map(canonicalRow)
+  const rows = claims.map(claimable)
   const signer = authority && chain.signers.find((one) => sameAddress(one, authority.address))
   if (claimAuthorizerSignature === undefined && signer !== undefined) return { ...ownClaimCall(rows), signer }
   const signature = claimAuthorizerSignature ?? authority?.keptClaims(claims)
@@ -280,15 +280,9 @@ function refundTarget(payload: RefundPayload, { authority }: Ground): Target | u
   const refund = refundCall(channelConfig, { amount, nonce, signature })
   if (claims.length === 0) return refund
   const claimSignature = payload.claimAuthorizerSignature ?? authority?.keptClaims(claims)
-  return claimSignature && togetherCall([claimCall(claims.map(canonicalRow), claimSignature), refund])
+  return claimSignature && togetherCall([claimCall(claims.map(claimable), claimSignature), refund])
 }
 
 function refundGas({ claims }: RefundPayload, { chain }: Ground): bigint {
   return chain.maxGasPerPayment + claimGas(claims.length)
-}
-
-/** A row with its voucher's signature as the escrow takes it: it knows no v of 0 or 1, as some wallets write it. */
-function canonicalRow(claim: VoucherClaim): VoucherClaim {
-  const canonical = canonicalSignature(toBytes(claim.signature))
-  return canonical === undefined ? claim : { ...claim, signature: toHex(canonical) }
 }

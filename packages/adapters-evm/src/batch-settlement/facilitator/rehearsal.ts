@@ -13,7 +13,7 @@ import type { Deposit } from './deposit.ts'
 import type { VoucherProof } from './ground.ts'
 
 /** A channel as verifying and settling tell it (wire.md §11.4): numbers as text, but for the time. */
-export function stateToWire(channelId: Hex, state: EscrowState): Readonly<Record<string, unknown>> {
+function stateToWire(channelId: Hex, state: EscrowState): Readonly<Record<string, unknown>> {
   const { balance, totalClaimed, withdrawRequestedAt, refundNonce } = state
   return { channelId, balance: `${balance}`, totalClaimed: `${totalClaimed}`, withdrawRequestedAt, refundNonce: `${refundNonce}` }
 }

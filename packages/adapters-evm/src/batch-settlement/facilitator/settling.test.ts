@@ -1,4 +1,5 @@
 import type { Outcome, PaymentPayload, PaymentRequirements, Submission, Verdict } from '@flow402x/core'
+import { memoryBudgets } from '@flow402x/core/memory'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { type ChannelConfig, type ChannelWire, type ClaimRow, channelWire } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
@@ -283,6 +284,28 @@ describe('a key that signs for receivers', () => {
       /receiverAuthorizer/,
     )
   })
+})
+
+test('deposits and refunds of one payer cost no more than they may in a day, however often they are asked for', async () => {
+  verifies('M19')
+  let now = Date.now() / 1000
+  const gasBudget = { budgets: memoryBudgets(), perPayer: 400_000n }
+  const capped = batchSettlementFacilitator({ chain, gasBudget, now: () => now })
+  const deposits = await Promise.all(
+    [1n, 2n, 3n].map(async (salt) => ask(await wire.deposit(channelOf(), { amount: 10n, max: 10n, salt }))),
+  )
+  const [first, second, third] = deposits
+  if (first === undefined || second === undefined || third === undefined) throw new TypeError('no deposits')
+  // Looking costs nothing, and the same one costs once.
+  for (let look = 0; look < 5; look += 1) expect(told(await capped.verify(third))).toBe('valid')
+  for (const submission of [first, first, second, second]) expect(told(await capped.verify(submission, settling))).toBe('valid')
+  await expect(capped.verify(third, settling)).rejects.toMatchObject({ code: 'evm/gas-budget', retry: 'same', moneyMoved: 'no' })
+  expect(told(await capped.verify(ask(await wire.voucher(await opened(), 10n))))).toBe('valid')
+  now += 86_400
+  const until = BigInt(Math.floor(now)) + 280n
+  expect(told(await capped.verify(ask(await wire.deposit(channelOf(), { amount: 10n, max: 10n, salt: 4n, until })), settling))).toBe(
+    'valid',
+  )
 })
 
 test('a chain without the escrow’s collectors is refused at the start', async () => {

@@ -12,19 +12,9 @@ import {
   type VoucherRefusal,
   type Withheld,
 } from '@flow402x/core'
-import * as z from 'zod/mini'
-import { toBytes, toHex } from '../../crypto/bytes.ts'
-import { canonicalSignature, type Secp256k1 } from '../../crypto/secp256k1.ts'
-import { type Drawn, refuseChannel, voucherCheck } from '../voucher.ts'
-import {
-  type BatchPayload,
-  type BatchReason,
-  type BatchRefusal,
-  batchReason,
-  batchTerms,
-  readBatchPayload,
-  type VoucherClaim,
-} from '../wire.ts'
+import type { Secp256k1 } from '../../crypto/secp256k1.ts'
+import { claimable, type Drawn, refuseTerms, voucherCheck } from '../voucher.ts'
+import { type BatchPayload, type BatchReason, type BatchRefusal, batchReason, readBatchPayload, type VoucherClaim } from '../wire.ts'
 import { bookId, claimOf, type ReceiverBooks, stateOf } from './books.ts'
 
 /** What taking vouchers needs: the books of channels, and the curve that checks signatures. */
@@ -73,7 +63,7 @@ export function channelReceiver({ books, chain, secp256k1 }: ChannelReceiverOpti
     const payload = readBatchPayload(payment)
     if (payload === undefined) return { reason: 'invalid_payload' }
     if (!('channelConfig' in payload)) return { reason: batchReason('payload_type') }
-    return refuseTerms(payload, { payment, requirements }) ?? checkVoucher(payload) ?? payload
+    return refuseOffer(payload, { payment, requirements }) ?? checkVoucher(payload) ?? payload
   }
 
   return {
@@ -139,12 +129,6 @@ export function channelReceiver({ books, chain, secp256k1 }: ChannelReceiverOpti
   }
 }
 
-/** A voucher with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
-function claimable(voucher: Drawn['voucher']): Drawn['voucher'] {
-  const canonical = canonicalSignature(toBytes(voucher.signature))
-  return canonical === undefined ? voucher : { ...voucher, signature: toHex(canonical) }
-}
-
 const reasons = {
   beyond: batchReason('cumulative_exceeds_balance'),
   held: batchReason('channel_busy'),
@@ -152,13 +136,11 @@ const reasons = {
   sold: batchReason('cumulative_amount_mismatch'),
 } as const satisfies Record<Withheld, BatchReason>
 
-function refuseTerms({ channelConfig: config }: Drawn, { payment: { accepted }, requirements }: Submission): BatchRefusal | undefined {
+function refuseOffer({ channelConfig }: Drawn, { payment: { accepted }, requirements }: Submission): BatchRefusal | undefined {
   if (accepted.scheme !== 'batch-settlement' || requirements.scheme !== 'batch-settlement') return { reason: batchReason('scheme') }
   if (accepted.network !== requirements.network) return { reason: batchReason('network_mismatch') }
   if (!sameAddress(accepted.asset, requirements.asset)) return { reason: batchReason('token_mismatch') }
-  const terms = z.safeParse(batchTerms, requirements.extra)
-  if (!terms.success) return { reason: batchReason('receiver_authorizer_mismatch') }
-  return refuseChannel(config, { ...terms.data, receiver: requirements.payTo, token: requirements.asset })
+  return refuseTerms(channelConfig, requirements)
 }
 
 /** A third of the delay after which a withdrawal is over, from 30 seconds to 5 minutes (wire.md §21); in milliseconds. */
