@@ -14,4 +14,16 @@ export { type SchemeStage, type SchemeSuite, testScheme } from './suites/scheme.
 export { type StoreProcess, type StoreProgram, startStoreProcess } from './suites/stores/processes.ts'
 export { type StoreSuite, testStore } from './suites/stores/store.ts'
 export { type TokenStage, type TokenSuite, testTokenAdapter } from './suites/token.ts'
+export {
+  type MadeShop,
+  openShop,
+  type Shop,
+  type ShopAnswer,
+  type ShopMaker,
+  type ShopParts,
+  shopSecret,
+  type TransferStage,
+  transfer,
+} from './suites/transfers/shop.ts'
+export { type TransferSuite, testTransfers } from './suites/transfers/transfers.ts'
 export { type Answer, type OpenAnswer, open, type Sending, send } from './suites/wire.ts'

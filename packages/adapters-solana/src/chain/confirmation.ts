@@ -1,7 +1,8 @@
-import { coalesce, type Log, type TransactionStatus } from '@flow402x/core'
+import { coalesce, isX402Error, type Log, type SignedTransaction, type TransactionStatus } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { encodeBase58 } from './base58.ts'
 import { decodeBase64 } from './base64.ts'
+import { solanaErrors } from './errors.ts'
 import { inContext, type Rpc } from './rpc.ts'
 import { decodeTransaction, messageHash, type Transaction } from './transaction.ts'
 
@@ -226,5 +227,27 @@ export function readEffects(logs: readonly Log[]): Effects {
       const change = logs.find(({ address, topics }) => address === mint && topics[0] === 'change' && topics[1] === account)
       return change === undefined ? 0n : BigInt(change.data)
     },
+  }
+}
+
+const knownSchema = inContext(z.array(z.nullable(z.looseObject({}))))
+
+/** Hands signed bytes to a node; a transaction it already has is no error. Errors: `solana/refused`, `solana/broadcast-unknown`. */
+export async function broadcast(rpc: Rpc, { bytes, transaction }: Pick<SignedTransaction, 'bytes' | 'transaction'>): Promise<void> {
+  try {
+    // What is sent was simulated or checked before, and a preflight would only find that it is there already.
+    const params = [bytes, { encoding: 'base64', skipPreflight: true }]
+    await rpc.ask({ method: 'sendTransaction', params, result: z.string() })
+  } catch (error) {
+    if (!isX402Error(error, 'solana/call-failed'))
+      throw solanaErrors('solana/broadcast-unknown', { host: rpc.host, transaction, cause: error })
+    if (/AlreadyProcessed|already been processed/i.test(error.message)) return
+    // A blockhash that ran out is also what a node says of a transaction that it has long mined.
+    const { value } = await rpc
+      .ask({ method: 'getSignatureStatuses', params: [[transaction]], result: knownSchema })
+      .catch((cause: unknown) => {
+        throw solanaErrors('solana/broadcast-unknown', { host: rpc.host, transaction, cause })
+      })
+    if (value[0] == null) throw solanaErrors('solana/refused', { host: rpc.host, transaction, why: error.message, cause: error })
   }
 }

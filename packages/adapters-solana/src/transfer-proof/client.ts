@@ -15,8 +15,7 @@ import * as z from 'zod/mini'
 import { isAddress, isSolana, sameBytes } from '../chain/address.ts'
 import { encodeBase58 } from '../chain/base58.ts'
 import { decodeBase64, encodeBase64 } from '../chain/base64.ts'
-import { broadcast } from '../chain/broadcast.ts'
-import { confirmations, mined } from '../chain/confirmation.ts'
+import { broadcast, confirmations, mined } from '../chain/confirmation.ts'
 import { solanaErrors } from '../chain/errors.ts'
 import { system } from '../chain/programs.ts'
 import { readerOf } from '../chain/reader.ts'
@@ -27,7 +26,7 @@ import type { SolanaSigner } from '../crypto/wallet.ts'
 import { mintFacts } from '../exact/client.ts'
 import { mintFactsOf } from '../exact/wire.ts'
 import { buildTransfer } from './build.ts'
-import { solanaTransfers } from './see.ts'
+import { devnet, solanaTransfers } from './see.ts'
 
 /** What paying by `transfer-proof` on Solana takes. */
 export type TransferProofSolanaClientOptions = {
@@ -59,7 +58,7 @@ export type TransferProofSolanaClientOptions = {
  */
 export function transferProofSolanaClient(options: TransferProofSolanaClientOptions): ClientScheme {
   const { signer, rpcUrl, patience = 90_000, pollMs = 400, fetch = globalThis.fetch, timeoutMs = 10_000, clock = Date.now } = options
-  const network = parseNetwork(options.network ?? 'solana-devnet')
+  const network = parseNetwork(options.network ?? devnet)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })
   if (!isAddress(signer.address)) throw solanaErrors('config/bad-address', { option: 'signer.address', address: signer.address })
   if (signer.sign === undefined && signer.signTransaction === undefined)

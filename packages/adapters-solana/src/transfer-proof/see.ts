@@ -15,6 +15,9 @@ import type { Rpc } from '../chain/rpc.ts'
 import type { Instruction, Transaction } from '../chain/transaction.ts'
 import { type Moved, readMoved } from '../transfer/moved.ts'
 
+/** Where transfers are made unless told. */
+export const devnet = 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1'
+
 /** How deep a transfer must lie: voted for by two thirds of the stake, or final. */
 export type SolanaConfirmations = 'confirmed' | 'finalized'
 

@@ -14,7 +14,7 @@ import { solanaErrors } from '../chain/errors.ts'
 import { readerOf } from '../chain/reader.ts'
 import { checkChain, httpRpc } from '../chain/rpc.ts'
 import { checkMint, checkRecipient, payableAsset } from '../exact/recipient.ts'
-import { type SolanaConfirmations, solanaTransfers, spellSignature } from './see.ts'
+import { devnet, type SolanaConfirmations, solanaTransfers, spellSignature } from './see.ts'
 
 /** What being paid by `transfer-proof` on Solana takes. */
 export type TransferProofSolanaServerOptions = TransferSellerOptions &
@@ -46,7 +46,7 @@ export type TransferProofSolanaServerOptions = TransferSellerOptions &
  */
 export function transferProofSolanaServer(options: TransferProofSolanaServerOptions): ServerScheme {
   const { payTo, rpcUrl, confirmations = 'confirmed', plain = true } = options
-  const network = parseNetwork(options.network ?? 'solana-devnet')
+  const network = parseNetwork(options.network ?? devnet)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })
   const asset = typeof options.asset === 'object' ? options.asset : assetOf(network, options.asset ?? 'SOL')
   const isCoin = asset.transfer === 'native'

@@ -2,17 +2,29 @@ import { transferProofEvmClient } from '@flow402x/adapters-evm/client'
 import { evmChain } from '@flow402x/adapters-evm/facilitator'
 import { transferProofEvmServer } from '@flow402x/adapters-evm/server'
 import { evmTokenAdapter } from '@flow402x/adapters-evm/token'
-import { assetOf } from '@flow402x/core'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { afterAll, beforeAll } from 'vitest'
-import { shopSecret, type TransferStage } from '../fixtures/transfer-shop.ts'
-import { testTransfers } from '../fixtures/transfer-suite.ts'
+import { assetOf, referenceTag } from '@flow402x/core'
+import { memoryStore } from '@flow402x/store/memory'
+import { type EvmChain, multicall3Address, startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
+import { openShop, type ShopMaker, shopSecret, type TransferStage, testTransfers, transfer } from '@flow402x/testing/suites'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import * as z from 'zod/mini'
+import { paid } from '../bindings/fetch.ts'
+import { createServer } from '../index.ts'
 
 let evm: EvmChain
 beforeAll(async () => {
   evm = await startEvmChain()
 })
 afterAll(() => evm?.stop())
+
+const maker: ShopMaker = {
+  newStore: memoryStore,
+  make({ price, maxTimeoutSeconds = 300, handler, ...options }) {
+    const server = createServer(options)
+    return { ...server, charge: paid(server, { price, maxTimeoutSeconds }, handler) }
+  },
+}
 
 const patience = 600
 
@@ -49,5 +61,114 @@ function onEvm(symbol: 'ETH' | 'USDC'): TransferStage {
   }
 }
 
-testTransfers({ name: 'ETH', stageOf: () => onEvm('ETH'), findable: false })
-testTransfers({ name: 'an ERC-20 token', stageOf: () => onEvm('USDC'), findable: true })
+testTransfers({ ...maker, name: 'ETH', stageOf: () => onEvm('ETH'), findable: false })
+testTransfers({ ...maker, name: 'an ERC-20 token', stageOf: () => onEvm('USDC'), findable: true })
+
+describe('on an EVM chain', () => {
+  const shopOf = (stage: TransferStage, change: Parameters<TransferStage['scheme']>[0] = {}) =>
+    openShop(maker, [stage.scheme(change)], { price: stage.price })
+  const mined = z.looseObject({ transactionHash: z.string() })
+  const send = async (transaction: { from: string; to: string; data?: string; value?: bigint; gas?: bigint }) => {
+    await evm.rpc('anvil_impersonateAccount', [transaction.from])
+    return mined.parse(await evm.rpc('eth_sendTransactionSync', [transaction])).transactionHash
+  }
+  const word = (value: string | bigint) => (typeof value === 'bigint' ? value.toString(16) : value.slice(2).toLowerCase()).padStart(64, '0')
+
+  it('a transfer that a reorg takes away is pending again, and buys once it is back and deep enough', async () => {
+    verifies(['M17', 'M22'])
+    const stage = onEvm('USDC')
+    const shop = shopOf(stage, { confirmations: 2 })
+    const offer = await shop.offer()
+    const prepared = await stage.payer.prepare(offer, { now: Math.floor(Date.now() / 1000), maxTimeoutSeconds: 300 })
+    const payment = { x402Version: 2, accepted: offer, payload: { ...prepared.payload } } as const
+    const before = await evm.rpc('evm_snapshot', [])
+    const bring = () => evm.rpc('eth_sendRawTransaction', [prepared.transfer])
+    await bring()
+    await expect
+      .poll(() => shop.pay(payment))
+      .toMatchObject({ status: 503, reason: 'settlement_pending', receipt: { transaction: prepared.payload.transaction } })
+    await evm.rpc('evm_revert', [before])
+    await evm.mine(3)
+    expect(await shop.pay(payment)).toMatchObject({ status: 503, reason: 'settlement_pending' })
+    expect([shop.state.runs, await shop.books()]).toEqual([0, []])
+    await bring()
+    expect(await shop.pay(payment)).toMatchObject({ status: 503 })
+    await evm.mine(2)
+    await expect.poll(() => shop.pay(payment)).toMatchObject({ status: 200, text: 'goods 1 ' })
+    expect(await shop.pay(payment)).toMatchObject({ status: 402, reason: 'duplicate_settlement' })
+  })
+
+  it('a payer waits until his transfer is as deep as it shall be, and shows it then', async () => {
+    const stage = onEvm('ETH')
+    const shop = shopOf(stage, { confirmations: 2 })
+    const blocks = setInterval(() => void evm.mine(), 50)
+    const payment = await transfer(stage.payer, await shop.offer()).finally(() => clearInterval(blocks))
+    expect(await shop.pay(payment)).toMatchObject({ status: 200 })
+  })
+
+  it('a transaction that failed buys nothing', async () => {
+    verifies('M23')
+    const shop = shopOf(onEvm('USDC'))
+    const offer = await shop.offer()
+    const tag = Buffer.from(await referenceTag(String(offer.extra?.reference))).toString('hex')
+    const data = `0xa9059cbb${word(evm.seller.address)}${word(10n ** 30n)}${tag}`
+    const transaction = await send({ from: evm.buyer.address, to: evm.usdc.address, data, gas: 200_000n })
+    const { reference } = offer.extra ?? {}
+    expect(await shop.pay({ x402Version: 2, accepted: offer, payload: { transaction, reference } })).toMatchObject({
+      status: 402,
+      reason: 'transaction_failed',
+    })
+    expect(await shop.books()).toEqual([])
+  })
+
+  it('what a contract made of a transfer proves nothing, nor does one with more behind it than its tag', async () => {
+    verifies('M23')
+    const { buyer, seller, usdc } = evm
+    const shop = shopOf(onEvm('USDC'))
+    const offer = await shop.offer()
+    const tag = Buffer.from(await referenceTag(String(offer.extra?.reference))).toString('hex')
+    const show = (transaction: string) =>
+      shop.pay({ x402Version: 2, accepted: offer, payload: { transaction, reference: offer.extra?.reference } })
+    await send({ from: buyer.address, to: usdc.address, data: `0x095ea7b3${word(multicall3Address)}${word(10_000n)}` })
+    const inner = `23b872dd${word(buyer.address)}${word(seller.address)}${word(10_000n)}`
+    const call = `${word(usdc.address)}${word(0n)}${word(96n)}${word(100n)}${inner}${'0'.repeat(56)}`
+    const wrapped = `0x82ad56cb${word(32n)}${word(1n)}${word(32n)}${call}${tag}`
+    expect(await show(await send({ from: buyer.address, to: multicall3Address, data: wrapped }))).toMatchObject({
+      status: 402,
+      reason: 'not_a_plain_transfer',
+    })
+    const twice = `0xa9059cbb${word(seller.address)}${word(10_000n)}${tag}${tag}`
+    expect(await show(await send({ from: buyer.address, to: usdc.address, data: twice }))).toMatchObject({
+      status: 402,
+      reason: 'foreign_reference',
+    })
+    const selfPaid = `0xa9059cbb${word(seller.address)}${word(10_000n)}${tag}`
+    await evm.mint(seller.address, 10_000n)
+    expect(await show(await send({ from: seller.address, to: usdc.address, data: selfPaid }))).toMatchObject({
+      status: 402,
+      reason: 'wrong_amount',
+    })
+    expect([shop.state.runs, await shop.books()]).toEqual([0, []])
+  })
+
+  it('a payer’s parallel transfers take one nonce each', async () => {
+    verifies('H35')
+    const stage = onEvm('ETH')
+    const shop = shopOf(stage)
+    const payments = await Promise.all(Array.from({ length: 5 }, async () => transfer(stage.payer, await shop.offer())))
+    expect(new Set(payments.map(({ payload }) => payload.transaction)).size).toBe(5)
+    const answers = await Promise.all(payments.map((payment) => shop.pay(payment)))
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
+  })
+
+  // The clock of the chain does not come back: last.
+  it('a transfer that was mined long after its challenge buys nothing, and is listed to be given back', async () => {
+    verifies('M24')
+    const stage = onEvm('ETH')
+    const shop = shopOf(stage)
+    const offer = await shop.offer()
+    await evm.increaseTime(500)
+    expect(await shop.pay(await transfer(stage.payer, offer))).toMatchObject({ status: 402, reason: 'stale_reference' })
+    expect(await shop.books()).toMatchObject([{ outcome: 'unclaimed', amount: `${stage.amount}` }])
+  })
+})

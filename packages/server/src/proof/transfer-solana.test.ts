@@ -2,10 +2,14 @@ import { secretKeySender, transferProofSolanaClient } from '@flow402x/adapters-s
 import { transferProofSolanaServer } from '@flow402x/adapters-solana/server'
 import { solanaTokenAdapter } from '@flow402x/adapters-solana/token'
 import { assetOf } from '@flow402x/core'
+import { memoryStore } from '@flow402x/store/memory'
 import { type SolanaChain, solanaDevelopmentAccounts, startSolanaChain } from '@flow402x/testing'
-import { afterAll, beforeAll } from 'vitest'
-import { shopSecret, type TransferStage } from '../fixtures/transfer-shop.ts'
-import { testTransfers } from '../fixtures/transfer-suite.ts'
+import { verifies } from '@flow402x/testing/requirements'
+import { openShop, type ShopMaker, shopSecret, type TransferStage, testTransfers, transfer } from '@flow402x/testing/suites'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import * as z from 'zod/mini'
+import { paid } from '../bindings/fetch.ts'
+import { createServer } from '../index.ts'
 
 let solana: SolanaChain
 beforeAll(async () => {
@@ -13,6 +17,14 @@ beforeAll(async () => {
   await solana.createTokenAccount(solana.owner.address)
 })
 afterAll(() => solana?.stop())
+
+const maker: ShopMaker = {
+  newStore: memoryStore,
+  make({ price, maxTimeoutSeconds = 300, handler, ...options }) {
+    const server = createServer(options)
+    return { ...server, charge: paid(server, { price, maxTimeoutSeconds }, handler) }
+  },
+}
 
 const patience = 600
 
@@ -37,5 +49,60 @@ function onSolana(symbol: 'SOL' | 'USDC'): TransferStage {
   }
 }
 
-testTransfers({ name: 'SOL', stageOf: () => onSolana('SOL'), findable: true })
-testTransfers({ name: 'an SPL token', stageOf: () => onSolana('USDC'), findable: true })
+testTransfers({ ...maker, name: 'SOL', stageOf: () => onSolana('SOL'), findable: true })
+testTransfers({ ...maker, name: 'an SPL token', stageOf: () => onSolana('USDC'), findable: true })
+
+describe('the plain challenge of SOL (DESIGN §8.3)', () => {
+  const stand = () => {
+    const stage = onSolana('SOL')
+    return { ...stage, shop: openShop(maker, [stage.scheme()], { price: stage.price }) }
+  }
+  const challenge = z.looseObject({ receiver: z.string(), amount_lamports: z.int(), reference: z.string(), accepts: z.array(z.unknown()) })
+
+  it('names receiver, amount and reference, takes the transfer by two headers, once', async () => {
+    verifies('PLAIN-CHALLENGE')
+    const { shop, payer } = stand()
+    const asked = await shop.ask('/premium')
+    const { receiver, amount_lamports: amount, reference } = challenge.parse(await asked.json())
+    expect([asked.status, receiver, amount]).toEqual([402, solana.seller.address, 1_000_000])
+    const offer = { ...(await shop.offer('/premium')), extra: { reference } }
+    const { payload } = await transfer(payer, offer)
+    const proof = { 'X-Payment-Signature': String(payload.transaction), 'X-Payment-Reference': reference }
+    expect(await shop.plain(proof, '/other')).toMatchObject({ status: 400, reason: 'foreign_reference' })
+    expect(await shop.plain(proof, '/premium')).toMatchObject({
+      status: 200,
+      text: 'goods 1 ',
+      receipt: { transaction: payload.transaction },
+    })
+    expect(await shop.plain(proof, '/premium')).toMatchObject({ status: 400, reason: 'duplicate_settlement' })
+  })
+
+  it('finds the transfer by its reference alone', async () => {
+    verifies('PLAIN-CHALLENGE')
+    const { shop, payer } = stand()
+    const offer = await shop.offer('/premium')
+    const reference = String(offer.extra?.reference)
+    const alone = { 'X-Payment-Reference': reference }
+    expect(await shop.plain(alone, '/premium')).toMatchObject({ status: 400, reason: 'transaction_unconfirmed', retryAfter: '2' })
+    await transfer(payer, offer)
+    expect(await shop.plain(alone, '/premium')).toMatchObject({ status: 200 })
+    expect(await shop.plain(alone, '/premium')).toMatchObject({ status: 400, reason: 'duplicate_settlement' })
+  })
+
+  it('says why a transfer is none', async () => {
+    verifies('PLAIN-CHALLENGE')
+    const { shop, payer, other, untagged, amount, unknown } = stand()
+    const show = async (transaction: unknown, reference: unknown) =>
+      shop.plain({ 'X-Payment-Signature': String(transaction), 'X-Payment-Reference': String(reference) }, '/premium')
+    const offer = await shop.offer('/premium')
+    const { reference } = offer.extra ?? {}
+    const to = await transfer(payer, offer, { ...offer, payTo: other.payTo })
+    expect(await show(to.payload.transaction, reference)).toMatchObject({ status: 400, reason: 'wrong_receiver' })
+    const less = await transfer(payer, offer, { ...offer, amount: '999999' })
+    expect(await show(less.payload.transaction, reference)).toMatchObject({ status: 400, reason: 'wrong_amount' })
+    expect(await show(await untagged(amount), reference)).toMatchObject({ status: 400, reason: 'transfer_without_reference' })
+    expect(await show(unknown, reference)).toMatchObject({ status: 400, reason: 'transaction_unconfirmed' })
+    expect(await show(less.payload.transaction, 'not ours')).toMatchObject({ status: 400, reason: 'invalid_payload' })
+    expect(shop.state.runs).toBe(0)
+  })
+})

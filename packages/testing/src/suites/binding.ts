@@ -1,11 +1,11 @@
 import type { ClientScheme, Facilitator, PaymentFlow, ServerScheme } from '@flow402x/core'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { type AnsweringFacilitator, answeringFacilitator } from './answering-facilitator.ts'
-import { testBindingAliases } from './binding-aliases.ts'
-import { testBindingBodies } from './binding-bodies.ts'
-import { testBindingClaims } from './binding-claims.ts'
-import { type TransferLedger, testBindingPlain, transferLedger } from './binding-plain.ts'
-import { testBindingTable } from './binding-table.ts'
+import { testBindingAliases } from './bindings/aliases.ts'
+import { testBindingBodies } from './bindings/bodies.ts'
+import { testBindingClaims } from './bindings/claims.ts'
+import { type TransferLedger, testBindingPlain, transferLedger } from './bindings/plain.ts'
+import { testBindingTable } from './bindings/table.ts'
 
 /** What a handler does, each by the means of its own framework. */
 export type Behaviour =

@@ -1,10 +1,10 @@
 import type { PaymentFlow } from '@flow402x/core'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { verifies } from '../requirements.ts'
-import type { SettleAnswer } from './answering-facilitator.ts'
-import type { Behaviour, Bench } from './binding.ts'
-import { receiptOf, sendPaid, signPayment } from './purchase.ts'
-import { type Answer, open } from './wire.ts'
+import { verifies } from '../../requirements.ts'
+import type { SettleAnswer } from '../answering-facilitator.ts'
+import type { Behaviour, Bench } from '../binding.ts'
+import { receiptOf, sendPaid, signPayment } from '../purchase.ts'
+import { type Answer, open } from '../wire.ts'
 
 type Row = {
   readonly behaviour: Behaviour

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http'
 import { expect, it } from 'vitest'
-import type { Bench } from './binding.ts'
+import type { Bench } from '../binding.ts'
 
 const starts = ['', '/', '/../', '%2f', '\\', 'http://x/']
 const ends = ['', '/', '//', '/.', '/./', '/../', '/..;/', '%2f', '%2F', '%5c', '\\', ';a=1', '%00', '%20', '%', '?', '#', 'http://x/', '*']

@@ -1,8 +1,8 @@
 import { assetOf, referenceTag, type SeenTransfer, type ServerScheme, type Submission, transferSeller, transferSight } from '@flow402x/core'
 import { describe, expect, it } from 'vitest'
-import { verifies } from '../requirements.ts'
-import type { Bench } from './binding.ts'
-import { type Sending, send } from './wire.ts'
+import { verifies } from '../../requirements.ts'
+import type { Bench } from '../binding.ts'
+import { type Sending, send } from '../wire.ts'
 
 const receiver = '0x209693Bc6afc0C5328bA36FaF03C514EF312287C'
 const payer = '0x857b06519E91e3A54538791bDbb0E22373e36b66'

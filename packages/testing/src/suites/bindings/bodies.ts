@@ -1,9 +1,9 @@
 import { Agent, request } from 'node:http'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { verifies } from '../requirements.ts'
-import type { Bench } from './binding.ts'
-import { sendPaid, signPayment } from './purchase.ts'
-import { type Sending, send } from './wire.ts'
+import { verifies } from '../../requirements.ts'
+import type { Bench } from '../binding.ts'
+import { sendPaid, signPayment } from '../purchase.ts'
+import { type Sending, send } from '../wire.ts'
 
 const binary = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 256))
 const halves = (bytes: Buffer) => [bytes.subarray(0, bytes.length / 2), bytes.subarray(bytes.length / 2)]

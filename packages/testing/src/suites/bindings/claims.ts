@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { verifies } from '../requirements.ts'
-import type { Bench } from './binding.ts'
-import { receiptOf, sendPaid, signPayment } from './purchase.ts'
+import { verifies } from '../../requirements.ts'
+import type { Bench } from '../binding.ts'
+import { receiptOf, sendPaid, signPayment } from '../purchase.ts'
 
 const id = 'a_secret_of_the_payer_0001'
 
