@@ -5,12 +5,13 @@ import fc from 'fast-check'
 import { getAddress, hashTypedData, keccak256, domainSeparator as separatorOfViem, toHex as textToHex } from 'viem'
 import { describe, expect, test } from 'vitest'
 import { type Hex, toHex } from './bytes.ts'
-import { domainSeparator, transferDigest, transferTypedData } from './eip712.ts'
+import { domainSeparator, permitDigest, permitTypedData, transferDigest, transferTypedData } from './eip712.ts'
 
 const hexOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map(toHex)
 const address = hexOf(20)
 const uint256 = fc.bigInt({ min: 0n, max: 2n ** 256n - 1n })
 const authorization = fc.record({ from: address, to: address, value: uint256, validAfter: uint256, validBefore: uint256, nonce: hexOf(32) })
+const permit = fc.record({ owner: address, spender: address, value: uint256, nonce: uint256, deadline: uint256 })
 const domain = fc.record({
   name: fc.string({ unit: 'binary' }),
   version: fc.string(),
@@ -20,8 +21,9 @@ const domain = fc.record({
 
 test('the digest is the one viem makes of the typed data, for any domain and message', () => {
   fc.assert(
-    fc.property(domain, authorization, (where, what) => {
+    fc.property(domain, authorization, permit, (where, what, allowance) => {
       expect(toHex(transferDigest(where, what))).toBe(hashTypedData(transferTypedData(where, what)))
+      expect(toHex(permitDigest(where, allowance))).toBe(hashTypedData(permitTypedData(where, allowance)))
     }),
     { numRuns: 300 },
   )

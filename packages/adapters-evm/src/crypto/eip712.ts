@@ -92,11 +92,11 @@ const cancellationFields = [
 const domainType = toBytes('0x8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f')
 // wire.md §20.
 const transferType = toBytes('0x7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592e13b44501c1a2267')
-const receiveType = toBytes('0xd099cc98ef71107a616c4f0f941f04c322d8e254fe26b3c6668db87aae413de8')
+const receiveType = '0xd099cc98ef71107a616c4f0f941f04c322d8e254fe26b3c6668db87aae413de8'
 // keccak256 of "CancelAuthorization(address authorizer,bytes32 nonce)".
 const cancellationType = '0x158b0a9edf7a828aad02f63cd515c68ef2f50ba807396f6d12842833a1597429'
 // keccak256 of "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)".
-const permitType = toBytes('0x6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9')
+const permitType = '0x6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9'
 
 const separators = new Map<string, Uint8Array>()
 const mostSeparators = 256
@@ -127,7 +127,7 @@ export function transferDigest(domain: TokenDomain, authorization: Authorization
 
 /** The digest of a `ReceiveWithAuthorization`: the same transfer, which its receiver alone may send. */
 export function receiveDigest(domain: TokenDomain, authorization: Authorization): Uint8Array {
-  return authorizationDigest(domain, { type: receiveType, authorization })
+  return authorizationDigest(domain, { type: toBytes(receiveType), authorization })
 }
 
 function authorizationDigest(
@@ -157,7 +157,7 @@ export function cancellationDigest(domain: TokenDomain, { authorizer, nonce }: C
 /** The digest of an EIP-2612 `Permit` that the owner of tokens signs. */
 export function permitDigest(domain: TokenDomain, { owner, spender, value, nonce, deadline }: TokenPermit): Uint8Array {
   const words = new Uint8Array(192)
-  words.set(permitType)
+  words.set(toBytes(permitType))
   putRight(words, toBytes(owner), 32)
   putRight(words, toBytes(spender), 64)
   putUint(words, value, 96)
