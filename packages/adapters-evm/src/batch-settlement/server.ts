@@ -22,6 +22,8 @@ export type BatchSettlementServerOptions = Omit<EvmSellerOptions, 'confirmations
    * was not claimed yet.
    */
   readonly authorizer?: EvmSigner
+  /** How deposits are brought in: by EIP-3009 where the token can, and else by Permit2, unless told. */
+  readonly transfer?: 'eip3009' | 'permit2'
   /** Seconds between a payer's wish to withdraw and his money: 900 unless told, and at most 2,592,000. */
   readonly withdrawDelay?: number
   /** The deposit that payers are advised to make, such as "$5"; ten times the price unless told. Smaller ones are taken. */
@@ -108,9 +110,14 @@ function sellerOf(
   { rpcUrl: _, ...options }: BatchSettlementServerOptions,
   { asset, withdrawDelay }: { readonly asset: Asset; readonly withdrawDelay: number },
 ): ServerScheme {
-  const { network, symbol, transfer, eip712 } = asset
-  if (transfer !== 'permit2' && transfer !== 'eip3009') throw evmErrors('config/no-authorizations', { network, asset: symbol })
-  const domain = eip712 === undefined ? {} : { name: eip712.name, version: eip712.version }
+  const { network, symbol, eip712, permit } = asset
+  const transfer = options.transfer ?? asset.transfer
+  if (transfer !== 'permit2' && (transfer !== 'eip3009' || eip712 === undefined)) {
+    throw evmErrors('config/no-authorizations', { network, asset: symbol })
+  }
+  // Where the token has no EIP-2612, its domain would have clients sign a permit that nothing takes (wire.md §6.1).
+  const isNamed = eip712 !== undefined && (transfer === 'eip3009' || permit !== false)
+  const domain = isNamed ? { name: eip712.name, version: eip712.version } : {}
   const method = transfer === 'permit2' ? { assetTransferMethod: transfer } : {}
   return evmSeller(options, () => ({
     scheme: 'batch-settlement',
