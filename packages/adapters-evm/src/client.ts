@@ -18,5 +18,6 @@ export { type EvmSigner, type PrivateKeySigner, privateKeySigner } from './crypt
 export { type CancellableEvmClientOptions, cancellableExactEvmClient } from './exact/cancel.ts'
 export { type ExactEvmClientOptions, exactEvmClient } from './exact/client.ts'
 export { type Permit2PayerOptions, permit2 } from './permit2/client.ts'
+export { type EvmBalancesOptions, evmBalances } from './transfer/balances.ts'
 export { type TransferProofEvmClientOptions, transferProofEvmClient } from './transfer-proof/client.ts'
 export { type UptoEvmClientOptions, uptoEvmClient } from './upto/client.ts'

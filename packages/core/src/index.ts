@@ -134,6 +134,7 @@ export {
 } from './protocol/payment.ts'
 export { type AtomicRate, formatRate, parseRate, type Rate, toAtomicRate } from './protocol/rate.ts'
 export type {
+  BalanceReader,
   Call,
   ChainWriter,
   ClientScheme,

@@ -360,6 +360,14 @@ export const requirements = {
     text: 'Keys come from the environment or from files that nobody else may read, plain or encrypted as the standard says, and are never shown.',
     link: 'DESIGN.md §9',
   },
+  'CLIENT-CHOICE': {
+    text: 'Of several chains and assets a client pays in what it likes best of what its wallets hold, and says why it pays none.',
+    link: 'issue 7 §5',
+  },
+  'PRICE-QUOTED': {
+    text: 'A price that depends on the request is asked as it was quoted, for that request alone and until the quote ends.',
+    link: 'issue 7 §5',
+  },
   'TOKEN-ONCE': {
     text: 'What a wallet sends by itself is written down before it leaves: one id pays once, whatever dies in between.',
     link: 'money-rules.md M24',

@@ -1,13 +1,10 @@
 import { type Asset, type Call, formatAmount, isX402Error } from '@flow402x/core'
 import { type TokenChain, type Transfer, tokenErrors } from '@flow402x/core/token'
 import { encodeCall } from '../chain/abi.ts'
-import { isAddress } from '../chain/address.ts'
-import { evmErrors } from '../chain/errors.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
-import { quantity } from '../chain/fees.ts'
 import type { Asking } from '../chain/receipt.ts'
-import { balanceOf } from '../checks/look.ts'
 import type { Hex } from '../crypto/bytes.ts'
+import { heldBy } from './held.ts'
 import { transferStatus } from './status.ts'
 
 /**
@@ -38,16 +35,6 @@ export function evmRail(chain: EvmChain, asset: Asset): NonNullable<TokenChain['
     retries: (error) => isX402Error(error, 'evm/refused'),
     cost: async (transfer, { signal }) => ({ fee: await chain.cost([await callFor(transfer, signal)], { signer: sender }) }),
   }
-}
-
-/** What an address holds of a token, or of the coin. Errors: `config/bad-address`, `config/no-token`, `evm/rpc`, `evm/call-failed`. */
-export async function heldBy(of: string, asset: Asset, { rpc, signal }: Asking): Promise<bigint> {
-  const { network, symbol, address, transfer } = asset
-  if (!isAddress(of)) throw evmErrors('config/bad-address', { option: 'address', address: of })
-  if (transfer === 'native') return await rpc.ask({ method: 'eth_getBalance', params: [of, 'latest'], result: quantity }, { signal })
-  const held = isAddress(address) ? await balanceOf({ token: address, of }, { rpc, signal }) : undefined
-  if (held === undefined) throw evmErrors('config/no-token', { network, tokens: `${address} (${symbol})` })
-  return held
 }
 
 type Funding = { readonly asset: Asset; readonly sender: string; readonly amount: bigint }

@@ -1,14 +1,13 @@
-import { type Asset, parseNetwork, sameAddress } from '@flow402x/core'
+import { type Asset, sameAddress } from '@flow402x/core'
 import { type Owed, type TokenAdapter, type WalletOptions, walletTokenAdapter } from '@flow402x/core/token'
-import { chainIdOf, isAddress } from '../chain/address.ts'
-import { chainCheck } from '../chain/chain-id.ts'
-import { evmErrors } from '../chain/errors.ts'
+import { isAddress } from '../chain/address.ts'
 import { type EvmChainOptions, type EvmSender, evmChain } from '../chain/evm-chain.ts'
 import { type Confirmations, depthOf, finalBlock } from '../chain/finality.ts'
-import { httpRpc } from '../chain/rpc.ts'
+import { evmReader } from '../chain/reader.ts'
 import { assetHere } from '../checks/seller.ts'
+import { heldBy } from './held.ts'
 import { coinTransfer, type MinedTransaction, readMined, transfersOf } from './moved.ts'
-import { evmRail, heldBy } from './rail.ts'
+import { evmRail } from './rail.ts'
 import { checkedRecipient } from './recipient.ts'
 
 /** One token, or the coin, of an EVM network. */
@@ -30,13 +29,9 @@ export type EvmTokenAdapterOptions = WalletOptions &
  * `config/bad-rpc-url`, `config/unsafe-local-key`; from its methods `token/…`, `evm/…` and `config/wrong-chain`.
  */
 export function evmTokenAdapter(options: EvmTokenAdapterOptions): TokenAdapter {
-  const { rpcUrl, signer, confirmations, fetch = globalThis.fetch, timeoutMs = 10_000 } = options
-  const network = parseNetwork(options.network)
-  const chainId = chainIdOf(network)
-  if (chainId === undefined) throw evmErrors('config/not-evm', { network })
+  const { signer, confirmations } = options
+  const { network, rpc, start } = evmReader(options)
   const asset = assetHere(network, options.asset)
-  const rpc = httpRpc({ url: rpcUrl, fetch, timeoutMs })
-  const start = chainCheck(rpc, { network, chainId })
   const rail = signer === undefined ? undefined : evmRail(evmChain({ ...options, network, signers: [signer] }), asset)
   return walletTokenAdapter(
     {

@@ -1,7 +1,10 @@
 import {
   type Asset,
+  assetId,
+  type BalanceReader,
   type ClientScheme,
   formatAmount,
+  isX402Error,
   type PaymentRequired,
   type PaymentRequirements,
   type ResourceInfo,
@@ -102,16 +105,51 @@ export function schemeFor(schemes: readonly ClientScheme[], offered: PaymentRequ
   )
 }
 
-function order(candidates: readonly Candidate[], { prefer, url }: ChooseOptions): readonly Candidate[] {
+/** Candidates in the order they are liked. Errors: `client/bad-preference`. */
+export function order(candidates: readonly Candidate[], { prefer, url }: Pick<ChooseOptions, 'prefer' | 'url'>): readonly Candidate[] {
   if (prefer === undefined || candidates.length === 0) return candidates
   if (typeof prefer !== 'function') {
-    const rank = ({ terms }: Candidate) => (prefer.indexOf(terms.requirements.network) + prefer.length + 1) % (prefer.length + 1)
+    const rank = ({ terms }: Candidate) => {
+      const names = [terms.requirements.network, assetId(terms.asset)]
+      // EVM addresses have many spellings, ids of assets one.
+      const at = prefer.findIndex((liked) => names.includes(liked.startsWith('eip155:') ? liked.toLowerCase() : liked))
+      return at < 0 ? prefer.length : at
+    }
     return [...candidates].sort((a, b) => rank(a) - rank(b))
   }
   const liked = prefer(candidates.map(({ terms }) => terms))
   const first = candidates.find(({ terms }) => terms === liked)
   if (first === undefined) throw clientErrors('client/bad-preference', { url })
   return [first, ...candidates.filter((candidate) => candidate !== first)]
+}
+
+type Funds = { readonly balances: readonly BalanceReader[]; readonly signal: AbortSignal | undefined }
+
+/** A choice without what the wallet holds too little of; what nobody can tell stays. */
+export async function affordable({ candidates, leftOut }: Choice, funds: Funds): Promise<Choice> {
+  const held = await Promise.all(candidates.map(({ terms }) => heldFor(terms, funds)))
+  const lacks = ({ terms }: Candidate, at: number): boolean => (held[at] ?? terms.amount) < terms.amount
+  const poor = candidates.flatMap((candidate, at): LeftOut[] => {
+    if (!lacks(candidate, at)) return []
+    const { requirements, asset, price } = candidate.terms
+    const { scheme, network, amount, payTo } = requirements
+    const why = `the wallet holds ${formatAmount(held[at] ?? 0n, asset)}, and ${price} are asked`
+    return [{ scheme, network, asset: requirements.asset, amount, payTo, why }]
+  })
+  return { candidates: candidates.filter((candidate, at) => !lacks(candidate, at)), leftOut: [...leftOut, ...poor] }
+}
+
+async function heldFor({ requirements }: Terms, { balances, signal }: Funds): Promise<bigint | undefined> {
+  for (const balance of balances) {
+    const held = await balance(requirements, { signal }).catch((error: unknown) => {
+      signal?.throwIfAborted()
+      // A node that does not answer says nothing of the wallet.
+      if (isX402Error(error)) return undefined
+      throw error
+    })
+    if (held !== undefined) return held
+  }
+  return undefined
 }
 
 function covers(pattern: string, network: string): boolean {

@@ -80,7 +80,7 @@ export function createClient(options: ClientOptions): Client {
       await answer.response.body?.cancel()
       if (!('offer' in answer))
         return answer.response.status === 402 ? { kind: 'unpayable', leftOut: [] } : { kind: 'free', status: answer.response.status }
-      const { candidates, leftOut } = consider(wallet, answer)
+      const { candidates, leftOut } = await consider(wallet, answer)
       const [terms, ...alternatives] = candidates.map((candidate) => candidate.terms)
       return terms === undefined ? { kind: 'unpayable', leftOut } : { kind: 'payable', terms, alternatives, leftOut }
     },
@@ -131,6 +131,7 @@ function createWallet(options: ClientOptions): Wallet {
     fetch,
     schemes,
     prefer,
+    balances: options.balances ?? [],
     beforeSign,
     retry,
     maxTimeoutSeconds,

@@ -1,4 +1,4 @@
-import { type Asset, type ClientScheme, networkSchema, type Store } from '@flow402x/core'
+import type { Asset, BalanceReader, ClientScheme, Store } from '@flow402x/core'
 import * as z from 'zod/mini'
 import type { PayeeChange } from '../guard/payees.ts'
 import type { Fetch } from '../http/message.ts'
@@ -12,6 +12,7 @@ export type ClientStore = Pick<Store, 'budgets' | 'ledger' | 'payees'>
 /** What `beforeSign` and `approvePayee` answer: `true` lets the payment be signed, everything else refuses it. */
 export type Approval = boolean | { readonly refuse: string }
 
+const networkOrAsset = z.string().check(z.regex(/^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}(?:\/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128})?$/))
 const price = z.optional(z.string())
 const count = (least: number) => z.optional(z.number().check(z.minimum(least), z.maximum(2_147_483_647)))
 const callable = <Type>() => z.custom<Type>((value) => typeof value === 'function', 'it is no function')
@@ -64,8 +65,13 @@ export const clientOptions = z.strictObject({
   store: z.optional(having<ClientStore>('budgets', 'ledger', 'payees')),
   /** Assets beside the known ones. */
   assets: z.optional(z.array(having<Asset>('network', 'address', 'symbol', 'decimals', 'transfer'))),
-  /** Networks in the order they are liked, or a function that picks one of the payable terms; the seller's order unless given. */
-  prefer: z.optional(z.union([z.array(networkSchema), callable<(terms: readonly Terms[]) => Terms>()])),
+  /**
+   * Networks and assets (by CAIP-2 and CAIP-19 id) in the order they are liked, or a function that picks one of the payable terms; the
+   * seller's order unless given.
+   */
+  prefer: z.optional(z.union([z.array(networkOrAsset), callable<(terms: readonly Terms[]) => Terms>()])),
+  /** Tell what the wallet holds, such as `evmBalances(…)`: what it has too little of is not paid in, and another offer is taken. */
+  balances: z.optional(z.array(callable<BalanceReader>())),
   /** Asked before each signature; only `true` lets it be made. */
   beforeSign: z.optional(
     callable<(terms: Terms, options: { readonly signal?: AbortSignal | undefined }) => Approval | Promise<Approval>>(),

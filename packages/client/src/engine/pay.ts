@@ -1,11 +1,19 @@
-import { isX402Error, type LedgerEntry, outcomeFromWire, type PayeeStore, type PaymentRequired, type SignedPayment } from '@flow402x/core'
+import {
+  type BalanceReader,
+  isX402Error,
+  type LedgerEntry,
+  outcomeFromWire,
+  type PayeeStore,
+  type PaymentRequired,
+  type SignedPayment,
+} from '@flow402x/core'
 import { corrected, tell } from '../correction/correction.ts'
 import type { Breaker } from '../guard/breaker.ts'
 import { checkPayee } from '../guard/payees.ts'
 import type { Fetch } from '../http/message.ts'
 import { type Offer, readOffer } from '../http/offer.ts'
 import type { Exchange } from '../http/redirect.ts'
-import { type Candidate, type Choice, choose, sameTerms, type Terms } from './choose.ts'
+import { affordable, type Candidate, type Choice, choose, order, sameTerms, type Terms } from './choose.ts'
 import { type Delivered, deliver } from './deliver.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
@@ -22,6 +30,7 @@ export type Wallet = Books & {
   readonly dynamicPayees: readonly string[]
   readonly fetch: Fetch
   readonly prefer: ClientOptions['prefer']
+  readonly balances: readonly BalanceReader[]
   readonly beforeSign: ClientOptions['beforeSign']
   readonly retry: RetryOptions
   readonly maxTimeoutSeconds: number
@@ -36,11 +45,16 @@ export type Wallet = Books & {
 export type Asked = Exchange & { readonly offer: Offer }
 
 /** What of an offer could be paid. Errors: `client/insecure-origin`, `client/bad-preference`. */
-export function consider(wallet: Wallet, { message, offer }: Asked): Choice {
-  const { url, method } = message
+export async function consider(wallet: Wallet, { message, offer }: Asked): Promise<Choice> {
+  const { url, method, signal } = message
   assertSecure(wallet, url)
   const { version, required } = offer
-  return required === undefined ? { candidates: [], leftOut: [] } : choose(required, { ...wallet, url, method, version })
+  if (required === undefined) return { candidates: [], leftOut: [] }
+  const { balances, prefer } = wallet
+  if (balances.length === 0) return choose(required, { ...wallet, url, method, version })
+  // Who is asked which he likes best is asked about what he can pay.
+  const choice = await affordable(choose(required, { ...wallet, prefer: undefined, url, method, version }), { balances, signal })
+  return { ...choice, candidates: order(choice.candidates, { prefer, url }) }
 }
 
 /** Pays an offer with one signature, or with the one that `callId` has already, and sends the request until it is answered. */
@@ -89,7 +103,7 @@ async function prepare(wallet: Wallet, asked: Asked, { id, reservation, resumabl
   const binding = (await bindingOf(message)) ?? `${message.method} ${url}`
   const standing = resumable ? await resumed(wallet, await wallet.ledger.find(id), { asked, binding }) : undefined
   if (standing !== undefined) return standing
-  const { candidates, leftOut } = consider(wallet, asked)
+  const { candidates, leftOut } = await consider(wallet, asked)
   const now = Math.floor(wallet.now() / 1000) + clockSkew(response, { url, now: wallet.now() })
   const [chosen] = candidates
   if (chosen === undefined || offer.required === undefined) throw clientErrors('client/no-payable-offer', { url, leftOut })

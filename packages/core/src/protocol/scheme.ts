@@ -83,6 +83,15 @@ export interface ClientScheme {
   cancel?(submission: Submission, options?: { readonly signal?: AbortSignal | undefined }): Promise<Outcome>
 }
 
+/**
+ * Says what a payer holds of the asset that an offer asks for, in atomic units, as far as it could pay that offer; nothing where it cannot
+ * tell.
+ */
+export type BalanceReader = (
+  requirements: PaymentRequirements,
+  options?: { readonly signal?: AbortSignal | undefined },
+) => Promise<bigint | undefined>
+
 /** How a payment flows (wire.md §5.1): settle after the handler, or before it. */
 export type PaymentFlow = 'authorization' | 'upfront'
 
