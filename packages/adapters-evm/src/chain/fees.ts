@@ -81,8 +81,8 @@ export type GasQuestion = Target & { readonly from: string; readonly value: bigi
 const limitLivesMs = 60_000
 
 /**
- * Gas limits. `known` calls, whose cost depends on no payer's code, are estimated once a minute per target and function:
- * often enough for chains whose gas includes the price of another chain's data.
+ * Gas limits. `known` calls, whose cost depends on no payer's code, are estimated once a minute per target, function and length: often
+ * enough for chains whose gas includes the price of another chain's data, and no deposit goes by what another kind of deposit uses.
  *
  * Errors: `evm/gas-cap`, `evm/would-revert`, `evm/no-gas-money`, `evm/rpc`.
  */
@@ -113,7 +113,7 @@ export function gasLimits({ rpc, clock }: Source): {
   return {
     fresh,
     async known(question) {
-      const kind = `${question.target.toLowerCase()}:${question.data.slice(0, 10)}`
+      const kind = `${question.target.toLowerCase()}:${question.data.slice(0, 10)}:${question.data.length}`
       const before = kept.get(kind)
       if (before !== undefined && before.until > clock()) return before.limit
       const limit = await fresh(question)

@@ -149,6 +149,25 @@ describe('a payer', () => {
     )
   })
 
+  test('gets gas for a new channel also where others were only filled before', async () => {
+    const config = await opened()
+    const warm = { chain, facilitator }
+    // It has measured no deposit yet.
+    chain = evmChain({ network: local.network, rpcUrl: local.rpcUrl, signers: [local.facilitator.privateKey] })
+    facilitator = batchSettlementFacilitator({ chain })
+    try {
+      for (const [salt, by, into] of [
+        [31n, 'permit2', config],
+        [32n, 'eip3009', channelOf()],
+        [33n, 'permit2', channelOf()],
+      ] as const)
+        expect(await settle(ask(await wire.deposit(into, { amount: 10n, max: 10n, salt, by })))).toMatchObject([{ status: 'settled' }])
+    } finally {
+      chain = warm.chain
+      facilitator = warm.facilitator
+    }
+  })
+
   test('whose account is a contract signs deposits and vouchers, and shares no transaction', async () => {
     verifies('M14')
     const payer = await local.deploySmartAccount(local.buyer.address)
