@@ -1,13 +1,16 @@
+import { batchSettlementClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
+import { createClient } from '@flow402x/client'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
+import { memoryStore } from '@flow402x/store/memory'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { decodePaymentResponseHeader } from '@x402/core/http'
 import { toClientEvmSigner } from '@x402/evm'
 import { BatchSettlementEvmScheme } from '@x402/evm/batch-settlement/client'
 import { wrapFetchWithPayment, x402Client } from '@x402/fetch'
-import { createPublicClient, createWalletClient, erc20Abi, http, maxUint256 } from 'viem'
+import { createPublicClient, createWalletClient, erc20Abi, type Hex, http, maxUint256 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { baseSepolia } from 'viem/chains'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -15,7 +18,7 @@ import { network } from '../chains/evm.ts'
 import { leaveTable } from '../table.ts'
 import { type OfficialSale, type OfficialShop, openOfficialShop } from './official-shop.ts'
 
-// Official client, official server, and our facilitator between them: nobody notices, on the wire or on the chain.
+// The official server and its clients, and our facilitator between them: nobody notices, on the wire or on the chain.
 
 let chain: EvmChain
 const closing: (() => Promise<void>)[] = []
@@ -37,8 +40,8 @@ beforeAll(async () => {
 afterEach(() => Promise.all(shops.splice(0).map((shop) => shop.close())))
 afterAll(async () => {
   leaveTable('4-channels-facilitator', {
-    title: 'x402 interop over channels: official client, official server, our facilitator',
-    head: ['', 'deposits by', 'claims signed by', 'calls', 'transactions', 'gas per call'],
+    title: 'x402 interop over channels: each client, the official server, our facilitator',
+    head: ['', 'client', 'deposits by', 'claims signed by', 'calls', 'transactions', 'gas per call'],
     rows,
     total: `${rows.length} combinations green`,
   })
@@ -55,8 +58,8 @@ async function open(sale: Partial<OfficialSale>): Promise<OfficialShop> {
   return shop
 }
 
-/** An official buyer with an account of his own, who has approved Permit2. */
-async function buyer() {
+/** A buyer of either house with an account of his own, who has approved Permit2. */
+async function buyer(house: 'official' | 'ours' = 'official') {
   const account = chain.accounts[buyers++]
   if (account === undefined) throw new TypeError('no account is left')
   const signer = privateKeyToAccount(account.privateKey)
@@ -64,8 +67,7 @@ async function buyer() {
   const wallet = createWalletClient({ account: signer, chain: baseSepolia, transport })
   const spender = chain.contracts.permit2
   await wallet.writeContract({ address: chain.usdc.address, abi: erc20Abi, functionName: 'approve', args: [spender, maxUint256] })
-  const scheme = new BatchSettlementEvmScheme(toClientEvmSigner(signer, createPublicClient({ transport })))
-  const pay = wrapFetchWithPayment(fetch, new x402Client().register(network, scheme))
+  const { pay, refund } = house === 'ours' ? ourClient(account.privateKey) : officialClient(account.privateKey)
   const buy = async (shop: OfficialShop) => {
     const response = await pay(`${shop.url}/goods`)
     const header = response.headers.get('PAYMENT-RESPONSE')
@@ -75,7 +77,22 @@ async function buyer() {
       receipt: header === null ? undefined : decodePaymentResponseHeader(header),
     }
   }
-  return { account, scheme, buy }
+  return { account, buy, refund }
+}
+
+function officialClient(privateKey: Hex) {
+  const reader = createPublicClient({ transport: http(chain.rpcUrl) })
+  const scheme = new BatchSettlementEvmScheme(toClientEvmSigner(privateKeyToAccount(privateKey), reader))
+  const pay = wrapFetchWithPayment(fetch, new x402Client().register(network, scheme))
+  return { pay: (to: string) => pay(to), refund: (of: string) => scheme.refund(of) }
+}
+
+function ourClient(privateKey: Hex) {
+  const store = memoryStore()
+  const reader = evmChain({ network, rpcUrl: chain.rpcUrl, signers: [privateKey] })
+  const scheme = batchSettlementClient({ signer: privateKeySigner(privateKey), store, chains: [reader] })
+  const client = createClient({ schemes: [scheme], store })
+  return { pay: (to: string) => client.fetch(to), refund: (of: string) => client.refund(of) }
 }
 
 /** Who sent transactions of ours, and what they cost. */
@@ -85,15 +102,21 @@ async function spent(hashes: readonly string[]): Promise<{ readonly senders: Rea
   return { senders: new Set(receipts.map(({ from }) => from.toLowerCase())), gas: receipts.reduce((sum, { gasUsed }) => sum + gasUsed, 0n) }
 }
 
-const cells = (['eip3009', 'permit2'] as const).flatMap((assetTransferMethod) =>
-  [false, true].map((delegated) => ({ assetTransferMethod, delegated })),
-)
+const cells = [
+  { client: 'official', assetTransferMethod: 'eip3009', delegated: false },
+  { client: 'official', assetTransferMethod: 'eip3009', delegated: true },
+  { client: 'official', assetTransferMethod: 'permit2', delegated: false },
+  { client: 'official', assetTransferMethod: 'permit2', delegated: true },
+  { client: 'ours', assetTransferMethod: 'eip3009', delegated: true },
+  { client: 'ours', assetTransferMethod: 'permit2', delegated: false },
+] as const
 
-describe.each(cells)('a channel filled by $assetTransferMethod, delegated: $delegated', ({ assetTransferMethod, delegated }) => {
+describe.each(cells)('$client client, channel filled by $assetTransferMethod, delegated: $delegated', (cell) => {
+  const { client, assetTransferMethod, delegated } = cell
   it('is opened, drawn on, topped up, claimed, paid out and given back', async () => {
     verifies(['EVM-CHANNEL', 'H15', 'M27'])
     const shop = await open({ assetTransferMethod, delegated })
-    const { account, scheme, buy } = await buyer()
+    const { account, buy, refund: ask } = await buyer(client)
     const [held, earned] = [await chain.balanceOf(account.address), await chain.balanceOf(chain.seller.address)]
     const transactions: string[] = []
     for (let call = 1; call <= 12; call += 1) {
@@ -112,14 +135,22 @@ describe.each(cells)('a channel filled by $assetTransferMethod, delegated: $dele
     transactions.push(...claims.map(({ transaction }) => transaction), settle?.transaction ?? '')
     expect((await chain.balanceOf(chain.seller.address)) - earned).toBe(12n * price)
 
-    const refund = await scheme.refund(`${shop.url}/goods`)
+    const refund = await ask(`${shop.url}/goods`)
     expect(refund).toMatchObject({ success: true, amount: `${8n * price}`, payer: account.address })
     expect(held - (await chain.balanceOf(account.address))).toBe(12n * price)
     transactions.push(refund.transaction)
 
     const { senders, gas } = await spent(transactions)
     expect(senders).toEqual(new Set([chain.facilitator.address.toLowerCase()]))
-    rows.push(['✓', assetTransferMethod, delegated ? 'our facilitator' : 'the seller', '12', `${transactions.length}`, `${gas / 12n}`])
+    rows.push([
+      '✓',
+      client,
+      assetTransferMethod,
+      delegated ? 'our facilitator' : 'the seller',
+      '12',
+      `${transactions.length}`,
+      `${gas / 12n}`,
+    ])
   })
 })
 
