@@ -53,7 +53,9 @@ const now = () => Math.floor(Date.now() / 1000)
 const account = () => privateKeyToAccount(local.buyer.privateKey)
 const reasonOf = (verdict: Verdict | undefined) => (verdict === undefined ? 'nothing to do' : verdict.valid ? 'valid' : verdict.reason)
 
+type Signer = Parameters<typeof exactEvmClient>[0]['signer']
 type Way = {
+  readonly signer?: Signer
   readonly scheme?: 'exact' | 'upto'
   readonly asset?: string
   readonly maxApprovalFee?: bigint
@@ -76,7 +78,7 @@ async function pay(way: Way = {}): Promise<Submission> {
   const helps = (seller.extensions ?? []).filter(({ key }) => offered.includes(key))
   const declared = Object.fromEntries(helps.map(({ key, declare }) => [key, declare()]))
   const options = { rpcUrls: { [network]: local.rpcUrl }, maxApprovalFee }
-  const signer = privateKeySigner(local.buyer.privateKey)
+  const signer = way.signer ?? privateKeySigner(local.buyer.privateKey)
   const client = scheme === 'upto' ? uptoEvmClient({ signer, ...options }) : exactEvmClient({ signer, methods: [permit2(options)] })
   const { payload, extensions = {} } = await client.prepare(requirements, { now: now(), maxTimeoutSeconds: 300, extensions: declared })
   const echo = Object.fromEntries(
@@ -187,6 +189,16 @@ describe('a payer signs nothing but his payment', () => {
     const renamed = { ...requirements, extra: { ...requirements.extra, name: 'Dai' } }
     const extensions = { [permitKey]: { info: {} } }
     await expect(client.prepare(renamed, { now: now(), maxTimeoutSeconds: 300, extensions })).rejects.toMatchObject(needsApproval)
+  })
+
+  test('but by the typed data of his wallet, which signs no bare digest: a permit, and no transaction', async () => {
+    verifies(['GAS-SPONSORING', 'H20'])
+    const { address, signTypedData } = account()
+    const signer: Signer = { address, signTypedData: (typed) => signTypedData({ ...typed, types: { ...typed.types } }) }
+    const submission = await pay({ signer })
+    expect(reasonOf(await house.exact.verify(submission))).toBe('valid')
+    expect(await mine(house.exact, submission)).toMatchObject({ status: 'settled' })
+    await expect(pay({ signer, asset: 'DAI' })).rejects.toMatchObject(needsApproval)
   })
 
   test('where he approved before, whatever is offered', async () => {
