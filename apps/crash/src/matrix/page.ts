@@ -58,7 +58,8 @@ seller's books equal the chain to the atomic unit.
 
 **What is written down, and when.** The seller writes a claim before the handler runs, the response and "settling" before the
 facilitator is asked, the outcome before the response leaves, and "delivered" when it has left. The facilitator writes a payment down
-before it works on it, a signed transaction before it is sent, and the outcome before it answers.
+before it works on it, a signed transaction before it is sent, and the outcome before it answers. Where a price is a ceiling, what the
+handler says was used is written with its response, and nothing else is ever settled.
 
 **What the buyer sees.** A buyer with this project's client sends the same payment again (\`client.resume\`) and is never charged
 for it twice. Nor is a buyer with any other client, who pays anew: while the first payment may have moved the answer is 503 with
