@@ -53,6 +53,7 @@ export {
   assetId,
   assetOf,
   assets,
+  coinOf,
   findAsset,
   formatAmount,
   priceInAsset,

@@ -1,5 +1,6 @@
 import {
   type ClientScheme,
+  coinOf,
   isX402Error,
   keyOfTransfer,
   type PaymentRequirements,
@@ -20,7 +21,7 @@ import { finalBlock } from '../chain/finality.ts'
 import { readTransaction, transactionHash } from '../chain/transaction.ts'
 import { type Hex, toHex } from '../crypto/bytes.ts'
 import { transferStatus } from '../transfer/status.ts'
-import { coinOf, evmTransfers } from './see.ts'
+import { evmTransfers } from './see.ts'
 
 /** What paying by `transfer-proof` on an EVM network takes. */
 export type TransferProofEvmClientOptions = {

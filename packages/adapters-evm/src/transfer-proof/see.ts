@@ -1,6 +1,4 @@
 import {
-  type Asset,
-  assets,
   type PaymentPayload,
   readTransfer,
   referenceTag,
@@ -55,11 +53,6 @@ export function evmTransfers(rpc: Rpc, { network, coin, confirmations }: EvmTran
       return undefined
     },
   }
-}
-
-/** The coin of a network, where the table has it. */
-export function coinOf(network: string): Asset | undefined {
-  return assets.find((one) => one.network === network && one.transfer === 'native')
 }
 
 /** The hash that names a transaction, in its one spelling. */

@@ -1,5 +1,6 @@
 import {
   type Asset,
+  coinOf,
   type PaymentRequirements,
   parseNetwork,
   type ServerScheme,
@@ -14,7 +15,7 @@ import { evmErrors } from '../chain/errors.ts'
 import { type Confirmations, depthOf } from '../chain/finality.ts'
 import { httpRpc } from '../chain/rpc.ts'
 import { assetHere, type EvmSellerOptions } from '../checks/seller.ts'
-import { coinOf, evmTransfers, spellHash } from './see.ts'
+import { evmTransfers, spellHash } from './see.ts'
 
 /** What being paid by `transfer-proof` on an EVM network takes. */
 export type TransferProofEvmServerOptions = TransferSellerOptions &

@@ -2,6 +2,7 @@ import {
   type Asset,
   assetId,
   type BudgetLimit,
+  coinOf,
   coreErrors,
   findAsset,
   formatAmount,
@@ -99,7 +100,9 @@ function dollars(option: string, text: string): bigint {
 
 function readCap(text: string, cap: { readonly perPayment: string; readonly total: string; readonly asset: Known }): [string, Cap] {
   const [network = '', token = ''] = text.split('/')
-  const asset = cap.asset(network, token.slice(token.indexOf(':') + 1))
+  const coin = coinOf(network)
+  const isCoin = coin !== undefined && assetId(coin) === text
+  const asset = isCoin ? coin : cap.asset(network, token.slice(token.indexOf(':') + 1))
   if (asset === undefined) throw coreErrors('config/unknown-asset', { network, asset: text })
   const units = (value: string) => {
     const decimal = parseDecimal(value)

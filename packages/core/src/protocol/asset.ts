@@ -140,6 +140,11 @@ export function findAsset(network: Network, asset = 'USD'): Asset | undefined {
   return assets.find((known) => known.network === network && (sameAddress(known.address, asset) || isNamed(known, asset)))
 }
 
+/** The coin of a network, where its table has it. */
+export function coinOf(network: Network): Asset | undefined {
+  return coins.find((coin) => coin.network === network)
+}
+
 /**
  * As `findAsset`, where an unknown asset is the developer's mistake.
  *
@@ -157,8 +162,7 @@ export function assetOf(network: Network, asset = 'USD'): Asset {
  */
 export function assetId({ network, address }: Pick<Asset, 'network' | 'address'>): string {
   if ([evmCoin, solanaCoin].some((one) => sameAddress(one, address))) {
-    const known = coins.find((coin) => coin.network === network)
-    return `${network}/slip44:${slip44[known?.symbol ?? ''] ?? 60}`
+    return `${network}/slip44:${slip44[coinOf(network)?.symbol ?? ''] ?? 60}`
   }
   return network.startsWith('eip155:') ? `${network}/erc20:${address.toLowerCase()}` : `${network}/token:${address}`
 }
