@@ -40,7 +40,8 @@ export function signedApproval(
   if (!sameAddress(info.from, from)) return { reason: 'erc20_approval_from_mismatch' }
   if (!sameAddress(info.asset, permitted.token)) return { reason: 'erc20_approval_asset_mismatch' }
   if (!sameAddress(info.spender, permit2Address)) return { reason: 'erc20_approval_spender_not_permit2' }
-  const signed = readSigned(info.signedTransaction)
+  const bytes: Hex = `0x${info.signedTransaction.slice(2).toLowerCase()}`
+  const signed = readSigned(bytes)
   if (signed?.transaction.chainId !== chainId || signed.transaction.value !== 0n)
     return {
       reason: 'erc20_approval_tx_parse_failed',
@@ -57,9 +58,7 @@ export function signedApproval(
   const signature = canonicalSignature(signed.signature)
   const key = signature && secp256k1.recover(transactionDigest(transaction), signature)
   if (key === undefined) return { reason: 'erc20_approval_tx_invalid_signature' }
-  return addressOf(key) === from.toLowerCase()
-    ? { transaction, bytes: info.signedTransaction }
-    : { reason: 'erc20_approval_tx_signer_mismatch' }
+  return addressOf(key) === from.toLowerCase() ? { transaction, bytes } : { reason: 'erc20_approval_tx_signer_mismatch' }
 }
 
 const blockSchema = z.looseObject({ baseFeePerGas: z.optional(quantity) })

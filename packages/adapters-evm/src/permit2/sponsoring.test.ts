@@ -312,8 +312,14 @@ describe('a signed approval', () => {
     return made()
   }
 
-  test('that any other signer library made is as good', async () => {
-    expect(reasonOf(await house.exact.verify(await approving({})))).toBe('valid')
+  test('that any other signer library made is as good, in whichever case of hex', async () => {
+    verifies(['GAS-SPONSORING', 'A4'])
+    const submission = await approving({})
+    expect(reasonOf(await house.exact.verify(submission))).toBe('valid')
+    const signedTransaction = `0x${String(infoOf(submission, approvalKey).signedTransaction).slice(2).toUpperCase()}`
+    const upper = saying(submission, approvalKey, { signedTransaction })
+    expect(reasonOf(await house.exact.verify(upper))).toBe('valid')
+    expect(reasonOf(await house.exact.relay?.(upper))).toBe('valid')
   })
 
   test.each<[string, () => Promise<Submission>]>([
