@@ -1,7 +1,9 @@
 import { batchSettlementClient, type PayerChannelEvent, privateKeySigner } from '@flow402x/adapters-evm/client'
-import { evmChain } from '@flow402x/adapters-evm/facilitator'
+import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { type Client, createClient, receiptOf } from '@flow402x/client'
 import type { Channel } from '@flow402x/core'
+import { createFacilitator } from '@flow402x/facilitator'
+import { serveFacilitator } from '@flow402x/facilitator/node'
 import { memoryStore } from '@flow402x/store/memory'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -10,40 +12,57 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { baseSepolia } from 'viem/chains'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { network } from '../chains/evm.ts'
+import { leaveTable } from '../table.ts'
 import type { Listening } from '../world.ts'
 import { type OfficialSale, type OfficialShop, openOfficialShop, serveChannelFacilitator } from './official-shop.ts'
 
 let chain: EvmChain
-let facilitator: Listening
+const facilitators = new Map<string, Listening>()
 const shops: OfficialShop[] = []
+const lines: (readonly string[])[] = []
 beforeAll(async () => {
   chain = await startEvmChain({ network })
-  facilitator = await serveChannelFacilitator(chain)
+  facilitators.set('@x402/core', await serveChannelFacilitator(chain))
+  const writer = evmChain({ network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
+  const ours = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
+  await ours.start()
+  const served = await serveFacilitator(ours)
+  facilitators.set('ours', { url: served.url, close: () => served.close().then(() => ours.close()) })
 })
 afterEach(() => Promise.all(shops.splice(0).map((shop) => shop.close())))
 afterAll(async () => {
-  await facilitator?.close()
+  leaveTable('5-channels-client', {
+    title: 'x402 interop over channels: our client, official server, each facilitator',
+    head: ['', 'facilitator', 'deposits by', 'calls', 'charged', 'given back'],
+    rows: lines,
+    total: `${lines.length} of 4 combinations green`,
+  })
+  for (const { close } of facilitators.values()) await close()
   await chain?.stop()
 })
 
 const price = 1000n
 
-async function open(sale: Partial<OfficialSale> = {}): Promise<OfficialShop> {
-  const shop = await openOfficialShop(chain, { facilitatorUrl: facilitator.url, price: '$0.001', ...sale })
+async function open(sale: Partial<OfficialSale> = {}, by = '@x402/core'): Promise<OfficialShop> {
+  const facilitatorUrl = facilitators.get(by)?.url ?? ''
+  const shop = await openOfficialShop(chain, { facilitatorUrl, price: '$0.001', ...sale })
   shops.push(shop)
   return shop
 }
 
-let buyers = 3
+let buyers = 0
 
-/** A buyer with an account of his own, and his books. */
-async function buyer({ store = memoryStore(), sees = true, account = chain.accounts[buyers++] } = {}) {
-  if (account === undefined) throw new TypeError('no account is left')
+/** A buyer with a channel of his own, and his books; with `nth` he is that one again, without them. */
+async function buyer({ sees = true, nth = buyers++ } = {}) {
+  const account = chain.accounts[3 + (nth % 7)]
+  if (account === undefined) throw new TypeError('no such account')
+  const store = memoryStore()
   const events: PayerChannelEvent[] = []
   const reader = evmChain({ network, rpcUrl: chain.rpcUrl, signers: [account.privateKey] })
   const scheme = batchSettlementClient({
     signer: privateKeySigner(account.privateKey),
     store,
+    salt: `0x${nth.toString(16).padStart(64, '0')}`,
     onEvent: (event) => events.push(event),
     ...(sees ? { chains: [reader] } : {}),
   })
@@ -53,7 +72,7 @@ async function buyer({ store = memoryStore(), sees = true, account = chain.accou
     for await (const channel of store.channels.list({ side: 'payer' })) return channel
     throw new TypeError('no channel was opened')
   }
-  return { account, store, client, events, told, row, reader }
+  return { account, nth, client, events, told, row, reader }
 }
 
 const buy = async (client: Client, { url }: OfficialShop) => {
@@ -71,10 +90,15 @@ async function expectAgreement(shop: OfficialShop, row: () => Promise<Channel>, 
   await vi.waitFor(async () => expect((await chain.balanceOf(chain.seller.address)) - earned).toBe(charged))
 }
 
-describe.each(['eip3009', 'permit2'] as const)('our client pays the official server over a channel filled by %s', (assetTransferMethod) => {
+describe.each([
+  ['@x402/core', 'eip3009'],
+  ['@x402/core', 'permit2'],
+  ['ours', 'eip3009'],
+  ['ours', 'permit2'],
+] as const)('our client pays the official server, behind the facilitator of %s, over a channel filled by %s', (by, assetTransferMethod) => {
   it('one deposit, then vouchers, a top-up without a gap, and a refund of the rest', async () => {
     verifies(['M20', 'H15', 'CHANNEL-EXIT'])
-    const shop = await open({ assetTransferMethod })
+    const shop = await open({ assetTransferMethod }, by)
     const { client, account, events, row } = await buyer()
     if (assetTransferMethod === 'permit2') await approvePermit2(account.privateKey)
     const before = await chain.balanceOf(account.address)
@@ -92,6 +116,7 @@ describe.each(['eip3009', 'permit2'] as const)('our client pays the official ser
     await expect(client.refund(`${shop.url}/goods`)).rejects.toMatchObject({ code: 'client/nothing-to-refund' })
     expect(await buy(client, shop)).toMatchObject({ status: 200, body: { run: 13 } })
     expect(before - (await chain.balanceOf(account.address))).toBe(22n * price)
+    lines.push(['✓', by, assetTransferMethod, '13', '0.013 USDC', '0.008 USDC'])
   })
 })
 
@@ -122,7 +147,7 @@ it('books that were lost are found again by the chain and by a voucher of our ow
   const shop = await open()
   const first = await buyer()
   for (let call = 0; call < 3; call += 1) await buy(first.client, shop)
-  const again = await buyer({ account: first.account })
+  const again = await buyer({ nth: first.nth })
   expect(await buy(again.client, shop)).toMatchObject({ status: 200, body: { run: 4 } })
   expect(again.told).toContain('corrected')
   expect(again.events.map(({ type }) => type)).toEqual(['drew'])
@@ -134,7 +159,7 @@ it('books that were lost are found again where no chain can be asked', async () 
   const shop = await open()
   const first = await buyer({ sees: false })
   for (let call = 0; call < 3; call += 1) await buy(first.client, shop)
-  const again = await buyer({ account: first.account, sees: false })
+  const again = await buyer({ nth: first.nth, sees: false })
   expect(await buy(again.client, shop)).toMatchObject({ status: 200, body: { run: 4 } })
   expect(await buy(again.client, shop)).toMatchObject({ status: 200, body: { run: 5 } })
   await expectAgreement(shop, again.row, 5n * price)
