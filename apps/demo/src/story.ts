@@ -4,6 +4,7 @@ import { exactSolanaClient, secretKeySender } from '@flow402x/adapters-solana/cl
 import { type Client, createClient, receiptOf, type Terms } from '@flow402x/client'
 import { type ClientScheme, formatAmount, formatNetwork, toProblem, X402Error } from '@flow402x/core'
 import { type Dev, startDev } from 'flow402x'
+import { gasOf, payThousandCalls } from './thousand-calls.ts'
 
 /** How the story is told: `once` ends after it, otherwise the world stays up until `signal`. */
 export type StoryOptions = { readonly once: boolean; readonly signal: AbortSignal; readonly say: (line: string) => void }
@@ -66,7 +67,8 @@ export async function tellStory({ once, signal, say }: StoryOptions): Promise<nu
     for (const [index, scene] of scenes.entries()) await play(dev, { stage: evm, scene, title: `${index + 1}. ${scene.title}`, say })
     await play(dev, { stage: metered, scene: tokens, title: `${scenes.length + 1}. ${tokens.title}`, say })
     await refuse(dev, { stage: evm, say })
-    say('6. The same routes on Solana: one line of the buyer is another')
+    await thousand(dev, say)
+    say('7. The same routes on Solana: one line of the buyer is another')
     say(`  -  ${evm.line}\n  +  ${solana.line}\n`)
     for (const scene of scenes) await play(dev, { stage: solana, scene, title: scene.title, say })
     say(`The story took ${seconds(started)} in all.`)
@@ -108,6 +110,15 @@ async function play(dev: Dev, { stage, scene, title, say }: Say & { readonly sce
   if (!isRight || after.buyer - before.buyer !== -due || after.seller - before.seller !== due) {
     throw new Error(`the books do not agree with the chain for ${scene.path}`)
   }
+}
+
+/** What one call costs that is settled by itself is asked first, from the chain. */
+async function thousand({ chains: [chain], world }: Dev, say: (line: string) => void): Promise<void> {
+  if (chain === undefined) throw new Error('the local world lacks a chain')
+  say('6. 1,000 calls over one channel: a deposit, vouchers that cost no gas, and a claim of them all')
+  const single = createClient({ schemes: [exactEvmClient({ signer: privateKeySigner(chain.buyer.privateKey) })] })
+  const receipt = receiptOf(await single.fetch(`${world.seller.url}/weather?place=Oslo`))
+  await payThousandCalls({ chain, gasOfOne: await gasOf(chain, receipt?.transaction ?? ''), say })
 }
 
 async function refuse(dev: Dev, { stage, say }: Say): Promise<void> {
