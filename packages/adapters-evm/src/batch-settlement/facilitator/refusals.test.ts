@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { type Address, encodeFunctionData, erc20Abi, type Hex, isHex, maxUint256, parseAbi } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import type { Target } from '../../chain/abi.ts'
+import { encodeAggregate, multicall3, type Target } from '../../chain/abi.ts'
 import { type EvmChain, evmChain } from '../../chain/evm-chain.ts'
 import { withdrawCalls } from '../calls.ts'
 import { batchSettlementFacilitator } from './facilitator.ts'
@@ -93,6 +93,20 @@ const transferAbi = parseAbi(['function transferWithAuthorization(address, addre
 function hexOf(text: string | undefined): Hex {
   if (!isHex(text)) throw new TypeError('no hex')
   return text
+}
+
+/** The payer's own spending of an authorization of 100, to whomever he likes. */
+async function spending(nonce: Hex, to: Address): Promise<Target> {
+  const { usdc, buyer, chainId } = local
+  const message = { from: buyer.address, to, value: 100n, validAfter: 0n, validBefore: 4_000_000_000n, nonce }
+  const signature = await privateKeyToAccount(buyer.privateKey).signTypedData({
+    domain: { name: usdc.name, version: usdc.version, chainId, verifyingContract: usdc.address },
+    types: { TransferWithAuthorization: transferTypes },
+    primaryType: 'TransferWithAuthorization',
+    message,
+  })
+  const args = [buyer.address, to, 100n, 0n, 4_000_000_000n, nonce, signature] as const
+  return { target: usdc.address, data: encodeFunctionData({ abi: transferAbi, args }) }
 }
 
 describe('vouchers', () => {
@@ -238,33 +252,25 @@ describe('deposits', () => {
     expect(facilitator.key(submission.payment)?.id).not.toBe(facilitator.key(other.payment)?.id)
   })
 
-  test.each(['himself', 'the collector'] as const)('whose payer spent the authorization on %s are not called made', async (to) => {
-    verifies('M1')
-    const { usdc, buyer, chainId, contracts } = local
-    const payload = await wire.deposit(await opened(), { amount: 100n, max: 20n, salt: 50n })
-    const submission = ask(payload)
-    const nonce = hexOf(facilitator.key(submission.payment)?.id.split('/').at(-1))
-    const decoy = {
-      from: buyer.address,
-      to: to === 'himself' ? buyer.address : contracts.eip3009Collector,
-      value: 100n,
-      validAfter: 0n,
-      validBefore: 4_000_000_000n,
-      nonce,
-    }
-    const signature = await privateKeyToAccount(buyer.privateKey).signTypedData({
-      domain: { name: usdc.name, version: usdc.version, chainId, verifyingContract: usdc.address },
-      types: { TransferWithAuthorization: transferTypes },
-      primaryType: 'TransferWithAuthorization',
-      message: decoy,
-    })
-    const { from, value, validAfter, validBefore } = decoy
-    const data = encodeFunctionData({ abi: transferAbi, args: [from, decoy.to, value, validAfter, validBefore, nonce, signature] })
-    await send({ target: usdc.address, data }, local.owner.address)
-    expect(await facilitator.verify(submission)).toMatchObject({ valid: false, over: true })
-    await local.mine(64)
-    expect(await facilitator.look?.(submission)).toMatchObject({ status: 'notSettled', retry: 'resign' })
-  })
+  test.each(['himself', 'the collector', 'the collector, beside another deposit'] as const)(
+    'whose payer spent the authorization on %s are not called made',
+    async (way) => {
+      verifies('M1')
+      const config = await opened()
+      const submission = ask(await wire.deposit(config, { amount: 100n, max: 20n, salt: 50n }))
+      const nonce = hexOf(facilitator.key(submission.payment)?.id.split('/').at(-1))
+      const decoy = await spending(nonce, way === 'himself' ? local.buyer.address : local.contracts.eip3009Collector)
+      const other = ask(await wire.deposit(config, { amount: 100n, max: 20n, salt: 51n }))
+      const beside = facilitator.plan(other).map(({ target, data }) => ({ target, data: hexOf(data) }))
+      // All that such a deposit shows is there, but not in its order.
+      const both = { target: multicall3, data: encodeAggregate([decoy, ...beside]) }
+      await send(way === 'the collector, beside another deposit' ? both : decoy, local.owner.address)
+      expect(await facilitator.verify(submission)).toMatchObject({ valid: false, over: true })
+      await local.mine(64)
+      expect(await facilitator.look?.(submission)).toMatchObject({ status: 'notSettled', retry: 'resign' })
+      expect(await facilitator.look?.(other)).toMatchObject({ status: way.includes('beside') ? 'settled' : 'pending' })
+    },
+  )
 
   test('of two spellings are one, and an exact payment with the same nonce is the same too', async () => {
     verifies('M11')
