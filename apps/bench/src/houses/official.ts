@@ -1,6 +1,8 @@
 import { x402Facilitator } from '@x402/core/facilitator'
 import { HTTPFacilitatorClient } from '@x402/core/server'
 import { toFacilitatorEvmSigner } from '@x402/evm'
+import { BatchSettlementEvmScheme as ChannelFacilitator } from '@x402/evm/batch-settlement/facilitator'
+import { BatchSettlementEvmScheme as ChannelServer } from '@x402/evm/batch-settlement/server'
 import { registerExactEvmScheme as registerClient } from '@x402/evm/exact/client'
 import { registerExactEvmScheme } from '@x402/evm/exact/facilitator'
 import { ExactEvmScheme } from '@x402/evm/exact/server'
@@ -28,16 +30,36 @@ export function officialServer(facilitatorUrl: string): x402ResourceServer {
   return new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitatorUrl })).register(network, new ExactEvmScheme())
 }
 
+type OfficialAccount = { readonly rpcUrl: string; readonly key: string; readonly nonces: Nonces }
+
 /**
  * The official facilitator on a chain. `as wired` is what its examples do; `managed` adds viem's nonce manager and polling
  * as fast as ours.
  */
-export function officialFacilitator({ rpcUrl, key, nonces }: { rpcUrl: string; key: string; nonces: Nonces }): Settler {
+export function officialFacilitator(account: OfficialAccount): Settler {
+  return officialSettler(registerExactEvmScheme(new x402Facilitator(), { signer: officialSigner(account), networks: network }))
+}
+
+/** What sells over channels in the official house, with its facilitator in process. */
+export function officialChannelServer({ payTo, ...account }: OfficialAccount & { readonly payTo: string }): x402ResourceServer {
+  const facilitator = new x402Facilitator().register(network, new ChannelFacilitator(officialSigner(account)))
+  type Client = NonNullable<ConstructorParameters<typeof x402ResourceServer>[0]>
+  // In process it answers what it answers over HTTP; only the declarations differ.
+  const client = {
+    verify: facilitator.verify.bind(facilitator),
+    settle: facilitator.settle.bind(facilitator),
+    getSupported: async () => facilitator.getSupported(),
+  } as Client
+  const scheme = new ChannelServer(hex(payTo), { receiverAuthorizerSigner: privateKeyToAccount(hex(account.key)) })
+  return new x402ResourceServer(client).register(network, scheme)
+}
+
+function officialSigner({ rpcUrl, key, nonces }: OfficialAccount) {
   const managed = nonces === 'managed'
   const account = privateKeyToAccount(hex(key), managed ? { nonceManager } : {})
   const polling = managed ? { pollingInterval: 50 } : {}
   const wallet = createWalletClient({ account, chain: baseSepolia, transport: http(rpcUrl), ...polling }).extend(publicActions)
-  const signer = toFacilitatorEvmSigner({
+  return toFacilitatorEvmSigner({
     address: account.address,
     readContract: (call) => wallet.readContract({ ...call, args: call.args ?? [] }),
     // The official package leaves open what viem spells out; it hands over complete typed data.
@@ -47,7 +69,6 @@ export function officialFacilitator({ rpcUrl, key, nonces }: { rpcUrl: string; k
     waitForTransactionReceipt: (call) => wallet.waitForTransactionReceipt(call),
     getCode: (call) => wallet.getCode(call),
   })
-  return officialSettler(registerExactEvmScheme(new x402Facilitator(), { signer, networks: network }))
 }
 
 /** The official facilitator with its schemes. */

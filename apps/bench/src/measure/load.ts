@@ -1,8 +1,17 @@
 import { connect, type Socket } from 'node:net'
 import { percentile } from '../report/figure.ts'
 
-/** What a load is: one fixed request, sent so often over so many kept connections, one at a time on each. */
-export type Load = { readonly url: string; readonly requests: number; readonly connections: number; readonly status: number }
+/**
+ * What a load is: one fixed request, sent so often over so many kept connections, one at a time on each. Where there are `payments`,
+ * each connection sends its own, one after the other.
+ */
+export type Load = {
+  readonly url: string
+  readonly requests: number
+  readonly connections: number
+  readonly status: number
+  readonly payments?: readonly (readonly string[])[]
+}
 
 /** What came of a load; latencies in milliseconds. */
 export type LoadResult = { readonly perSecond: number; readonly p50: number; readonly p99: number }
@@ -11,20 +20,23 @@ export type LoadResult = { readonly perSecond: number; readonly p50: number; rea
  * Sends bytes over bare sockets, so that the load costs less than what it loads. Rejects when an answer has another status
  * than expected.
  */
-export async function hammer({ url, requests, connections, status }: Load): Promise<LoadResult> {
+export async function hammer({ url, requests, connections, status, payments }: Load): Promise<LoadResult> {
   const { hostname, port, pathname, host } = new URL(url)
-  const bytes = `GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\n\r\n`
+  const head = `GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\n`
+  const bytes = `${head}\r\n`
   const latencies: number[] = []
   let left = requests
-  const one = () =>
+  const one = (connection: number) =>
     new Promise<void>((resolve, reject) => {
       const socket = connect(Number(port), hostname).setNoDelay(true)
       let sent = 0
+      const purse = payments?.[connection]?.values()
       const next = () => {
-        if (left === 0) return void socket.end(resolve)
+        const payment = purse?.next().value
+        if (left === 0 || (purse !== undefined && payment === undefined)) return void socket.end(resolve)
         left -= 1
         sent = performance.now()
-        socket.write(bytes)
+        socket.write(payment === undefined ? bytes : `${head}payment-signature: ${payment}\r\n\r\n`)
       }
       readAnswers(socket, (given) => {
         latencies.push(performance.now() - sent)
@@ -34,7 +46,7 @@ export async function hammer({ url, requests, connections, status }: Load): Prom
       socket.once('connect', next).once('error', reject)
     })
   const began = performance.now()
-  await Promise.all(Array.from({ length: connections }, one))
+  await Promise.all(Array.from({ length: connections }, (_, connection) => one(connection)))
   const seconds = (performance.now() - began) / 1000
   return { perSecond: requests / seconds, p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) }
 }

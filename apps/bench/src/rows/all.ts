@@ -9,6 +9,7 @@ import { start } from './start.ts'
 import { store } from './store.ts'
 import { verifyEvm } from './verify-evm.ts'
 import { verifySvm } from './verify-svm.ts'
+import { voucher } from './voucher.ts'
 
 /** Every row, in the order it is run and printed. */
 export const rows: readonly Row[] = [
@@ -20,7 +21,7 @@ export const rows: readonly Row[] = [
   verifySvm,
   settle,
   endToEnd,
-  later('voucher', 'paid requests per second per core over a channel'),
+  voucher,
   later('stream', 'signed ticks per second per core'),
   store,
   later('bazaar', 'search p95 at 100,000 listings'),

@@ -1,0 +1,32 @@
+import { paid } from '@flow402x/server/express'
+import { paymentMiddleware } from '@x402/express'
+import express from 'express'
+import { listen } from '../houses/listen.ts'
+import { officialChannelServer } from '../houses/official.ts'
+import { type Curve, ourChannelServer } from '../houses/ours.ts'
+import { goods, type House, network, paths, price } from '../houses/terms.ts'
+import { playRole, roleArgument } from '../measure/part.ts'
+
+/** Who sells over channels, both behind Express, with a facilitator in process that vouchers do not need. */
+export type ChannelSellerArgument = {
+  readonly house: House
+  readonly curve: Curve
+  /** The official server keeps its own in memory. */
+  readonly books: 'memory' | 'SQLite'
+  readonly rpcUrl: string
+  readonly key: string
+  readonly payTo: string
+}
+
+const argument = roleArgument<ChannelSellerArgument>()
+const { house, payTo } = argument
+const app = express()
+if (house === 'ours') {
+  app.get(paths.goods, paid(await ourChannelServer(argument), { price: price.text }), (_, response) => void response.json(goods))
+} else {
+  const accepts = { scheme: 'batch-settlement', network, price: price.text, payTo } as const
+  const server = officialChannelServer({ ...argument, nonces: 'managed' })
+  app.use(paymentMiddleware({ [paths.goods]: { accepts } }, server)).get(paths.goods, (_, response) => void response.json(goods))
+}
+app.get(paths.free, (_, response) => void response.json(goods))
+playRole({ url: await listen(app) })
