@@ -5,9 +5,16 @@ it('tells the whole story and agrees with the chain', { timeout: 90_000 }, async
   const lines: string[] = []
   const code = await tellStory({ once: true, signal: new AbortController().signal, say: (line) => lines.push(line) })
   expect({ code, story: lines.join('\n') }).toEqual({ code: 0, story: expect.stringContaining('buyer −0.05 USDC, seller +0.05 USDC') })
-  expect(lines.filter((line) => /in transaction 0x[0-9a-f]{64} /.test(line))).toHaveLength(4)
+  expect(lines.filter((line) => /in transaction 0x[0-9a-f]{64} /.test(line))).toHaveLength(5)
   expect(lines.filter((line) => /in transaction [1-9A-HJ-NP-Za-km-z]{86,88} /.test(line))).toHaveLength(3)
   expect(lines.filter((line) => line.includes('seller +0.05 USDC'))).toHaveLength(2)
+  const story = lines.join('\n')
+  expect(story).toMatch(
+    /asks 0\.0001 ETH on Base Sepolia \(transfer-proof\)[\s\S]*paid {3}in transaction 0x[0-9a-f]{64} by a transfer[\s\S]*seller \+0\.0001 ETH/,
+  )
+  expect(story).toMatch(
+    /"amount_lamports":1000000[\s\S]*X-Payment-Signature: \w{86,88}[\s\S]*400 {4}the same proof again: duplicate_settlement[\s\S]*seller \+0\.001 SOL/,
+  )
   // Tokens at $0.0001 each, up to a ceiling.
   const [, made = '0'] = /"tokens":(\d+)/.exec(lines.join('\n')) ?? []
   const paid = `0.${String(Number(made)).padStart(4, '0')}`.replace(/0+$/, '')

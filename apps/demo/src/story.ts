@@ -5,6 +5,7 @@ import { type Client, createClient, receiptOf, type Terms } from '@flow402x/clie
 import { type ClientScheme, formatAmount, formatNetwork, toProblem, X402Error } from '@flow402x/core'
 import { type Dev, startDev } from 'flow402x'
 import { gasOf, payThousandCalls } from './thousand-calls.ts'
+import { answerPlainChallenge, payInEther } from './transfers.ts'
 
 /** How the story is told: `once` ends after it, otherwise the world stays up until `signal`. */
 export type StoryOptions = { readonly once: boolean; readonly signal: AbortSignal; readonly say: (line: string) => void }
@@ -71,6 +72,8 @@ export async function tellStory({ once, signal, say }: StoryOptions): Promise<nu
     say('7. The same routes on Solana: one line of the buyer is another')
     say(`  -  ${evm.line}\n  +  ${solana.line}\n`)
     for (const scene of scenes) await play(dev, { stage: solana, scene, title: scene.title, say })
+    await payInEther(dev, { title: '8. ETH-priced route', say })
+    await answerPlainChallenge(dev, { title: '9. Solana plain challenge', say })
     say(`The story took ${seconds(started)} in all.`)
     if (once) return 0
     say(`\nThe seller stays at ${dev.world.seller.url}. Press Ctrl-C to stop.`)

@@ -1,9 +1,9 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
-import { exactEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
+import { exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
-import { exactSolanaServer } from '@flow402x/adapters-solana/server'
-import { type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme } from '@flow402x/core'
+import { exactSolanaServer, transferProofSolanaServer } from '@flow402x/adapters-solana/server'
+import { coinOf, type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { createServer } from '@flow402x/server'
@@ -63,10 +63,18 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
     onProgress(`facilitator at ${served.url}`)
 
     const store = memoryStore({ force: true })
-    const metered = chains.map(({ network, seller }) => uptoEvmServer({ network, payTo: seller.address }))
+    const selling = (schemes: readonly ServerScheme[], settling = {}) =>
+      schemes.length === 0 ? undefined : createServer({ ...settling, store, schemes })
+    const byTransfer = transferSchemes(started)
     const servers = {
-      exact: createServer({ facilitator, store, schemes: serverSchemes(started) }),
-      upto: metered.length === 0 ? undefined : createServer({ facilitator, store, schemes: metered }),
+      exact: selling(serverSchemes(started), { facilitator }),
+      upto: selling(
+        chains.map(({ network, seller }) => uptoEvmServer({ network, payTo: seller.address })),
+        { facilitator },
+      ),
+      // Nobody but the chain is asked.
+      ETH: selling(byTransfer.ETH),
+      SOL: selling(byTransfer.SOL),
     }
     await Promise.all(Object.values(servers).map((server) => server?.start()))
     const seller = await listen(sampleSeller(servers), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
@@ -124,6 +132,20 @@ function serverSchemes({ chains, solana }: Started): ServerScheme[] {
   ]
 }
 
+function transferSchemes({ chains, solana }: Started): Readonly<Record<'ETH' | 'SOL', readonly ServerScheme[]>> {
+  const secret = `${crypto.randomUUID()}${crypto.randomUUID()}`
+  return {
+    ETH: chains
+      .filter(({ network }) => sellsFor(network, 'ETH'))
+      .map(({ network, rpcUrl, seller }) => transferProofEvmServer({ network, rpcUrl, payTo: seller.address, secret, confirmations: 0n })),
+    SOL: solana.map(({ network, rpcUrl, seller }) => transferProofSolanaServer({ network, rpcUrl, payTo: seller.address, secret })),
+  }
+}
+
+function sellsFor(network: string, coin: string): boolean {
+  return coinOf(network)?.symbol === coin
+}
+
 function worldOf({ chains, solana }: Started, urls: { readonly facilitator: string; readonly seller: string }): DevWorld {
   const [onSolana] = solana
   return {
@@ -133,11 +155,17 @@ function worldOf({ chains, solana }: Started, urls: { readonly facilitator: stri
     seller: {
       url: urls.seller,
       routes: [
-        ...chains.flatMap(({ network }) => sampleRoutes.map((route) => routeOf(route, network))),
-        ...solana.flatMap(({ network }) => sampleRoutes.filter(({ scheme }) => scheme === 'exact').map((route) => routeOf(route, network))),
+        ...chains.flatMap(({ network }) => routesOn(network, ['exact', 'upto'])),
+        ...solana.flatMap(({ network }) => routesOn(network, ['exact'])),
       ],
     },
   }
+}
+
+function routesOn(network: string, schemes: readonly string[]): DevRoute[] {
+  return sampleRoutes
+    .filter(({ scheme, coin }) => (coin === undefined ? schemes.includes(scheme) : sellsFor(network, coin)))
+    .map((route) => routeOf(route, network))
 }
 
 function routeOf({ method, path, price, scheme }: SampleRoute, network: string): DevRoute {

@@ -9,8 +9,10 @@ export type SampleRoute = PaidOptions & {
   readonly method: string
   readonly path: string
   readonly price: string
-  /** How it is paid: its price, or what was used up to its price. */
-  readonly scheme: 'exact' | 'upto'
+  /** How it is paid: its price, what was used up to its price, or a transfer of a chain's coin that its buyer makes himself. */
+  readonly scheme: 'exact' | 'upto' | 'transfer-proof'
+  /** The coin that is transferred. */
+  readonly coin?: 'ETH' | 'SOL'
   readonly serve: (request: IncomingMessage, response: ServerResponse) => unknown
 }
 
@@ -53,15 +55,38 @@ export const sampleRoutes: readonly SampleRoute[] = [
     mimeType: 'text/csv',
     serve: primes,
   },
+  {
+    method: 'GET',
+    path: '/forecast',
+    scheme: 'transfer-proof',
+    coin: 'ETH',
+    price: '0.0001 ETH',
+    description: 'The weather of tomorrow, for ether',
+    mimeType: 'application/json',
+    serve: weather,
+  },
+  {
+    method: 'GET',
+    path: '/premium',
+    scheme: 'transfer-proof',
+    coin: 'SOL',
+    price: '0.001 SOL',
+    description: 'The weather of tomorrow, for a transfer of SOL and two headers',
+    mimeType: 'application/json',
+    serve: weather,
+  },
 ]
+
+/** Where a route is paid: transfers of a coin are taken at a till of their own. */
+type Till = Exclude<SampleRoute['scheme'], 'transfer-proof'> | NonNullable<SampleRoute['coin']>
 
 /** The sample seller as a listener of `node:http`, with a server for each way to be paid. */
 export function sampleSeller(
-  servers: Readonly<Record<SampleRoute['scheme'], Server | undefined>>,
+  servers: Readonly<Record<Till, Server | undefined>>,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const routes = new Map(
     sampleRoutes.flatMap((route) => {
-      const server = servers[route.scheme]
+      const server = servers[route.coin ?? (route.scheme === 'upto' ? 'upto' : 'exact')]
       return server === undefined ? [] : [[`${route.method} ${route.path}`, charged(server, route)] as const]
     }),
   )
@@ -78,7 +103,7 @@ export function sampleSeller(
   }
 }
 
-function charged(server: Server, { method: _, path: __, scheme: ___, serve, ...options }: SampleRoute) {
+function charged(server: Server, { method: _, path: __, scheme: ___, coin: ____, serve, ...options }: SampleRoute) {
   return paid(server, options, serve)
 }
 
