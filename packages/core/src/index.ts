@@ -55,7 +55,9 @@ export {
   assets,
   coinOf,
   findAsset,
+  fitsPrice,
   formatAmount,
+  priceByRate,
   priceInAsset,
   sameAddress,
 } from './protocol/asset.ts'
@@ -209,7 +211,14 @@ export type {
   Telling,
   UndeliveredOptions,
 } from './protocol/store.ts'
-export { referenceTag } from './reference/reference.ts'
+export {
+  createReferences,
+  expiryOf,
+  type ReferenceOptions,
+  type References,
+  type ReferenceTerms,
+  referenceTag,
+} from './reference/reference.ts'
 export { type TransferSeller, type TransferSellerOptions, transferSeller } from './reference/seller.ts'
 export {
   keyOfTransfer,

@@ -80,6 +80,7 @@ export function evmSeller(options: EvmSellerOptions, wayOf: (asset: Asset) => Se
   return {
     scheme,
     network,
+    asset,
     flows,
     ...(extensions === undefined ? {} : { extensions }),
     requirements({ price, kind, payTo, maxTimeoutSeconds, flow }): PaymentRequirements {

@@ -71,6 +71,7 @@ export function exactSolanaServer(options: ExactSolanaServerOptions): ServerSche
   return {
     scheme: 'exact',
     network,
+    asset,
     flows: ['authorization', 'upfront'],
     // The payment's own fee payer counts, for replicas of a facilitator may each name another of its signers (H59).
     ignoredExtra: [...ignoredExtra, 'feePayer'],

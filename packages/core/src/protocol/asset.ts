@@ -1,5 +1,5 @@
 import { coreErrors } from './errors.ts'
-import { formatDecimal, fromAtomic, type Price, toAtomic } from './money.ts'
+import { formatDecimal, fromAtomic, type Price, parseDecimal, toAtomic } from './money.ts'
 import { type Network, networks } from './network.ts'
 
 /**
@@ -173,8 +173,28 @@ export function assetId({ network, address }: Pick<Asset, 'network' | 'address'>
  * Errors: `config/no-rate` when the price is in something else, `config/sub-atomic` when it cannot be expressed exactly.
  */
 export function priceInAsset(price: Price, asset: Asset): bigint {
-  if (!isNamed(asset, price.symbol)) throw coreErrors('config/no-rate', { asset: asset.symbol, symbol: price.symbol })
+  if (!fitsPrice(price, asset)) throw coreErrors('config/no-rate', { asset: asset.symbol, symbol: price.symbol })
   return toAtomic(price.amount, asset.decimals)
+}
+
+/** Whether a price is asked in an asset as it stands: in that asset itself, or in the currency that it is worth one of. */
+export function fitsPrice({ symbol }: Price, asset: Asset): boolean {
+  return isNamed(asset, symbol)
+}
+
+/**
+ * A price in an asset that it does not fit, by what one of that asset costs in the price's currency: `"3120.55"`. The last atomic unit is
+ * rounded up, so that the seller is never asked to take less.
+ *
+ * Errors: `config/bad-exchange-rate`.
+ */
+export function priceByRate(price: Price, { asset, rate }: { readonly asset: Asset; readonly rate: string }): Price {
+  const cost = typeof rate === 'string' ? parseDecimal(rate) : undefined
+  if (cost === undefined || cost.units === 0n) throw coreErrors('config/bad-exchange-rate', { asset: asset.symbol, rate: String(rate) })
+  const { units, scale } = price.amount
+  const dividend = units * 10n ** BigInt(asset.decimals + cost.scale)
+  const divisor = cost.units * 10n ** BigInt(scale)
+  return { amount: fromAtomic((dividend + divisor - 1n) / divisor, asset.decimals), symbol: asset.symbol }
 }
 
 /** Atomic units of a known asset as people read them: `0.01 USDC`. */

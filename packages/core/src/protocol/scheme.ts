@@ -1,4 +1,5 @@
 import type { Vouchers } from '../channel/vouchers.ts'
+import type { Asset } from './asset.ts'
 import type { Extension } from './extension.ts'
 import type { Submission } from './facilitator.ts'
 import type { Price } from './money.ts'
@@ -139,6 +140,8 @@ export interface ServerScheme {
   readonly scheme: string
   readonly network: Network
   readonly flows: readonly PaymentFlow[]
+  /** What it is paid in. */
+  readonly asset?: Asset
   /** Extensions that help its payers, each offered where the facilitator names it in `/supported`. */
   readonly extensions?: readonly Extension[]
   /** Keys of `extra` that may differ between offer and payment. */

@@ -57,6 +57,7 @@ export function transferSeller(seller: TransferSeller, options: TransferSellerOp
   return {
     scheme: transferProof,
     network,
+    asset,
     // Whatever a route does with other payments: a transfer was made before it is shown.
     flows: ['upfront'],
     ignoredExtra: ['reference'],

@@ -77,6 +77,10 @@ export const serverErrors = defineErrors({
     message: ({ url }: { url: string }) =>
       `Nothing is settled through ${url}: what it says has not been looked up for as much as \`trust\` allows, or the chain denied it once. Give the scheme an rpcUrl, raise trust, or use it again with server.forgive(url).`,
   },
+  'server/no-rate': {
+    ...notReady,
+    message: ({ asset }: { asset: string }) => `Nobody says what ${asset} is worth, so nothing is sold for it: see what \`rate\` threw.`,
+  },
   'server/not-ready': {
     ...notReady,
     message: (_: Record<never, never>) => 'The payment service is not ready. Nothing was charged; try again later.',

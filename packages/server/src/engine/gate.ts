@@ -1,4 +1,5 @@
 import { isX402Error } from '@flow402x/core'
+import { honoured } from '../proof/quotes.ts'
 import { challengeAnswer, preflightResponse, problemResponse } from './answers.ts'
 import { serverErrors } from './errors.ts'
 import { checkPaidOptions, type PaidOptions, quoteOf, quoter, resourceOf } from './offers.ts'
@@ -22,7 +23,7 @@ export type Gate = {
  */
 export function createGate({ engine }: Server, options: PaidOptions): Gate {
   checkPaidOptions(options, engine)
-  const quoteFor = quoter(options, engine.minimum)
+  const quoteFor = quoter(options, engine)
   return {
     async admit(incoming) {
       try {
@@ -67,7 +68,8 @@ async function admit(engine: Engine, { request, options, quoteFor }: Entry): Pro
     return { kind: 'answer', response: problemResponse(engine, incoming.error, { reason }) }
   }
   const { payment, dialect } = incoming
-  return admitPayment({ engine, request, options, quote, payment, dialect, ask })
+  const held = await honoured(quote, { request, payment, engine })
+  return admitPayment({ engine, request, options, quote: held, payment, dialect, ask })
 }
 
 const unpaid = 'Payment required'

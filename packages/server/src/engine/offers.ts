@@ -1,7 +1,10 @@
 import {
+  type Asset,
   assets,
   type Extension,
+  fitsPrice,
   formatPrice,
+  isX402Error,
   type Network,
   type PaymentFlow,
   type PaymentRequired,
@@ -9,14 +12,19 @@ import {
   type Price,
   parsePrice,
   paymentRequiredHeader,
+  priceByRate,
   type ResourceInfo,
+  type ServerScheme,
 } from '@flow402x/core'
 import { requiredToV1 } from '@flow402x/core/v1'
 import { serverErrors } from './errors.ts'
 import { bindingOf, type IncomingRequest } from './request.ts'
 import type { Engine, ReadyServer, Served } from './server.ts'
 
-/** What a route asks. `price` and `payTo` may depend on the request. */
+/**
+ * What a route asks. `price` and `payTo` may depend on the request: what was asked of one is then taken of that one for as long as the
+ * 402 said, also when more is asked meanwhile.
+ */
 export type PaidOptions = {
   /** `"$0.01"` or `"0.01 USDC"`. */
   readonly price: string | ((request: IncomingRequest) => string | Promise<string>)
@@ -33,10 +41,16 @@ export type PaidOptions = {
 }
 
 /** One way to pay for this request, with the scheme that reads it and the facilitator that settles it. */
-export type Offer = { readonly requirements: PaymentRequirements; readonly price: string; readonly served: Served }
+export type Offer = {
+  readonly requirements: PaymentRequirements
+  readonly price: string
+  readonly served: Served
+  /** Until when these terms were quoted (Unix seconds), where they are asked no more. */
+  readonly quotedUntil?: number
+}
 
-/** The offers of one request. */
-export type Quote = { readonly offers: readonly Offer[] }
+/** The offers of one request; `changing` where another request, or the same one later, may be asked otherwise. */
+export type Quote = { readonly offers: readonly Offer[]; readonly changing?: boolean }
 
 /** The encoded forms of one 402. */
 export type Challenge = { readonly header: string; readonly body: Record<string, unknown> }
@@ -55,9 +69,11 @@ export function checkPaidOptions(options: PaidOptions, engine: Engine): void {
   if (typeof text !== 'string') return
   const price = checkedPrice(text, engine.minimum)
   const payTo = typeof options.payTo === 'string' ? options.payTo : undefined
-  const offers = engine.schemes.map((scheme) => {
+  const offers = engine.schemes.flatMap((scheme) => {
+    // What it comes to is known when it is asked.
+    if (isRated(scheme, { price, rate: engine.rate })) return []
     const requirements = scheme.requirements({ price, kind: undefined, payTo, maxTimeoutSeconds: seconds, flow })
-    return { requirements, price: scheme.describe(requirements) }
+    return [{ requirements, price: scheme.describe(requirements) }]
   })
   const url = `${engine.origin ?? 'http://localhost'}/`
   challenge({ offers }, { resource: resourceOf(options, url), error: '', extensions: declared(engine.extensions) })
@@ -79,35 +95,41 @@ export function declared(extensions: readonly Extension[]): Record<string, unkno
 }
 
 /** Makes the quote of each request; routes whose price and payee are fixed are quoted once for each revision of the schemes. */
-export function quoter(options: PaidOptions, minimum: Price): (ready: ReadyServer, request: IncomingRequest) => Promise<Quote> {
+export function quoter(options: PaidOptions, engine: Engine): (ready: ReadyServer, request: IncomingRequest) => Promise<Quote> {
   let fixed: { ready: ReadyServer; revisions: readonly unknown[]; quote: Quote } | undefined
   const isFixed = typeof options.price === 'string' && typeof options.payTo !== 'function'
   return async (ready, request) => {
     if (fixed?.ready === ready && isCurrent(ready, fixed.revisions)) return fixed.quote
     // Read before the offers are made: what changes meanwhile makes them anew.
     const revisions = ready.revisions.map((revision) => revision())
-    const price = checkedPrice(typeof options.price === 'string' ? options.price : await options.price(request), minimum)
-    const offers = await Promise.all(ready.served.map((served) => offerOf(served, { options, price, request })))
-    if (isFixed) fixed = { ready, revisions, quote: { offers } }
-    return { offers }
+    const price = checkedPrice(typeof options.price === 'string' ? options.price : await options.price(request), engine.minimum)
+    const { rate } = engine
+    const made = await Promise.all(ready.served.map((served) => rated(engine, () => offerOf(served, { options, price, request, rate }))))
+    const offers = made.filter((offer) => offer !== undefined)
+    if (offers.length === 0) throw serverErrors('server/not-ready', {})
+    const changing = !isFixed || ready.served.some(({ scheme }) => isRated(scheme, { price, rate }))
+    if (!changing) fixed = { ready, revisions, quote: { offers } }
+    return { offers, changing }
   }
 }
 
 /**
- * The quote as one request is asked it: an offer that is paid by transfer bears a reference for this request alone. Nothing where the body
- * that it is bound to is too large.
+ * The quote as one request is asked it: an offer that is paid by transfer bears a reference for this request alone, and one whose price
+ * changes a quote. Nothing where the body that they are bound to is too large.
  */
-export async function quoteOf(quote: Quote, request: IncomingRequest, { maxBodyBytes, clock }: Engine): Promise<Quote | undefined> {
-  if (quote.offers.every(({ served }) => served.scheme.proof === undefined)) return quote
+export async function quoteOf(quote: Quote, request: IncomingRequest, { maxBodyBytes, clock, quotes }: Engine): Promise<Quote | undefined> {
+  const { changing = false } = quote
+  if (!changing && quote.offers.every(({ served }) => served.scheme.proof === undefined)) return quote
   const body = await request.body(maxBodyBytes)
   if (body === undefined) return undefined
   const { request: binding } = await bindingOf(request, body)
   const now = Math.floor(clock() / 1000)
   const offers = quote.offers.map(async (offer) => {
     const { proof } = offer.served.scheme
-    return proof === undefined ? offer : { ...offer, requirements: await proof.offer(offer.requirements, { binding, now }) }
+    if (proof !== undefined) return { ...offer, requirements: await proof.offer(offer.requirements, { binding, now }) }
+    return changing ? await quotes.sign(offer, { request: binding, now }) : offer
   })
-  return { offers: await Promise.all(offers) }
+  return { offers: await Promise.all(offers), changing }
 }
 
 /** The offer that the plain challenge is about: the first of which its seller says how. */
@@ -147,12 +169,43 @@ export function challenge(
 
 async function offerOf(
   served: Served,
-  { options, price, request }: { options: PaidOptions; price: Price; request: IncomingRequest },
+  { options, price, request, rate }: { options: PaidOptions; price: Price; request: IncomingRequest; rate: ExchangeRate | undefined },
 ): Promise<Offer> {
   const { maxTimeoutSeconds = 300, flow = 'authorization' } = options
   const payTo = typeof options.payTo === 'function' ? await options.payTo(request, served.scheme.network) : options.payTo
-  const requirements = served.scheme.requirements({ price, kind: served.kind, payTo, maxTimeoutSeconds, flow })
+  const own = await priceFor(served.scheme, { price, rate })
+  const requirements = served.scheme.requirements({ price: own, kind: served.kind, payTo, maxTimeoutSeconds, flow })
   return { requirements, price: served.scheme.describe(requirements), served }
+}
+
+/** What one of an asset costs in a currency, such as `"3120.55"` for ETH in USD. */
+export type ExchangeRate = (asset: Asset, currency: string) => string | Promise<string>
+
+type Rating = { readonly price: Price; readonly rate: ExchangeRate | undefined }
+
+/** Whether a price comes to an amount of a scheme's asset by a rate alone. */
+function isRated({ asset }: ServerScheme, { price, rate }: Rating): boolean {
+  return rate !== undefined && asset !== undefined && !fitsPrice(price, asset)
+}
+
+async function priceFor(scheme: ServerScheme, { price, rate }: Rating): Promise<Price> {
+  const { asset } = scheme
+  if (rate === undefined || asset === undefined || !isRated(scheme, { price, rate })) return price
+  const told = await Promise.resolve(rate(asset, price.symbol)).catch((cause: unknown) => {
+    throw serverErrors('server/no-rate', { asset: asset.symbol, cause })
+  })
+  return priceByRate(price, { asset, rate: told })
+}
+
+/** An offer, or nothing where nobody says what its asset is worth: others are offered all the same. */
+async function rated(engine: Engine, offer: () => Promise<Offer>): Promise<Offer | undefined> {
+  try {
+    return await offer()
+  } catch (error) {
+    if (!isX402Error(error, 'server/no-rate') && !isX402Error(error, 'config/bad-exchange-rate')) throw error
+    engine.emit({ type: 'error', error })
+    return undefined
+  }
 }
 
 function checkedPrice(text: string, minimum: Price): Price {

@@ -15,6 +15,7 @@ import {
 } from '@flow402x/core'
 import { admitVoucher } from '../channels/voucher.ts'
 import { servedFor } from '../proof/audit.ts'
+import { staleQuote } from '../proof/quotes.ts'
 import { accepts, foreign, offeredFor, requirementsOf, secretOf, unseenTransfer, withTransaction } from '../proof/transfer.ts'
 import { type Dialect, type NotSettled, notSettledResponse, type ProblemOptions, problemResponse, storedResponse } from './answers.ts'
 import {
@@ -92,6 +93,8 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   const standing = await engine.claims.find(key.id)
   if (standing !== undefined && standing.state !== 'open') return meet(matched, standing)
 
+  // What was paid before is known above, and by its terms, however long ago they were quoted.
+  if ((offer.quotedUntil ?? Number.POSITIVE_INFINITY) * 1000 < engine.clock()) return ask('stale_quote', { detail: staleQuote })
   const verified = await verify(matched)
   if ('kind' in verified) return overtaken(matched, verified)
   const body = await request.body(engine.maxBodyBytes)

@@ -19,9 +19,11 @@ import type { SoleClaimant } from '../proof/grant.ts'
 import { chainFacilitator, isByChain } from '../proof/own.ts'
 import { type PayerRecord, payerRecord, type UnpaidWork } from '../proof/payer.ts'
 import { isLie } from '../proof/proof.ts'
+import { createQuotes, type Quotes } from '../proof/quotes.ts'
 import { createTeller, type ServerTopic, type Teller } from '../proof/telling.ts'
 import { createTrust, type Trust } from '../proof/trust.ts'
 import { serverErrors } from './errors.ts'
+import type { ExchangeRate } from './offers.ts'
 import { type Reconciled, reconcile, reconcileRounds } from './reconcile.ts'
 
 /** What happened to a payment; nothing in it is secret. */
@@ -51,6 +53,16 @@ export type ServerOptions = {
   readonly store: Pick<Store, 'claims' | 'logs' | 'budgets'>
   /** The ways to be paid, in the order they are offered. */
   readonly schemes: readonly ServerScheme[]
+  /**
+   * What one of an asset costs, such as `"3120.55"` for ETH in USD, for prices in a currency that the asset is not worth one of. Without it
+   * such a price is an error at start. It is asked for each 402; where it fails the asset is not offered.
+   */
+  readonly rate?: ExchangeRate
+  /**
+   * Signs prices that change, at least 32 letters; the first of several signs and all are known. Instances that serve the same routes
+   * share it. One of this process's own unless told, so that its quotes end with it.
+   */
+  readonly secret?: string | readonly string[]
   /** The public origin, such as `https://api.example.com`; without it each request's own is believed. */
   readonly origin?: string
   /** The least price a route may ask; `$0.001` by default. */
@@ -149,6 +161,8 @@ export type Engine = {
   readonly soleClaimant: SoleClaimant
   readonly origin: string | undefined
   readonly minimum: Price
+  readonly rate: ExchangeRate | undefined
+  readonly quotes: Quotes
   readonly maxBodyBytes: number
   readonly cors: string | false
   readonly requirePaymentId: boolean
@@ -187,6 +201,8 @@ export function createServer(options: ServerOptions): Server {
     soleClaimant: options.soleClaimant ?? false,
     origin: options.origin === undefined ? undefined : checkedOrigin(options.origin),
     minimum: parsePrice(options.minimumPrice ?? '$0.001'),
+    rate: options.rate,
+    quotes: createQuotes(options.secret),
     maxBodyBytes: options.maxBodyBytes ?? 4 * 1024 * 1024,
     cors: options.cors ?? '*',
     requirePaymentId: options.requirePaymentId ?? false,
