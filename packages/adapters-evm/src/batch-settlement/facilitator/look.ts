@@ -1,5 +1,4 @@
-import type { Sighting, Submission } from '@flow402x/core'
-import { sameAddress } from '@flow402x/core'
+import { findAsset, type Sighting, type Submission, sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { decodeCalls, decodeWord, hexSchema, multicall3, type Target } from '../../chain/abi.ts'
 import type { Receipt } from '../../chain/receipt.ts'
@@ -40,7 +39,7 @@ export function lookAtDeposit(deposit: Deposit, { requirements }: Submission, op
       async settledIn(receipt) {
         const log = receipt.success ? depositIn(receipt.logs, soughtOf(deposit)) : undefined
         if (log === undefined) return undefined
-        const isOwn = nonce !== undefined || (await isCalled(deposit, { ...options, receipt }))
+        const isOwn = nonce !== undefined || (await isCalled(deposit, { ...options, network, receipt }))
         if (isOwn !== true) return isOwn === false ? undefined : 'unclear'
         return { status: 'settled', transaction: receipt.transaction, network, payer, amount: `${amount}`, logIndex: log.index }
       },
@@ -58,33 +57,40 @@ const sentSchema = z.nullable(z.looseObject({ to: z.nullish(hexSchema), input: h
 /** Whether a transaction called for this very deposit by Permit2, which tells no nonce in its events; nothing where that does not show. */
 async function isCalled(
   deposit: Deposit,
-  { rpc, signal, receipt: { transaction } }: Pick<LookOptions, 'rpc' | 'signal'> & { readonly receipt: Receipt },
+  {
+    rpc,
+    signal,
+    network,
+    receipt: { transaction },
+  }: Pick<LookOptions, 'rpc' | 'signal'> & { readonly network: string; readonly receipt: Receipt },
 ): Promise<boolean | undefined> {
   const traced = await tracedCalls(transaction, { rpc, signal })
   if (traced !== undefined) return traced.some((call) => isSame(call, deposit))
   const sent = await rpc.ask({ method: 'eth_getTransactionByHash', params: [transaction], result: sentSchema }, { signal })
   if (sent?.to == null) return undefined
   const calls = sameAddress(sent.to, multicall3) ? decodeCalls(sent.input) : [{ target: sent.to, data: sent.input }]
+  // Tokens of the table never call the escrow, so that nothing but what is seen can have made the deposit.
+  const isOpen = calls?.every(({ target }) => sameAddress(target, batchSettlement) || findAsset(network, target) !== undefined)
   // Another deposit of the same amount, and a call for this one that failed beside it, would look the same.
-  const alike = calls?.filter((call) => isFor(call, deposit)) ?? []
-  if (alike.length !== 1 && calls?.every(({ target }) => sameAddress(target, batchSettlement)) !== true) return undefined
-  return alike.length > 1 ? undefined : alike.some((call) => isSame(call, deposit))
+  const alike = calls?.filter((call) => startsAlike(call, deposit, amountEnds)) ?? []
+  return isOpen === true && alike.length === 1 ? alike.some((call) => isSame(call, deposit)) : undefined
 }
 
-// Selector, channel, amount and collector; where the collector's data starts, and how long it is; nonce and deadline.
-const terms = 9
-const signedAt = terms + 2
+// In words of calldata: channel and amount; the collector; where the collector's data begins, nonce and deadline first.
+const amountEnds = 8
+const collectorEnds = 9
+const signedAt = collectorEnds + 2
 
-/** Whether a call brings this amount into this channel by this collector. */
-function isFor({ target, data }: Target, { calls }: Deposit): boolean {
-  const [head, own] = [data, calls.at(-1)?.data].map((hex) => hex?.slice(0, 10 + terms * 64).toLowerCase())
+/** Whether a call of the escrow says the same as a deposit's own in its first words. */
+function startsAlike({ target, data }: Target, { calls }: Deposit, words: number): boolean {
+  const [head, own] = [data, calls.at(-1)?.data].map((hex) => hex?.slice(0, 10 + words * 64).toLowerCase())
   return sameAddress(target, batchSettlement) && head === own
 }
 
 function isSame(call: Target, deposit: Deposit): boolean {
   const own = deposit.calls.at(-1)?.data ?? '0x'
   const signed = [signedAt, signedAt + 1].map((word) => [wordAt(call.data, word), wordAt(own, word)])
-  return isFor(call, deposit) && signed.every(([given, wanted]) => given !== undefined && given === wanted)
+  return startsAlike(call, deposit, collectorEnds) && signed.every(([given, wanted]) => given !== undefined && given === wanted)
 }
 
 function wordAt(data: `0x${string}`, word: number): bigint | undefined {

@@ -272,6 +272,35 @@ describe('deposits', () => {
     },
   )
 
+  test.each([true, false])('by Permit2 whose nonce was thrown away are not taken for others like them, traced: %s', async (traced) => {
+    verifies(['M1', 'M16'])
+    await approve(maxUint256)
+    const config = await opened()
+    const looking = traced ? facilitator : batchSettlementFacilitator({ chain: untraced() })
+    const [made, thrown, beside] = await Promise.all(
+      [60n, 61n, 62n].map(async (salt) =>
+        ask(await wire.deposit(config, { amount: 100n, max: 20n, salt: salt + (traced ? 0n : 8n), by: 'permit2' })),
+      ),
+    )
+    if (made === undefined || thrown === undefined || beside === undefined) throw new TypeError('no deposits')
+    const callOf = (submission: Submission) => facilitator.plan(submission).map(({ target, data }) => ({ target, data: hexOf(data) }))
+    for (const call of callOf(made)) await send(call, local.owner.address)
+    // By another's batch, in which the same deposit stands twice and one of them fails.
+    await send({ target: multicall3, data: encodeAggregate([...callOf(beside), ...callOf(beside)]) }, local.owner.address)
+    const mask = 1n << (61n + (traced ? 0n : 8n))
+    const data = encodeFunctionData({ abi: parseAbi(['function invalidateUnorderedNonces(uint256, uint256)']), args: [0n, mask] })
+    await send({ target: local.contracts.permit2, data }, local.buyer.address)
+    await local.mine(64)
+    expect(await looking.look?.(made)).toMatchObject({ status: 'settled', amount: '100' })
+    // Beside a deposit by EIP-3009 that looks like it, one by Permit2 that fails is told from it by a trace alone.
+    const twin = ask(await wire.deposit(config, { amount: 100n, max: 20n, salt: 7n }))
+    await send({ target: multicall3, data: encodeAggregate([...callOf(thrown), ...callOf(twin)]) }, local.owner.address)
+    await local.mine(64)
+    // Where nobody traces, calls in a batch of somebody's do not show which of them took effect, and nothing is said.
+    expect(await looking.look?.(thrown)).toMatchObject(traced ? { status: 'notSettled', retry: 'resign' } : { status: 'pending' })
+    expect(await looking.look?.(beside)).toMatchObject({ status: traced ? 'settled' : 'pending' })
+  })
+
   test('of two spellings are one, and an exact payment with the same nonce is the same too', async () => {
     verifies('M11')
     const payload = await wire.deposit(channelOf(), { amount: 100n, max: 20n, salt: 0xabcdefn })
@@ -392,6 +421,14 @@ test('vouchers do not count on what their payer is taking out, and on nothing on
   expect(message).toContain(`${wire.idOf(config)}: invalid_batch_settlement_evm_cumulative_exceeds_balance`)
   expect(await look(await wire.voucher(config, 201n))).toBe('cumulative_exceeds_balance')
 })
+
+/** The same chain by a node that does not trace. */
+function untraced(): EvmChain {
+  const { network, rpcUrl, facilitator: signer } = local
+  const plain: typeof fetch = (input, init) =>
+    fetch(input, { ...init, body: String(init?.body).replace('debug_traceTransaction', 'debug_nothing') })
+  return evmChain({ network, rpcUrl, signers: [signer.privateKey], fetch: plain })
+}
 
 async function approve(amount: bigint): Promise<void> {
   const data = encodeFunctionData({ abi: erc20Abi, functionName: 'approve', args: [local.contracts.permit2, amount] })
