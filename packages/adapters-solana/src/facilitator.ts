@@ -19,3 +19,4 @@ export {
   tokenAccountSponsor,
 } from './exact/opening.ts'
 export { smartWalletPrograms } from './exact/smart-wallet.ts'
+export { type TransferProofSolanaFacilitatorOptions, transferProofSolanaFacilitator } from './transfer-proof/facilitator.ts'

@@ -234,3 +234,4 @@ export {
   transferSight,
   unconfirmed,
 } from './reference/transfer.ts'
+export { type TransferWitness, transferWitness } from './reference/witness.ts'

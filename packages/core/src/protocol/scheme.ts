@@ -262,6 +262,8 @@ export interface FacilitatorScheme {
   readonly scheme: string
   readonly network: Network
   readonly writer: ChainWriter
+  /** Its payers move the money themselves: nothing is planned or sent for it, and what `look` shows is how it settles. */
+  readonly byPayer?: true
   /** What `/supported` says, the same at every call. */
   supported(): SupportedKind
   /** The keys of the extensions that it serves, for `/supported`. */

@@ -9,6 +9,7 @@ import {
   type PaymentKey,
   type Settlement,
   type SettleOptions,
+  type Sighting,
   type Submission,
   type Verdict,
 } from '@flow402x/core'
@@ -151,6 +152,13 @@ type Entering = { readonly key: PaymentKey; readonly asker: Asker; readonly canc
 
 async function enter(desk: Desk, submission: Submission, { key, asker, cancelled, leave }: Entering): Promise<Outcome> {
   const { scheme, settlements, lanes } = desk
+  if (scheme.byPayer === true) {
+    const seen = await settlements.run(key, asker, (settlement) => {
+      leave()
+      void witness(desk, settlement)
+    })
+    return outcomeOf(desk, { key, submission, answer: seen })
+  }
   const planned = plan(desk, submission)
   if ('outcome' in planned) return planned.outcome
   const answer = await settlements.run(key, asker, (settlement) => {
@@ -163,6 +171,25 @@ async function enter(desk: Desk, submission: Submission, { key, asker, cancelled
     else void settlements.forget(id).finally(() => settlements.ended(id, now.outcome))
   })
   return outcomeOf(desk, { key, submission, answer })
+}
+
+/** Ends the settlement of a transfer that its payer made, as the chain shows it; one that is not deep enough is looked at again when it is asked for. */
+async function witness({ scheme, settlements, onEvent }: Desk, { id, submission }: Settlement): Promise<void> {
+  const { network } = scheme
+  let seen: Sighting = { status: 'pending', network }
+  try {
+    seen = (await scheme.look?.(submission)) ?? seen
+  } catch (error) {
+    onEvent({ type: 'readFailed', network, error })
+  }
+  const { logIndex: _, denied: __, ...outcome } = seen
+  try {
+    await settlements.conclude(id, outcome.status === 'pending' ? undefined : outcome)
+  } catch (error) {
+    onEvent({ type: 'journalFailed', network, error })
+    return settlements.ended(id, { status: 'pending', network })
+  }
+  settlements.ended(id, outcome)
 }
 
 type Planned = { readonly calls: readonly Call[] } | { readonly outcome: Outcome }

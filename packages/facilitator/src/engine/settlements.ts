@@ -24,6 +24,8 @@ export type Settlements = {
   ended(id: string, outcome: Outcome): void
   /** Nothing was sent for it: forgets it, so that the same payment may try again, for whoever asks. `false` when it is too late. */
   forget(id: string): Promise<boolean>
+  /** Ends it without a transaction of this facilitator's; with no outcome it is forgotten. `false` when it is too late. */
+  conclude(id: string, outcome: Outcome | undefined): Promise<boolean>
   /** Whether this process works on a payment. */
   works(id: string): boolean
   /** What became of a claim; one that nobody has seen is buried until `deadAfter` (M5). */
@@ -111,12 +113,8 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
       for (const waiter of waiting.get(id) ?? []) waiter.sent()
     },
     ended,
-    async forget(id) {
-      const settlement = await journal.find(id)
-      if (settlement === undefined) return true
-      if (settlement.slot !== undefined || settlement.outcome !== undefined) return false
-      return journal.conclude(settlement, undefined)
-    },
+    forget: (id) => conclude(id, undefined),
+    conclude,
     works: (id) => ours.has(id),
     async status(claimId, deadAfter) {
       const settlement = await journal.bury(claimId, deadAfter)
@@ -127,6 +125,13 @@ export function createSettlements({ journal, owner, clock, confirmTimeout }: Set
       stopped = true
       for (const waiter of [...waiting.values()].flatMap((waiters) => [...waiters])) waiter.end(undefined)
     },
+  }
+
+  async function conclude(id: string, outcome: Outcome | undefined): Promise<boolean> {
+    const settlement = await journal.find(id)
+    if (settlement === undefined) return outcome === undefined
+    if (settlement.slot !== undefined || settlement.outcome !== undefined) return false
+    return journal.conclude(settlement, outcome)
   }
 
   function ended(id: string, outcome: Outcome): void {

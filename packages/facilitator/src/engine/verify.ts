@@ -50,7 +50,9 @@ const short = {
 }
 
 /** What a payment takes from its payer, by one name for one balance. */
-export function drawOf({ scheme }: Pick<Desk, 'scheme'>, { payer }: PaymentKey, { payment, requirements }: Submission): Draw {
+export function drawOf({ scheme }: Pick<Desk, 'scheme'>, { payer }: PaymentKey, { payment, requirements }: Submission): Draw | undefined {
+  // What was moved already takes nothing any more.
+  if (scheme.byPayer === true) return undefined
   const { network, asset, amount } = requirements
   const account = [network, /^0x/i.test(asset) ? asset.toLowerCase() : asset, payer].join('/')
   return { account, amount: scheme.draw?.(payment) ?? BigInt(amount) }
