@@ -1,3 +1,4 @@
+export { type RefundOptions, requestRefund } from './correction/refund.ts'
 export type { Terms } from './engine/choose.ts'
 export { type Client, createClient, type PaidInit, type Quote } from './engine/client.ts'
 export type { LeftOut } from './engine/errors.ts'

@@ -1,6 +1,6 @@
 import { batchSettlementClient, type PayerChannelEvent, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
-import { type Client, createClient, receiptOf } from '@flow402x/client'
+import { type Client, createClient, receiptOf, requestRefund } from '@flow402x/client'
 import type { Channel } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
@@ -72,7 +72,7 @@ async function buyer({ sees = true, nth = buyers++ } = {}) {
     for await (const channel of store.channels.list({ side: 'payer' })) return channel
     throw new TypeError('no channel was opened')
   }
-  return { account, nth, client, events, told, row, reader }
+  return { account, nth, client, scheme, events, told, row, reader }
 }
 
 const buy = async (client: Client, { url }: OfficialShop) => {
@@ -99,7 +99,7 @@ describe.each([
   it('one deposit, then vouchers, a top-up without a gap, and a refund of the rest', async () => {
     verifies(['M20', 'H15', 'CHANNEL-EXIT'])
     const shop = await open({ assetTransferMethod }, by)
-    const { client, account, events, row } = await buyer()
+    const { client, scheme, account, events, row } = await buyer()
     if (assetTransferMethod === 'permit2') await approvePermit2(account.privateKey)
     const before = await chain.balanceOf(account.address)
     for (let call = 1; call <= 12; call += 1) {
@@ -109,11 +109,11 @@ describe.each([
     expect(deposits).toHaveLength(2)
     expect(before - (await chain.balanceOf(account.address))).toBe(20n * price)
     await expectAgreement(shop, row, 12n * price)
-    const receipt = await client.refund(`${shop.url}/goods`)
+    const receipt = await requestRefund(`${shop.url}/goods`, { schemes: [scheme] })
     expect(receipt).toMatchObject({ success: true, amount: `${8n * price}` })
     expect(before - (await chain.balanceOf(account.address))).toBe(12n * price)
     expect(await row()).toMatchObject({ charged: 12n * price, funds: { balance: 12n * price, claimed: 12n * price, refundNonce: 1n } })
-    await expect(client.refund(`${shop.url}/goods`)).rejects.toMatchObject({ code: 'client/nothing-to-refund' })
+    await expect(requestRefund(`${shop.url}/goods`, { schemes: [scheme] })).rejects.toMatchObject({ code: 'client/nothing-to-refund' })
     expect(await buy(client, shop)).toMatchObject({ status: 200, body: { run: 13 } })
     expect(before - (await chain.balanceOf(account.address))).toBe(22n * price)
     lines.push(['✓', by, assetTransferMethod, '13', '0.013 USDC', '0.008 USDC'])

@@ -1,6 +1,6 @@
 import { batchSettlementClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
-import { createClient } from '@flow402x/client'
+import { createClient, requestRefund } from '@flow402x/client'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { memoryStore } from '@flow402x/store/memory'
@@ -92,7 +92,7 @@ function ourClient(privateKey: Hex) {
   const reader = evmChain({ network, rpcUrl: chain.rpcUrl, signers: [privateKey] })
   const scheme = batchSettlementClient({ signer: privateKeySigner(privateKey), store, chains: [reader] })
   const client = createClient({ schemes: [scheme], store })
-  return { pay: (to: string) => client.fetch(to), refund: (of: string) => client.refund(of) }
+  return { pay: (to: string) => client.fetch(to), refund: (of: string) => requestRefund(of, { schemes: [scheme] }) }
 }
 
 /** Who sent transactions of ours, and what they cost. */

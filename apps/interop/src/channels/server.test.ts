@@ -1,6 +1,6 @@
 import { batchSettlementClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
-import { createClient, receiptOf } from '@flow402x/client'
+import { createClient, receiptOf, requestRefund } from '@flow402x/client'
 import type { Channel, SettleResponse } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
@@ -112,7 +112,7 @@ async function ourBuyer(shop: OurShop): Promise<Buyer> {
       const response = await client.fetch(`${at.url}/goods`)
       return { status: response.status, body: await response.json(), receipt: receiptOf(response) }
     },
-    refund: () => client.refund(`${shop.url}/goods`),
+    refund: () => requestRefund(`${shop.url}/goods`, { schemes: [scheme] }),
   }
 }
 

@@ -104,7 +104,7 @@ describe('payer, seller and chain agree', () => {
     const buyer = channelBuyer(stage, { account: 8, store: sqliteStore(file()) })
     const before = await stage.chain.balanceOf(buyer.who.address)
     for (let call = 0; call < 3; call += 1) await buyer.buy(shop.url)
-    const receipt = await buyer.client.refund(shop.url)
+    const receipt = await buyer.refund(shop.url)
     expect(receipt).toMatchObject({ success: true, amount: `${70n * price}` })
     expect(before - (await stage.chain.balanceOf(buyer.who.address))).toBe(30n * price)
     expect(await buyer.row()).toMatchObject({ charged: 30n * price, funds: { balance: 30n * price } })

@@ -171,13 +171,13 @@ describe('a seller who lies', () => {
 
   it('and gives back nothing is told apart from one who does: the books are the chain’s', async () => {
     verifies('CHANNEL-EXIT')
-    const { seller, buy, client, row } = await meet(async ({ payment, forward, nth }) => {
+    const { seller, buy, refund, row } = await meet(async ({ payment, forward, nth }) => {
       if (payment?.payload.type !== 'refund') return forward()
       const receipt = { success: true, transaction: `0x${'ab'.repeat(32)}`, network: stage.chain.network, amount: '99000' }
       return nth > 0 ? { status: 200, receipt, body: '{}' } : forward()
     })
     await buy(seller.url)
-    await client.refund(seller.url)
+    await refund(seller.url)
     expect(await row()).toMatchObject({ charged: price, funds: { balance: 100n * price } })
   })
 })

@@ -1,6 +1,4 @@
-import type { SettleResponse } from '@flow402x/core'
 import { defaultRetention, memoryBudgets, memoryLedger, memoryPayees } from '@flow402x/core/memory'
-import { refund } from '../correction/refund.ts'
 import { createBreaker } from '../guard/breaker.ts'
 import { type Fetch, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
@@ -55,13 +53,6 @@ export interface Client {
    * Errors: `client/already-spent`, `client/cancel-failed`, `client/cannot-cancel`, `client/nothing-to-cancel`; the signal's reason.
    */
   cancel(payment: unknown, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
-  /**
-   * Asks who sells at this URL to give back what is unused of an earlier deposit, and gives the receipt: the server's word, which the
-   * scheme holds against the chain where it can. Money that is not given back is taken out on chain, by the payer alone.
-   *
-   * Errors: `client/nothing-to-refund`, `client/refund-failed`, those of the scheme and of sending.
-   */
-  refund(input: RequestInfo | URL, init?: RequestInit): Promise<SettleResponse>
   /** What is used of the budget. */
   spent(): Promise<Spending>
 }
@@ -92,12 +83,6 @@ export function createClient(options: ClientOptions): Client {
     async cancel(payment, { signal } = {}) {
       const entry = await cancel(wallet, callIdOf(payment) ?? findAttempt(wallet.open, payment)?.id, signal)
       wallet.emit({ id: entry.id, type: 'cancelled', url: entry.signed?.url ?? '' })
-    },
-    async refund(input, init) {
-      const answer = await ask(wallet, input, init)
-      if ('offer' in answer) return await refund(wallet, answer)
-      await answer.response.body?.cancel()
-      throw clientErrors('client/nothing-to-refund', { url: answer.message.url })
     },
     async spent() {
       await sweep(wallet)

@@ -161,20 +161,6 @@ export const clientErrors = defineErrors({
     message: ({ url, transaction }: { url: string; transaction: string }) =>
       `${url} was paid (transaction ${transaction}) and what was bought did not arrive. Ask for it again with client.resume(error), which pays nothing more.`,
   },
-  'client/nothing-to-refund': {
-    ...unpaid,
-    status: 400,
-    phase: 'submit',
-    message: ({ url }: { url: string }) =>
-      `There is nothing to be had back from ${url}: no channel is kept with who sells it. Nothing was sent.`,
-  },
-  'client/refund-failed': {
-    ...unknown,
-    status: 502,
-    retry: 'never',
-    message: ({ url, status, why }: { url: string; status: number; why: string }) =>
-      `${url} did not give the unused money back: it answered ${status} (${why}). It is safe in its channel; take it out on chain by yourself, or ask again later.`,
-  },
   'client/nothing-to-resume': {
     ...unpaid,
     status: 400,

@@ -1,5 +1,5 @@
 import type { PayerChannel } from '@flow402x/adapters-evm/client'
-import { createClient } from '@flow402x/client'
+import { requestRefund } from '@flow402x/client'
 import { findAsset, formatNetwork, isX402Error, parseDecimal, parseNetwork, toAtomic, toProblem, X402Error } from '@flow402x/core'
 import { hexKey } from '../wallet/account.ts'
 import { walletFileVariable } from '../wallet/home.ts'
@@ -126,9 +126,9 @@ async function askSeller(say: Say, channel: PayerChannel): Promise<{ amount: str
     return undefined
   }
   note(`ask  ${where} for a refund`)
-  const client = createClient({ schemes: [payer.scheme] })
+  const { signal } = terminal
   try {
-    const receipt = await client.refund(where, { signal: terminal.signal, ...(method === undefined ? {} : { method }) })
+    const receipt = await requestRefund(where, { schemes: [payer.scheme], signal, ...(method === undefined ? {} : { method }) })
     const after = (await allOf(payer, { network: channel.network, signal: terminal.signal })).find(({ id }) => id === channel.id)
     if (after === undefined || after.books.balance <= after.books.charged)
       return { amount: receipt.amount ?? '0', transaction: receipt.transaction }
