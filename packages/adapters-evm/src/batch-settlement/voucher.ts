@@ -52,9 +52,13 @@ export function claimable<Signed extends { readonly signature: Hex }>(voucher: S
 
 /** Whether a channel is one that requirements ask for, in the order of wire.md §11.4. Those without terms of channels ask for none. */
 export function refuseTerms(config: ChannelConfig, { extra, payTo, asset }: PaymentRequirements): BatchRefusal | undefined {
-  const { data } = z.safeParse(batchTerms, extra)
-  return refuseChannel(config, { receiverAuthorizer: '0x', withdrawDelay: 0, ...data, receiver: payTo, token: asset })
+  const terms = (extra && known.get(extra)) ?? { receiverAuthorizer: '0x', withdrawDelay: 0, ...z.safeParse(batchTerms, extra).data }
+  if (extra) known.set(extra, terms)
+  return refuseChannel(config, { ...terms, receiver: payTo, token: asset })
 }
+
+// The offer of a route with a fixed price is the same object for every request.
+const known = new WeakMap<object, Pick<ChannelTerms, 'receiverAuthorizer' | 'withdrawDelay'>>()
 
 /** Whether a channel is one that the offer asks for, in the order of wire.md §11.4. */
 export function refuseChannel(

@@ -1,5 +1,5 @@
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { batchSignature, channelPayer, type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openShop, type ShopPlan } from '../fixtures/channel-shop.ts'
@@ -199,4 +199,55 @@ describe('a seller over channels', () => {
     await payer.fill(5n * price, 2n)
     expect(await pay(payer.refund(price))).toMatchObject({ status: 402, required: { error: `${prefix}refund_no_balance` } })
   })
+
+  it('refuses what was not signed for this channel on this chain, or for more than is in it, and says why', async () => {
+    verifies(['A23', 'M28'])
+    const { payer, pay, runs, row } = await open()
+    const { accepted } = await payer.voucher(price)
+    await payer.fill(5n * price, 1n)
+    expect((await pay(payer.voucher(price))).status).toBe(200)
+    const signed = (chainId: number) => {
+      const message = { channelId: payer.id, maxClaimableAmount: 2n * price }
+      return batchSignature(chain.buyer.privateKey, chainId, { primaryType: 'Voucher', message })
+    }
+    const right = await signed(chain.chainId)
+    const [r, s, v] = [right.slice(2, 66), BigInt(`0x${right.slice(66, 130)}`), right.slice(130)]
+    const high = `0x${r}${(curveOrder - s).toString(16).padStart(64, '0')}${v === '1b' ? '1c' : '1b'}`
+    const other = await channelPayer(chain, { key: chain.seller.privateKey, accepted, salt: 77n })
+    const { voucher: theirs } = (await other.voucher(2n * price)).payload
+    const cases: readonly (readonly [string, Record<string, unknown>, string])[] = [
+      ['another chain', { signature: await signed(1) }, 'voucher_signature'],
+      ['a high s', { signature: high }, 'voucher_signature'],
+      ['a higher amount than was signed', { maxClaimableAmount: `${3n * price}`, signature: right }, 'voucher_signature'],
+      ['somebody else', Object(theirs), 'channel_id_mismatch'],
+      ['garbage', { signature: `0x${'ab'.repeat(65)}` }, 'voucher_signature'],
+      ['an old amount, with garbage', { maxClaimableAmount: '1', signature: `0x${'ab'.repeat(65)}` }, 'voucher_signature'],
+      ['another channel', { channelId: `0x${'12'.repeat(32)}` }, 'channel_id_mismatch'],
+    ]
+    for (const [name, change, reason] of cases) {
+      const answer = await pay(payer.voucher(2n * price, change))
+      expect([name, answer.status, answer.required?.error]).toEqual([name, 402, `${prefix}${reason}`])
+      expect(answer.required?.accepts[0]?.extra).not.toHaveProperty('voucherState')
+    }
+    const most = 5n * price + 1n
+    expect((await pay(payer.voucher(most))).required?.error).toBe(`${prefix}cumulative_exceeds_balance`)
+    for (const [field, value, reason] of [
+      ['receiver', chain.owner.address, 'receiver_mismatch'],
+      ['receiverAuthorizer', chain.buyer.address, 'receiver_authorizer_mismatch'],
+      ['token', chain.contracts.permit2, 'token_mismatch'],
+      ['withdrawDelay', 901, 'withdraw_delay_mismatch'],
+    ] as const) {
+      const payment = await payer.voucher(2n * price)
+      const payload = { ...payment.payload, channelConfig: { ...payer.config, [field]: value } }
+      expect([field, (await pay({ ...payment, payload })).required?.error]).toEqual([field, `${prefix}${reason}`])
+    }
+    expect((await pay({ ...(await payer.voucher(2n * price)), payload: { type: 'claim', claims: [] } })).required?.error).toBe(
+      'invalid_payload',
+    )
+    expect([runs(), (await row())?.charged]).toEqual([1, price])
+    expect((await pay({ ...(await payer.voucher(2n * price)) })).status).toBe(200)
+  })
 })
+
+// Of the curve: a signature has a twin with the order minus s.
+const curveOrder = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n

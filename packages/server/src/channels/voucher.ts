@@ -2,7 +2,7 @@ import type { Charged, Outcome, PaymentRequirements, Submission, TakenVoucher, V
 import { withoutPaymentId } from '@flow402x/core'
 import { dressPaid, dressRefusal, notSettledResponse, problemResponse, receiptHeader } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
-import type { Offer, Quote } from '../engine/offers.ts'
+import type { Offer, PaidOptions, Quote } from '../engine/offers.ts'
 import type { Visit } from '../engine/payment.ts'
 import {
   type Admission,
@@ -71,7 +71,10 @@ type Paying = { readonly taken: TakenVoucher; readonly submission: Submission; r
 function voucherRun(context: RunContext, paying: Paying): Run {
   const { engine, options } = context
   const { taken, submission } = paying
-  const timeout = AbortSignal.timeout(options.handlerTimeout ?? paidHandlerTimeout)
+  // Ended with the run: of thousands a second none waits for its time to be over.
+  const overdue = new AbortController()
+  const { signal } = overdue
+  const timer = setTimeout(() => overdue.abort(new DOMException('The handler took too long.', 'TimeoutError')), patienceOf(options))
   const tenure = setInterval(() => {
     taken.extend(engine.clock() + engine.lease).catch((error: unknown) => engine.emit({ type: 'error', error }))
   }, engine.lease / 3)
@@ -81,19 +84,25 @@ function voucherRun(context: RunContext, paying: Paying): Run {
     kind: 'run',
     hold: options.flow !== 'upfront',
     payment: { payer: taken.payer, requirements: submission.requirements },
-    signal: timeout,
+    signal,
     async complete(work) {
       try {
-        const result = await inTime(work, timeout)
+        const result = await inTime(work, signal)
         return await charge(context, paying, result)
       } catch (error) {
         engine.emit({ type: 'error', error })
         return { kind: 'answer', response: problemResponse(engine, serverErrors('server/not-ready', {}), { retryAfter: 5 }) }
       } finally {
         clearInterval(tenure)
+        clearTimeout(timer)
       }
     },
   }
+}
+
+/** In milliseconds, and no more than a timer can wait. */
+function patienceOf({ handlerTimeout = paidHandlerTimeout }: PaidOptions): number {
+  return Math.min(handlerTimeout, 2 ** 31 - 1)
 }
 
 async function charge(context: RunContext, paying: Paying, result: HandlerResult | Failure): Promise<Release> {
