@@ -44,12 +44,13 @@ export function officialFacilitator(account: OfficialAccount): Settler {
 export function officialChannelServer({ payTo, ...account }: OfficialAccount & { readonly payTo: string }): x402ResourceServer {
   const facilitator = new x402Facilitator().register(network, new ChannelFacilitator(officialSigner(account)))
   type Client = NonNullable<ConstructorParameters<typeof x402ResourceServer>[0]>
-  // In process it answers what it answers over HTTP; only the declarations differ.
-  const client = {
+  const answers = {
     verify: facilitator.verify.bind(facilitator),
     settle: facilitator.settle.bind(facilitator),
     getSupported: async () => facilitator.getSupported(),
-  } as Client
+  }
+  // In process it answers what it answers over HTTP; only the declarations differ.
+  const client = answers as Client
   const scheme = new ChannelServer(hex(payTo), { receiverAuthorizerSigner: privateKeyToAccount(hex(account.key)) })
   return new x402ResourceServer(client).register(network, scheme)
 }
