@@ -1,7 +1,8 @@
 import { verifies } from '@flow402x/testing/requirements'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Asset, assetId, assetOf, assets, findAsset, formatAmount, priceInAsset, sameAddress } from './asset.ts'
-import { parsePrice } from './money.ts'
+import { type Asset, assetId, assetOf, assets, findAsset, formatAmount, priceByRate, priceInAsset, sameAddress } from './asset.ts'
+import { parsePrice, toAtomic } from './money.ts'
 
 const [mainnet, devnet, testnet] = [
   'solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp',
@@ -172,3 +173,33 @@ test('an amount is written in its token', () => {
 function row({ network, symbol, address, decimals, eip712, transfer, permit }: Asset) {
   return [network, symbol, address, decimals, eip712?.name, eip712?.version, permit === true ? `${transfer} with permit` : transfer]
 }
+
+describe('a price by a rate', () => {
+  const ether = assetOf('eip155:8453', 'ETH')
+  const inEther = (price: string, rate: string) => toAtomic(priceByRate(parsePrice(price), { asset: ether, rate }).amount, ether.decimals)
+
+  test('is exact where it can be, and else a part of an atomic unit more', () => {
+    expect(inEther('$3000', '3000')).toBe(10n ** 18n)
+    expect(inEther('$0.05', '3000.1')).toBe(16_666_111_129_630n)
+    expect(inEther('$1', '3')).toBe(333_333_333_333_333_334n)
+    expect(inEther('$0.001', '1000000000000000000000000')).toBe(1n)
+  })
+
+  test('is never less than was asked, nor an atomic unit more', () => {
+    const cents = fc.bigInt({ min: 1n, max: 10n ** 9n })
+    const parts = fc.tuple(fc.bigInt({ min: 0n, max: 10n ** 9n }), fc.bigInt({ min: 1n, max: 999_999n }))
+    fc.assert(
+      fc.property(cents, parts, (asked, [whole, part]) => {
+        const rate = `${whole}.${part.toString().padStart(6, '0')}`
+        const units = inEther(`$${asked / 100n}.${(asked % 100n).toString().padStart(2, '0')}`, rate)
+        const [worth, wanted] = [units * (whole * 1_000_000n + part), asked * 10n ** 22n]
+        expect(worth >= wanted && worth - (whole * 1_000_000n + part) < wanted).toBe(true)
+      }),
+    )
+  })
+
+  test.each(['0', '0.000', '-1', '', 'NaN', '1e3', ' 5', '5,5'])('is none by a rate that is none: "%s"', (rate) => {
+    verifies('H53')
+    expect(() => inEther('$1', rate)).toThrow(expect.objectContaining({ code: 'config/bad-exchange-rate' }))
+  })
+})
