@@ -2,7 +2,7 @@ import { transferProofEvmClient } from '@flow402x/adapters-evm/client'
 import { evmChain } from '@flow402x/adapters-evm/facilitator'
 import { transferProofEvmServer } from '@flow402x/adapters-evm/server'
 import { evmTokenAdapter } from '@flow402x/adapters-evm/token'
-import { assetOf, referenceTag } from '@flow402x/core'
+import { assetOf, paymentRequiredHeader, paymentSignatureHeader, referenceTag } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { type EvmChain, multicall3Address, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -149,6 +149,29 @@ describe('on an EVM chain', () => {
       reason: 'wrong_amount',
     })
     expect([shop.state.runs, await shop.books()]).toEqual([0, []])
+  })
+
+  it('is asked for in dollars by the seller’s rate, and honoured at the rate it was asked at, also later', async () => {
+    verifies('M24')
+    const stage = onEvm('ETH')
+    let [rate, late] = ['3000', 0]
+    const clock = () => Date.now() + late
+    const server = createServer({ schemes: [stage.scheme()], store: memoryStore(), origin: 'https://shop.test', rate: () => rate, clock })
+    const charge = paid(server, { price: '$0.30' }, async () => new Response('goods'))
+    const offered = async () => {
+      const asked = await charge(new Request('https://shop.test/'))
+      const [offer] = paymentRequiredHeader.decode(asked.headers.get('PAYMENT-REQUIRED') ?? '').accepts
+      if (offer === undefined) throw new TypeError('nothing was offered')
+      return offer
+    }
+    const offer = await offered()
+    expect(offer.amount).toBe(`${10n ** 14n}`)
+    const payment = await transfer(stage.payer, offer)
+    rate = '2000'
+    late = 3_600_000
+    expect((await offered()).amount).toBe(`${15n * 10n ** 13n}`)
+    const headers = { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(payment) }
+    expect((await charge(new Request('https://shop.test/', { headers }))).status).toBe(200)
   })
 
   it('a payer’s parallel transfers take one nonce each', async () => {
