@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { payerChannels } from '@flow402x/adapters-evm/client'
+import { payerChannels, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -112,6 +112,20 @@ describe('payer, seller and chain agree', () => {
     expect(before - (await stage.chain.balanceOf(buyer.who.address))).toBe(130n * price)
     await expectAgreement(shop, buyer, 40n * price)
     await buyer.store.close()
+  })
+
+  it('where the payer is a smart wallet, whose vouchers and way out are those of a key', async () => {
+    verifies(['CHANNEL-EXIT', 'H20', 'M28'])
+    const shop = await stage.openShop({ minDeposit: '$0.1' })
+    const key = stage.chain.accounts[4] ?? stage.chain.buyer
+    const wallet = await stage.chain.deploySmartAccount(key.address)
+    const voucherSigner = privateKeySigner(key.privateKey)
+    const buyer = channelBuyer(stage, { account: 4, paying: { signer: { ...voucherSigner, address: wallet }, voucherSigner } })
+    for (let call = 0; call < 3; call += 1) expect((await buyer.buy(shop.url)).status).toBe(200)
+    expect((await buyer.row()).config).toMatchObject({ payer: wallet, payerAuthorizer: key.address })
+    await expectAgreement(shop, buyer, 3n * price)
+    const channels = payerChannels({ signer: buyer.signer, store: buyer.store, chains: [buyer.own] })
+    expect(await channels.startWithdrawal((await buyer.row()).id)).toMatchObject({ amount: 97n * price })
   })
 
   it('after the payer took his money out alone, against a seller who is gone', async () => {

@@ -11,6 +11,7 @@ import {
 } from '@flow402x/core'
 import { decodeWord, encodeCall, hexSchema } from '../../chain/abi.ts'
 import { payerErrors } from '../../crypto/errors.ts'
+import type { ChannelConfig } from '../channel.ts'
 import type { ChannelReader } from './books.ts'
 import { channelErrors } from './errors.ts'
 import type { ChannelOffer } from './offer.ts'
@@ -75,7 +76,7 @@ export function depositRules(
       const left = await room(offer)
       if (left < shortfall) throw overCap(offer, shortfall, left)
       const chain = chainOf(network)
-      if (chain !== undefined && !allowStuckDeposits) await assertExit(chain, config.payer, signal)
+      if (chain !== undefined && !allowStuckDeposits) await assertExit(chain, config, signal)
       const held = chain === undefined ? left : await balanceOf(chain, { token: config.token, payer: config.payer, signal })
       const most = held < left && held >= shortfall ? held : left
       const sized = wanted > shortfall ? wanted : shortfall
@@ -95,14 +96,18 @@ function scaled(units: bigint, decimals: number): bigint {
   return units * 10n ** BigInt(dollarDecimals - decimals)
 }
 
-/** M31: whoever cannot pay for his way out depends on the seller. */
-async function assertExit({ rpc, network }: ChannelReader, address: string, signal: AbortSignal | undefined): Promise<void> {
-  const [held, price] = await Promise.all([
-    rpc.ask({ method: 'eth_getBalance', params: [address, 'latest'], result: hexSchema }, { signal }),
-    rpc.ask({ method: 'eth_gasPrice', params: [], result: hexSchema }, { signal }),
+/** M31: whoever cannot pay for his way out depends on the seller. The key that signs vouchers may take it as well. */
+async function assertExit({ rpc, network }: ChannelReader, config: ChannelConfig, signal: AbortSignal | undefined): Promise<void> {
+  const { payer, payerAuthorizer } = config
+  const ask = (method: string, params: readonly string[]) => rpc.ask({ method, params, result: hexSchema }, { signal })
+  const [price, own, other] = await Promise.all([
+    ask('eth_gasPrice', []),
+    ask('eth_getBalance', [payer, 'latest']),
+    ask('eth_getBalance', [payerAuthorizer, 'latest']),
   ])
   const needed = exitGas * BigInt(price)
-  if (BigInt(held) < needed) throw channelErrors('evm/no-exit', { address, network, held: BigInt(held), needed })
+  if (BigInt(own) >= needed || BigInt(other) >= needed) return
+  throw channelErrors('evm/no-exit', { address: payerAuthorizer, network, held: BigInt(other), needed })
 }
 
 type Holding = { readonly token: string; readonly payer: `0x${string}`; readonly signal: AbortSignal | undefined }

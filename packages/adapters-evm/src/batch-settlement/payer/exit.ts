@@ -75,7 +75,7 @@ export type PayerChannelsOptions = DepositCaps & {
   /** The payer's key, or who signs for him: deposits need it. */
   readonly signer: EvmSigner
   readonly store: { readonly channels: ChannelStore }
-  /** Connections with the payer among their signers. */
+  /** Connections with the payer, or the key that signs his vouchers, among their signers. */
   readonly chains?: readonly EvmChain[]
   /** How long to wait for a transaction to be mined, in milliseconds; 120,000 unless given. */
   readonly waitMs?: number
@@ -240,7 +240,10 @@ type Sending = Abortable & { readonly call: Target }
 /** Sends as the payer, and waits until that is mined. Errors: `evm/not-mined`, `evm/not-withdrawable`. */
 async function sendAs({ evm, waitMs }: Desk, { config, channel, id }: Row, { call, signal }: Sending): Promise<SignedTransaction> {
   const chain = evm(channel.network)
-  const signed = await sendNext(chain, { ...call, gas: chain.maxGasPerPayment, alone: true }, { by: config.payer, signal })
+  const { payer, payerAuthorizer } = config
+  // The escrow lets either of them out; a smart wallet sends no transactions of its own.
+  const by = chain.signers.some((signer) => sameAddress(signer, payer)) ? payer : payerAuthorizer
+  const signed = await sendNext(chain, { ...call, gas: chain.maxGasPerPayment, alone: true }, { by, signal })
   for (let waited = 0; waited <= waitMs; waited += pollMs) {
     const status = await chain.status(signed)
     if (status.state === 'mined' && status.success) return signed
