@@ -114,6 +114,50 @@ describe('payer, seller and chain agree', () => {
     await buyer.store.close()
   })
 
+  it('after a top-up was killed before it was sent, and two went on with it at once: it lands once', async () => {
+    verifies(['M20', 'A22'])
+    const shop = await stage.openShop({ minDeposit: '$0.1' })
+    const buyer = channelBuyer(stage, { account: 5, store: sqliteStore(file()) })
+    await buyer.buy(shop.url)
+    const { id } = await buyer.row()
+    const by = (chain: typeof buyer.own) => payerChannels({ signer: buyer.signer, store: buyer.store, chains: [chain] })
+    const killed = by({ ...buyer.own, send: () => Promise.reject(new Error('killed')) })
+    await expect(killed.topUp(id, 50n * price)).rejects.toThrow('killed')
+    expect((await buyer.row()).filling).toMatchObject({ amount: 50n * price })
+    const ends = await Promise.allSettled([by(buyer.own).topUp(id, 50n * price), by(buyer.own).topUp(id, 50n * price)])
+    // Both may send the very same transaction; what another one would bring the escrow has had.
+    expect(new Set(ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value.transaction] : []))).size).toBe(1)
+    for await (const channel of by(buyer.own).list()) {
+      expect(channel).toMatchObject({ books: { balance: 150n * price, depositing: 0n }, chain: { balance: 150n * price } })
+    }
+    expect(await by(buyer.own).topUp(id, price)).toMatchObject({ amount: price })
+    expect((await buyer.row()).funds.balance).toBe(151n * price)
+    await expect(by(buyer.own).topUp(id, 5_000_000n)).rejects.toMatchObject({ code: 'evm/deposit-cap', moneyMoved: 'no' })
+    await expectAgreement(shop, buyer, price)
+    await buyer.store.close()
+  })
+
+  it('where two tabs keep books of their own: a call may fail between them, and nobody is charged for it', async () => {
+    verifies('H15')
+    const shop = await stage.openShop({ minDeposit: '$0.1' })
+    const tabs = [channelBuyer(stage, { account: 6 }), channelBuyer(stage, { account: 6 })]
+    let served = 0
+    for (let call = 0; call < 12; call += 1) {
+      const end = await tabs[call % 3 === 2 ? 1 : 0]?.buy(shop.url).then(
+        ({ status }) => status,
+        (error: { code?: string; moneyMoved?: string }) => `${error.code} ${error.moneyMoved}`,
+      )
+      served += end === 200 ? 1 : 0
+      expect([200, 'evm/channel-disagrees unknown']).toContain(end)
+    }
+    expect([shop.runs(), (await shop.row()).charged]).toEqual([served, BigInt(served) * price])
+    expect(served).toBeGreaterThanOrEqual(6)
+    // Neither signed past what both were to pay.
+    for (const { row } of tabs) expect((await row()).top).toBeLessThanOrEqual(12n * price)
+    await shop.server.collect()
+    await vi.waitFor(async () => expect(await stage.earned()).toBe(BigInt(served) * price))
+  })
+
   it('where the payer is a smart wallet, whose vouchers and way out are those of a key', async () => {
     verifies(['CHANNEL-EXIT', 'H20', 'M28'])
     const shop = await stage.openShop({ minDeposit: '$0.1' })
