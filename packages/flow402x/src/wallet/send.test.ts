@@ -7,8 +7,9 @@ import { verifies } from '@flow402x/testing/requirements'
 import { address as solanaAddress } from '@solana/kit'
 import { getAddress } from 'viem'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runCommand } from '../cli/run.ts'
 import { type Dev, startDev } from '../dev/dev.ts'
-import { type BuiltCommand, buildCommand, runSources } from '../fixtures/command-process.ts'
+import { type BuiltCommand, buildCommand } from '../fixtures/command-process.ts'
 
 let dev: Dev
 let folder: string
@@ -44,6 +45,27 @@ const evmKey = () => ({ FLOW402X_EVM_PRIVATE_KEY: chain().buyer.privateKey })
 const solanaKey = () => ({ FLOW402X_SOLANA_PRIVATE_KEY: solana().buyer.privateKey })
 const wallet = (args: readonly string[], more: Record<string, string> = {}) => command.run(['wallet', ...args], env(more))
 
+/** The command in this process, which has the local chains' package; `answers` are what somebody types, one for each question. */
+async function inProcess(args: readonly string[], given: Readonly<Record<string, string>>, answers?: readonly string[]) {
+  let out = ''
+  const [notes, left]: [string[], string[]] = [[], [...(answers ?? [])]]
+  const ask = async (question: string) => {
+    notes.push(question)
+    return left.shift() ?? ''
+  }
+  const code = await runCommand(args, {
+    out: (chunk) => {
+      out += Buffer.from(chunk).toString()
+    },
+    note: (line) => notes.push(line),
+    env: given,
+    stdin: (async function* () {})(),
+    signal: new AbortController().signal,
+    ...(answers === undefined ? {} : { ask }),
+  })
+  return { code, out, notes: notes.join('\n') }
+}
+
 describe('flow402x wallet balance and fund', () => {
   it('shows what the chain has, of both families at once', async () => {
     const { out, code } = await wallet(['balance', '--json'], { ...evmKey(), ...solanaKey() })
@@ -66,7 +88,7 @@ describe('flow402x wallet balance and fund', () => {
     const file = join(folder, 'filled.json')
     const { address } = JSON.parse((await wallet(['new', '--solana', '--plain', '--out', file, '--json'])).out)
     const options = ['--network', 'solana-devnet', '--key-file', file]
-    const fund = (args: readonly string[]) => runSources(['wallet', 'fund', ...args], env())
+    const fund = (args: readonly string[]) => inProcess(['wallet', 'fund', ...args], env())
     expect(await fund([...options, '--amount', '2.5'])).toMatchObject({ code: 0, out: expect.stringContaining('2.5 USDC') })
     expect(await wallet(['fund', ...options, '--asset', 'SOL'])).toMatchObject({ code: 0, out: expect.stringContaining('1 SOL') })
     expect(await solana().balanceOf(solanaAddress(address))).toBe(2_500_000n)
@@ -113,6 +135,30 @@ describe('flow402x wallet send', () => {
         expect(JSON.parse(dry.out)).toMatchObject({ to, amount: '1 USDC', cost: { fee: expect.stringMatching(/^\d+$/) } })
       }),
     ).toBe(0n)
+  })
+
+  it('asks whoever sits there, and takes a yes for a yes alone', async () => {
+    const args = ['wallet', 'send', '--network', 'base-sepolia', '--to', to, '--amount', '0.1']
+    for (const [answer, code, units] of [
+      ['', 1, 0n],
+      ['n', 1, 0n],
+      ['yess', 1, 0n],
+      ['Y', 0, 100_000n],
+      [' yes ', 0, 100_000n],
+    ] as const)
+      expect(await moved(async () => expect((await inProcess(args, env(evmKey()), [answer])).code).toBe(code))).toBe(units)
+  })
+
+  it('asks for a new passphrase twice, and opens a file with what is typed', async () => {
+    const file = join(folder, 'typed.json')
+    const make = (...answers: string[]) => inProcess(['wallet', 'new', '--evm', '--out', file], env(), answers)
+    expect(await make('one', 'other')).toMatchObject({ code: 1, notes: expect.stringContaining('cli/passphrases-differ') })
+    expect(await make('')).toMatchObject({ code: 1, notes: expect.stringContaining('cli/no-passphrase') })
+    const made = await make('one', 'one')
+    expect(made.code).toBe(0)
+    const shown = (answer: string) => inProcess(['wallet', 'address', '--evm', '--key-file', file], env(), [answer])
+    expect(await shown('one')).toMatchObject({ code: 0, out: made.out })
+    expect(await shown('two')).toMatchObject({ code: 1, notes: expect.stringContaining('cli/wrong-passphrase') })
   })
 
   it('pays one id once, however often it is called', async () => {
