@@ -1,9 +1,8 @@
-import { type Log, sameAddress } from '@flow402x/core'
-import { type CallResult, decodeWord, hexSchema } from '../chain/abi.ts'
+import { type CallResult, decodeWord } from '../chain/abi.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { tryCall } from '../checks/simulation.ts'
 import { ownClaimCall, stateCalls } from './calls.ts'
-import { batchSettlement, channelIdOf } from './channel.ts'
+import { channelIdOf } from './channel.ts'
 import { type BatchReason, batchReason, type VoucherClaim } from './wire.ts'
 
 /** What claims are tried on; a signal ends the trying. */
@@ -56,20 +55,6 @@ export async function sortClaims(claims: readonly VoucherClaim[], trial: ClaimTr
 export function claimGas(rows: number): bigint {
   return 150_000n + 60_000n * BigInt(rows)
 }
-
-/** What the events of a transaction say was claimed in all of each channel, by its id in lower case (M16). */
-export function claimedIn(logs: readonly Log[]): ReadonlyMap<string, bigint> {
-  const totals = logs.flatMap(({ address, topics: [topic, id], data }) => {
-    const hex = hexSchema.safeParse(data).data
-    const total = hex === undefined ? undefined : decodeWord(hex, 1)
-    const isClaim = sameAddress(address, batchSettlement) && topic?.toLowerCase() === claimed
-    return isClaim && id !== undefined && total !== undefined ? [[id.toLowerCase(), total] as const] : []
-  })
-  return new Map(totals)
-}
-
-// wire.md §12.2.
-const claimed = '0x36bd546bb573e8921fdbfd934bbed62d872796b01792cd240cce27f79dd3eddd'
 
 /** What the escrow finds first, in its own order (wire.md §12.4). */
 function faultOf({ voucher, totalClaimed }: VoucherClaim, state: CallResult | undefined): BatchReason | 'done' | undefined {

@@ -55,6 +55,11 @@ const voucherClaim = z.object({
 // What simulates and what is sent is bounded; official servers put at most 100 claims together.
 const claims = z.array(voucherClaim).check(z.minLength(1), z.maxLength(100))
 
+/** The most receivers that a claim pays in its own transaction. */
+export const mostSettles = 16
+
+const sweep = z.object({ receiver: addressSchema, token: addressSchema })
+
 /** The payload of `batch-settlement`, by its `type` (wire.md §11.3). Amounts and times become bigint. */
 export const batchPayload = z.discriminatedUnion('type', [
   z.object({ type: z.literal('voucher'), ...drawn }),
@@ -75,8 +80,14 @@ export const batchPayload = z.discriminatedUnion('type', [
     refundAuthorizerSignature: z.optional(signature),
     claimAuthorizerSignature: z.optional(signature),
   }),
-  z.object({ type: z.literal('claim'), claims, claimAuthorizerSignature: z.optional(signature) }),
-  z.object({ type: z.literal('settle'), receiver: addressSchema, token: addressSchema }),
+  z.object({
+    type: z.literal('claim'),
+    claims,
+    claimAuthorizerSignature: z.optional(signature),
+    // Who is to be paid in the same transaction (streaming.md §9). Other facilitators do not read it: what they leave is settled afterwards.
+    settles: z.optional(z.array(sweep).check(z.maxLength(mostSettles))),
+  }),
+  z.object({ type: z.literal('settle'), ...sweep.shape }),
 ])
 
 /** The payload of `batch-settlement`, by its `type` (wire.md §11.3). Amounts and times become bigint. */

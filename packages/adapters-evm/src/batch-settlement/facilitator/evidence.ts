@@ -1,13 +1,12 @@
 import { type Log, sameAddress } from '@flow402x/core'
-import { decodeWord, hexSchema } from '../../chain/abi.ts'
 import { hasTopics, isEvent, transferred, word } from '../../checks/topics.ts'
 import type { Hex } from '../../crypto/bytes.ts'
 import { authorizationUsed } from '../../exact/evidence.ts'
 import { eip3009Collector } from '../calls.ts'
 import { batchSettlement } from '../channel.ts'
+import { isEscrows, wordIn } from '../events.ts'
 
 // wire.md §12.2.
-const settled = '0x7337b4386b690fdb8ba66905b92b9d45d33bc6626ee2620c905fb150ec0cc47d'
 const deposited = '0x6c2a09353b5e75e70d0b9778b80a413809bb235d46c211811c474b3346791d89'
 const refunded = '0xa84286cf8ebc7903a663c77c8d99aa92b600d4c2fcca872a5d4a663db4eb394b'
 
@@ -37,21 +36,10 @@ export function depositIn(logs: readonly Log[], sought: SoughtDeposit): Log | un
   })
 }
 
-/** What a receiver was paid of a token in a transaction; nothing where nothing was to be paid. */
-export function sweptIn(logs: readonly Log[], { receiver, token }: { readonly receiver: Hex; readonly token: Hex }): bigint | undefined {
-  const found = logs.find((log) => isEscrows(log, [settled, word(receiver), word(token)]))
-  return found && wordIn(found)
-}
-
 /** What went back to a channel's payer in a transaction; nothing where nothing did. */
 export function refundedIn(logs: readonly Log[], channelId: Hex): bigint | undefined {
   const found = logs.find((log) => isEscrows(log, [refunded, word(channelId)]))
   return found && wordIn(found)
-}
-
-/** Whether a log is the escrow's with these topics first; who sent a transaction stands last. */
-function isEscrows(log: Log, topics: readonly string[]): boolean {
-  return sameAddress(log.address, batchSettlement) && hasTopics({ ...log, topics: log.topics.slice(0, topics.length) }, topics)
 }
 
 function isCollected(before: readonly Log[], { payer, token, amount, nonce }: SoughtDeposit & { readonly nonce: Hex }): boolean {
@@ -64,9 +52,4 @@ function isCollected(before: readonly Log[], { payer, token, amount, nonce }: So
     isMove(taken, payer, eip3009Collector) &&
     isMove(brought, eip3009Collector, batchSettlement)
   )
-}
-
-function wordIn({ data }: Log): bigint | undefined {
-  const hex = hexSchema.safeParse(data).data
-  return hex === undefined ? undefined : decodeWord(hex)
 }

@@ -10,14 +10,15 @@ import {
 } from '@flow402x/core'
 import { decodeWord, revertReason, type Target } from '../../chain/abi.ts'
 import { type Refusal, tryCall } from '../../checks/simulation.ts'
-import { type Hex, toHex } from '../../crypto/bytes.ts'
+import { toHex } from '../../crypto/bytes.ts'
 import { claimCall, ownClaimCall, receiverCall, refundCall, settleCall, stateCalls, stateIn, togetherCall } from '../calls.ts'
 import { batchSettlement, channelIdOf, claimBatchDigest } from '../channel.ts'
-import { claimedIn, claimGas, sortClaims } from '../claims.ts'
+import { claimGas, sortClaims } from '../claims.ts'
+import { claimedIn, sweptIn } from '../events.ts'
 import { claimEntries } from '../signing.ts'
 import { claimable } from '../voucher.ts'
 import { type BatchPayload, batchReason, type VoucherClaim } from '../wire.ts'
-import { refundedIn, sweptIn } from './evidence.ts'
+import { refundedIn } from './evidence.ts'
 import type { Abortable, Ground } from './ground.ts'
 import { withState } from './rehearsal.ts'
 
@@ -104,7 +105,7 @@ function refundKey({ channelConfig, amount, refundNonce, claims }: RefundPayload
 
 /** Whether claims can be made as they are: all rows, by somebody who may. With `done` there is nothing to send: all of it is claimed. */
 async function judgeClaims(
-  { claims, claimAuthorizerSignature }: ClaimPayload,
+  { claims, claimAuthorizerSignature, settles = [] }: ClaimPayload,
   ground: Ground,
   { signal }: Abortable,
 ): Promise<Verdict & { readonly done?: true }> {
@@ -120,17 +121,21 @@ async function judgeClaims(
   }
   if (good.length === 0) return { valid: true, payer, done: true }
   if (claimAuthorizerSignature === undefined) await authority?.signClaims(claims)
-  const call = claimTarget({ claims, claimAuthorizerSignature }, ground)
-  const [from = ''] = call?.signer === undefined ? chain.signers : [call.signer]
-  const tried = call && (await tryCall(chain, { ...call, from, gas: claimGas(claims.length) }, { signal }))
-  if (tried?.success === true) return { valid: true, payer }
+  const works = async (payouts: NonNullable<ClaimPayload['settles']>): Promise<boolean> => {
+    const call = claimTarget({ claims, claimAuthorizerSignature, settles: payouts }, ground)
+    const [from = ''] = call?.signer === undefined ? chain.signers : [call.signer]
+    return call !== undefined && (await tryCall(chain, { ...call, from, gas: gasOf({ claims, settles: payouts }) }, { signal })).success
+  }
+  if (await works(settles)) return { valid: true, payer }
+  if (settles.length > 0 && (await works([])))
+    return refused({ reason: batchReason('settle_simulation_failed'), message: 'A receiver cannot be paid. Claim without settling.' })
   return refused({ reason: batchReason('claim_simulation_failed'), message: 'Its authorizer’s signature is not good for these rows.' })
 }
 
 /** The calls of claims that were judged: alone, since their gas grows with their rows, and rows may ask payers' contracts (M14). */
 function claimCalls(payload: ClaimPayload, ground: Ground): readonly Call[] | undefined {
   const call = claimTarget(payload, ground)
-  return call && [{ ...call, gas: claimGas(payload.claims.length), alone: true }]
+  return call && [{ ...call, gas: gasOf(payload), alone: true }]
 }
 
 /** What a transaction did for claims: every row or none. A row that the events do not show was claimed before. */
@@ -262,15 +267,27 @@ async function signMissing(payload: RefundPayload, submission: Submission, groun
   return undefined
 }
 
-type Signed = Pick<ClaimPayload, 'claims'> & { readonly claimAuthorizerSignature?: Hex | undefined }
+type Signed = Pick<ClaimPayload, 'claims' | 'claimAuthorizerSignature' | 'settles'>
 
-function claimTarget({ claims, claimAuthorizerSignature }: Signed, ground: Ground): (Target & { readonly signer?: string }) | undefined {
+/** The claims, and behind them what their receivers are paid of them: all of it, or nothing. */
+function claimTarget(
+  { claims, claimAuthorizerSignature, settles = [] }: Signed,
+  ground: Ground,
+): (Target & { readonly signer?: string }) | undefined {
   const { chain, authority } = ground
   const rows = claims.map(claimable)
+  const payouts = settles.map(({ receiver, token }) => settleCall(receiver, token))
   const signer = authority && chain.signers.find((one) => sameAddress(one, authority.address))
-  if (claimAuthorizerSignature === undefined && signer !== undefined) return { ...ownClaimCall(rows), signer }
+  if (claimAuthorizerSignature === undefined && signer !== undefined) return { ...togetherCall([ownClaimCall(rows), ...payouts]), signer }
   const signature = claimAuthorizerSignature ?? authority?.keptClaims(claims)
-  return signature && claimCall(rows, signature)
+  return signature && togetherCall([claimCall(rows, signature), ...payouts])
+}
+
+// What official facilitators give one payout (wire.md §11.4).
+const settleGas = 120_000n
+
+function gasOf({ claims, settles = [] }: Pick<Signed, 'claims' | 'settles'>): bigint {
+  return claimGas(claims.length) + settleGas * BigInt(settles.length)
 }
 
 function refundTarget(payload: RefundPayload, { authority }: Ground): Target | undefined {

@@ -3,7 +3,7 @@ import { memoryBudgets } from '@flow402x/core/memory'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { type ChannelConfig, type ChannelWire, type ClaimRow, channelWire } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { type Address, encodeFunctionData, erc20Abi, maxUint256, zeroAddress } from 'viem'
+import { type Address, encodeFunctionData, erc20Abi, maxUint256, parseAbi, zeroAddress } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type EvmChain, evmChain } from '../../chain/evm-chain.ts'
@@ -229,6 +229,27 @@ describe('a receiver', () => {
       },
     ])
     expect(await local.balanceOf(local.buyer.address)).toBe(held + 600n)
+  })
+
+  test('is paid in the transaction that claims, and claims alone where the token pays him nothing', async () => {
+    verifies(['EVM-CHANNEL', 'M14'])
+    const paidTo = privateKeyToAccount(generatePrivateKey()).address
+    const config = channelOf({ receiver: paidTo })
+    await settle(ask(await wire.deposit(config, { amount: 1000n, max: 10n, salt: 1n }), { payTo: paidTo }))
+    const claim = async (total: bigint, receivers: readonly Address[]) => {
+      const settles = receivers.map((each) => ({ receiver: each, token: local.usdc.address }))
+      return ask({ ...(await wire.claim([await wire.row(config, { max: 1000n, total })])), settles }, asReceiver)
+    }
+    expect(await settle(await claim(300n, [paidTo]))).toMatchObject([{ status: 'settled' }])
+    expect(await local.balanceOf(paidTo)).toBe(300n)
+    // Who is owed nothing is paid nothing, and keeps nobody from anything.
+    expect(await settle(await claim(400n, [receiver.address, paidTo, local.owner.address]))).toMatchObject([{ status: 'settled' }])
+    expect(await local.balanceOf(paidTo)).toBe(400n)
+
+    const data = encodeFunctionData({ abi: parseAbi(['function blacklist(address account)']), args: [paidTo] })
+    await local.rpc('eth_sendTransactionSync', [{ from: local.owner.address, to: local.usdc.address, data }])
+    expect(told(await facilitator.verify(await claim(500n, [paidTo]), settling))).toBe('settle_simulation_failed')
+    expect(await settle(await claim(500n, []))).toMatchObject([{ status: 'settled' }])
   })
 
   test('is told apart from the next sweep by what it was paid before', async () => {

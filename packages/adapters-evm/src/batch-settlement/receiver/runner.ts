@@ -18,9 +18,10 @@ import { toHex } from '../../crypto/bytes.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
 import { receiverCall } from '../calls.ts'
 import { claimBatchDigest } from '../channel.ts'
-import { claimedIn, sortClaims } from '../claims.ts'
+import { sortClaims } from '../claims.ts'
+import { claimedIn, sweptIn } from '../events.ts'
 import { claimEntries, signClaims } from '../signing.ts'
-import { batchReason, type VoucherClaim } from '../wire.ts'
+import { batchReason, mostSettles, type VoucherClaim } from '../wire.ts'
 import { claimOf, type ReceiverBooks } from './books.ts'
 import { escrowWatch, eventsOf } from './escrow-watch.ts'
 import { claimToWire, ownRequirements } from './moves.ts'
@@ -59,6 +60,9 @@ const leaseRounds = 4
 // A row that would fail is tried again when it has changed, or after so long (ms).
 const poisonedFor = 600_000
 
+/** What a claim came to: the rows that the chain took, and what their receivers were paid with it. */
+type Made = { readonly rows: readonly Row[]; readonly paid: ReadonlyMap<string, bigint> }
+
 /** A channel's row of a claim, and what it brings. */
 type Row = { readonly id: string; readonly claim: VoucherClaim; readonly owed: bigint }
 
@@ -94,15 +98,18 @@ export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
     const happened = await watch.look({ signal })
     await work.learn(happened ?? (await work.owing()), signal)
     if (happened === undefined) for (const receiver of await work.receivers()) unpaid.add(receiver)
-    let claimed = 0
+    let [claimed, settled] = [0, 0n]
     for (const batch of batches(await work.due(all))) {
       // Who slept past its lease sends nothing (M6).
       if (!(await lead())) break
-      const rows = await work.claim(batch, signal)
+      const { rows, paid } = await work.claim(batch, signal)
       claimed += rows.length
       for (const { claim } of batch) unpaid.add(claim.voucher.channel.receiver)
+      for (const [receiver, amount] of paid) {
+        settled += amount
+        unpaid.delete(receiver)
+      }
     }
-    let settled = 0n
     for (const receiver of unpaid) {
       const swept = await work.payOut(receiver, signal)
       settled += swept ?? 0n
@@ -212,8 +219,8 @@ function roundWork(options: ChannelRunnerOptions) {
       }
       return rows
     },
-    /** Claims a batch and says what the chain took of it. */
-    async claim(batch: readonly Row[], signal: AbortSignal | undefined): Promise<readonly Row[]> {
+    /** Claims a batch and has its receivers paid with it; says what the chain took of it, and who got how much. */
+    async claim(batch: readonly Row[], signal: AbortSignal | undefined): Promise<Made> {
       await books.learn(
         batch.map(({ id }) => id),
         { now: clock(), signal },
@@ -231,17 +238,22 @@ function roundWork(options: ChannelRunnerOptions) {
       }
       const rows = good.flatMap((claim) => byClaim.get(claim) ?? [])
       const [first] = rows
-      if (first === undefined) return []
+      if (first === undefined) return { rows: [], paid: new Map() }
       const claims = rows.map(({ claim }) => claim)
       const { chainId } = chain
+      const { receiver } = first.claim.voucher.channel
       const consent = authorizer && { claimAuthorizerSignature: await signClaims(claims, { signer: authorizer, chainId }) }
-      const outcome = await settle(
-        { type: 'claim', claims: claims.map(claimToWire), ...consent },
-        { receiver: first.claim.voucher.channel.receiver, claimId: claimIdOf(chainId, claims) },
-      )
+      const payload = { type: 'claim', claims: claims.map(claimToWire), ...consent }
+      const receivers = new Set(rows.map((row) => row.claim.voucher.channel.receiver))
+      const settles = [...receivers].slice(0, mostSettles).map((each) => ({ receiver: each, token: asset.address }))
+      const claimId = claimIdOf(chainId, claims)
+      let outcome = await settle({ ...payload, settles }, { receiver, claimId })
+      // One who cannot be paid must not keep all others from their claims.
+      if (outcome.status === 'notSettled' && outcome.reason === batchReason('settle_simulation_failed'))
+        outcome = await settle(payload, { receiver, claimId })
       if (outcome.status !== 'settled') {
         onEvent({ type: 'channelClaimOpen', channels: rows.length, outcome })
-        return []
+        return { rows: [], paid: new Map() }
       }
       return attribute(rows, outcome.transaction)
     },
@@ -266,13 +278,22 @@ function roundWork(options: ChannelRunnerOptions) {
   }
 
   /** What a transaction claimed, by its events alone: a row that was skipped brought nothing (M16). */
-  async function attribute(rows: readonly Row[], transaction: string): Promise<readonly Row[]> {
-    const totals = claimedIn(await eventsOf(chain, transaction))
+  async function attribute(rows: readonly Row[], transaction: string): Promise<Made> {
+    const events = await eventsOf(chain, transaction)
+    const totals = claimedIn(events)
     const taken = rows.filter(({ id }) => totals.has(id))
     await Promise.all([...totals].map(([id, claimed]) => books.change(id, (channel) => learnFunds(channel, { ...channel.funds, claimed }))))
     const amount = taken.reduce((sum, { owed }) => sum + owed, 0n)
     onEvent({ type: 'channelsClaimed', network: chain.network, transaction, channels: taken.length, amount })
-    return taken
+    const token = hexSchema.parse(asset.address)
+    const paid = new Map<string, bigint>()
+    for (const receiver of new Set(rows.map(({ claim }) => claim.voucher.channel.receiver))) {
+      const swept = sweptIn(events, { receiver, token })
+      if (swept === undefined) continue
+      paid.set(receiver, swept)
+      onEvent({ type: 'channelsSettled', network: chain.network, transaction, receiver, token: asset.address, amount: swept })
+    }
+    return { rows: taken, paid }
   }
 }
 
