@@ -10,6 +10,7 @@ export {
   payerChannels,
 } from './batch-settlement/payer/exit.ts'
 export type { PayerChannelEvent } from './batch-settlement/payer/payment.ts'
+export { type EvmReader, type EvmReaderOptions, evmReader } from './chain/reader.ts'
 export type { EvmPayerOptions, SignOptions, TransferMethod } from './checks/payer.ts'
 export type { Hex } from './crypto/bytes.ts'
 export type { Authorization, Cancellation, Permit2Transfer, TokenPermit, TypedData } from './crypto/eip712.ts'
