@@ -52,7 +52,7 @@ export async function payThousandCalls({ chain, gasOfOne, say }: ThousandCalls):
     const used = await transactionsSince(chain, start)
     const after = await balances(chain)
     const gas = used.reduce((sum, one) => sum + one.gas, 0n)
-    for (const { what, gas: one, hash } of used) say(`  chain  ${what.padEnd(8)} ${one.toLocaleString('en')} gas in ${hash}`)
+    for (const { what, gas: one, hash } of used) say(`  chain  ${what.padEnd(16)} ${one.toLocaleString('en')} gas in ${hash}`)
     say(
       `  gas    ${gas.toLocaleString('en')} in ${used.length} transactions: ${Number(gas) / calls} a call, where one settled by itself took ${gasOfOne.toLocaleString('en')}`,
     )
@@ -117,7 +117,7 @@ async function balances(chain: ThousandCalls['chain']) {
   return { buyer: await chain.balanceOf(chain.buyer.address), seller: await chain.balanceOf(chain.seller.address) }
 }
 
-const names: Readonly<Record<string, string>> = { '0x140f1e75': 'deposit', '0xe43ce1f2': 'claim', '0x9db32a8f': 'settle' }
+const names: Readonly<Record<string, string>> = { '0x140f1e75': 'deposit', '0xac9650d8': 'claim and payout' }
 
 /** Everything that was mined since a block: nobody else uses the chain during this scene. */
 async function transactionsSince(chain: ThousandCalls['chain'], start: number) {
