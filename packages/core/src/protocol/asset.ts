@@ -184,13 +184,11 @@ export function fitsPrice({ symbol }: Price, asset: Asset): boolean {
 
 /**
  * A price in an asset that it does not fit, by what one of that asset costs in the price's currency: `"3120.55"`. The last atomic unit is
- * rounded up, so that the seller is never asked to take less.
- *
- * Errors: `config/bad-exchange-rate`.
+ * rounded up, so that the seller is never asked to take less. Nothing for a rate that is no plain decimal above zero.
  */
-export function priceByRate(price: Price, { asset, rate }: { readonly asset: Asset; readonly rate: string }): Price {
+export function priceByRate(price: Price, { asset, rate }: { readonly asset: Asset; readonly rate: string }): Price | undefined {
   const cost = typeof rate === 'string' ? parseDecimal(rate) : undefined
-  if (cost === undefined || cost.units === 0n) throw coreErrors('config/bad-exchange-rate', { asset: asset.symbol, rate: String(rate) })
+  if (cost === undefined || cost.units === 0n) return undefined
   const { units, scale } = price.amount
   const dividend = units * 10n ** BigInt(asset.decimals + cost.scale)
   const divisor = cost.units * 10n ** BigInt(scale)

@@ -126,11 +126,6 @@ export const coreErrors = defineErrors({
     message: ({ least }: { least: number }) =>
       `A secret is missing or has fewer than ${least} letters: whoever guesses it could make references of his own. Make one with \`openssl rand -hex 32\`. (No value is shown here on purpose.)`,
   },
-  'config/bad-exchange-rate': {
-    ...atStart,
-    message: ({ asset, rate }: { asset: string; rate: string }) =>
-      `The rate of ${asset} is "${rate}": it must be a plain decimal number above zero, what one ${asset} costs, such as "3120.55".`,
-  },
   'headers/too-large': {
     ...badRequest,
     message: ({ header, length, limit }: { header: string; length: number; limit: number }) =>

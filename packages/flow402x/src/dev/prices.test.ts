@@ -254,6 +254,12 @@ describe('a $ price in a coin', () => {
 
   it.each([
     ['fails', () => Promise.reject(new TypeError('the oracle is away'))],
+    [
+      'throws',
+      () => {
+        throw new TypeError('there is no oracle')
+      },
+    ],
     ['is zero', () => '0'],
     ['is below zero', () => '-3000'],
     ['is no number', () => 'NaN'],

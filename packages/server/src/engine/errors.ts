@@ -79,7 +79,7 @@ export const serverErrors = defineErrors({
   },
   'server/no-rate': {
     ...notReady,
-    message: ({ asset }: { asset: string }) => `Nobody says what ${asset} is worth, so nothing is sold for it: see what \`rate\` threw.`,
+    message: ({ asset, why }: { asset: string; why: string }) => `Nobody says what ${asset} is worth, so nothing is sold for it: ${why}.`,
   },
   'server/not-ready': {
     ...notReady,

@@ -191,10 +191,15 @@ function isRated({ asset }: ServerScheme, { price, rate }: Rating): boolean {
 async function priceFor(scheme: ServerScheme, { price, rate }: Rating): Promise<Price> {
   const { asset } = scheme
   if (rate === undefined || asset === undefined || !isRated(scheme, { price, rate })) return price
-  const told = await Promise.resolve(rate(asset, price.symbol)).catch((cause: unknown) => {
-    throw serverErrors('server/no-rate', { asset: asset.symbol, cause })
-  })
-  return priceByRate(price, { asset, rate: told })
+  try {
+    const told = await rate(asset, price.symbol)
+    const own = priceByRate(price, { asset, rate: told })
+    if (own !== undefined) return own
+    throw serverErrors('server/no-rate', { asset: asset.symbol, why: `rate gave "${told}", and not a plain decimal above zero` })
+  } catch (cause) {
+    if (isX402Error(cause)) throw cause
+    throw serverErrors('server/no-rate', { asset: asset.symbol, why: 'rate threw', cause })
+  }
 }
 
 /** An offer, or nothing where nobody says what its asset is worth: others are offered all the same. */
@@ -202,7 +207,7 @@ async function rated(engine: Engine, offer: () => Promise<Offer>): Promise<Offer
   try {
     return await offer()
   } catch (error) {
-    if (!isX402Error(error, 'server/no-rate') && !isX402Error(error, 'config/bad-exchange-rate')) throw error
+    if (!isX402Error(error, 'server/no-rate')) throw error
     engine.emit({ type: 'error', error })
     return undefined
   }
