@@ -8,7 +8,7 @@ import {
   evmChain,
   exactEvmFacilitator,
   fastestSecp256k1,
-  nobleSecp256k1,
+  tabledSecp256k1,
 } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer, exactEvmServer } from '@flow402x/adapters-evm/server'
 import { createClient } from '@flow402x/client'
@@ -66,7 +66,7 @@ export async function ourChannelServer({ rpcUrl, key, payTo, curve, books }: Cha
     rpcUrl,
     store,
     authorizer: privateKeySigner(key),
-    secp256k1: curve === 'native' ? fastestSecp256k1() : nobleSecp256k1,
+    secp256k1: curve === 'native' ? fastestSecp256k1() : tabledSecp256k1,
   })
   const server = createServer({ facilitator, store, schemes: [scheme], claimChannels: false })
   await server.start()

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { domainSeparator, receiveDigest, receiveTypedData } from '../crypto/eip712.ts'
 import { fastestSecp256k1 } from '../crypto/native-secp256k1.ts'
-import { nobleSecp256k1 } from '../crypto/secp256k1.ts'
+import { tabledSecp256k1 } from '../crypto/tabled-secp256k1.ts'
 import { permit2Digest } from '../permit2/typed-data.ts'
 import { permit2Collector } from './calls.ts'
 import {
@@ -123,7 +123,7 @@ const draw = async (maxClaimableAmount: bigint, of: ChannelConfig = mine) => {
   return { channelConfig: of, voucher: { channelId: id, maxClaimableAmount, signature } }
 }
 
-describe.each([fastestSecp256k1(), nobleSecp256k1])('vouchers checked by $name', (secp256k1) => {
+describe.each([fastestSecp256k1(), tabledSecp256k1])('vouchers checked by $name', (secp256k1) => {
   const check = voucherCheck({ chainId, secp256k1 })
 
   test('takes the published signature, and a voucher of the channel’s own key in any letters', async () => {
@@ -155,6 +155,19 @@ describe.each([fastestSecp256k1(), nobleSecp256k1])('vouchers checked by $name',
     expect(refused({ channelId: channelIdOf(chainId, other) }, other)).toBe(bad)
     const keyless = { ...mine, payerAuthorizer: hex(`0x${'00'.repeat(20)}`) }
     expect(refused({ channelId: channelIdOf(chainId, keyless) }, keyless)).toBe('invalid_batch_settlement_evm_authorizer_address_mismatch')
+  })
+
+  test('a key that signed often is checked as strictly as before', async () => {
+    verifies('A23')
+    for (let max = 1n; max <= 40n; max += 1n) expect(check(await draw(max))).toBeUndefined()
+    const given = await draw(41n)
+    const wrong = { reason: 'invalid_batch_settlement_evm_voucher_signature' }
+    const signature = hex(given.voucher.signature)
+    const other = signature.endsWith('1b') ? '1c' : '1b'
+    expect(check({ ...given, voucher: { ...given.voucher, maxClaimableAmount: 42n } })).toEqual(wrong)
+    expect(check({ ...given, voucher: { ...given.voucher, signature: hex(`${signature.slice(0, -2)}${other}`) } })).toEqual(wrong)
+    expect(check({ ...given, voucher: { ...given.voucher, signature: hex(`0x${'11'.repeat(64)}1b`) } })).toEqual(wrong)
+    expect(check(given)).toBeUndefined()
   })
 
   test('more channels than are kept are checked rightly still', async () => {

@@ -29,6 +29,7 @@ export type VoucherCheck = (drawn: Drawn) => BatchRefusal | undefined
  */
 export function voucherCheck({ chainId, secp256k1 }: { readonly chainId: bigint; readonly secp256k1: Secp256k1 }): VoucherCheck {
   const idOf = channelIds(chainId)
+  const isSignedBy = signatures(secp256k1)
   return ({ channelConfig, voucher: { channelId, maxClaimableAmount, signature } }) => {
     const id = channelId.toLowerCase()
     if (idOf(channelConfig) !== id) return { reason: batchReason('channel_id_mismatch') }
@@ -37,9 +38,8 @@ export function voucherCheck({ chainId, secp256k1 }: { readonly chainId: bigint;
     }
     // The contract recovers 65 bytes and knows no other form.
     const canonical = canonicalSignature(toBytes(signature))
-    const key =
-      canonical === undefined ? undefined : secp256k1.recover(voucherDigest(chainId, { channelId, maxClaimableAmount }), canonical)
-    const signed = key !== undefined && addressOf(key) === channelConfig.payerAuthorizer.toLowerCase()
+    const digest = voucherDigest(chainId, { channelId, maxClaimableAmount })
+    const signed = canonical !== undefined && isSignedBy(channelConfig.payerAuthorizer.toLowerCase(), { digest, signature: canonical })
     return signed ? undefined : { reason: batchReason('voucher_signature') }
   }
 }
@@ -79,6 +79,29 @@ const mostIds = 4096
 
 function isZero(address: Hex): boolean {
   return /^0x0{40}$/.test(address)
+}
+
+const mostKeys = 64
+// A key that signed so often is worth its tables.
+const oftenSigned = 32
+
+type Signed = { readonly digest: Uint8Array; readonly signature: Uint8Array }
+
+/** Whether an address signed: by recovery, and for keys that sign often by tables, where the curve gains by them. */
+function signatures(secp256k1: Secp256k1): (address: string, signed: Signed) => boolean {
+  const keys = new Map<string, { uses: number; judge?: (digest: Uint8Array, signature: Uint8Array) => boolean }>()
+  return (address, { digest, signature }) => {
+    const known = keys.get(address)
+    if (known?.judge !== undefined) return known.judge(digest, signature)
+    const key = secp256k1.recover(digest, signature)
+    if (key === undefined || addressOf(key) !== address) return false
+    if (secp256k1.signedBy === undefined) return true
+    const uses = (known?.uses ?? 0) + 1
+    const [oldest] = keys.keys()
+    if (known === undefined && keys.size >= mostKeys && oldest !== undefined) keys.delete(oldest)
+    keys.set(address, uses < oftenSigned ? { uses } : { uses, judge: secp256k1.signedBy(key) })
+    return true
+  }
 }
 
 /** Ids of channels by config: half of what checking a voucher hashes is the same each time. */

@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module'
 import * as z from 'zod/mini'
 import { toBytes, toHex } from './bytes.ts'
-import { nobleSecp256k1, type Secp256k1 } from './secp256k1.ts'
+import type { Secp256k1 } from './secp256k1.ts'
+import { tabledSecp256k1 } from './tabled-secp256k1.ts'
 
 /** The native module's own interface; it throws where it finds no key or signature. */
 type Binding = {
@@ -14,7 +15,7 @@ let fastest: Secp256k1 | undefined
 
 /** The fastest curve of this process: libsecp256k1 where its binary loads and passes a known vector, else plain JavaScript. */
 export function fastestSecp256k1(): Secp256k1 {
-  fastest ??= loadNative() ?? nobleSecp256k1
+  fastest ??= loadNative() ?? tabledSecp256k1
   return fastest
 }
 

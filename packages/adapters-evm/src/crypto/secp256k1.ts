@@ -10,6 +10,11 @@ export interface Secp256k1 {
   sign(digest: Uint8Array, privateKey: Uint8Array): Uint8Array
   /** The uncompressed public key that signed, or nothing. `signature` has v of 27 or 28. */
   recover(digest: Uint8Array, signature: Uint8Array): Uint8Array | undefined
+  /**
+   * Says of signatures, in the form that `recover` takes, whether it would give this key: for keys that sign often, where tables make
+   * that faster than to recover.
+   */
+  signedBy?(publicKey: Uint8Array): (digest: Uint8Array, signature: Uint8Array) => boolean
 }
 
 /** The curve in plain JavaScript: runs everywhere. */

@@ -1,7 +1,8 @@
 import type { Asset, Store, Vouchers } from '@flow402x/core'
 import type { EvmReader } from '../../chain/reader.ts'
-import { nobleSecp256k1, type Secp256k1 } from '../../crypto/secp256k1.ts'
+import type { Secp256k1 } from '../../crypto/secp256k1.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
+import { tabledSecp256k1 } from '../../crypto/tabled-secp256k1.ts'
 import { receiverBooks } from './books.ts'
 import { channelMoves } from './moves.ts'
 import { channelReceiver } from './receiver.ts'
@@ -50,6 +51,6 @@ async function fastest(): Promise<Secp256k1> {
     const { fastestSecp256k1 } = await import('../../crypto/native-secp256k1.ts')
     return fastestSecp256k1()
   } catch {
-    return nobleSecp256k1
+    return tabledSecp256k1
   }
 }
