@@ -2,7 +2,7 @@
 import { evmBalances, exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { evmTokenAdapter } from '@flow402x/adapters-evm/token'
 import { exactSolanaClient, secretKeySender, solanaBalances } from '@flow402x/adapters-solana/client'
-import { type Client, createClient } from '@flow402x/client'
+import { type Client, createClient, heldFunds } from '@flow402x/client'
 import type { Facilitator, ServerScheme } from '@flow402x/core'
 import { defineTokenAdapter, type TokenAdapter } from '@flow402x/core/token'
 import { createServer, type Server } from '@flow402x/server'
@@ -84,10 +84,10 @@ export function payerOnTwoChains(keys: { evm: string; solana: string }, rpcUrls:
   const client = createClient({
     schemes: [exactEvmClient({ signer: evm }), exactSolanaClient({ signer: solana })],
     prefer: ['solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1', 'eip155:84532'], // liked best first; assets by CAIP-19 id
-    balances: [
+    funds: heldFunds([
       evmBalances({ address: evm.address, rpcUrls: { 'base-sepolia': rpcUrls.evm } }),
       solanaBalances({ address: solana.address, rpcUrls: { 'solana-devnet': rpcUrls.solana } }),
-    ],
+    ]),
   })
   // #endregion
   return client

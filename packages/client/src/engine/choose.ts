@@ -1,10 +1,8 @@
 import {
   type Asset,
   assetId,
-  type BalanceReader,
   type ClientScheme,
   formatAmount,
-  isX402Error,
   type PaymentRequired,
   type PaymentRequirements,
   type ResourceInfo,
@@ -121,35 +119,6 @@ export function order(candidates: readonly Candidate[], { prefer, url }: Pick<Ch
   const first = candidates.find(({ terms }) => terms === liked)
   if (first === undefined) throw clientErrors('client/bad-preference', { url })
   return [first, ...candidates.filter((candidate) => candidate !== first)]
-}
-
-type Funds = { readonly balances: readonly BalanceReader[]; readonly signal: AbortSignal | undefined }
-
-/** A choice without what the wallet holds too little of; what nobody can tell stays. */
-export async function affordable({ candidates, leftOut }: Choice, funds: Funds): Promise<Choice> {
-  const held = await Promise.all(candidates.map(({ terms }) => heldFor(terms, funds)))
-  const lacks = ({ terms }: Candidate, at: number): boolean => (held[at] ?? terms.amount) < terms.amount
-  const poor = candidates.flatMap((candidate, at): LeftOut[] => {
-    if (!lacks(candidate, at)) return []
-    const { requirements, asset, price } = candidate.terms
-    const { scheme, network, amount, payTo } = requirements
-    const why = `the wallet holds ${formatAmount(held[at] ?? 0n, asset)}, and ${price} are asked`
-    return [{ scheme, network, asset: requirements.asset, amount, payTo, why }]
-  })
-  return { candidates: candidates.filter((candidate, at) => !lacks(candidate, at)), leftOut: [...leftOut, ...poor] }
-}
-
-async function heldFor({ requirements }: Terms, { balances, signal }: Funds): Promise<bigint | undefined> {
-  for (const balance of balances) {
-    const held = await balance(requirements, { signal }).catch((error: unknown) => {
-      signal?.throwIfAborted()
-      // A node that does not answer says nothing of the wallet.
-      if (isX402Error(error)) return undefined
-      throw error
-    })
-    if (held !== undefined) return held
-  }
-  return undefined
 }
 
 function covers(pattern: string, network: string): boolean {

@@ -116,7 +116,7 @@ function createWallet(options: ClientOptions): Wallet {
     fetch,
     schemes,
     prefer,
-    balances: options.balances ?? [],
+    funds: options.funds,
     beforeSign,
     retry,
     maxTimeoutSeconds,

@@ -1,5 +1,6 @@
-import type { Asset, BalanceReader, ClientScheme, Store } from '@flow402x/core'
+import type { Asset, ClientScheme, Store } from '@flow402x/core'
 import * as z from 'zod/mini'
+import type { Funds } from '../guard/funds.ts'
 import type { PayeeChange } from '../guard/payees.ts'
 import type { Fetch } from '../http/message.ts'
 import type { Terms } from './choose.ts'
@@ -70,8 +71,8 @@ export const clientOptions = z.strictObject({
    * seller's order unless given.
    */
   prefer: z.optional(z.union([z.array(networkOrAsset), callable<(terms: readonly Terms[]) => Terms>()])),
-  /** Tell what the wallet holds, such as `evmBalances(…)`: what it has too little of is not paid in, and another offer is taken. */
-  balances: z.optional(z.array(callable<BalanceReader>())),
+  /** What the wallet holds, by `heldFunds([evmBalances(…), …])`: what it has too little of is not paid in, and another offer is taken. */
+  funds: z.optional(callable<Funds>()),
   /** Asked before each signature; only `true` lets it be made. */
   beforeSign: z.optional(
     callable<(terms: Terms, options: { readonly signal?: AbortSignal | undefined }) => Approval | Promise<Approval>>(),

@@ -1,19 +1,11 @@
-import {
-  type BalanceReader,
-  isX402Error,
-  type LedgerEntry,
-  outcomeFromWire,
-  type PayeeStore,
-  type PaymentRequired,
-  type SignedPayment,
-} from '@flow402x/core'
+import { isX402Error, type LedgerEntry, outcomeFromWire, type PayeeStore, type PaymentRequired, type SignedPayment } from '@flow402x/core'
 import { corrected, tell } from '../correction/correction.ts'
 import type { Breaker } from '../guard/breaker.ts'
 import { checkPayee } from '../guard/payees.ts'
 import type { Fetch } from '../http/message.ts'
 import { type Offer, readOffer } from '../http/offer.ts'
 import type { Exchange } from '../http/redirect.ts'
-import { affordable, type Candidate, type Choice, choose, order, sameTerms, type Terms } from './choose.ts'
+import { type Candidate, type Choice, choose, order, sameTerms, type Terms } from './choose.ts'
 import { type Delivered, deliver } from './deliver.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
@@ -30,7 +22,7 @@ export type Wallet = Books & {
   readonly dynamicPayees: readonly string[]
   readonly fetch: Fetch
   readonly prefer: ClientOptions['prefer']
-  readonly balances: readonly BalanceReader[]
+  readonly funds: ClientOptions['funds']
   readonly beforeSign: ClientOptions['beforeSign']
   readonly retry: RetryOptions
   readonly maxTimeoutSeconds: number
@@ -50,10 +42,10 @@ export async function consider(wallet: Wallet, { message, offer }: Asked): Promi
   assertSecure(wallet, url)
   const { version, required } = offer
   if (required === undefined) return { candidates: [], leftOut: [] }
-  const { balances, prefer } = wallet
-  if (balances.length === 0) return choose(required, { ...wallet, url, method, version })
+  const { funds, prefer } = wallet
+  if (funds === undefined) return choose(required, { ...wallet, url, method, version })
   // Who is asked which he likes best is asked about what he can pay.
-  const choice = await affordable(choose(required, { ...wallet, prefer: undefined, url, method, version }), { balances, signal })
+  const choice = await funds(choose(required, { ...wallet, prefer: undefined, url, method, version }), { signal })
   return { ...choice, candidates: order(choice.candidates, { prefer, url }) }
 }
 

@@ -1,6 +1,6 @@
 import { evmBalances, exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactSolanaClient, secretKeySender, solanaBalances } from '@flow402x/adapters-solana/client'
-import { type ClientOptions, createClient, receiptOf } from '@flow402x/client'
+import { type ClientOptions, createClient, heldFunds, receiptOf } from '@flow402x/client'
 import { assetId, assetOf } from '@flow402x/core'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -26,10 +26,10 @@ function walletOf({ evm: onEvm, solana: onSolana }: { readonly evm: 'rich' | 'po
   const client = (options: Partial<ClientOptions> = {}) =>
     createClient({
       schemes: [exactEvmClient({ signer: payer }), exactSolanaClient({ signer: sender })],
-      balances: [
+      funds: heldFunds([
         evmBalances({ address: payer.address, rpcUrls: { [evm.network]: evm.rpcUrl } }),
         solanaBalances({ address: sender.address, rpcUrls: { [solana.network]: solana.rpcUrl } }),
-      ],
+      ]),
       ...options,
     })
   return { client, evm, solana, url: `${dev.world.seller.url}/weather?place=Oslo` }
@@ -96,7 +96,7 @@ describe('a client with wallets on two chains', () => {
     const { evm, solana, client, url } = walletOf({ evm: 'rich', solana: 'poor' })
     const deaf = solanaBalances({ address: solana.owner.address, rpcUrls: { [solana.network]: 'http://127.0.0.1:9' } })
     const blind = evmBalances({ address: evm.buyer.address, rpcUrls: { 'eip155:8453': evm.rpcUrl } })
-    const response = await client({ balances: [deaf, blind], prefer: [evm.network] }).fetch(url)
+    const response = await client({ funds: heldFunds([deaf, blind]), prefer: [evm.network] }).fetch(url)
     expect(await paidOn(response)).toEqual({ status: 200, network: evm.network })
   })
 })
