@@ -2,17 +2,13 @@ import {
   type ClientScheme,
   coinOf,
   isX402Error,
-  keyOfTransfer,
   type PaymentRequirements,
   type Prepared,
   pause,
-  referenceIn,
-  referenceTag,
   type SignedTransaction,
   sameAddress,
-  transferProof,
-  transferSight,
 } from '@flow402x/core'
+import { keyOfTransfer, referenceIn, referenceTag, transferProof, transferSight } from '@flow402x/core/transfer'
 import { encodeCall } from '../chain/abi.ts'
 import { isAddress, isPayable } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'

@@ -1,4 +1,5 @@
-import { coinOf, type FacilitatorScheme, type TransferSightOptions, transferSight, transferWitness } from '@flow402x/core'
+import { coinOf, type FacilitatorScheme } from '@flow402x/core'
+import { type TransferSightOptions, transferSight, transferWitness } from '@flow402x/core/transfer'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { type Confirmations, depthOf } from '../chain/finality.ts'
 import { evmTransfers } from './see.ts'

@@ -1,13 +1,5 @@
-import {
-  type PaymentPayload,
-  readTransfer,
-  referenceTag,
-  type SeenTransfer,
-  type Submission,
-  sameAddress,
-  type TransferChain,
-  transferFailed,
-} from '@flow402x/core'
+import { type PaymentPayload, type Submission, sameAddress } from '@flow402x/core'
+import { readTransfer, referenceTag, type SeenTransfer, type TransferChain, transferFailed } from '@flow402x/core/transfer'
 import { bytesToHex } from '@noble/hashes/utils'
 import * as z from 'zod/mini'
 import { hexSchema } from '../chain/abi.ts'

@@ -1,14 +1,5 @@
-import {
-  type Asset,
-  coinOf,
-  type PaymentRequirements,
-  parseNetwork,
-  type ServerScheme,
-  type TransferSellerOptions,
-  type TransferSightOptions,
-  transferSeller,
-  transferSight,
-} from '@flow402x/core'
+import { type Asset, coinOf, type PaymentRequirements, parseNetwork, type ServerScheme } from '@flow402x/core'
+import { type TransferSellerOptions, type TransferSightOptions, transferSeller, transferSight } from '@flow402x/core/transfer'
 import { chainIdOf, isPayable } from '../chain/address.ts'
 import { chainCheck } from '../chain/chain-id.ts'
 import { evmErrors } from '../chain/errors.ts'

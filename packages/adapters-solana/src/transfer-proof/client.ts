@@ -1,16 +1,5 @@
-import {
-  type ClientScheme,
-  isX402Error,
-  keyOfTransfer,
-  type PaymentRequirements,
-  type Prepared,
-  parseNetwork,
-  pause,
-  referenceIn,
-  referenceTag,
-  transferProof,
-  transferSight,
-} from '@flow402x/core'
+import { type ClientScheme, isX402Error, type PaymentRequirements, type Prepared, parseNetwork, pause } from '@flow402x/core'
+import { keyOfTransfer, referenceIn, referenceTag, transferProof, transferSight } from '@flow402x/core/transfer'
 import * as z from 'zod/mini'
 import { isAddress, isSolana, sameBytes } from '../chain/address.ts'
 import { encodeBase58 } from '../chain/base58.ts'

@@ -1,4 +1,5 @@
-import { type FacilitatorScheme, type TransferSightOptions, transferSight, transferWitness } from '@flow402x/core'
+import type { FacilitatorScheme } from '@flow402x/core'
+import { type TransferSightOptions, transferSight, transferWitness } from '@flow402x/core/transfer'
 import { httpRpc } from '../chain/rpc.ts'
 import type { SolanaChain } from '../chain/solana-chain.ts'
 import { type SolanaConfirmations, solanaTransfers } from './see.ts'

@@ -1,4 +1,5 @@
-import { type PaymentRequirements, parsePrice, referenceTag, type Sighting, type Verdict } from '@flow402x/core'
+import { type PaymentRequirements, parsePrice, type Sighting, type Verdict } from '@flow402x/core'
+import { referenceTag } from '@flow402x/core/transfer'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import {

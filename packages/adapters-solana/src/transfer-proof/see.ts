@@ -1,12 +1,5 @@
-import {
-  type PaymentPayload,
-  readTransfer,
-  referenceTag,
-  type SeenTransfer,
-  type Submission,
-  type TransferChain,
-  transferFailed,
-} from '@flow402x/core'
+import type { PaymentPayload, Submission } from '@flow402x/core'
+import { readTransfer, referenceTag, type SeenTransfer, type TransferChain, transferFailed } from '@flow402x/core/transfer'
 import * as z from 'zod/mini'
 import { addressBytes, sameBytes } from '../chain/address.ts'
 import { decodeBase58, encodeBase58 } from '../chain/base58.ts'

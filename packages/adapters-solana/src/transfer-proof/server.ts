@@ -1,14 +1,5 @@
-import {
-  type Asset,
-  assetOf,
-  isLoopback,
-  parseNetwork,
-  type ServerScheme,
-  type TransferSellerOptions,
-  type TransferSightOptions,
-  transferSeller,
-  transferSight,
-} from '@flow402x/core'
+import { type Asset, assetOf, isLoopback, parseNetwork, type ServerScheme } from '@flow402x/core'
+import { type TransferSellerOptions, type TransferSightOptions, transferSeller, transferSight } from '@flow402x/core/transfer'
 import { isAddress, isSolana } from '../chain/address.ts'
 import { solanaErrors } from '../chain/errors.ts'
 import { readerOf } from '../chain/reader.ts'

@@ -121,11 +121,6 @@ export const coreErrors = defineErrors({
     message: ({ asset, symbol }: { asset: string; symbol: string }) =>
       `A price in ${symbol} cannot be asked in ${asset}: give the price in that asset itself, or a rate for it.`,
   },
-  'config/weak-secret': {
-    ...atStart,
-    message: ({ least }: { least: number }) =>
-      `A secret is missing or has fewer than ${least} letters: whoever guesses it could make references of his own. Make one with \`openssl rand -hex 32\`. (No value is shown here on purpose.)`,
-  },
   'headers/too-large': {
     ...badRequest,
     message: ({ header, length, limit }: { header: string; length: number; limit: number }) =>

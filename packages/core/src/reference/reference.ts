@@ -1,4 +1,4 @@
-import { coreErrors } from '../protocol/errors.ts'
+import { defineErrors } from '../protocol/errors.ts'
 
 /** What a reference stands for: one request (`requestBinding`) and what it is asked for it, in atomic units. */
 export type ReferenceTerms = {
@@ -43,7 +43,7 @@ const label = 'flow402x reference 1'
 export function createReferences({ secret, random = (bytes) => crypto.getRandomValues(bytes) }: ReferenceOptions): References {
   const secrets = [secret].flat()
   if (secrets.length === 0 || secrets.some((one) => one.length < leastSecret))
-    throw coreErrors('config/weak-secret', { least: leastSecret })
+    throw referenceErrors('config/weak-secret', { least: leastSecret })
   const keys = secrets.map((one) => lazily(() => keyOf(one)))
   const macOf = async (key: () => Promise<CryptoKey>, head: Uint8Array, terms: ReferenceTerms): Promise<Uint8Array> => {
     const mac = await crypto.subtle.sign('HMAC', await key(), utf8.encode(messageOf(head, terms)))
@@ -113,3 +113,14 @@ function hexOf(bytes: Uint8Array): string {
 function bytesOf(hex: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
 }
+
+const referenceErrors = defineErrors({
+  'config/weak-secret': {
+    status: 500,
+    phase: 'quote',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ least }: { least: number }) =>
+      `A secret is missing or has fewer than ${least} letters: whoever guesses it could make references of his own. Make one with \`openssl rand -hex 32\`. (No value is shown here on purpose.)`,
+  },
+})

@@ -9,10 +9,10 @@ import {
   readPaymentId,
   type Submission,
   sameAddress,
-  unconfirmed,
   withoutPaymentId,
   X402Error,
 } from '@flow402x/core'
+import { unconfirmed } from '@flow402x/core/transfer'
 import { admitVoucher } from '../channels/voucher.ts'
 import { servedFor } from '../proof/audit.ts'
 import { staleQuote } from '../proof/quotes.ts'

@@ -6,8 +6,8 @@ import {
   readSettlementOverride,
   type StoredResponse,
   settlementOverridesHeader,
-  unconfirmed,
 } from '@flow402x/core'
+import { unconfirmed } from '@flow402x/core/transfer'
 import { wordOf } from '../proof/proof.ts'
 import {
   type Dialect,

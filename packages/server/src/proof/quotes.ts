@@ -1,12 +1,5 @@
-import {
-  createReferences,
-  expiryOf,
-  type PaymentPayload,
-  type PaymentRequirements,
-  type References,
-  type ReferenceTerms,
-  sameAddress,
-} from '@flow402x/core'
+import { type PaymentPayload, type PaymentRequirements, sameAddress } from '@flow402x/core'
+import { createReferences, expiryOf, type References, type ReferenceTerms } from '@flow402x/core/transfer'
 import type { Offer, Quote } from '../engine/offers.ts'
 import { bindingOf, type IncomingRequest } from '../engine/request.ts'
 import type { Engine } from '../engine/server.ts'

@@ -1,4 +1,5 @@
-import { acceptsOffer, type PaymentKey, type PaymentPayload, type PaymentRequirements, type Submission, unconfirmed } from '@flow402x/core'
+import { acceptsOffer, type PaymentKey, type PaymentPayload, type PaymentRequirements, type Submission } from '@flow402x/core'
+import { unconfirmed } from '@flow402x/core/transfer'
 import { problemResponse } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
 import type { Offer } from '../engine/offers.ts'

@@ -1,4 +1,5 @@
-import { assetOf, referenceTag, type SeenTransfer, type ServerScheme, type Submission, transferSeller, transferSight } from '@flow402x/core'
+import { assetOf, type ServerScheme, type Submission } from '@flow402x/core'
+import { referenceTag, type SeenTransfer, transferSeller, transferSight } from '@flow402x/core/transfer'
 import { describe, expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
 import type { Bench } from '../binding.ts'

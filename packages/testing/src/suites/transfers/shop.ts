@@ -8,8 +8,8 @@ import {
   type ServerScheme,
   type SettleResponse,
   type Store,
-  type TransferSellerOptions,
 } from '@flow402x/core'
+import type { TransferSellerOptions } from '@flow402x/core/transfer'
 
 /** One asset on one local chain, with who sells and who pays in it. */
 export type TransferStage = {
