@@ -69,22 +69,24 @@ describe('a token adapter of one’s own', () => {
   })
 
   it('keeps its own this', async () => {
-    class Counter {
-      readonly network = 'club:points'
-      readonly symbol = 'PTS'
-      readonly decimals = 0
-      #made = 0
+    const counter = {
+      network: 'club:points',
+      symbol: 'PTS',
+      decimals: 2,
+      made: 0,
       async createPayment() {
-        this.#made += 1
-        return `move ${this.#made}`
-      }
-      validatePayment = async () => true
-      getBalance = async () => BigInt(this.#made)
+        this.made += 1
+        return `move ${this.made}`
+      },
+      validatePayment: async () => true,
+      async getBalance() {
+        return BigInt(this.made)
+      },
       async estimatePayment() {
-        return { sender: `after ${this.#made}`, fee: 0n }
-      }
+        return { sender: `after ${this.made}`, fee: 0n }
+      },
     }
-    const adapter = defineTokenAdapter(new Counter())
+    const adapter = defineTokenAdapter(counter)
     expect(await adapter.createPayment('ben', 1n)).toBe('move 1')
     expect(await adapter.getBalance('ben')).toBe(1n)
     expect(await adapter.estimatePayment?.('ben', '1')).toEqual({ sender: 'after 1', fee: 0n })
