@@ -42,7 +42,7 @@ const nameOf = new Map(Object.entries(known).map(([name, network]) => [network, 
 const anyNameOf = new Map([...networkOf].map(([name, network]) => [network, name]))
 
 const text = z.nullish(z.string())
-const extra = z.nullish(z.record(z.string(), z.unknown()))
+const extra = z.nullish(z.looseObject({}))
 
 /** One way to pay as x402 v1 writes it: a network name, the resource inside the entry, `maxAmountRequired` in atomic units. */
 export const paymentRequirementsV1 = z.looseObject({
@@ -72,7 +72,7 @@ export const paymentPayloadV1 = z.looseObject({
   x402Version: z.literal(1),
   scheme: z.string(),
   network: z.string(),
-  payload: z.record(z.string(), z.unknown()),
+  payload: z.looseObject({}),
 })
 
 /** The content of a v1 `X-PAYMENT`: it names only scheme and network of what it pays. */

@@ -1,12 +1,11 @@
 import type { PaymentPayload } from '@flow402x/core'
 import * as z from 'zod/mini'
-import { addressSchema } from '../chain/address.ts'
+import { addressSchema, hexText } from '../chain/address.ts'
 import { signatureSchema as signature, uint256 } from '../checks/signed.ts'
 import type { Refusal } from '../checks/simulation.ts'
 
 const uint128 = uint256.check(z.refine((value) => value < 1n << 128n))
-const hex = z.templateLiteral(['0x', z.string()])
-const bytes32 = hex.check(z.regex(/^0x[0-9a-fA-F]{64}$/))
+const bytes32 = hexText(32)
 
 /** What makes a channel (wire.md §11.2). */
 export const channelConfig = z.object({

@@ -1,5 +1,5 @@
-import * as z from 'zod/mini'
 import type { Hex } from '../crypto/bytes.ts'
+import { hexText } from './address.ts'
 
 /** A call of a contract: its address and calldata. */
 export type Target = { readonly target: string; readonly data: Hex }
@@ -109,7 +109,7 @@ export function revertReason(data: Hex): string {
 }
 
 /** Hex with `0x`, as RPC nodes and contracts give it. */
-export const hexSchema = z.templateLiteral(['0x', z.string()]).check(z.regex(/^0x[0-9a-fA-F]*$/))
+export const hexSchema = hexText()
 
 /** A value as one word. Digits without `0x`. */
 export function encodeWord(value: Word): string {

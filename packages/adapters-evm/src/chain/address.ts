@@ -1,7 +1,22 @@
 import * as z from 'zod/mini'
+import type { Hex } from '../crypto/bytes.ts'
+
+const isHex = /^0x[0-9a-fA-F]*$/
+
+/** Hex with `0x`, of so many bytes where that is told, and else as RPC nodes and contracts give it. */
+export function hexText(bytes?: number): z.ZodMiniCustom<Hex, Hex> {
+  const isSo = (text: string): boolean => isHex.test(text) && (bytes === undefined || text.length === 2 + 2 * bytes)
+  return z.custom<Hex>((text) => typeof text === 'string' && isSo(text))
+}
+
+/** The same with whole bytes, at least one and at most so many. */
+export function bytesText(most: number): z.ZodMiniCustom<Hex, Hex> {
+  const isSo = ({ length }: string): boolean => length > 2 && length % 2 === 0 && length <= 2 + 2 * most
+  return z.custom<Hex>((text) => typeof text === 'string' && isSo(text) && isHex.test(text))
+}
 
 /** 20 bytes of hex. */
-export const addressSchema = z.templateLiteral(['0x', z.string()]).check(z.regex(/^0x[0-9a-fA-F]{40}$/))
+export const addressSchema = hexText(20)
 
 /** Whether text is an EVM address: 0x and 20 bytes of hex. */
 export function isAddress(text: string): text is `0x${string}` {

@@ -1,6 +1,6 @@
 import { type PaymentRequirements, type Submission, sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
-import { chainIdOf } from '../chain/address.ts'
+import { bytesText, chainIdOf } from '../chain/address.ts'
 import type { TokenDomain } from '../crypto/eip712.ts'
 
 /** An unsigned integer of a contract, as decimal text on the wire. */
@@ -13,7 +13,7 @@ export const uint256 = z.pipe(
 )
 
 /** A signature; a smart wallet's is a few hundred bytes and seldom two thousand, and the header limit is near 3,000. */
-export const signatureSchema = z.templateLiteral(['0x', z.string()]).check(z.maxLength(8194), z.regex(/^0x(?:[0-9a-fA-F]{2})+$/))
+export const signatureSchema = bytesText(4096)
 
 // A settlement needs a moment to be mined (wire.md §21); clocks differ by at most a minute (M12).
 const leastSeconds = 6n

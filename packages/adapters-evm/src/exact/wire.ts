@@ -1,11 +1,11 @@
 import type { PaymentKey, PaymentPayload, PaymentRequirements, Submission } from '@flow402x/core'
 import { sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
-import { addressSchema, chainIdOf, isAddress } from '../chain/address.ts'
+import { addressSchema, chainIdOf, hexText, isAddress } from '../chain/address.ts'
 import { domainOf, isOneAsset, signatureSchema, toSeconds, transferMethodOf, uint256, windowFault } from '../checks/signed.ts'
 import type { Refusal as AnyRefusal } from '../checks/simulation.ts'
 
-const nonceSchema = z.templateLiteral(['0x', z.string()]).check(z.regex(/^0x[0-9a-fA-F]{64}$/))
+const nonceSchema = hexText(32)
 
 /** The payload of `exact` by EIP-3009: an authorization with its signature (wire.md §8). Amounts and times become bigint. */
 export const exactPayload = z.object({

@@ -1,6 +1,7 @@
 import { isX402Error, type PaymentPayload, sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { decodeWord } from '../chain/abi.ts'
+import { bytesText } from '../chain/address.ts'
 import type { EvmChain } from '../chain/evm-chain.ts'
 import { quantity, toQuantity } from '../chain/fees.ts'
 import { readSigned, type Transaction, transactionDigest, transactionHash } from '../chain/transaction.ts'
@@ -17,7 +18,7 @@ export type SignedApproval = { readonly transaction: Transaction; readonly bytes
 const approvalSchema = z.object({
   ...sponsoredFields,
   // Far more than such a transaction has.
-  signedTransaction: z.templateLiteral(['0x', z.string()]).check(z.maxLength(1026), z.regex(/^0x(?:[0-9a-fA-F]{2})+$/)),
+  signedTransaction: bytesText(512),
 })
 
 /** Who pays what by Permit2, as far as an approval must know it. */

@@ -34,7 +34,7 @@ export const budgetOptions = z.strictObject({
   /** The most that one origin may ever get. */
   perOrigin: price,
   /** Limits in an asset itself, as plain decimals, by its CAIP-19 id; an asset that is not worth a dollar cannot be paid without. */
-  caps: z.optional(z.record(z.string(), z.strictObject({ perPayment: z.string(), total: z.string() }))),
+  caps: z.optional(z.catchall(z.object({}), z.strictObject({ perPayment: z.string(), total: z.string() }))),
 })
 
 /** What may be spent: prices such as `"$1"`; dollars for assets worth a dollar, `caps` by CAIP-19 id for any other. */

@@ -12,7 +12,7 @@ export interface Extension {
   declare(): ExtensionDeclaration
 }
 
-const echoed = z.looseObject({ info: z.record(z.string(), z.unknown()) })
+const echoed = z.looseObject({ info: z.looseObject({}) })
 
 /**
  * Whether the extensions a payment echoes are those that were declared: what was advertised must stand in the echo; no

@@ -2,7 +2,7 @@ import * as z from 'zod/mini'
 import { sameAddress } from './asset.ts'
 
 /** A JSON object whose members this project does not interpret; `null` where a peer writes it for "absent". */
-export const openObject = z.nullish(z.record(z.string(), z.unknown()))
+export const openObject = z.nullish(z.looseObject({}))
 
 const text = z.nullish(z.string())
 
@@ -50,7 +50,7 @@ export const paymentPayload = z.looseObject({
   x402Version: z.literal(2, 'invalid_x402_version'),
   resource: z.nullish(resourceInfo),
   accepted: paymentRequirements,
-  payload: z.record(z.string(), z.unknown()),
+  payload: z.looseObject({}),
   extensions: openObject,
 })
 

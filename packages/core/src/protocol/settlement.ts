@@ -56,7 +56,7 @@ export type SupportedKind = z.infer<typeof supportedKind>
 export const supportedResponse = z.looseObject({
   kinds: z.array(supportedKind),
   extensions: z.nullish(z.array(z.string())),
-  signers: z.nullish(z.record(z.string(), z.array(z.string()))),
+  signers: z.nullish(z.catchall(z.object({}), z.array(z.string()))),
 })
 
 /** The answer of `/supported` (x402 v2 §7.3); `signers` maps CAIP families such as `eip155:*` to addresses. */

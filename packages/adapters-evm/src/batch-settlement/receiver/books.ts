@@ -1,5 +1,6 @@
 import { type Changed, type Channel, type ChannelFunds, type ChannelStore, channelBook, learnFunds, leaveStretch } from '@flow402x/core'
 import * as z from 'zod/mini'
+import { hexText } from '../../chain/address.ts'
 import type { EvmReader } from '../../chain/reader.ts'
 import type { Hex } from '../../crypto/bytes.ts'
 import { stateCalls, stateIn } from '../calls.ts'
@@ -97,7 +98,7 @@ export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; 
 /** What a channel's row of a claim is: all that was charged, as far as it is in the escrow; nothing where all of that is claimed. */
 export function claimOf({ config, voucher, charged, funds }: Channel): VoucherClaim | undefined {
   const channel = z.safeParse(channelConfig, config)
-  const signature = z.safeParse(z.templateLiteral(['0x', z.string()]), voucher?.signature)
+  const signature = z.safeParse(hexText(), voucher?.signature)
   // The escrow pays no more than is in it, and one row that asks for more takes the whole batch down.
   const totalClaimed = least(charged, voucher?.max ?? 0n, funds.balance)
   if (!channel.success || !signature.success || voucher === undefined || totalClaimed <= funds.claimed) return undefined
