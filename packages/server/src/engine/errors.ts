@@ -31,8 +31,8 @@ export const serverErrors = defineErrors({
   },
   'config/duplicate-scheme': {
     ...atStart,
-    message: ({ scheme, network }: { scheme: string; network: string }) =>
-      `The scheme "${scheme}" on ${network} is configured twice; the second could never be used.`,
+    message: ({ scheme, network, asset }: { scheme: string; network: string; asset: string }) =>
+      `The scheme "${scheme}" on ${network} in ${asset} is configured twice; the second could never be used.`,
   },
   'config/unsupported-scheme': {
     ...atStart,

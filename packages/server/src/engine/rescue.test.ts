@@ -1,6 +1,13 @@
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
-import { type ClaimState, type Facilitator, type PaymentPayload, paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
+import {
+  type ClaimState,
+  type Facilitator,
+  type PaymentPayload,
+  paymentRequiredHeader,
+  paymentSignatureHeader,
+  type ServerScheme,
+} from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -239,6 +246,32 @@ it('at the edge of what a facilitator is believed nothing is asked of it, so tha
   await shop.server.reconcile()
   const ends = await Promise.all(payments.map(async (payment) => (await store.claims.find(scheme.key(payment)?.id ?? ''))?.state))
   expect(ends.sort()).toEqual(['failed', 'settled'])
+})
+
+it('is looked for by the way it was paid, where a shop takes several assets of one network', async () => {
+  verifies('M5')
+  const address = '0x00000000000000000000000000000000000000aA'
+  const eip712 = { name: 'Gold', version: '1' }
+  const gold = { network: 'eip155:84532', symbol: 'GOLD', address, decimals: 6, currency: 'USD', transfer: 'eip3009', eip712 } as const
+  const asked: string[] = []
+  const looking = (of: ServerScheme): ServerScheme => ({
+    ...of,
+    async look() {
+      asked.push(of.asset?.symbol ?? '')
+      return { status: 'pending', network: of.network }
+    },
+  })
+  const inGold = exactEvmServer({ network: 'base-sepolia', payTo, asset: gold })
+  const { facilitator, open } = town({ schemes: [looking(scheme), looking(inGold)] })
+  const shop = open()
+  const required = paymentRequiredHeader.decode((await shop.send()).headers.get('PAYMENT-REQUIRED') ?? '')
+  expect(required.accepts.map(({ asset }) => asset)).toEqual([scheme.asset?.address, address])
+  const payment = await preparePayment(payer, { required: { ...required, accepts: required.accepts.slice(1) } })
+  Object.assign(facilitator, { answer: 'throws', status: undefined })
+  expect((await shop.get(payment))[0]).toBe(503)
+  asked.length = 0
+  await shop.server.reconcile()
+  expect(new Set(asked)).toEqual(new Set(['GOLD']))
 })
 
 const settled = { status: 'settled', network: 'eip155:84532', transaction: `0x${'ab'.repeat(32)}` } as const

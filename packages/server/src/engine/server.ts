@@ -314,9 +314,11 @@ function observe(onEvent: ServerOptions['onEvent'], event: ServerEvent): void {
 function checkSchemes(schemes: readonly ServerScheme[]): void {
   if (schemes.length === 0) throw serverErrors('config/no-scheme', {})
   const seen = new Set<string>()
-  for (const { scheme, network } of schemes) {
-    if (seen.has(`${scheme} ${network}`)) throw serverErrors('config/duplicate-scheme', { scheme, network })
-    seen.add(`${scheme} ${network}`)
+  for (const { scheme, network, asset } of schemes) {
+    const paidIn = asset?.address.toLowerCase() ?? 'any asset'
+    const id = `${scheme} ${network} ${paidIn}`
+    if (seen.has(id)) throw serverErrors('config/duplicate-scheme', { scheme, network, asset: asset?.symbol ?? paidIn })
+    seen.add(id)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Claim, ClaimChange } from '@flow402x/core'
+import { type Claim, type ClaimChange, sameAddress } from '@flow402x/core'
 import { givenUp } from '../engine/claim.ts'
 import type { Engine, ReadyServer, Served } from '../engine/server.ts'
 import { paidFor } from './books.ts'
@@ -28,7 +28,12 @@ export async function audit(engine: Engine, { served }: ReadyServer, signal: Abo
 
 /** Who serves the scheme of a claim. */
 export function servedFor(served: readonly Served[], { submission: { requirements } }: Claim): Served | undefined {
-  return served.find(({ scheme }) => scheme.scheme === requirements.scheme && scheme.network === requirements.network)
+  return served.find(
+    ({ scheme: { scheme, network, asset } }) =>
+      scheme === requirements.scheme &&
+      network === requirements.network &&
+      (asset === undefined || sameAddress(asset.address, requirements.asset)),
+  )
 }
 
 async function auditSettled(engine: Engine, claim: Claim, served: Served): Promise<void> {
