@@ -12,7 +12,7 @@ test('the seller loads no chain library, and of cryptography a hash', () => {
 
 test('the payer loads a curve and hashes, and nothing of Node', () => {
   const hashes = ['@noble/hashes/sha2', '@noble/hashes/sha3', '@noble/hashes/utils']
-  expect(loads('client')).toEqual(['@flow402x/core', '@flow402x/core/memory', '@noble/curves/secp256k1', ...hashes, 'zod/mini'])
+  expect(loads('client')).toEqual(['@flow402x/core', '@noble/curves/secp256k1', ...hashes, 'zod/mini'])
 })
 
 test('the facilitator loads no more but what finds the native curve', () => {
