@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import * as z from 'zod/mini'
 import { toBytes, toHex } from './bytes.ts'
 import type { Secp256k1 } from './secp256k1.ts'
@@ -21,8 +20,10 @@ export function fastestSecp256k1(): Secp256k1 {
 
 function loadNative(): Secp256k1 | undefined {
   try {
+    // Asked for and not imported, so that sellers can be bundled for runtimes that have none.
+    const node = globalThis.process?.getBuiltinModule?.('node:module')
     // Only the binding: the module's main file would fall back to a slower curve without saying so.
-    const binding: unknown = createRequire(import.meta.url)('secp256k1/bindings.js')
+    const binding: unknown = node?.createRequire(import.meta.url)('secp256k1/bindings.js')
     if (!isBinding(binding)) return undefined
     const native = wrap(binding)
     return passes(native) ? native : undefined

@@ -1,8 +1,8 @@
 import type { Asset, Store, Vouchers } from '@flow402x/core'
 import type { EvmReader } from '../../chain/reader.ts'
+import { fastestSecp256k1 } from '../../crypto/native-secp256k1.ts'
 import type { Secp256k1 } from '../../crypto/secp256k1.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
-import { tabledSecp256k1 } from '../../crypto/tabled-secp256k1.ts'
 import { receiverBooks } from './books.ts'
 import { channelMoves } from './moves.ts'
 import { channelReceiver } from './receiver.ts'
@@ -21,10 +21,10 @@ export type DeskOptions = {
 }
 
 /** Everything of `Vouchers` that needs books, a chain or a curve. */
-export async function receiverDesk(options: DeskOptions): Promise<Omit<Vouchers, 'read'>> {
+export function receiverDesk(options: DeskOptions): Omit<Vouchers, 'read'> {
   const { chain, clock, store } = options
   const books = receiverBooks({ chain, store: store.channels })
-  const receiver = channelReceiver({ books, chain, secp256k1: options.secp256k1 ?? (await fastest()) })
+  const receiver = channelReceiver({ books, chain, secp256k1: options.secp256k1 ?? fastestSecp256k1() })
   return {
     async take(submission, given) {
       const answer = await receiver.take(submission, { ...given, now: clock() })
@@ -42,15 +42,5 @@ export async function receiverDesk(options: DeskOptions): Promise<Omit<Vouchers,
     },
     move: channelMoves({ ...options, books, receiver }),
     runner: (given) => channelRunner({ ...options, ...given, books }),
-  }
-}
-
-/** The fastest curve of this runtime: what finds the native one is Node's own. */
-async function fastest(): Promise<Secp256k1> {
-  try {
-    const { fastestSecp256k1 } = await import('../../crypto/native-secp256k1.ts')
-    return fastestSecp256k1()
-  } catch {
-    return tabledSecp256k1
   }
 }
