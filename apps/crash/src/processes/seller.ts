@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs'
 import { createServer as createHttpServer, type ServerResponse } from 'node:http'
-import { exactEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
+import { exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { exactSolanaServer } from '@flow402x/adapters-solana/server'
 import { type ServerScheme, settlementOverridesHeader } from '@flow402x/core'
 import { createServer, httpFacilitator } from '@flow402x/server'
@@ -25,11 +25,14 @@ export const sellerPlan = z.object({
   origin: z.optional(z.string()),
   /** What handlers say was used of each price, where that is a ceiling. */
   used: z.optional(z.string()),
+  /** What references are made with, where payers make transfers of their own. */
+  secret: z.optional(z.string()),
 })
 
-runProgram(sellerPlan, async ({ port, claims, facilitator, network, rpcUrl, payTo, log, origin, used }, traps) => {
+runProgram(sellerPlan, async ({ port, claims, facilitator, network, rpcUrl, payTo, log, origin, used, secret }, traps) => {
   const scheme = (): ServerScheme => {
     if (network.startsWith('solana:')) return exactSolanaServer({ network, rpcUrl, payTo })
+    if (secret !== undefined) return transferProofEvmServer({ network, rpcUrl, payTo, secret, asset: 'USDC', confirmations: 0n })
     return used === undefined ? exactEvmServer({ network, payTo }) : uptoEvmServer({ network, payTo, asset: withoutPermit(network) })
   }
   const store = await openClaims(claims)

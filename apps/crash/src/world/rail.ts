@@ -1,5 +1,6 @@
-import { exactEvmClient, privateKeySigner, uptoEvmClient } from '@flow402x/adapters-evm/client'
-import { exactEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
+import { exactEvmClient, privateKeySigner, transferProofEvmClient, uptoEvmClient } from '@flow402x/adapters-evm/client'
+import { evmChain } from '@flow402x/adapters-evm/facilitator'
+import { exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { type Asset, assetOf, type ClientScheme, type ServerScheme } from '@flow402x/core'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { encodeEventTopics, getAddress, type Hex, parseAbi, parseEther } from 'viem'
@@ -24,6 +25,8 @@ export type Rail = {
   newPayee(): Promise<string>
   /** What handlers say was used of each price, where that is a ceiling. */
   readonly used?: string
+  /** What a shop's references are made with, where its payers make transfers of their own. */
+  readonly secret?: string
   client(wallet: Wallet): ClientScheme
   server(payTo: string): ServerScheme
   /** Everything a payee was ever paid. */
@@ -46,6 +49,9 @@ export const evm: RailPlan = { name: 'on an EVM chain', start: async () => evmRa
  * before his payment.
  */
 export const evmUpto: RailPlan = { name: 'by upto on an EVM chain', start: async () => uptoRail(await startEvmChain()) }
+
+/** Transfers on an EVM chain that payers make themselves. */
+export const evmTransfers: RailPlan = { name: 'by transfers on an EVM chain', start: async () => transferRail(await startEvmChain()) }
 
 const abi = parseAbi(['event Transfer(address indexed from, address indexed to, uint256 value)'])
 const hex = z.custom<Hex>((value) => typeof value === 'string' && /^0x[0-9a-f]*$/.test(value))
@@ -98,11 +104,7 @@ function uptoRail(chain: EvmChain): Rail {
   return {
     ...exact,
     used: '50%',
-    async newPayer() {
-      const payer = await exact.newPayer()
-      await chain.rpc('anvil_setBalance', [payer.address, parseEther('1')])
-      return payer
-    },
+    newPayer: () => withCoins(chain, exact.newPayer()),
     client: ({ privateKey }) =>
       uptoEvmClient({
         signer: privateKeySigner(hex.parse(privateKey)),
@@ -111,6 +113,26 @@ function uptoRail(chain: EvmChain): Rail {
       }),
     server: (payTo) => uptoEvmServer({ network, payTo, asset: withoutPermit(network) }),
   }
+}
+
+function transferRail(chain: EvmChain): Rail {
+  const { network, rpcUrl } = chain
+  const exact = evmRail(chain)
+  const secret = 'known to the processes of one shop'
+  return {
+    ...exact,
+    secret,
+    newPayer: () => withCoins(chain, exact.newPayer()),
+    client: ({ privateKey }) => transferProofEvmClient({ chain: evmChain({ network, rpcUrl, signers: [privateKey] }), pollMs: 20 }),
+    server: (payTo) => transferProofEvmServer({ network, rpcUrl, payTo, secret, asset: 'USDC', confirmations: 0n }),
+  }
+}
+
+/** A payer with coins for gas of his own. */
+async function withCoins(chain: EvmChain, made: Promise<Wallet>): Promise<Wallet> {
+  const payer = await made
+  await chain.rpc('anvil_setBalance', [payer.address, parseEther('1')])
+  return payer
 }
 
 function newWallet() {

@@ -52,7 +52,14 @@ export async function startWorld({ rail, claims, journal, rpcUrl = rail.rpcUrl, 
     program: 'facilitator',
     plan: { ...common, port: await freePort(), journal: places.journal, signers: [signer.privateKey] },
   })
-  const sells = { ...common, claims: places.claims, facilitator: facilitator.url, payTo, ...(count > 1 && { origin: 'http://shop.test' }) }
+  const sells = {
+    ...common,
+    claims: places.claims,
+    facilitator: facilitator.url,
+    payTo,
+    secret: rail.secret,
+    ...(count > 1 && { origin: 'http://shop.test' }),
+  }
   const startSeller = async (): Promise<Part> => startPart({ program: 'seller', plan: { ...sells, port: await freePort() } })
   const seller = await startSeller()
   const sellers = [seller, ...(await Promise.all(Array.from({ length: count - 1 }, startSeller)))]

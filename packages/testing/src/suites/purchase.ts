@@ -29,7 +29,10 @@ export async function preparePayment(
   if (accepted === undefined) throw new TypeError('The 402 offers nothing that this payer can pay.')
   const now = Math.floor(Date.now() / 1000)
   const { maxTimeoutSeconds } = accepted
-  const { payload, extensions: added } = await payer.prepare(accepted, { now, maxTimeoutSeconds, extensions: required.extensions })
+  const prepared = await payer.prepare(accepted, { now, maxTimeoutSeconds, extensions: required.extensions })
+  // Who pays by a transfer of his own makes it before he shows it.
+  await payer.send?.(prepared, accepted)
+  const { payload, extensions: added } = prepared
   const extensions = id === undefined && added === undefined ? undefined : echoExtensions(required, { id, added })
   const echo = extensions === undefined ? {} : { extensions }
   return { x402Version: 2, resource: required.resource, accepted, payload: { ...payload }, ...echo }
