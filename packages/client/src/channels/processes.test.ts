@@ -1,23 +1,19 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
+import { buyers } from '../fixtures/buyers.ts'
 import { type ChannelStage, channelBuyer, channelStage } from '../fixtures/channel-stage.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'flow402x-payers-'))
-const children: ChildProcess[] = []
+const children = buyers()
 let stage: ChannelStage
 beforeAll(async () => {
   stage = await channelStage()
 })
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL')
-})
+afterEach(() => children.end())
 afterAll(async () => {
   await stage?.close()
   rmSync(folder, { recursive: true })
@@ -26,32 +22,9 @@ afterAll(async () => {
 const price = 1000n
 
 /** A real process that pays over channels from the books in `place`. */
-async function startBuyer(place: string, account: number) {
+function startBuyer(place: string, account: number) {
   const { accounts, network, rpcUrl } = stage.chain
-  const execArgv = ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')]
-  const child = fork(fileURLToPath(new URL('../fixtures/channel-process.ts', import.meta.url)), [], { execArgv })
-  children.push(child)
-  const waiting = new Map<number, (result: string) => void>()
-  // It is what the fixture sends.
-  child.on('message', (message: { id: number; result: string }) => waiting.get(message.id)?.(message.result))
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  const answered = (id: number) => new Promise<string>((resolve) => waiting.set(id, resolve))
-  const ready = answered(0)
-  child.send({ place, key: accounts[account]?.privateKey, network, rpcUrl })
-  await ready
-  let last = 0
-  return {
-    call(url: string, callId?: string): Promise<string> {
-      last += 1
-      const result = answered(last)
-      child.send({ id: last, url, callId })
-      return result
-    },
-    kill() {
-      child.kill('SIGKILL')
-      return ended
-    },
-  }
+  return children.start('./channel-process.ts', { place, key: accounts[account]?.privateKey, network, rpcUrl })
 }
 
 it('two processes of one file fill a channel once and sign no stretch twice', { timeout: 60_000 }, async () => {

@@ -1,51 +1,26 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, afterEach, expect, it, vi } from 'vitest'
+import { buyers } from '../fixtures/buyers.ts'
 import { pen } from '../fixtures/pen.ts'
 import { answer, ask, type Seller, settled, startSeller } from '../fixtures/seller.ts'
 import { createClient } from './client.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'flow402x-buyers-'))
-const buyers: ChildProcess[] = []
+const children = buyers()
 const sellers: Seller[] = []
 afterEach(async () => {
-  for (const buyer of buyers.splice(0)) buyer.kill('SIGKILL')
+  children.end()
   await Promise.all(sellers.splice(0).map((seller) => seller.close()))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** A real process that pays from the store in `place`. */
-async function startBuyer(place: string, total: string) {
-  const execArgv = ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')]
-  const child = fork(fileURLToPath(new URL('../fixtures/buyer-process.ts', import.meta.url)), [], { execArgv })
-  buyers.push(child)
-  const waiting = new Map<number, (result: string) => void>()
-  // It is what the fixture sends.
-  child.on('message', (message: { id: number; result: string }) => waiting.get(message.id)?.(message.result))
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  const answered = (id: number) => new Promise<string>((resolve) => waiting.set(id, resolve))
-  const ready = answered(0)
-  child.send({ module: import.meta.resolve('@flow402x/store/sqlite'), make: 'sqliteStore', place, total })
-  await ready
-  let last = 0
-  return {
-    call(url: string, callId?: string): Promise<string> {
-      last += 1
-      const result = answered(last)
-      child.send({ id: last, url, callId })
-      return result
-    },
-    kill() {
-      child.kill('SIGKILL')
-      return ended
-    },
-  }
+function startBuyer(place: string, total: string) {
+  return children.start('./buyer-process.ts', { module: import.meta.resolve('@flow402x/store/sqlite'), make: 'sqliteStore', place, total })
 }
 
 /** A seller that lets payments for `/held` wait until it is opened. */
