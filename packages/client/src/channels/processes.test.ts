@@ -24,7 +24,12 @@ const price = 1000n
 /** A real process that pays over channels from the books in `place`. */
 function startBuyer(place: string, account: number) {
   const { accounts, network, rpcUrl } = stage.chain
-  return children.start('./channel-process.ts', { place, key: accounts[account]?.privateKey, network, rpcUrl })
+  return children.start(new URL('../fixtures/channel-process.ts', import.meta.url), {
+    place,
+    key: accounts[account]?.privateKey,
+    network,
+    rpcUrl,
+  })
 }
 
 it('two processes of one file fill a channel once and sign no stretch twice', { timeout: 60_000 }, async () => {

@@ -20,7 +20,12 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 /** A real process that pays from the store in `place`. */
 function startBuyer(place: string, total: string) {
-  return children.start('./buyer-process.ts', { module: import.meta.resolve('@flow402x/store/sqlite'), make: 'sqliteStore', place, total })
+  return children.start(new URL('../fixtures/buyer-process.ts', import.meta.url), {
+    module: import.meta.resolve('@flow402x/store/sqlite'),
+    make: 'sqliteStore',
+    place,
+    total,
+  })
 }
 
 /** A seller that lets payments for `/held` wait until it is opened. */

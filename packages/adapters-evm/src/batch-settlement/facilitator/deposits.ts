@@ -6,9 +6,8 @@ import { isSet } from '../../permit2/proxy.ts'
 import { batchReason, readBatchPayload } from '../wire.ts'
 import { type Deposit, type DepositPayload, readDeposit, refuseDeposit } from './deposit.ts'
 import { depositIn } from './evidence.ts'
-import { type Abortable, type Ground, refuseDrawn, voucherProof } from './ground.ts'
+import { type Abortable, type Ground, type Mined, refuseDrawn, voucherProof } from './ground.ts'
 import { lookAtDeposit, soughtOf } from './look.ts'
-import type { Mined } from './receiving.ts'
 import { depositRehearsal, spentMessage, withState } from './rehearsal.ts'
 
 type Looking = Required<Pick<FacilitatorScheme, 'look' | 'relay' | 'complete'>>

@@ -1,13 +1,13 @@
-import type { Submission } from '@flow402x/core'
+import { type PaymentKey, type Submission, sameAddress, type TransactionStatus } from '@flow402x/core'
 import { type CallResult, hexSchema, type Target } from '../../chain/abi.ts'
 import type { EvmChain } from '../../chain/evm-chain.ts'
 import { isAccepted, proofOf, signatureCheck } from '../../checks/proof.ts'
-import type { simulator } from '../../checks/simulation.ts'
+import type { Refusal, simulator } from '../../checks/simulation.ts'
 import type { Hex } from '../../crypto/bytes.ts'
 import type { TokenDomain } from '../../crypto/eip712.ts'
 import { channelIdOf, voucherDigest } from '../channel.ts'
 import { type Drawn, refuseTerms, type VoucherCheck } from '../voucher.ts'
-import { type BatchRefusal, batchReason } from '../wire.ts'
+import { type BatchRefusal, batchReason, type VoucherClaim } from '../wire.ts'
 import type { Authority } from './authority.ts'
 
 /** What channels are served with. */
@@ -23,6 +23,9 @@ export type Ground = {
   /** Unix seconds. */
   readonly now: () => number
 }
+
+/** A mined transaction, as outcomes are told from it. */
+export type Mined = { readonly transaction: string } & Extract<TransactionStatus, { readonly state: 'mined' }>
 
 /** What is asked of a call that may be given up. */
 export type Abortable = { readonly signal?: AbortSignal | undefined }
@@ -62,4 +65,21 @@ export async function voucherProof(drawn: Drawn, { chain, vouchers }: Ground, { 
 async function hasNoCode(address: Hex, { chain, signal }: Pick<Ground, 'chain'> & Abortable): Promise<boolean> {
   const code = await chain.rpc.ask({ method: 'eth_getCode', params: [address, 'latest'], result: hexSchema }, { signal })
   return code === '0x'
+}
+
+// The least that payers wait for a withdrawal: what is not mined by then is asked for anew.
+const lifetime = 900
+
+/** What makes something itself that a receiver asks for: whoever asks is told the same of it. */
+export function keyFor(id: readonly string[], { payer, now }: { readonly payer: string; readonly now: () => number }): PaymentKey {
+  const [network = '', ...rest] = id
+  const deadAfter = Math.ceil(now()) + lifetime
+  return { id: [network, 'batch-settlement', ...rest].join('/'), payer: payer.toLowerCase(), deadAfter, told: 'anyone' }
+}
+
+/** Why our own key does not sign claims, if so. */
+export function refuseOwn(claims: readonly VoucherClaim[], { authority }: Ground): Refusal | undefined {
+  if (authority === undefined) return { reason: batchReason('authorizer_not_configured') }
+  const isOurs = claims.every(({ voucher }) => sameAddress(voucher.channel.receiverAuthorizer, authority.address))
+  return isOurs ? undefined : { reason: batchReason('authorizer_address_mismatch') }
 }
