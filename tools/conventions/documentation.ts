@@ -87,6 +87,8 @@ const examples: Rule = {
 }
 
 const requirementsFile = 'packages/testing/src/requirements.ts'
+const requirementsFolder = 'packages/testing/src/requirements/'
+const part = "export const streamRequirements = { 'V2-3': { link: 'https://z', text: 'z' } }"
 const table = "export const requirements = { 'V2-1': { link: 'https://x', text: 'x' }, 'V2-2': { link: 'https://y', text: 'y' } }"
 
 /** HOUSE-STYLE §7: a requirement nobody proves is a promise nobody keeps. Active once the table exists. */
@@ -95,14 +97,15 @@ const requirements: Rule = {
   check: (project) => {
     const source = project.sources.find(({ path }) => path === requirementsFile)
     if (source === undefined) return []
-    const listed = requirementIds(source)
+    const parts = project.sources.filter(({ path }) => path.startsWith(requirementsFolder))
+    const listed = new Map([source, ...parts].flatMap((where) => requirementIds(where).map(([id, node]) => [id, { where, node }])))
     if (listed.size === 0) return [{ path: requirementsFile, line: 1, message: 'it exports no `requirements` table with ids' }]
     const cited = citations(project)
     const known = new Set(cited.map(({ id }) => id))
     return [
       ...[...listed]
         .filter(([id]) => !known.has(id))
-        .map(([id, node]) => violationAt(source, node, `no test cites ${id}: verifies('${id}', …)`)),
+        .map(([id, { where, node }]) => violationAt(where, node, `no test cites ${id}: verifies('${id}', …)`)),
       ...cited
         .filter(({ id }) => !listed.has(id))
         .map(({ id, where, node }) => violationAt(where, node, `${id} is no requirement of requirements.ts`)),
@@ -111,6 +114,7 @@ const requirements: Rule = {
   bad: [
     { [requirementsFile]: table, 'packages/core/src/a.test.ts': "verifies('V2-1', () => {})" },
     { [requirementsFile]: table, 'packages/core/src/a.test.ts': "verifies(['V2-1', 'V2-2', 'V2-3'], () => {})" },
+    { [requirementsFile]: table, [`${requirementsFolder}stream.ts`]: part, 'packages/core/src/a.test.ts': "verifies(['V2-1', 'V2-2'])" },
     { [requirementsFile]: 'export const requirements = {}' },
     { [requirementsFile]: "export const requirements = [{ id: 'V2-1', link: 'https://x' }]" },
   ],
@@ -120,6 +124,11 @@ const requirements: Rule = {
       [requirementsFile]: `${table} as const satisfies Table`,
       'packages/testing/src/suites/scheme.ts': "verifies('V2-1', () => {})",
       'apps/interop/src/a.test.ts': "verifies('V2-2', () => {})",
+    },
+    {
+      [requirementsFile]: table,
+      [`${requirementsFolder}stream.ts`]: part,
+      'packages/core/src/a.test.ts': "verifies(['V2-1', 'V2-2', 'V2-3'])",
     },
     { 'packages/core/src/a.test.ts': "it('x', () => {})" },
   ],
@@ -180,20 +189,20 @@ function flat(text: string): string {
     .join('\n')
 }
 
-function requirementIds(source: Source): Map<string, ts.Node> {
-  const ids = new Map<string, ts.Node>()
-  const declaration = exportsOf(source).find(({ name }) => name === 'requirements')?.node
+function requirementIds(source: Source): [id: string, node: ts.Node][] {
+  const ids: [string, ts.Node][] = []
+  const declaration = exportsOf(source).find(({ name }) => /^(r|\w+R)equirements$/.test(name))?.node
   let value = declaration !== undefined && ts.isVariableDeclaration(declaration) ? declaration.initializer : undefined
   while (value !== undefined && (ts.isAsExpression(value) || ts.isSatisfiesExpression(value))) value = value.expression
   if (value !== undefined && ts.isObjectLiteralExpression(value)) {
     for (const property of value.properties)
-      if (property.name !== undefined && 'text' in property.name) ids.set(property.name.text, property)
+      if (property.name !== undefined && 'text' in property.name) ids.push([property.name.text, property])
   }
   if (value !== undefined && ts.isArrayLiteralExpression(value)) {
     for (const element of value.elements.filter(ts.isObjectLiteralExpression)) {
       for (const property of element.properties.filter(ts.isPropertyAssignment)) {
         if (property.name.getText(source.ast) === 'id' && ts.isStringLiteralLike(property.initializer))
-          ids.set(property.initializer.text, element)
+          ids.push([property.initializer.text, element])
       }
     }
   }

@@ -1,5 +1,6 @@
-/** One thing that must hold: a sentence, and the public page or the section of the references it comes from. */
-type Requirement = { readonly text: string; readonly link: string }
+import { bazaarRequirements } from './requirements/bazaar.ts'
+import type { Requirement } from './requirements/requirement.ts'
+import { streamRequirements } from './requirements/stream.ts'
 
 const spec = 'https://github.com/x402-foundation/x402/blob/main/specs'
 const http2 = `${spec}/transports-v2/http.md`
@@ -8,6 +9,8 @@ const core2 = `${spec}/x402-specification-v2.md`
 
 /** Every requirement that a test of this repository proves, by id. `H`, `A` and `M` are rows of the hazards and money rules. */
 export const requirements = {
+  ...streamRequirements,
+  ...bazaarRequirements,
   'HTTP-REQUIRED': { text: 'A 402 carries PAYMENT-REQUIRED and is never stored.', link: http2 },
   'HTTP-RECEIPT': { text: 'A paid answer carries PAYMENT-RESPONSE and is private to caches.', link: http2 },
   'HTTP-UNSETTLED': { text: 'A settlement that failed is told in PAYMENT-RESPONSE, with none of the goods.', link: http2 },
