@@ -1,4 +1,4 @@
-import { defineErrors } from '../protocol/errors.ts'
+import { createMacs, type Secret } from '../calls/mac.ts'
 
 /** What a reference stands for: one request (`requestBinding`) and what it is asked for it, in atomic units. */
 export type ReferenceTerms = {
@@ -22,13 +22,12 @@ export interface References {
 
 /** What references are made with. */
 export type ReferenceOptions = {
-  /** At least 32 letters each. The first makes references and all know them, so that one can be replaced while its references live. */
-  readonly secret: string | readonly string[]
+  /** What references are known by. */
+  readonly secret: Secret
   /** Fills a fresh array with random bytes; the platform's own source unless told. */
   readonly random?: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>
 }
 
-const leastSecret = 32
 const expiryBytes = 4
 const headBytes = expiryBytes + 12
 const macBytes = 16
@@ -41,30 +40,20 @@ const label = 'flow402x reference 1'
  * Errors: `config/weak-secret`.
  */
 export function createReferences({ secret, random = (bytes) => crypto.getRandomValues(bytes) }: ReferenceOptions): References {
-  const secrets = [secret].flat()
-  if (secrets.length === 0 || secrets.some((one) => one.length < leastSecret))
-    throw referenceErrors('config/weak-secret', { least: leastSecret })
-  const keys = secrets.map((one) => lazily(() => keyOf(one)))
-  const macOf = async (key: () => Promise<CryptoKey>, head: Uint8Array, terms: ReferenceTerms): Promise<Uint8Array> => {
-    const mac = await crypto.subtle.sign('HMAC', await key(), utf8.encode(messageOf(head, terms)))
-    return new Uint8Array(mac, 0, macBytes)
-  }
+  const macs = createMacs(secret)
   return {
     async make(terms, { expiry }) {
       const head = new Uint8Array(headBytes)
       head.set(random(new Uint8Array(headBytes - expiryBytes)), expiryBytes)
       new DataView(head.buffer).setUint32(0, expiry)
-      const [newest] = keys
-      return newest === undefined ? '' : `${hexOf(head)}${hexOf(await macOf(newest, head, terms))}`
+      const mac = await macs.make(messageOf(head, terms))
+      return `${hexOf(head)}${hexOf(mac.subarray(0, macBytes))}`
     },
     async knows(reference, terms) {
       if (!text.test(reference)) return false
       const bytes = bytesOf(reference)
       const head = bytes.subarray(0, headBytes)
-      const macs = await Promise.all(keys.map((key) => macOf(key, head, terms)))
-      // Every byte of every key's answer is looked at, so that the time tells nothing of how much was right.
-      const differences = macs.map((mac) => mac.reduce((sum, byte, at) => sum | (byte ^ (bytes[headBytes + at] ?? 0)), 0))
-      return differences.includes(0)
+      return macs.knows(messageOf(head, terms), bytes.subarray(headBytes))
     },
   }
 }
@@ -85,25 +74,13 @@ export async function referenceTag(reference: string): Promise<Uint8Array> {
 
 const utf8 = new TextEncoder()
 
-function messageOf(head: Uint8Array, { binding, network, asset, payTo, amount }: ReferenceTerms): string {
+function messageOf(head: Uint8Array, { binding, network, asset, payTo, amount }: ReferenceTerms): Uint8Array {
   // EVM addresses and amounts have many spellings; a list in JSON has one reading.
-  return JSON.stringify([label, hexOf(head), binding, network, spelled(asset), spelled(payTo), BigInt(amount).toString()])
+  return utf8.encode(JSON.stringify([label, hexOf(head), binding, network, spelled(asset), spelled(payTo), BigInt(amount).toString()]))
 }
 
 function spelled(address: string): string {
   return /^0x/i.test(address) ? address.toLowerCase() : address
-}
-
-function keyOf(secret: string): Promise<CryptoKey> {
-  return crypto.subtle.importKey('raw', utf8.encode(secret), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
-}
-
-function lazily<Value>(make: () => Promise<Value>): () => Promise<Value> {
-  let made: Promise<Value> | undefined
-  return () => {
-    made ??= make()
-    return made
-  }
 }
 
 function hexOf(bytes: Uint8Array): string {
@@ -113,14 +90,3 @@ function hexOf(bytes: Uint8Array): string {
 function bytesOf(hex: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
 }
-
-const referenceErrors = defineErrors({
-  'config/weak-secret': {
-    status: 500,
-    phase: 'quote',
-    moneyMoved: 'no',
-    retry: 'never',
-    message: ({ least }: { least: number }) =>
-      `A secret is missing or has fewer than ${least} letters: whoever guesses it could make references of his own. Make one with \`openssl rand -hex 32\`. (No value is shown here on purpose.)`,
-  },
-})

@@ -1,4 +1,6 @@
 import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
-export const streamRequirements = {} as const satisfies Readonly<Record<string, Requirement>>
+export const streamRequirements = {
+  T7: { text: 'A pass is good until its time and not a millisecond longer, and no store is asked.', link: 'streaming.md §15 T7' },
+} as const satisfies Readonly<Record<string, Requirement>>

@@ -1,0 +1,1 @@
+export { createMacs, type Macs, type Secret } from './calls/mac.ts'

@@ -1,0 +1,1 @@
+export { createPasses, type Pass, type Passes, type PassKind } from './transports/pass.ts'

@@ -1,0 +1,82 @@
+import { createMacs, type Secret } from '@flow402x/core/stream'
+import * as z from 'zod/mini'
+
+/** What a pass is good for: a code made for one of them opens none of the others. */
+export type PassKind = 'window' | 'edge' | 'view'
+
+/** What a pass says: it opens `resource` (all below it, where that ends with a slash) for whoever `sid` names, up to and with `exp` (Unix ms). */
+export type Pass = z.infer<typeof Pass>
+const Pass = z.strictObject({
+  sid: z.string().check(z.regex(/^[A-Za-z0-9_-]{1,64}$/)),
+  resource: z.string().check(z.maxLength(1024)),
+  exp: z.int().check(z.nonnegative()),
+})
+
+/** Makes passes and knows them again by the secret alone: nothing is looked up (streaming.md §11 e). */
+export interface Passes {
+  /** The text of a pass, for a header, a cookie or a path. */
+  issue(pass: Pass): Promise<string>
+  /** What a pass says, where it was made here and opens `resource` at `now` (Unix ms). */
+  read(text: string | undefined, asked: { readonly resource: string; readonly now: number }): Promise<Pass | undefined>
+}
+
+// A whole header of cookies is no pass.
+const longest = 2048
+const form = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})$/
+
+/**
+ * The passes of one kind. Whoever holds the secret makes them; those that check them, such as a worker at the edge, hold it too, and the
+ * first of several makes while all are known, so that one can be replaced while its passes live.
+ *
+ * Errors: `config/weak-secret`.
+ */
+export function createPasses({ secret, kind }: { readonly secret: Secret; readonly kind: PassKind }): Passes {
+  const macs = createMacs(secret)
+  // The kind stands in what is coded and not in the pass.
+  const coded = (said: string): Uint8Array => utf8.encode(`flow402x pass ${kind}\n${said}`)
+  return {
+    async issue(pass) {
+      const said = base64url(utf8.encode(JSON.stringify(z.parse(Pass, pass))))
+      return `${said}.${base64url(await macs.make(coded(said)))}`
+    },
+    async read(text, { resource, now }) {
+      const [, said, mac] = text === undefined || text.length > longest ? [] : (form.exec(text) ?? [])
+      if (said === undefined || mac === undefined) return undefined
+      if (!(await macs.knows(coded(said), bytesOf(mac)))) return undefined
+      const pass = passIn(said)
+      return pass !== undefined && now <= pass.exp && opens(pass.resource, resource) ? pass : undefined
+    },
+  }
+}
+
+/** Whether a pass for `opened` opens `asked`; a path that climbs opens nothing. */
+function opens(opened: string, asked: string): boolean {
+  if (opened === asked) return true
+  return opened.endsWith('/') && asked.startsWith(opened) && !/(^|[/\\])(\.|%2e){1,2}([/\\?]|%2f|%5c|$)/i.test(asked)
+}
+
+function passIn(said: string): Pass | undefined {
+  try {
+    const parsed = z.safeParse(Pass, JSON.parse(new TextDecoder().decode(bytesOf(said))))
+    return parsed.success ? parsed.data : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const utf8 = new TextEncoder()
+
+function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '')
+}
+
+function bytesOf(text: string): Uint8Array {
+  try {
+    return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0))
+  } catch {
+    return new Uint8Array()
+  }
+}
