@@ -15,7 +15,6 @@ export default defineConfig({
   outDir: 'dist',
   clean: true,
   splitting: true,
-  sourcemap: true,
   dts: { entry: entries() },
   skipNodeModulesBundle: true,
   tsconfig: '../../tsconfig.base.json',
