@@ -15,6 +15,7 @@ export {
   type FreeStretch,
   finishStretch,
   type Hold,
+  type LaneCredit,
   learnFunds,
   leaveStretch,
   nextBase,

@@ -11,6 +11,20 @@ export type Hold = Stretch & { readonly id: string; readonly until: number; read
 export type FreeStretch = Stretch & { readonly spent?: true }
 
 /**
+ * What a live lane holds of its channel (streaming.md §3): credit that was signed for, of which the used part becomes charged step by
+ * step. `used` is all of it that is charged, counted since the lane began, and `granted` how far it may deliver before the books are asked
+ * again; `credit` is what was signed and not used, lowest first. A step of an older `epoch` changes nothing (M25).
+ */
+export type LaneCredit = {
+  readonly id: string
+  readonly epoch: number
+  readonly grade: 'A' | 'B'
+  readonly used: bigint
+  readonly granted: bigint
+  readonly credit: readonly FreeStretch[]
+}
+
+/**
  * A deposit that was signed and that nobody has seen land yet; until then (Unix ms) it may, and the same one can be sent again. `by` is
  * the work whose payment brings it.
  */
@@ -41,7 +55,7 @@ export type ChannelKey = { readonly side: ChannelSide; readonly id: string }
 /**
  * A channel as one side keeps it. Vouchers are cumulative, so one for an amount that reaches up to `max` pays for the stretch that
  * ends there, and each stretch is sold once: that is a voucher's claim. `top` is the end of the highest stretch that was ever taken; what
- * lies below it is charged, held by work under way, free again, or given up.
+ * lies below it is charged, held by work under way, credit of a lane, free again, or given up.
  */
 export type Channel = ChannelKey & {
   readonly network: string
@@ -55,6 +69,8 @@ export type Channel = ChannelKey & {
   readonly top: bigint
   readonly held: readonly Hold[]
   readonly free: readonly FreeStretch[]
+  /** Live lanes, in a receiver's books. */
+  readonly lanes?: readonly LaneCredit[]
   /** In a payer's books: his deposit under way. */
   readonly filling?: Filling
   /** The highest voucher that was served; no other is ever shown to anybody (M26). */
@@ -153,11 +169,11 @@ export function leaveStretch(channel: Channel, { id, lostAt }: { id: string; los
 
 /**
  * Sets `amount` aside that is to be given back to the payer (M27): what was set aside before for the same nonce of the escrow stands.
- * Nothing where work is under way or there is not so much.
+ * Nothing where work or a lane is under way or there is not so much.
  */
 export function setAside(channel: Channel, { amount, now }: { amount: bigint; now: number }): Changed<bigint | undefined> {
   if (channel.refunding > 0n) return { channel, result: channel.refunding }
-  const isWorkedFor = channel.held.some(({ until, used }) => until > now && used === undefined)
+  const isWorkedFor = channel.lanes !== undefined || channel.held.some(({ until, used }) => until > now && used === undefined)
   if (isWorkedFor || amount <= 0n || amount > channel.funds.balance - channel.charged) return { channel, result: undefined }
   return { channel: { ...channel, refunding: amount }, result: amount }
 }
@@ -173,8 +189,12 @@ export function learnFunds(channel: Channel, funds: ChannelFunds): Changed<boole
   const known = { ...rest, ...debt, funds: { ...funds, claimed }, refunding: nonceMoved ? 0n : channel.refunding }
   // Books restored from a backup: the chain knows vouchers that are forgotten here, and nobody knows which stretches they paid for.
   const lost = claimed > channel.charged
-  const next = lost ? { ...known, charged: claimed, top: greater(known.top, claimed), free: [], held: [] } : known
-  return { channel: withDebt(next, funds.readAt), result: true }
+  if (!lost) return { channel: withDebt(known, funds.readAt), result: true }
+  const { lanes, ...bare } = known
+  return {
+    channel: withDebt({ ...bare, charged: claimed, top: greater(known.top, claimed), free: [], held: [] }, funds.readAt),
+    result: true,
+  }
 }
 
 /**
@@ -246,11 +266,16 @@ export function bounded(free: readonly FreeStretch[]): FreeStretch[] {
 
 /** How much two stretches have in common. */
 export function shared(a: Stretch, b: Stretch): bigint {
-  const length = -greater(-a.to, -b.to) - greater(a.from, b.from)
+  const length = lesser(a.to, b.to) - greater(a.from, b.from)
   return length > 0n ? length : 0n
 }
 
 /** The greater of two amounts. */
 export function greater(a: bigint, b: bigint): bigint {
   return a > b ? a : b
+}
+
+/** The lesser of two amounts. */
+export function lesser(a: bigint, b: bigint): bigint {
+  return a < b ? a : b
 }

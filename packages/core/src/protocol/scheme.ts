@@ -1,4 +1,5 @@
 import type { Vouchers } from '../channel/vouchers.ts'
+import type { Rail } from '../stream/rail.ts'
 import type { Asset } from './asset.ts'
 import type { Extension } from './extension.ts'
 import type { Submission } from './facilitator.ts'
@@ -180,6 +181,8 @@ export interface ServerScheme {
   readonly warnings?: readonly string[]
   /** Where payments draw on channels: the scheme's own books are their claim, and none of its payments has a `key`. */
   readonly vouchers?: Vouchers
+  /** Where payments can carry streams: what `@flow402x/stream` needs of the chain. */
+  readonly rail?: Rail
 }
 
 /**

@@ -1,0 +1,194 @@
+import {
+  bounded,
+  type Changed,
+  type Channel,
+  type FreeStretch,
+  greater,
+  type LaneCredit,
+  lesser,
+  nextBase,
+  takeStretch,
+  usableFunds,
+  type Withheld,
+  withDebt,
+} from '../channel/channel.ts'
+
+/**
+ * Why a lane is given nothing: as for any work; the voucher is `stale` (lower than one that was accepted); the lane is `gone` (ended, or
+ * another owner delivers it by now); its channel is paid in the other `grade`; or it has as many lanes as it may.
+ */
+export type LaneWithheld = Withheld | 'stale' | 'gone' | 'grade' | 'crowded'
+
+/**
+ * The lane that a step is about. `epoch` is its owner's; who is not its owner leaves `epoch` and `used` away. `used`: all that was
+ * delivered, which becomes charged. `slice`: how much more than that it may deliver before its books are asked again, at most what the
+ * largest window costs (M29).
+ */
+export type LaneStep = {
+  readonly id: string
+  readonly epoch?: number
+  readonly used?: bigint
+  readonly slice: bigint
+  readonly now: number
+}
+
+/** The lane as it stands after a step, or why nothing was done. */
+export type LaneResult = LaneCredit | LaneWithheld
+
+// Bounds of a row, as of other work.
+const mostLanes = 8
+const mostCredit = 32
+
+/**
+ * Buys a window (grade A): the voucher up to `max` pays for exactly the `amount` below it, and only from where the channel stands, so
+ * that its payer learns of what he was given back. `opens` the lane where it is not there.
+ */
+export function buyWindow(
+  channel: Channel,
+  purchase: LaneStep & { readonly max: bigint; readonly amount: bigint; readonly signature: string; readonly opens: boolean },
+): Changed<LaneResult> {
+  const { max, amount, signature, now } = purchase
+  const stage = staged(channel, purchase, 'A')
+  if (typeof stage === 'string') return { channel, result: stage }
+  if (max - amount !== nextBase(stage.channel, amount)) return { channel, result: 'sold' }
+  // The name is of no other work: those of lanes are theirs alone.
+  const { channel: taken, result } = takeStretch(stage.channel, { id: purchase.id, max, amount, now, until: now + 1 })
+  if (result !== undefined) return { channel, result }
+  const bought = { ...taken, held: taken.held.filter(({ id }) => id !== purchase.id) }
+  return placed(withVoucher(bought, { max, signature }), {
+    ...purchase,
+    lane: stage.lane,
+    more: [{ from: max - amount, to: max, spent: true }],
+  })
+}
+
+/**
+ * Raises what is signed (grade B): all that it adds, and what other work has left of lower vouchers, is this lane's credit (M29). The
+ * highest voucher again grants from that credit (M26: who calls this for it knows the lane's secret).
+ */
+export function raiseVoucher(
+  channel: Channel,
+  voucher: LaneStep & { readonly max: bigint; readonly signature: string; readonly opens: boolean },
+): Changed<LaneResult> {
+  const { max, signature } = voucher
+  const stage = staged(channel, voucher, 'B')
+  if (typeof stage === 'string') return { channel, result: stage }
+  const { top, free } = stage.channel
+  if (max <= top) {
+    const isSame = max === stage.channel.voucher?.max && !stage.isNew
+    return isSame ? placed(stage.channel, { ...voucher, lane: stage.lane, more: [] }) : { channel, result: 'stale' }
+  }
+  if (max > usableFunds(stage.channel)) return { channel, result: 'beyond' }
+  if (stage.lane.credit.length + free.length >= mostCredit) return { channel, result: 'busy' }
+  const raised = withVoucher({ ...stage.channel, top: max, free: [] }, { max, signature })
+  return placed(raised, { ...voucher, lane: stage.lane, more: [...free, { from: top, to: max, spent: true }] })
+}
+
+/** Writes down what a lane used, and lets it deliver another slice of its credit. */
+export function growLane(channel: Channel, step: LaneStep): Changed<LaneResult> {
+  const stage = staged(channel, { ...step, opens: false }, undefined)
+  if (typeof stage === 'string') return { channel, result: stage }
+  return placed(stage.channel, { ...step, lane: stage.lane, more: [] })
+}
+
+/** Makes another its owner, with what the last one is known to have used. The books must not know that epoch yet. */
+export function adoptLane(channel: Channel, step: LaneStep & { readonly epoch: number }): Changed<LaneResult> {
+  const lane = laneOf(channel, step.id)
+  if (lane === undefined || lane.epoch >= step.epoch) return { channel, result: 'gone' }
+  return growLane(withLane(channel, { ...lane, epoch: step.epoch }), step)
+}
+
+/**
+ * Ends a lane: what it did not use is free again, to the last atomic unit, or charged where it is not `refundable`. Its end as the result
+ * says what was used in all. Nothing changes where it is ended already.
+ */
+export function endLane(channel: Channel, step: LaneStep & { readonly refundable: boolean }): Changed<LaneResult> {
+  const stage = staged(channel, { ...step, opens: false }, undefined)
+  if (typeof stage === 'string') return { channel, result: stage }
+  const { lane } = stage
+  const unused = creditOf(lane)
+  const others = (stage.channel.lanes ?? []).filter(({ id }) => id !== lane.id)
+  const { lanes, ...bare } = stage.channel
+  const kept = { ...bare, ...(others.length === 0 ? {} : { lanes: others }) }
+  const ended = step.refundable ? { ...kept, free: bounded([...kept.free, ...lane.credit]) } : { ...kept, charged: kept.charged + unused }
+  const used = step.refundable ? lane.used : lane.used + unused
+  return { channel: withDebt(ended, step.now), result: { ...lane, used, granted: used, credit: [] } }
+}
+
+/** The lane of that id, where the channel has it. */
+export function laneOf({ lanes = [] }: Channel, id: string): LaneCredit | undefined {
+  return lanes.find((one) => one.id === id)
+}
+
+/** What was signed for a lane and not used. */
+export function creditOf({ credit }: Pick<LaneCredit, 'credit'>): bigint {
+  return credit.reduce((sum, { from, to }) => sum + to - from, 0n)
+}
+
+/** What FS/1 calls charged: all that was delivered, and what live lanes may deliver yet (streaming.md §3.1). */
+export function grantedIn({ charged, lanes = [] }: Channel): bigint {
+  return lanes.reduce((sum, { granted, used }) => sum + granted - used, charged)
+}
+
+type Stage = { readonly channel: Channel; readonly lane: LaneCredit; readonly isNew: boolean }
+
+/** The lane that a step is about, with what it used so far written down; a new one where it opens. */
+function staged(
+  channel: Channel,
+  step: LaneStep & { readonly opens: boolean },
+  grade: LaneCredit['grade'] | undefined,
+): Stage | LaneWithheld {
+  const { lanes = [] } = channel
+  if (grade !== undefined && lanes.some((other) => other.grade !== grade)) return 'grade'
+  const lane = laneOf(channel, step.id)
+  if (lane === undefined) {
+    if (!step.opens || grade === undefined) return 'gone'
+    if (lanes.length >= mostLanes) return 'crowded'
+    return { channel, lane: { id: step.id, epoch: step.epoch ?? 1, grade, used: 0n, granted: 0n, credit: [] }, isNew: true }
+  }
+  if (step.opens || (step.epoch !== undefined && step.epoch !== lane.epoch)) return 'gone'
+  return { ...settled(channel, lane, step), isNew: false }
+}
+
+/** Charges what a lane used since the last time, never more than it was granted. */
+function settled(channel: Channel, lane: LaneCredit, { used = lane.used, now }: LaneStep): Omit<Stage, 'isNew'> {
+  const all = greater(lesser(used, lane.granted), lane.used)
+  if (all === lane.used) return { channel, lane }
+  const next = { ...lane, used: all, credit: without(lane.credit, all - lane.used) }
+  return { channel: withDebt(withLane({ ...channel, charged: channel.charged + all - lane.used }, next), now), lane: next }
+}
+
+function placed(
+  channel: Channel,
+  { lane, more, slice }: { readonly lane: LaneCredit; readonly more: readonly FreeStretch[]; readonly slice: bigint },
+): Changed<LaneResult> {
+  const credit = [...lane.credit, ...more].toSorted((a, b) => (a.from < b.from ? -1 : 1))
+  if (credit.length > mostCredit) return { channel, result: 'busy' }
+  const all = creditOf({ credit })
+  const granted = greater(lane.granted, lane.used + lesser(all, slice))
+  if (more.length === 0 && granted === lane.granted) return { channel, result: lane }
+  const next = { ...lane, credit, granted }
+  return { channel: withLane(channel, next), result: next }
+}
+
+function withLane(channel: Channel, lane: LaneCredit): Channel {
+  const { lanes = [] } = channel
+  return {
+    ...channel,
+    lanes: laneOf(channel, lane.id) === undefined ? [...lanes, lane] : lanes.map((one) => (one.id === lane.id ? lane : one)),
+  }
+}
+
+function withVoucher(channel: Channel, voucher: { readonly max: bigint; readonly signature: string }): Channel {
+  return voucher.max > (channel.voucher?.max ?? 0n) ? { ...channel, voucher: { max: voucher.max, signature: voucher.signature } } : channel
+}
+
+/** Credit without the `used` lowest of it. */
+function without(credit: readonly FreeStretch[], used: bigint): FreeStretch[] {
+  let left = used
+  return credit.flatMap((one) => {
+    const taken = lesser(one.to - one.from, left)
+    left -= taken
+    return one.from + taken === one.to ? [] : [{ ...one, from: one.from + taken }]
+  })
+}
