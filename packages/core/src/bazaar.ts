@@ -9,6 +9,16 @@ export type {
   WitnessedPayment,
 } from './bazaar/catalogue.ts'
 export {
+  type BazaarDeclaration,
+  bazaarDeclaration,
+  bazaarKey,
+  type Judgement,
+  judgeListing,
+  type ListedFacts,
+  listingKey,
+  plainText,
+} from './bazaar/judge.ts'
+export {
   category,
   type DiscoveryItem,
   discoveryItem,

@@ -1,4 +1,16 @@
 import type { Requirement } from './requirement.ts'
 
 /** What must hold of the bazaar, by id. */
-export const bazaarRequirements = {} as const satisfies Readonly<Record<string, Requirement>>
+export const bazaarRequirements = {
+  H39: { text: 'Sellers and bazaars judge a 402 by the same code, and what is refused is told why.', link: 'hazards.md H39' },
+  H41: { text: 'A listing is of the URL that answered and of the payee that its own 402 names.', link: 'hazards.md H41' },
+  A20: {
+    text: 'What strangers name is fetched from checked public addresses alone, and nothing else is followed.',
+    link: 'hazards.md A20',
+  },
+  A21: {
+    text: 'Listing text is bounded data, and what only its own ring pays for stands below what others pay for.',
+    link: 'hazards.md A21',
+  },
+  'BAZAAR-STREAMS': { text: 'A stream is listed with its rate, unit, window and transports.', link: 'DESIGN §2' },
+} as const satisfies Readonly<Record<string, Requirement>>
