@@ -1,5 +1,5 @@
 import { verifies } from '@flow402x/testing/requirements'
-import * as fc from 'fast-check'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createEdgeGate, edgeCookie, passPath } from './edge-gate.ts'
 import { createPasses } from './pass.ts'

@@ -8,7 +8,7 @@ export type PassKind = 'window' | 'edge' | 'view'
 export type Pass = z.infer<typeof Pass>
 const Pass = z.strictObject({
   sid: z.string().check(z.regex(/^[A-Za-z0-9_-]{1,64}$/)),
-  resource: z.string().check(z.maxLength(1024)),
+  resource: z.string().check(z.maxLength(256)),
   exp: z.int().check(z.nonnegative()),
 })
 
@@ -20,8 +20,8 @@ export interface Passes {
   read(text: string | undefined, asked: { readonly resource: string; readonly now: number }): Promise<Pass | undefined>
 }
 
-// A whole header of cookies is no pass.
-const longest = 2048
+// The length of a header of FS/1 (streaming.md §5.2).
+const longest = 512
 const form = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})$/
 
 /**

@@ -1,6 +1,6 @@
 import { createDecipheriv } from 'node:crypto'
 import { verifies } from '@flow402x/testing/requirements'
-import * as fc from 'fast-check'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createHlsKeys } from './hls-keys.ts'
 import { keyedPlaylist, parsePlaylist, periodOf } from './playlist.ts'

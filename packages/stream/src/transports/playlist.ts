@@ -1,4 +1,4 @@
-import { streamErrors } from './errors.ts'
+import { transportErrors } from './errors.ts'
 
 /** One segment of a media playlist: its number, counted over the whole programme, and its length in billionths of a second. */
 export type Segment = { readonly uri: string; readonly number: number; readonly length: bigint }
@@ -112,5 +112,5 @@ function lengthIn(text: string): bigint {
 }
 
 function bad(why: string): Error {
-  return streamErrors('stream/bad-playlist', { why })
+  return transportErrors('stream/bad-playlist', { why })
 }
