@@ -3,6 +3,8 @@ import * as z from 'zod/mini'
 import { claimStatusRequest, claimStatusResponse, facilitatorRequest } from './protocol/facilitator.ts'
 import { paymentPayload, paymentRequired, paymentRequirements, resourceInfo } from './protocol/payment.ts'
 import { settleResponse, supportedResponse, verifyResponse } from './protocol/settlement.ts'
+import { controlEvent, laneMessage, tickAnswer } from './stream/messages.ts'
+import { streamInfo } from './stream/offer.ts'
 import { facilitatorRequestV1, paymentPayloadV1, paymentRequiredV1, paymentRequirementsV1 } from './v1.ts'
 
 // `npx vitest run packages/core/src/schema.test.ts -u` writes the files anew.
@@ -17,6 +19,10 @@ test.each([
   ['facilitator-request', facilitatorRequest],
   ['claim-status-request', claimStatusRequest],
   ['claim-status-response', claimStatusResponse],
+  ['stream-info', streamInfo],
+  ['stream-lane-message', laneMessage],
+  ['stream-tick-answer', tickAnswer],
+  ['stream-control-event', controlEvent],
   ['payment-required-v1', paymentRequiredV1],
   ['payment-requirements-v1', paymentRequirementsV1],
   ['payment-payload-v1', paymentPayloadV1],

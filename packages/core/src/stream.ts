@@ -1,5 +1,52 @@
 export { createMacs, type Macs, type Secret } from './calls/mac.ts'
 export {
+  bytesPerUnit,
+  costOf,
+  oneUnit,
+  readAtomicRate,
+  readUnits,
+  sameRate,
+  type Units,
+  unitsFor,
+  unitsText,
+  writeAtomicRate,
+  writeUnits,
+} from './stream/cost.ts'
+export { streamErrors } from './stream/errors.ts'
+export {
+  bytesOfSid,
+  type ClientFrame,
+  closeCodes,
+  type DataFrame,
+  decodeClientFrame,
+  decodeServerFrame,
+  encodeClientFrame,
+  encodeServerFrame,
+  type FrameError,
+  type GateReason,
+  type ServerFrame,
+  sidOfBytes,
+  streamSubprotocol,
+  type TickFrame,
+} from './stream/frames.ts'
+export {
+  type Clock,
+  laneHeader,
+  networkHeader,
+  ownPath,
+  paymentAddressHeader,
+  paymentPassHeader,
+  paymentRateHeader,
+  paymentRemainingHeader,
+  paymentResumeHeader,
+  paymentStreamHeader,
+  paymentTokenHeader,
+  type Resume,
+  type Sealed,
+  type StreamParams,
+  sidText,
+} from './stream/headers.ts'
+export {
   adoptLane,
   buyWindow,
   creditOf,
@@ -13,6 +60,30 @@ export {
   raiseVoucher,
 } from './stream/lane.ts'
 export type { LaneCheckpoint, LaneInbox, LaneProgress, LaneRow, LaneRowState, LaneStore, LaneTerms } from './stream/lane-store.ts'
+export {
+  type ControlEvent,
+  controlEventName,
+  controlMember,
+  type LaneMessage,
+  readControlEvent,
+  readControlLine,
+  readLaneMessage,
+  readStaleAnswer,
+  readTickAnswer,
+  type StreamVoucher,
+  type TickAnswer,
+  writeMessage,
+} from './stream/messages.ts'
+export {
+  declareStream,
+  isSliding,
+  type OfferContext,
+  readStreamOffer,
+  readStreamTerms,
+  type StreamOffer,
+  type StreamTerms,
+  streamKey,
+} from './stream/offer.ts'
 export type {
   Bought,
   BuyOptions,

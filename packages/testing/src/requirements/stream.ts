@@ -11,4 +11,25 @@ export const streamRequirements = {
     link: 'streaming.md §15 T5',
   },
   T7: { text: 'A pass is good until its time and not a millisecond longer, and no store is asked.', link: 'streaming.md §15 T7' },
+  T3: {
+    text: 'Ten thousand tokens at a tenth of an atomic unit cost a thousand, exactly.',
+    link: 'streaming.md §15 T3',
+  },
+  'FS1-COST': {
+    text: 'Units cost ⌈num·u/den⌉, u counted from the lane’s origin: no drift, and prices below one atomic unit add up.',
+    link: 'streaming.md §3.3',
+  },
+  'FS1-HEADERS': {
+    text: 'Headers of a stream follow their grammar: unknown keys are ignored, duplicates and more than 512 characters refused.',
+    link: 'streaming.md §5.2, §5.3',
+  },
+  'FS1-OFFER': {
+    text: 'An offer that contradicts itself or its headers is refused; PAYMENT-REQUIRED is what counts, and decimals are the client’s own.',
+    link: 'streaming.md §5.4, §5.5',
+  },
+  'FS1-MESSAGES': {
+    text: 'Ticks, their answers, words about a lane and control events are read by their schemas.',
+    link: 'streaming.md §6',
+  },
+  'FS1-FRAMES': { text: 'Frames have their exact sizes and byte orders, and reserved bytes close the socket.', link: 'streaming.md §6' },
 } as const satisfies Readonly<Record<string, Requirement>>

@@ -1,0 +1,123 @@
+import * as z from 'zod/mini'
+import { unitsText, writeUnits } from './cost.ts'
+import { sidText } from './headers.ts'
+
+const amount = z.pipe(
+  z.string().check(z.regex(/^\d{1,39}$/, 'it is no amount in atomic units')),
+  z.transform((text) => BigInt(text)),
+)
+
+/** A payer's signature over a channel's cumulative ceiling, as it stands in ticks: of any chain that has channels. */
+export const streamVoucher = z.object({
+  channelId: z.string().check(z.minLength(1), z.maxLength(128)),
+  maxClaimableAmount: amount,
+  signature: z.string().check(z.minLength(1), z.maxLength(256)),
+})
+
+/** A payer's signature over a channel's cumulative ceiling, as it stands in ticks. */
+export type StreamVoucher = z.infer<typeof streamVoucher>
+
+/** A tick of grade B (M3 of streaming.md §6). `seq` is for traces; `seen` says what its payer has received. */
+export const streamTick = z.object({
+  sid: sidText,
+  seq: z.optional(z.int().check(z.nonnegative())),
+  voucher: streamVoucher,
+  seen: z.optional(z.object({ units: unitsText })),
+  op: z.optional(z.never()),
+})
+
+/** A payer's word about his lane (M6 of streaming.md §6): `close` ends the lane and moves no money of the channel. */
+export const streamOp = z.object({
+  sid: sidText,
+  op: z.enum(['pause', 'resume', 'close']),
+  final: z.optional(streamVoucher),
+})
+
+/** What is posted to a tick URL with no payment header: a tick, or a word about a lane. */
+export const laneMessage = z.union([streamOp, streamTick])
+
+/** What is posted to a tick URL with no payment header: a tick, or a word about a lane. */
+export type LaneMessage = z.infer<typeof laneMessage>
+
+/** The answer to a tick of grade B; `ttl` is the seconds of credit that are left, where units are time. */
+export const tickAnswer = z.object({
+  accepted: amount,
+  consumed: amount,
+  charged: amount,
+  ttl: z.optional(z.number().check(z.nonnegative())),
+  channel: z.optional(z.looseObject({ balance: amount, claimed: amount, withdrawRequestedAt: z.int() })),
+})
+
+/** The answer to a tick of grade B; `ttl` is the seconds of credit that are left, where units are time. */
+export type TickAnswer = z.infer<typeof tickAnswer>
+
+/** What a tick that is stale is told: from where its payer may sign on. */
+export const staleAnswer = z.looseObject({ accepted: amount })
+
+/**
+ * What a server says inside a body (M5 of streaming.md §6): credit runs low, so much more is needed, the gate is shut or open, the lane
+ * came to this. `need` is the ceiling to sign for; `units` of a receipt are those that were delivered.
+ */
+export const controlEvent = z.object({
+  t: z.enum(['low', 'need', 'gated', 'open', 'receipt', 'end']),
+  sid: sidText,
+  consumed: z.optional(amount),
+  charged: z.optional(amount),
+  need: z.optional(amount),
+  units: z.optional(unitsText),
+  ttl: z.optional(z.number().check(z.nonnegative())),
+  until: z.optional(z.number()),
+  reason: z.optional(z.string()),
+})
+
+/** What a server says inside a body (M5 of streaming.md §6). */
+export type ControlEvent = z.infer<typeof controlEvent>
+
+/** The name of control events in SSE. */
+export const controlEventName = 'flow402x'
+
+/** The only member of a line of ndjson that is a control event. */
+export const controlMember = '$flow402x'
+
+/** Reads what was posted to a tick URL; nothing for what is neither a tick nor a word about a lane. */
+export function readLaneMessage(text: string): LaneMessage | undefined {
+  return read(laneMessage, text)
+}
+
+/** Reads the answer to a tick; nothing for anything else. */
+export function readTickAnswer(text: string): TickAnswer | undefined {
+  return read(tickAnswer, text)
+}
+
+/** Reads from where a stale tick's payer may sign on; nothing for an answer that does not say. */
+export function readStaleAnswer(text: string): bigint | undefined {
+  return read(staleAnswer, text)?.accepted
+}
+
+/** Reads the data of a control event in SSE; nothing for anything else. */
+export function readControlEvent(text: string): ControlEvent | undefined {
+  return read(controlEvent, text)
+}
+
+/** Reads a line of ndjson that is a control event; nothing for a line of the application. */
+export function readControlLine(text: string): ControlEvent | undefined {
+  return text.startsWith(`{"${controlMember}":`)
+    ? read(z.strictObject({ [controlMember]: controlEvent }), text)?.[controlMember]
+    : undefined
+}
+
+/** Writes any of these messages: amounts and units as decimal strings. */
+export function writeMessage(message: LaneMessage | TickAnswer | ControlEvent): string {
+  return JSON.stringify(message, (key, value: unknown) => {
+    if (typeof value !== 'bigint') return value
+    return key === 'units' ? writeUnits(value) : String(value)
+  })
+}
+
+function read<Value>(schema: z.ZodMiniType<Value>, text: string): Value | undefined {
+  try {
+    return z.safeParse(schema, JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
