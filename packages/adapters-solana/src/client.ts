@@ -1,6 +1,5 @@
-export { type RecentBlockhash, type SolanaReader, type SolanaReaderOptions, solanaReader } from './chain/reader.ts'
+export { type RecentBlockhash, type SolanaReader, type SolanaReaderOptions, type StoredAccount, solanaReader } from './chain/reader.ts'
 export type { Rpc, RpcRequest } from './chain/rpc.ts'
-export type { StoredAccount } from './chain/solana-chain.ts'
 export { type SecretKey, type SolanaSender, secretKeySender } from './crypto/signer.ts'
 export { kitSigner, type SolanaSigner, type WalletStandardOptions, walletStandardSigner } from './crypto/wallet.ts'
 export { type ExactSolanaClientOptions, exactSolanaClient } from './exact/client.ts'

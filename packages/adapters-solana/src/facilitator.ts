@@ -1,9 +1,9 @@
+export type { StoredAccount } from './chain/reader.ts'
 export {
   type Simulated,
   type SimulateOptions,
   type SolanaChain,
   type SolanaChainOptions,
-  type StoredAccount,
   solanaChain,
 } from './chain/solana-chain.ts'
 export type { Ed25519 } from './crypto/ed25519.ts'

@@ -3,8 +3,9 @@ import * as z from 'zod/mini'
 import { encodeBase58 } from './base58.ts'
 import { decodeBase64 } from './base64.ts'
 import { solanaErrors } from './errors.ts'
+import { storedAccount, storedNonce } from './reader.ts'
 import { inContext, type Rpc } from './rpc.ts'
-import { decodeTransaction, messageHash, type Transaction } from './transaction.ts'
+import { decodeTransaction, messageHash, nonceAccountOf, type Transaction } from './transaction.ts'
 
 /** Tells what became of transactions. */
 export type Confirmation = { status(signed: { readonly transaction: string; readonly bytes?: string }): Promise<TransactionStatus> }
@@ -78,8 +79,8 @@ const mostMet = 65_536
 const validitySchema = inContext(z.boolean())
 
 /**
- * Tells the end of transactions from blockhashes alone. A final block that does not take a blockhash proves it dead only if that block is
- * the younger of the two, for a blockhash that is too new is not taken either: so it must stand a whole life after the transaction was first met.
+ * Tells the end of transactions from blockhashes and nonces alone. A final block that does not take a blockhash proves it dead only if that block is
+ * the younger of the two, for a blockhash that is too new is not taken either: so it must stand a whole life after the transaction was first met; and so with a nonce.
  */
 export function createLifetimes(rpc: Rpc): Lifetimes {
   const met = new Map<string, number>()
@@ -94,12 +95,28 @@ export function createLifetimes(rpc: Rpc): Lifetimes {
     },
     forget: (id) => void met.delete(id),
     isDue,
-    async endedAt(id, { blockhash }, options) {
-      const params = [encodeBase58(blockhash), { commitment: 'finalized' }]
-      const { context, value } = await rpc.ask({ method: 'isBlockhashValid', params, result: validitySchema }, options)
-      return !value && isDue(id, context.slot) ? context.slot : undefined
+    async endedAt(id, message, options) {
+      const { slot, isOver } = await lifeOf(rpc, message, options)
+      return isOver && isDue(id, slot) ? slot : undefined
     },
   }
+}
+
+const nonceSchema = inContext(storedAccount)
+
+/** Whether a final block takes a transaction no more: its blockhash ran out, or the nonce it lives by has moved on, which takes no time. */
+async function lifeOf(rpc: Rpc, message: Transaction, options?: { readonly signal?: AbortSignal | undefined }) {
+  const named = encodeBase58(message.blockhash)
+  const account = nonceAccountOf(message)
+  const config = { commitment: 'finalized' }
+  if (account === undefined) {
+    const { context, value } = await rpc.ask({ method: 'isBlockhashValid', params: [named, config], result: validitySchema }, options)
+    return { slot: context.slot, isOver: !value }
+  }
+  const params = [encodeBase58(account), { ...config, encoding: 'base64' }]
+  const { context, value } = await rpc.ask({ method: 'getAccountInfo', params, result: nonceSchema }, options)
+  const stored = value === null ? undefined : storedNonce(value)
+  return { slot: context.slot, isOver: stored === undefined || encodeBase58(stored.nonce) !== named }
 }
 
 const balancesSchema = z.nullish(

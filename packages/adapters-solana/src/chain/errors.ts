@@ -176,6 +176,11 @@ export const solanaErrors = defineErrors({
     retry: 'never',
     message: ({ reason }: { reason: string }) => `This payment has no settlement (${reason}): verify it first.`,
   },
+  'solana/channel-behind': {
+    ...chainDown,
+    message: ({ host, channel }: { host: string; channel: string }) =>
+      `The node at ${host} does not show yet what advanced the nonce of channel ${channel}: nothing is signed or taken over it until it does.`,
+  },
   'solana/not-replaceable': {
     ...chainDown,
     retry: 'never',

@@ -25,3 +25,6 @@ export const lighthouse: Program = programAt('L2TExMFKdjpN9kozasaurPirfHy9P8sbXo
 
 /** System: accounts, lamports and durable nonces. */
 export const system: Program = { address: encodeBase58(new Uint8Array(32)), bytes: new Uint8Array(32) }
+
+/** The sysvar that a nonce is made from. */
+export const recentBlockhashes: Program = programAt('SysvarRecentB1ockHashes11111111111111111111')

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import { decodeBase64 } from './base64.ts'
+import { system } from './programs.ts'
 import { httpRpc, inContext, type Rpc } from './rpc.ts'
-import type { StoredAccount } from './solana-chain.ts'
 
 /** A blockhash and the last block height at which a transaction with it can be mined. */
 export type RecentBlockhash = { readonly blockhash: string; readonly lastValidBlockHeight: bigint }
@@ -30,7 +30,28 @@ export function solanaReader({ rpcUrl, fetch = globalThis.fetch, timeoutMs = 10_
 }
 
 const blockhashSchema = inContext(z.looseObject({ blockhash: z.string(), lastValidBlockHeight: z.int() }))
-const accountSchema = inContext(z.nullable(z.looseObject({ owner: z.string(), data: z.tuple([z.string(), z.literal('base64')]) })))
+
+/** An account as the chain keeps it. */
+export type StoredAccount = { readonly owner: string; readonly data: Uint8Array }
+
+/** An account as a node tells it in base64, or null for none. */
+export const storedAccount = z.nullable(
+  z.pipe(
+    z.looseObject({ owner: z.string(), data: z.tuple([z.string(), z.literal('base64')]) }),
+    z.transform(({ owner, data: [text] }): StoredAccount => ({ owner, data: decodeBase64(text) ?? new Uint8Array() })),
+  ),
+)
+
+const nonceBytes = 80
+
+/** What a nonce account keeps: who may advance it, and the value that a transaction names in the place of a blockhash. */
+export function storedNonce({ owner, data }: StoredAccount): { readonly authority: Uint8Array; readonly nonce: Uint8Array } | undefined {
+  if (owner !== system.address || data.length !== nonceBytes || data[4] !== 1) return undefined
+  return { authority: data.subarray(8, 40), nonce: data.subarray(40, 72) }
+}
+
+/** The answer of `getMultipleAccounts`. */
+export const accountsSchema = inContext(z.array(storedAccount))
 
 /** As `solanaReader`, over a connection that is there. */
 export function readerOf(rpc: Rpc): SolanaReader {
@@ -43,8 +64,8 @@ export function readerOf(rpc: Rpc): SolanaReader {
     },
     async account(address, options) {
       const params = [address, { encoding: 'base64', commitment: 'confirmed' }]
-      const { value } = await rpc.ask({ method: 'getAccountInfo', params, result: accountSchema }, options)
-      return value === null ? undefined : { owner: value.owner, data: decodeBase64(value.data[0]) ?? new Uint8Array() }
+      const { value } = await rpc.ask({ method: 'getAccountInfo', params, result: inContext(storedAccount) }, options)
+      return value ?? undefined
     },
   }
 }

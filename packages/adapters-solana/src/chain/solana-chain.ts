@@ -5,12 +5,15 @@ import { type Ed25519, fastestEd25519 } from '../crypto/ed25519.ts'
 import { assertSafeSigners } from '../crypto/local-safety.ts'
 import { type SecretKey, secretKeySender } from '../crypto/signer.ts'
 import { kitSigner, type SolanaSigner } from '../crypto/wallet.ts'
+import { channelFrom } from '../nonce-voucher/channel.ts'
+import { type EpochVoucher, readVoucher } from '../nonce-voucher/voucher.ts'
 import { addressBytes, isSolana } from './address.ts'
 import { encodeBase58 } from './base58.ts'
 import { decodeBase64, encodeBase64 } from './base64.ts'
 import { feeOf, readBudget } from './budget.ts'
 import { broadcast, confirmations } from './confirmation.ts'
 import { solanaErrors } from './errors.ts'
+import { accountsSchema, type StoredAccount, storedAccount } from './reader.ts'
 import { checkChain, httpRpc, inContext, type Rpc } from './rpc.ts'
 import { decodeTransaction, namesFeePayer, type Transaction, withSignature } from './transaction.ts'
 
@@ -43,9 +46,6 @@ export type Simulated = {
   /** What its programs call, as the RPC tells it. */
   readonly inner: readonly unknown[]
 }
-
-/** An account as the chain keeps it. */
-export type StoredAccount = { readonly owner: string; readonly data: Uint8Array }
 
 /** What a simulation shall tell besides success. */
 export type SimulateOptions = Abortable & { readonly accounts?: readonly string[]; readonly inner?: boolean }
@@ -126,15 +126,6 @@ function sendersOf(signers: SolanaChainOptions['signers']): Map<string, SolanaSi
   return byAddress
 }
 
-const accountSchema = z.nullable(
-  z.pipe(
-    z.looseObject({ owner: z.string(), data: z.tuple([z.string(), z.literal('base64')]) }),
-    z.transform(({ owner, data: [text] }): StoredAccount => ({ owner, data: decodeBase64(text) ?? new Uint8Array() })),
-  ),
-)
-
-const accountsSchema = inContext(z.array(accountSchema))
-
 async function readAccounts(rpc: Rpc, { addresses, signal }: Abortable & { addresses: readonly string[] }) {
   const params = [addresses, { encoding: 'base64', commitment: 'confirmed' }]
   const { value } = await rpc.ask({ method: 'getMultipleAccounts', params, result: accountsSchema }, { signal })
@@ -142,7 +133,7 @@ async function readAccounts(rpc: Rpc, { addresses, signal }: Abortable & { addre
 }
 
 const simulationSchema = inContext(
-  z.looseObject({ err: z.unknown(), accounts: z.nullish(z.array(accountSchema)), innerInstructions: z.nullish(z.array(z.unknown())) }),
+  z.looseObject({ err: z.unknown(), accounts: z.nullish(z.array(storedAccount)), innerInstructions: z.nullish(z.array(z.unknown())) }),
 )
 
 async function simulate(rpc: Rpc, { transaction, accounts = [], inner = false, signal }: SimulateOptions & { transaction: Transaction }) {
@@ -181,9 +172,12 @@ async function sign(calls: readonly Call[], { signer, nonce, senders, ed25519, m
   const sender = senders.get(signer)
   if (sender === undefined) throw solanaErrors('solana/unknown-signer', { address: signer })
   const [feePayer = new Uint8Array()] = transaction.accounts
-  const budget = readBudget(transaction)
+  // A voucher names its fee payer as the nonce's authority and half of the multisig of a channel whose accounts are its payer's own.
+  const voucher = call === undefined ? undefined : voucherOf(call.target, transaction)
+  const budget = voucher === undefined ? readBudget(transaction) : { computeUnits: 0n, microLamports: 0n }
   if (encodeBase58(feePayer) !== signer) throw solanaErrors('solana/unsafe-transaction', { why: 'its fee payer is another' })
-  if (namesFeePayer(transaction)) throw solanaErrors('solana/unsafe-transaction', { why: 'an instruction names its fee payer' })
+  if (voucher === undefined && namesFeePayer(transaction))
+    throw solanaErrors('solana/unsafe-transaction', { why: 'an instruction names its fee payer' })
   if (typeof budget === 'string' || feeOf(transaction, budget) > most)
     throw solanaErrors('solana/unsafe-transaction', { why: `its fee is not known to be at most ${most} lamports` })
   const signature = await signatureOf(sender, transaction)
@@ -191,6 +185,11 @@ async function sign(calls: readonly Call[], { signer, nonce, senders, ed25519, m
   if (!genuine) throw solanaErrors('solana/bad-signature', { address: signer })
   const bytes = encodeBase64(withSignature(transaction, { signature, signer: 0 }))
   return { transaction: encodeBase58(signature), bytes, signer, nonce }
+}
+
+function voucherOf(target: string, transaction: Transaction): EpochVoucher | undefined {
+  const channel = channelFrom(target)
+  return channel && readVoucher(channel, transaction)
 }
 
 async function signatureOf(sender: SolanaSigner, { bytes, message }: Transaction): Promise<Uint8Array | undefined> {

@@ -1,6 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2'
 import { bytesToHex } from '@noble/hashes/utils'
 import { sameBytes } from './address.ts'
+import { system } from './programs.ts'
 
 /** One instruction as it stands in a message; `program` and `accounts` are indices into the accounts of the transaction. */
 export type Instruction = { readonly program: number; readonly accounts: Uint8Array; readonly data: Uint8Array }
@@ -75,6 +76,17 @@ export function withSignature({ bytes }: Transaction, { signature, signer }: { s
  */
 export function namesFeePayer({ instructions }: Transaction): boolean {
   return instructions.some(({ accounts: named }) => named.includes(0))
+}
+
+// `AdvanceNonceAccount` of the system program.
+const advanceNonce = Uint8Array.of(4, 0, 0, 0)
+
+/** The account whose nonce a transaction lives by in the place of a blockhash: it advances it first, whatever else becomes of it. */
+export function nonceAccountOf({ accounts, instructions }: Transaction): Uint8Array | undefined {
+  const [first] = instructions
+  const program = accounts[first?.program ?? -1]
+  if (first === undefined || program === undefined || !sameBytes(program, system.bytes)) return undefined
+  return sameBytes(first.data, advanceNonce) ? accounts[first.accounts[0] ?? -1] : undefined
 }
 
 // The rules by which validators refuse a message before they look at anything else.

@@ -11,7 +11,7 @@ import { httpRpc, type Rpc } from '../chain/rpc.ts'
 import { type SolanaChain, solanaChain } from '../chain/solana-chain.ts'
 import type { Transaction } from '../chain/transaction.ts'
 import { type SecretKey, type SolanaSender, secretKeySender } from '../crypto/signer.ts'
-import { ownTransaction, signOwn } from '../transfer/own.ts'
+import { ownTransaction, sendOwn } from '../transfer/own.ts'
 import { checkMint, checkRecipient, payableAsset, refuseOwner } from './recipient.ts'
 import { type MintFacts, payeeAccount } from './wire.ts'
 
@@ -77,7 +77,8 @@ export async function openTokenAccount(options: OpenTokenAccountOptions): Promis
   const unsigned = buildOpening({ payer: sender.address, owner, asset: asset.address, mint, recent, account: opened.account })
   const cost = await costOf(unsigned, { chain, rpc, payer: sender.address, account: opened.account, signal })
   await onCost?.(cost)
-  const transaction = await send(chain, { unsigned, sender, account: opened.account, signal })
+  const failed = (why: string) => solanaErrors('solana/not-opened', { account: opened.account, why })
+  const transaction = await sendOwn(chain, { unsigned, sender, failed, signal })
   await checkRecipient(reader, recipient, { signal })
   return { ...opened, opening: { ...cost, transaction } }
 }
@@ -173,21 +174,3 @@ async function costOf(unsigned: Transaction, { chain, rpc, account, payer, signa
 }
 
 const leastSpace = 165
-const askAgainMs = 400
-
-type Sending = Abortable & { readonly unsigned: Transaction; readonly sender: SolanaSender; readonly account: string }
-
-/** Sends it and waits for the chain's word: mined, or never to be. */
-async function send(chain: SolanaChain, { unsigned, sender, account, signal }: Sending): Promise<string> {
-  const signed = await signOwn(unsigned, { sender, ed25519: chain.ed25519 })
-  await chain.send(signed)
-  for (;;) {
-    const status = await chain.status(signed)
-    if (status.state === 'mined' && status.success) return signed.transaction
-    if (status.state === 'mined') throw solanaErrors('solana/not-opened', { account, why: `transaction ${signed.transaction} failed` })
-    if (status.state === 'expired') throw solanaErrors('solana/not-opened', { account, why: `${signed.transaction} was never mined` })
-    await new Promise((resolve) => setTimeout(resolve, askAgainMs))
-    // What was sent may still be mined: opening it again is then no second cost.
-    signal?.throwIfAborted()
-  }
-}

@@ -1,5 +1,6 @@
 import { encodeBase58 } from '../chain/base58.ts'
-import type { SolanaChain, StoredAccount } from '../chain/solana-chain.ts'
+import type { StoredAccount } from '../chain/reader.ts'
+import type { SolanaChain } from '../chain/solana-chain.ts'
 import type { Transaction } from '../chain/transaction.ts'
 import type { MintFacts } from './wire.ts'
 

@@ -32,4 +32,20 @@ export const streamRequirements = {
     link: 'streaming.md §6',
   },
   'FS1-FRAMES': { text: 'Frames have their exact sizes and byte orders, and reserved bytes close the socket.', link: 'streaming.md §6' },
+  T13: {
+    text: 'A voucher above what is usable, of another chain or channel, or not signed by its key in the one form is refused.',
+    link: 'streaming.md §15 T13',
+  },
+  T25: {
+    text: 'On Solana the nonce rail settles, refuses replays, survives a revoke at no more than what is open, and obeys no side alone.',
+    link: 'streaming.md §15 T25',
+  },
+  'FS1-NONCE-VECTOR': {
+    text: 'The message of a nonce voucher is a function of accounts, nonce and amount, and the same bytes on both sides.',
+    link: 'streaming.md §12.3',
+  },
+  M30: {
+    text: 'A channel on nonces is rebased from what its settlement moved and never from balances; an epoch that ends without a transfer settled zero.',
+    link: 'money-rules.md M30',
+  },
 } as const satisfies Readonly<Record<string, Requirement>>

@@ -90,7 +90,7 @@ export type AccountFields = {
  * Starts LiteSVM, which runs the real token programs, behind the JSON-RPC and WebSocket face of a Solana node.
  *
  * Every token of the network's asset table stands at its address as a plain mint. Lighthouse is a stand-in that accepts every
- * instruction. Simulations run against the newest accounts, whatever their commitment. Durable nonces are not known.
+ * instruction. Simulations run against the newest accounts, whatever their commitment. A transaction that fails takes its durable nonce along.
  * Errors: `config/unknown-network`, `testing/no-solana`, `testing/no-ports`; the signal's reason when aborted.
  */
 export async function startSolanaChain(options: SolanaChainOptions = {}): Promise<SolanaChain> {

@@ -5,6 +5,7 @@ import { type Failure, failureOf } from './failure.ts'
 import { feeOf } from './fee.ts'
 import { createHistory, type History } from './history.ts'
 import { createJournal } from './journal.ts'
+import { advanced, nonceAccountOf, storedNonce } from './nonce.ts'
 import { blockhashBlocks, type Commitment, type Slots } from './slots.ts'
 import { type Key, keysOf, type ReadTransaction } from './transaction.ts'
 
@@ -84,6 +85,8 @@ export function createBank(slots: Slots): Bank {
     const newest = slots.slot('processed')
     if (newest === synced) return svm
     synced = newest
+    // Of a nonce that advances the next value is made from it, and a block has no two.
+    svm.expireBlockhash()
     const epoch = newest / slotsPerEpoch
     svm.setClock(new Clock(newest, BigInt(slots.now()), epoch, epoch + 1n, BigInt(slots.now())))
     svm.setSlotHashes(
@@ -102,8 +105,14 @@ export function createBank(slots: Slots): Bank {
   }
   const refusal = (read: ReadTransaction, { commitment, signatures, blockhash }: SimulationOptions): Failure | undefined => {
     if (signatures && Object.values(read.transaction.signatures).includes(null)) return 'SignatureFailure'
-    if (blockhash && !slots.isValid(read.message.lifetimeToken, commitment)) return 'BlockhashNotFound'
+    if (blockhash && !slots.isValid(read.message.lifetimeToken, commitment) && livesBy(read) === undefined) return 'BlockhashNotFound'
     return taken.has(read.id) ? 'AlreadyProcessed' : undefined
+  }
+  /** The account whose newest nonce a transaction names in the place of a blockhash. */
+  const livesBy = ({ message }: ReadTransaction): EncodedAccount | undefined => {
+    const named = nonceAccountOf(message)
+    const account = named === undefined ? undefined : svm.getAccount(named)
+    return account?.exists && storedNonce(account) === message.lifetimeToken ? account : undefined
   }
   const holdings = (keys: readonly Key[]): Holdings => ({
     lamports: keys.map(({ address }) => svm.getBalance(address) ?? 0n),
@@ -141,12 +150,14 @@ export function createBank(slots: Slots): Bank {
       const keys = keysOf(read.message, (address) => svm.getAccount(address))
       const writable = keys.filter((key) => key.writable).map(({ address }) => svm.getAccount(address))
       const before = holdings(keys)
+      const nonce = livesBy(read)
       const result = inNewestSlot().withSigverify(true).sendTransaction(read.transaction)
       const failed = result instanceof FailedTransactionMetadata
       const after = holdings(keys)
       // A transaction that failed stands in a block if it paid for that, and nowhere if it could not.
       if (failed && before.lamports[0] === after.lamports[0]) return undefined
       const slot = slots.slot('processed')
+      if (failed && nonce !== undefined) svm.setAccount(advanced(nonce, slots.hashOf(slot)))
       taken.set(read.id, slot)
       if (settled) for (const { address } of writable) journal.forget(address)
       else journal.write(writable)
