@@ -102,7 +102,8 @@ describe('T25: a channel of nonce vouchers on the chain', () => {
   })
 
   it('counts an epoch that its authority ended without a transfer as zero, whatever balances say', async () => {
-    verifies('T25', 'M30')
+    verifies('T25')
+    verifies('M30')
     const stage = await openStage(local)
     const first = await stateOf(stage)
     const lost = await voucher(stage, 2_000_000n)
