@@ -5,6 +5,7 @@ import {
   createNoopSigner,
   createTransactionMessage,
   getCompiledTransactionMessageDecoder,
+  type Instruction,
   type Nonce,
   pipe,
   setTransactionMessageFeePayer,
@@ -73,6 +74,7 @@ describe('the message of a voucher', () => {
         ),
       (dated) => appendTransactionMessageInstructions([transfer], dated),
     )
+    const instructions: readonly Instruction[] = meant.instructions
     const built = getCompiledTransactionMessageDecoder().decode(voucherMessage(channel, voucher))
     if (built.version !== 0) throw new Error('no v0 message')
     expect(built.header).toEqual({ numSignerAccounts: 2, numReadonlySignerAccounts: 1, numReadonlyNonSignerAccounts: 5 })
@@ -84,7 +86,7 @@ describe('the message of a voucher', () => {
         data: [...(data ?? [])],
       })),
     ).toEqual(
-      meant.instructions.map(({ programAddress, accounts = [], data = new Uint8Array() }) => ({
+      instructions.map(({ programAddress, accounts = [], data = new Uint8Array() }) => ({
         program: programAddress,
         accounts: accounts.map((one) => one.address),
         data: [...data],
