@@ -1,4 +1,5 @@
 export type {
+  Candidate,
   CatalogueEntry,
   CatalogueQuery,
   CatalogueStore,
@@ -57,3 +58,4 @@ export {
   type PublishedRatings,
   type RegisterRequest,
 } from './bazaar/routes.ts'
+export { fact, listingTerms, wordsAsked } from './bazaar/terms.ts'

@@ -11,6 +11,7 @@ export {
 export { packagesLoadedBy } from './suites/imports.ts'
 export { preparePayment, receiptOf, sendPaid, signPayment } from './suites/purchase.ts'
 export { type SchemeStage, type SchemeSuite, testScheme } from './suites/scheme.ts'
+export { type CatalogueSuite, testCatalogue } from './suites/stores/catalogue.ts'
 export { type StoreProcess, type StoreProgram, startStoreProcess } from './suites/stores/processes.ts'
 export { type StoreSuite, testStore } from './suites/stores/store.ts'
 export { type TokenStage, type TokenSuite, testTokenAdapter } from './suites/token.ts'

@@ -58,6 +58,18 @@ export type CatalogueQuery = {
   readonly offset?: number | undefined
 }
 
+/**
+ * A listed entry that matches, as much of it as is weighed: `terms` as `listingTerms` makes them, by spaces; `origin` and `payee` so that
+ * no one fills a page. Names and tags stand among the terms a second time, behind `n:`.
+ */
+export type Candidate = {
+  readonly key: string
+  readonly quality: number
+  readonly terms: string
+  readonly origin: string
+  readonly payee: string
+}
+
 /** A payment that a chain showed: `transfer` names the log that paid, so that it counts once. */
 export type WitnessedPayment = {
   readonly network: string
@@ -84,9 +96,7 @@ export type Standing = {
   readonly ratings: readonly (KeptRating & { readonly cluster: string })[]
 }
 
-/**
- * What a bazaar keeps. Every operation is one commit. Search gives what matches in the order of `quality`: the bazaar itself weighs words.
- */
+/** What a bazaar keeps. Every operation is one commit. */
 export interface CatalogueStore {
   /** The outbox of the same store: what `tell` is written to. */
   readonly outbox: OutboxStore
@@ -106,8 +116,8 @@ export interface CatalogueStore {
   ): Promise<CatalogueEntry | undefined>
   /** Takes at most `most` entries whose next look is due at `now`: they are due again at `until`, for whoever comes then. */
   due(request: { readonly now: number; readonly until: number; readonly most: number }): Promise<readonly CatalogueEntry[]>
-  /** Listed entries that match, the best first (or as `sort` says). */
-  search(query: CatalogueQuery): Promise<readonly CatalogueEntry[]>
+  /** Listed entries that match, the best first (or as `sort` says). The bazaar itself weighs words. */
+  search(query: CatalogueQuery): Promise<readonly Candidate[]>
   /** How many listed entries match. */
   count(query: Omit<CatalogueQuery, 'limit' | 'offset' | 'sort'>): Promise<number>
   /** How many entries an origin has, in whatever state. */

@@ -1,3 +1,4 @@
+import { catalogueTables, type Dialect } from '../catalogue/schema.ts'
 import type { Column } from '../claims/record.ts'
 
 /** A row as an engine returns it, by column. */
@@ -19,12 +20,13 @@ export interface SqlDatabase {
 }
 
 /** The store's tables, made where they are missing. Processes that start at once wait for one another on the row of a version. */
-export function* migrate(bytes: 'BLOB' | 'BYTEA'): Work<void> {
+export function* migrate(dialect: Dialect): Work<void> {
+  const bytes = dialect === 'sqlite' ? 'BLOB' : 'BYTEA'
   yield run('CREATE TABLE IF NOT EXISTS flow402x_migrations (version INTEGER PRIMARY KEY)')
   for (const [version, statements] of migrations.entries()) {
     const added = yield run('INSERT INTO flow402x_migrations (version) VALUES (?1) ON CONFLICT DO NOTHING RETURNING version', [version + 1])
     if (added.length === 0) continue
-    for (const text of statements) yield run(text.replaceAll('BYTES', bytes))
+    for (const text of typeof statements === 'function' ? statements(dialect) : statements) yield run(text.replaceAll('BYTES', bytes))
   }
 }
 
@@ -52,7 +54,7 @@ export const underWay = "state IN ('signing', 'open')"
 export const vouched = "vouched_by IS NOT NULL AND vouched_by <> ''"
 
 // Times are the caller's and amounts are text: neither overflows. A migration that was published is never changed.
-const migrations: readonly (readonly string[])[] = [
+const migrations: readonly (readonly string[] | ((dialect: Dialect) => readonly string[]))[] = [
   [
     `CREATE TABLE flow402x_claims (
       id TEXT PRIMARY KEY, payer TEXT NOT NULL, dead_after DOUBLE PRECISION NOT NULL, binding TEXT NOT NULL, claim_id TEXT NOT NULL,
@@ -126,4 +128,5 @@ const migrations: readonly (readonly string[])[] = [
     'CREATE INDEX flow402x_channels_owed ON flow402x_channels (side, id) WHERE owed_since IS NOT NULL',
   ],
   ['ALTER TABLE flow402x_claims ADD COLUMN holder TEXT'],
+  catalogueTables,
 ]

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { type Store, X402Error } from '@flow402x/core'
 import type { RetentionOptions } from '@flow402x/core/memory'
 import { Pool } from 'pg'
+import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
@@ -35,14 +36,14 @@ export type PostgresStoreOptions = RetentionOptions & { readonly connections?: n
  * Errors: `config/store-not-durable` where the server may lose what it acknowledged; `config/store-unreachable`;
  * `store/contended`, `store/unreadable` and what `pg` throws from operations.
  */
-export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Store> {
+export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Store & Catalogued> {
   options.signal?.throwIfAborted()
   const { pool, close } = typeof source === 'string' ? ownPool(source, options) : { pool: source, close: async () => {} }
   const database = postgresDatabase(pool, close)
   try {
     await assertDurable(database).catch(unreachable)
     options.signal?.throwIfAborted()
-    await database.transaction(() => migrate('BYTEA'))
+    await database.transaction(() => migrate('postgres'))
   } catch (error) {
     await close()
     throw error
@@ -57,6 +58,7 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     journal: sqlJournal(database, { ...options, outbox }),
     outbox,
     channels: sqlChannels(database),
+    catalogue: sqlCatalogue(database, { outbox, dialect: 'postgres' }),
     close,
   }
 }

@@ -1,6 +1,7 @@
 import type { Store } from '@flow402x/core'
 import type { RetentionOptions } from '@flow402x/core/memory'
 import Database from 'libsql'
+import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
@@ -23,7 +24,7 @@ export type SqliteStoreOptions = RetentionOptions & { readonly busyTimeout?: num
  * Errors: `config/store-not-durable` where the file cannot be written ahead and synchronised (in memory, on some network
  * disks); `store/unreadable` from operations.
  */
-export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Store {
+export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Store & Catalogued {
   const database = openFile(file, options)
   const outbox = sqlOutbox(database, options)
   return {
@@ -35,6 +36,7 @@ export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Sto
     journal: sqlJournal(database, { ...options, outbox }),
     outbox,
     channels: sqlChannels(database),
+    catalogue: sqlCatalogue(database, { outbox, dialect: 'sqlite' }),
     close: database.close,
   }
 }
@@ -51,7 +53,7 @@ function openFile(file: string, { busyTimeout = 5000 }: SqliteStoreOptions): Sql
   const groups = commitInGroups(connection)
   try {
     assertDurable(connection, file)
-    transact(connection, () => drive(migrate('BLOB'), rows))
+    transact(connection, () => drive(migrate('sqlite'), rows))
   } catch (error) {
     connection.close()
     throw error

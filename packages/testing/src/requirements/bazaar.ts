@@ -12,5 +12,15 @@ export const bazaarRequirements = {
     text: 'Listing text is bounded data, and what only its own ring pays for stands below what others pay for.',
     link: 'hazards.md A21',
   },
+  H12: { text: 'Every resource has a state with a reason, and nothing leaves a catalogue without one.', link: 'hazards.md H12' },
+  M34: {
+    text: 'The bazaar looks at the transfer on chain itself; payers count by who funds them and by what they pay to unrelated sellers.',
+    link: 'money-rules.md M34',
+  },
+  'BAZAAR-SEARCH': {
+    text: 'All filters of the standard and of this project, ranking and paging hold on every store.',
+    link: 'wire.md §16.1',
+  },
+  'BAZAAR-LEASES': { text: 'Of several instances on one store one looks at a resource at a time.', link: 'DESIGN §6' },
   'BAZAAR-STREAMS': { text: 'A stream is listed with its rate, unit, window and transports.', link: 'DESIGN §2' },
 } as const satisfies Readonly<Record<string, Requirement>>

@@ -1,0 +1,111 @@
+import { parseDecimal } from '@flow402x/core'
+import { type CatalogueQuery, fact, wordsAsked } from '@flow402x/core/bazaar'
+import type { Column } from '../claims/record.ts'
+import { run, type Statement } from '../sql/database.ts'
+import type { Dialect } from './schema.ts'
+
+/** What is looked for, without the page. */
+export type Question = Omit<CatalogueQuery, 'limit' | 'offset' | 'sort'>
+
+/** The statement that finds the places and rows of candidates. */
+export function searchStatement({ limit, offset = 0, sort = 'best', ...question }: CatalogueQuery, dialect: Dialect): Statement {
+  const { text, values, price } = matching(question, dialect)
+  const page = `LIMIT ?${values.length + 1} OFFSET ?${values.length + 2}`
+  const columns = 'l.key, l.quality, l.terms, l.origin, l.payee'
+  // The page is cut from places alone; rows are read for what is on it.
+  const cut = {
+    best: `SELECT m.place, m.place AS rank ${text} ORDER BY m.place DESC ${page}`,
+    new: `SELECT m.place, (SELECT n.seq FROM flow402x_listings n WHERE n.place = m.place) AS rank ${text} ORDER BY rank DESC ${page}`,
+    price: `SELECT m.place, (SELECT MIN(p.price) FROM flow402x_listing_prices p WHERE ${price}) AS rank ${text}
+      AND EXISTS (SELECT 1 FROM flow402x_listing_prices p WHERE ${price} AND p.price IS NOT NULL) ORDER BY rank, m.place DESC ${page}`,
+  }[sort]
+  const order = sort === 'price' ? 'c.rank, c.place DESC' : 'c.rank DESC'
+  return run(`SELECT ${columns} FROM (${cut}) c JOIN flow402x_listings l ON l.place = c.place ORDER BY ${order}`, [
+    ...values,
+    limit,
+    offset,
+  ])
+}
+
+/** The statement that counts what matches. */
+export function countStatement(question: Question, dialect: Dialect): Statement {
+  const { text, values } = matching(question, dialect)
+  return run(`SELECT COUNT(*) AS count ${text}`, values)
+}
+
+// As many digits as a decimal text may have on either side of its point.
+const digits = 40
+
+/** A price as text that sorts as numbers do, exactly. */
+export function sortable(amount: string): string {
+  const { units, scale } = parseDecimal(amount) ?? { units: 0n, scale: 0 }
+  return String(units * 10n ** BigInt(digits - scale)).padStart(2 * digits, '0')
+}
+
+type Matching = { readonly text: string; readonly values: readonly Column[]; readonly price: string }
+
+function matching(question: Question, dialect: Dialect): Matching {
+  const values: Column[] = []
+  const bind = (value: Column): string => `?${values.push(value)}`
+  const { price, asked } = priceCondition(question, bind)
+  const exists = asked ? [`EXISTS (SELECT 1 FROM flow402x_listing_prices p WHERE ${price})`] : []
+  const terms = termsOf(question)
+  if (terms.length === 0) {
+    const where = ['m.place IS NOT NULL', ...exists].join(' AND ')
+    return { text: `FROM flow402x_listings m WHERE ${where}`, values, price }
+  }
+  const matches = {
+    sqlite: () => `flow402x_listing_terms MATCH ${bind(terms.map((group) => `(${group.map(ftsTerm).join(' OR ')})`).join(' AND '))}`,
+    postgres: () => `terms @@ CAST(${bind(terms.map((group) => `(${group.map(tsTerm).join(' | ')})`).join(' & '))} AS tsquery)`,
+  }[dialect]()
+  const source = `(SELECT rowid AS place FROM flow402x_listing_terms WHERE ${matches})`
+  return { text: `FROM ${source} m WHERE ${['1 = 1', ...exists].join(' AND ')}`, values, price }
+}
+
+type Term = { readonly text: string; readonly prefix?: boolean }
+
+/** Groups of terms: one of each must be there. */
+function termsOf(question: Question): Term[][] {
+  const { words, any = false, type, category, tag, transport, verified, healthy, extensions = [] } = question
+  const { network, scheme, payTo, asset, unit } = question
+  const asked = words === undefined ? [] : wordsAsked(words)
+  // What is being typed may go on.
+  const looked = asked.map((text, index) => ({ text, prefix: index === asked.length - 1 && text.length > 2 }))
+  const facts = Object.entries({ type, category, tag, transport, network, scheme, payTo, asset, unit }).flatMap(([kind, value]) =>
+    value === undefined ? [] : [[{ text: fact(kind, value) }]],
+  )
+  const marks = Object.entries({ verified, healthy }).flatMap(([kind, value]) => (value === true ? [[{ text: fact(kind, 'true') }]] : []))
+  const keys = extensions.map((key) => [{ text: fact('extension', key) }])
+  const told = any ? (looked.length === 0 ? [] : [looked]) : looked.map((one) => [one])
+  return [...facts, ...marks, ...keys, ...told]
+}
+
+// Terms have letters, digits, colons and hyphens alone: nothing of them ends a quotation.
+function ftsTerm({ text, prefix }: Term): string {
+  return `"${text}"${prefix ? '*' : ''}`
+}
+
+function tsTerm({ text, prefix }: Term): string {
+  return `'${text}'${prefix ? ':*' : ''}`
+}
+
+/** One offer that meets all that is asked of offers. */
+function priceCondition(question: Question, bind: (value: Column) => string): { readonly price: string; readonly asked: boolean } {
+  const { network, scheme, payTo, asset, unit, maxPrice } = question
+  const parts = [
+    ...(network === undefined ? [] : [`p.network = ${bind(network)}`]),
+    ...(scheme === undefined ? [] : [`p.scheme = ${bind(scheme)}`]),
+    ...(payTo === undefined ? [] : [`p.pay_to = ${bind(addressKey(payTo))}`]),
+    ...(asset === undefined ? [] : [`(p.asset = ${bind(addressKey(asset))} OR p.symbol = ${bind(asset.toUpperCase())})`]),
+    ...(unit === undefined ? [] : [`p.unit = ${bind(unit)}`]),
+    ...(maxPrice === undefined ? [] : [`p.price <= ${bind(sortable(maxPrice))}`]),
+    // What is not named is compared in dollars.
+    ...(asset === undefined && maxPrice !== undefined ? ["p.currency = 'USD'"] : []),
+  ]
+  return { price: ['p.place = m.place', ...parts].join(' AND '), asked: parts.length > 0 }
+}
+
+/** An address in the one spelling that is compared: hex in lower case, everything else to the letter. */
+export function addressKey(address: string): string {
+  return /^0x/i.test(address) ? address.toLowerCase() : address
+}
