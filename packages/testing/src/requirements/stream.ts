@@ -6,6 +6,10 @@ export const streamRequirements = {
     text: 'A recording is metered by the clock of its content, which is read from its file; what nobody can measure is not sold.',
     link: 'DESIGN.md §8.1',
   },
+  T4: {
+    text: 'A range is exactly as long as it is paid, and all ranges together are the whole.',
+    link: 'streaming.md §15 T4',
+  },
   T5: {
     text: 'A key of HLS answers 402 until it is paid, the next one still does, and the segments are everybody’s to cache.',
     link: 'streaming.md §15 T5',

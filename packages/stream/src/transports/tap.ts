@@ -1,0 +1,85 @@
+import { bytesPerUnit, oneUnit, type Units } from '@flow402x/core/stream'
+import type { Lane } from '../lane/lane.ts'
+import { transportErrors } from './errors.ts'
+
+/** How many units (10⁻⁹ of one) bytes are. Both are counted from where delivery began, so that nothing is lost or won by cutting. */
+export interface ByteMeter {
+  unitsOf(bytes: bigint): Units
+  /** The most bytes that are no more units than these. */
+  bytesFor(units: Units): bigint
+}
+
+/** A recording: so many bytes that last so many billionths of a second. */
+export type Recording = { readonly size: bigint; readonly length: bigint }
+
+/**
+ * How bytes are counted in a unit: as bytes, or as the seconds of a recording.
+ *
+ * Errors: `stream/no-meter` for a unit that no bytes are counted in, and for seconds of what has no length.
+ */
+export function byteMeter(unit: string, recording?: Recording): ByteMeter {
+  const bytes = bytesPerUnit(unit)
+  if (bytes !== undefined) return ratio(oneUnit, bytes)
+  if (unit === 'second' && recording !== undefined && recording.length > 0n && recording.size > 0n)
+    return ratio(recording.length, recording.size)
+  throw transportErrors('stream/no-meter', { unit })
+}
+
+/** A clock that never goes back, in milliseconds, and how to wait by it. */
+export type Clockwork = { readonly now: () => number; readonly sleep: (ms: number, signal: AbortSignal) => Promise<void> }
+
+/** What bytes flow through on a lane: each is paid before it is released. */
+export interface Tap {
+  /** The most bytes that are released at once. */
+  readonly most: number
+  /** Pays for so many bytes more; waits for credit and, where it is paced, for their time. `false`: the lane is over, and they stay here. */
+  open(bytes: number): Promise<boolean>
+}
+
+/** How a tap is made. With `pace` content never runs further ahead of time than `window` (10⁻⁹ s): the kernel may swallow what nobody watches. */
+export type TapOptions = { readonly lane: Lane; readonly meter: ByteMeter; readonly window: Units; readonly pace?: Clockwork | undefined }
+
+// What a socket takes at once; and no more of a window than a quarter, so that no piece waits for credit that never comes.
+const largest = 65_536
+const partsOfWindow = 4n
+
+/** A tap over a lane. */
+export function createTap({ lane, meter, window, pace }: TapOptions): Tap {
+  const fits = meter.bytesFor(window / partsOfWindow)
+  const most = fits < 1n ? 1 : fits > BigInt(largest) ? largest : Number(fits)
+  let sent = 0n
+  let [left, at] = [window, pace?.now() ?? 0]
+  const inTime = async (units: Units, { now, sleep }: Clockwork): Promise<void> => {
+    const filled = (): Units => {
+      const since = now() - at
+      at += since
+      const more = left + BigInt(Math.floor(since * 1e6))
+      return more > window ? window : more
+    }
+    for (left = filled(); left < units && left < window && !lane.signal.aborted; left = filled())
+      await sleep(Number((units < window ? units : window) - left) / 1e6 + 1, lane.signal)
+    left -= units
+  }
+  return {
+    most,
+    async open(bytes) {
+      const units = meter.unitsOf(sent + BigInt(bytes)) - meter.unitsOf(sent)
+      if (pace !== undefined) await inTime(units, pace)
+      if (lane.signal.aborted || !(await lane.debit(units))) return false
+      sent += BigInt(bytes)
+      return true
+    },
+  }
+}
+
+/** Bytes in pieces of at most so many. */
+export function* pieces(bytes: Uint8Array, most: number): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += most) yield bytes.subarray(at, at + most)
+}
+
+function ratio(units: bigint, bytes: bigint): ByteMeter {
+  return {
+    unitsOf: (count) => (count * units + bytes - 1n) / bytes,
+    bytesFor: (count) => (count <= 0n ? 0n : (count * bytes) / units),
+  }
+}
