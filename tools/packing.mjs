@@ -1,13 +1,12 @@
-// The sources stay in the repository: what is published has no condition that leads to them.
-const source = '@flow402x/source'
+/** @typedef {{ exports?: Record<string, string | Record<string, string>> }} Manifest */
 
+// The sources stay in the repository: what is published has no condition that leads to them.
 export const hooks = {
-  /** @param {{ exports?: unknown }} manifest */
+  /** @param {Manifest} manifest */
   beforePacking(manifest) {
-    if (typeof manifest.exports !== 'object') return manifest
-    const exports = Object.entries(manifest.exports).map(([path, target]) => {
-      if (typeof target !== 'object') return [path, target]
-      const { [source]: _, ...published } = target
+    const exports = Object.entries(manifest.exports ?? {}).map(([path, target]) => {
+      if (typeof target === 'string') return [path, target]
+      const { '@flow402x/source': _, ...published } = target
       return [path, published]
     })
     return { ...manifest, exports: Object.fromEntries(exports) }

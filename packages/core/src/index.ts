@@ -1,5 +1,6 @@
 export { unlessAborted } from './calls/abort.ts'
 export { type CoalesceOptions, coalesce } from './calls/coalesce.ts'
+export { type HttpAnswer, type HttpCall, httpCall } from './calls/http-call.ts'
 export { type HttpRpcOptions, httpRpc, parseRpcUrl, type Rpc, type RpcErrors, type RpcRequest } from './calls/json-rpc.ts'
 export { pause } from './calls/pause.ts'
 export { sha256 } from './calls/sha256.ts'

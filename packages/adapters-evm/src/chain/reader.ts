@@ -35,13 +35,7 @@ export type EvmReaderOptions = {
 }
 
 /** Reads one EVM network. Errors: `config/unknown-network`, `config/not-evm`, `config/bad-rpc-url`. */
-export function evmReader({
-  network: name,
-  rpcUrl: url,
-  timeoutMs = 10_000,
-  fetch = globalThis.fetch,
-  from = multicall3,
-}: EvmReaderOptions): EvmReader {
+export function evmReader({ network: name, rpcUrl: url, timeoutMs = 10_000, fetch, from = multicall3 }: EvmReaderOptions): EvmReader {
   const network = parseNetwork(name)
   const chainId = chainIdOf(network)
   if (chainId === undefined) throw evmErrors('config/not-evm', { network })

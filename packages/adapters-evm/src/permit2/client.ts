@@ -38,7 +38,7 @@ export function permit2(options: Permit2PayerOptions = {}): TransferMethod {
 
 /** Pays by a signed Permit2 transfer through the proxy of a scheme. */
 export function permit2Method({ scheme, proxy }: Permit2Scheme, options: Permit2PayerOptions = {}): TransferMethod {
-  const { rpcUrls = {}, fetch = globalThis.fetch, timeoutMs = 10_000, maxApprovalFee } = options
+  const { rpcUrls = {}, fetch, timeoutMs = 10_000, maxApprovalFee } = options
   const nodes = new Map(Object.entries(rpcUrls).map(([name, url]) => [parseNetwork(name), httpRpc({ url, fetch, timeoutMs })]))
   return {
     name: 'permit2',

@@ -47,7 +47,7 @@ export function transferProofEvmServer(options: TransferProofEvmServerOptions): 
   const offered = isCoin && plain ? { plain: plainChallenge } : {}
   const seller = { network, asset, payee, confirmations: `${confirmations}`, spell: spellHash, ...offered }
   if (rpcUrl === undefined) return transferSeller(seller, options)
-  const rpc = httpRpc({ url: rpcUrl, fetch: options.fetch ?? globalThis.fetch, timeoutMs: options.timeoutMs ?? 10_000 })
+  const rpc = httpRpc({ url: rpcUrl, fetch: options.fetch, timeoutMs: options.timeoutMs ?? 10_000 })
   const transfers = evmTransfers(rpc, { network, coin: isCoin ? asset.address : '', confirmations })
   // A chain's coin leaves no event: without an index nobody finds its transfer by what trails it.
   const find = isCoin ? {} : { find: transfers.find }

@@ -25,7 +25,7 @@ export type SolanaReaderOptions = {
 }
 
 /** Reads a chain by JSON-RPC. Errors: `config/bad-rpc-url`; from its methods `solana/rpc` and `solana/call-failed`. */
-export function solanaReader({ rpcUrl, fetch = globalThis.fetch, timeoutMs = 10_000 }: SolanaReaderOptions): SolanaReader {
+export function solanaReader({ rpcUrl, fetch, timeoutMs = 10_000 }: SolanaReaderOptions): SolanaReader {
   return readerOf(httpRpc({ url: rpcUrl, fetch, timeoutMs }))
 }
 

@@ -30,7 +30,7 @@ export type SolanaChainOptions = {
   readonly leastLamports?: bigint
   /** How long one RPC request may take, in milliseconds. 10,000 unless told. */
   readonly timeoutMs?: number
-  readonly fetch?: typeof globalThis.fetch
+  readonly fetch?: typeof globalThis.fetch | undefined
   /** The signatures' implementation; the fastest that runs here unless told. */
   readonly ed25519?: Ed25519
 }
@@ -70,7 +70,7 @@ export interface SolanaChain extends ChainWriter {
  * `config/bad-rpc-url`, `config/unsafe-local-key`; from `sign` and `send` those of `solana/…`.
  */
 export function solanaChain(options: SolanaChainOptions): SolanaChain {
-  const { rpcUrl, fetch = globalThis.fetch, timeoutMs = 10_000 } = options
+  const { rpcUrl, fetch, timeoutMs = 10_000 } = options
   const { maxLamportsPerPayment = 100_000n, leastLamports = 5_000_000n, ed25519 = fastestEd25519() } = options
   const network = parseNetwork(options.network)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })

@@ -54,7 +54,7 @@ export type OpenedTokenAccount = {
  * `solana/rpc`, `solana/refused`, `solana/broadcast-unknown`.
  */
 export async function openTokenAccount(options: OpenTokenAccountOptions): Promise<OpenedTokenAccount> {
-  const { rpcUrl, owner, onCost, signal, fetch = globalThis.fetch, timeoutMs = 10_000 } = options
+  const { rpcUrl, owner, onCost, signal, fetch, timeoutMs = 10_000 } = options
   const network = parseNetwork(options.network)
   const sender = isSender(options.payer) ? options.payer : secretKeySender(options.payer)
   const chain = solanaChain({ network, rpcUrl, signers: [sender], fetch, timeoutMs })

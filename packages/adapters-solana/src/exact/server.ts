@@ -58,7 +58,7 @@ export type ExactSolanaServerOptions = {
  * `funds`; `config/no-fee-payer`, `config/unchecked-payee` and those of `priceInAsset` from `requirements`.
  */
 export function exactSolanaServer(options: ExactSolanaServerOptions): ServerScheme {
-  const { rpcUrl, memo, smartWallets = false, clock = Date.now, fetch = globalThis.fetch, timeoutMs = 10_000 } = options
+  const { rpcUrl, memo, smartWallets = false, clock = Date.now, fetch, timeoutMs = 10_000 } = options
   const network = parseNetwork(options.network)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })
   if (memo !== undefined && new TextEncoder().encode(memo).length > mostMemoBytes)

@@ -46,7 +46,7 @@ export type TransferProofSolanaClientOptions = {
  * `solana/transfer-failed`, `solana/transfer-unknown`; those of the RPC.
  */
 export function transferProofSolanaClient(options: TransferProofSolanaClientOptions): ClientScheme {
-  const { signer, rpcUrl, patience = 90_000, pollMs = 400, fetch = globalThis.fetch, timeoutMs = 10_000, clock = Date.now } = options
+  const { signer, rpcUrl, patience = 90_000, pollMs = 400, fetch, timeoutMs = 10_000, clock = Date.now } = options
   const network = parseNetwork(options.network ?? devnet)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })
   if (!isAddress(signer.address)) throw solanaErrors('config/bad-address', { option: 'signer.address', address: signer.address })

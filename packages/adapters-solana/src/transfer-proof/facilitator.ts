@@ -18,7 +18,7 @@ export type TransferProofSolanaFacilitatorOptions = Omit<TransferSightOptions, '
 
 /** Says what payers transferred on Solana (`transfer-proof`), for sellers without a node of their own. */
 export function transferProofSolanaFacilitator(options: TransferProofSolanaFacilitatorOptions): FacilitatorScheme {
-  const { chain, rpcUrl, confirmations = 'confirmed', timeoutMs = 10_000, fetch = globalThis.fetch } = options
+  const { chain, rpcUrl, confirmations = 'confirmed', timeoutMs = 10_000, fetch } = options
   const transfers = solanaTransfers(httpRpc({ url: rpcUrl, fetch, timeoutMs }), { network: chain.network, confirmations })
   return transferWitness({
     writer: chain,

@@ -49,7 +49,7 @@ export function transferProofSolanaServer(options: TransferProofSolanaServerOpti
   const seller = { network, asset, payee, confirmations, spell: spellSignature, ...(isCoin && plain ? { plain: plainChallenge } : {}) }
   payee()
   if (rpcUrl === undefined) return transferSeller(seller, options)
-  const rpc = httpRpc({ url: rpcUrl, fetch: options.fetch ?? globalThis.fetch, timeoutMs: options.timeoutMs ?? 10_000 })
+  const rpc = httpRpc({ url: rpcUrl, fetch: options.fetch, timeoutMs: options.timeoutMs ?? 10_000 })
   const transfers = solanaTransfers(rpc, { network, confirmations })
   const start: ServerScheme['start'] = async ({ signal } = {}) => {
     if (!isLoopback(rpcUrl)) await checkChain(rpc, { network, signal })

@@ -24,7 +24,7 @@ export type SolanaBalancesOptions = {
  * `solana/call-failed`.
  */
 export function solanaBalances(options: SolanaBalancesOptions): BalanceReader {
-  const { address, rpcUrls, fetch = globalThis.fetch, timeoutMs = 10_000 } = options
+  const { address, rpcUrls, fetch, timeoutMs = 10_000 } = options
   if (!isAddress(address)) throw solanaErrors('config/bad-address', { option: 'address', address })
   const nodes = new Map(
     Object.entries(rpcUrls).map(([name, url]) => {

@@ -39,7 +39,7 @@ export type SolanaTokenAdapterOptions = WalletOptions & {
  * `config/bad-rpc-url`, `config/unsafe-local-key`; from its methods `token/…`, `solana/…` and `config/…` of chain, mint and recipient.
  */
 export function solanaTokenAdapter(options: SolanaTokenAdapterOptions): TokenAdapter {
-  const { rpcUrl, signer, commitment = 'finalized', fetch = globalThis.fetch, timeoutMs = 10_000 } = options
+  const { rpcUrl, signer, commitment = 'finalized', fetch, timeoutMs = 10_000 } = options
   const { openAccounts = false, microLamports = 10_000n } = options
   const network = parseNetwork(options.network)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })

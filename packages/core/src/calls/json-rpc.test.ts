@@ -32,7 +32,7 @@ async function meet(answering: Answering) {
   const { port } = node.address() as AddressInfo
   const rpc = httpRpc({
     url: `http://127.0.0.1:${port}/v2/key`,
-    fetch,
+    fetch: undefined,
     timeoutMs: 2000,
     errors: {
       badUrl: () => new TypeError('bad URL'),

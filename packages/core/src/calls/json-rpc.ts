@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import { unlessAborted } from './abort.ts'
 import { coalesce } from './coalesce.ts'
+import { httpCall, isTimeout } from './http-call.ts'
 
 /** One JSON-RPC connection to a node. */
 export interface Rpc {
@@ -35,8 +36,8 @@ export type RpcErrors = {
   refused(what: { readonly host: string; readonly method: string; readonly message: string; readonly data: unknown }): Error
 }
 
-/** How a node is reached. */
-export type HttpRpcOptions = { readonly url: string; readonly fetch: typeof globalThis.fetch; readonly timeoutMs: number }
+/** How a node is reached: by Node's own client where there is one, unless by another `fetch`. */
+export type HttpRpcOptions = { readonly url: string; readonly fetch: typeof globalThis.fetch | undefined; readonly timeoutMs: number }
 
 const envelopeSchema = z.looseObject({
   id: z.optional(z.unknown()),
@@ -102,18 +103,22 @@ export function httpRpc({ url, fetch, timeoutMs, errors }: HttpRpcOptions & { re
   }
 
   async function post(request: object, signal?: AbortSignal): Promise<Reply> {
-    const late = AbortSignal.timeout(timeoutMs)
+    const headers = { 'content-type': 'application/json' }
     try {
-      const response = await fetch(url, {
+      // Nodes answer refusals with a JSON-RPC error under a status of 4xx too: the body alone counts.
+      const { json } = await httpCall(url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers,
         body: JSON.stringify(request),
-        signal: signal === undefined ? late : AbortSignal.any([late, signal]),
+        timeoutMs,
+        signal,
+        fetch,
+        follow: true,
       })
-      return { answer: await bodyOf(response) }
+      return { answer: json }
     } catch (cause) {
       signal?.throwIfAborted()
-      return { why: late.aborted ? `nothing came within ${timeoutMs} ms` : 'the connection failed', cause }
+      return { why: isTimeout(cause) ? `nothing came within ${timeoutMs} ms` : 'the connection failed', cause }
     }
   }
 }
@@ -123,11 +128,6 @@ export function parseRpcUrl(url: string, { badUrl }: Pick<RpcErrors, 'badUrl'>):
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) throw badUrl()
   return parsed
-}
-
-/** Nodes answer refusals with a JSON-RPC error under a status of 4xx too; only a body that is none is a failed connection. */
-async function bodyOf(response: Response): Promise<unknown> {
-  return response.json()
 }
 
 function idOf(answer: unknown): unknown {

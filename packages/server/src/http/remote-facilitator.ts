@@ -3,6 +3,8 @@ import {
   type Facilitator,
   facilitatorRoutes,
   firstIssue,
+  type HttpAnswer,
+  httpCall,
   isX402Error,
   type Outcome,
   outcomeFromWire,
@@ -40,6 +42,7 @@ export type FacilitatorAuth =
 export type HttpFacilitatorOptions = {
   /** Sent to the facilitator's own URL and nowhere else: redirects are not followed. */
   readonly auth?: FacilitatorAuth
+  /** Takes the place of Node's own HTTP client, where there is one. */
   readonly fetch?: typeof fetch
   /** Milliseconds for one call, headers and body; 90,000 unless told (wire.md §4). */
   readonly timeout?: number
@@ -96,13 +99,7 @@ export function httpFacilitator(url: string, options: HttpFacilitatorOptions = {
 }
 
 type Asked = { readonly body?: string; readonly signal: AbortSignal | undefined; readonly claimId?: string | undefined }
-type Answer = {
-  readonly url: string
-  readonly status: number
-  readonly ok: boolean
-  readonly retryAfter: string | null
-  readonly body: unknown
-}
+type Answer = Omit<HttpAnswer, 'json'> & { readonly url: string; readonly ok: boolean; readonly body: unknown }
 type Ask = (route: FacilitatorRoute, asked: Asked) => Promise<Answer>
 
 function checkedUrl(url: string): string {
@@ -125,7 +122,7 @@ function checkAuth(auth: FacilitatorAuth | undefined): void {
   if (!parsed.success) throw remoteErrors('config/bad-facilitator-auth', { why: firstIssue(parsed.error) })
 }
 
-function asker(base: string, { auth, fetch: send, timeout = 90_000 }: HttpFacilitatorOptions): Ask {
+function asker(base: string, { auth, fetch, timeout = 90_000 }: HttpFacilitatorOptions): Ask {
   return async (route, { body, signal, claimId }) => {
     signal?.throwIfAborted()
     const { method, path } = facilitatorRoutes[route]
@@ -136,16 +133,12 @@ function asker(base: string, { auth, fetch: send, timeout = 90_000 }: HttpFacili
       ...(claimId === undefined ? {} : { [claimIdHeader]: claimId }),
       ...(await credentials(auth, { route, method, url, body })),
     }
-    const late = AbortSignal.timeout(timeout)
-    const init = { method, headers, redirect: 'manual', signal: signal === undefined ? late : AbortSignal.any([signal, late]) } as const
-    try {
-      return await read(await (send ?? fetch)(url, body === undefined ? init : { ...init, body }), url)
-    } catch (cause) {
-      if (isX402Error(cause)) throw cause
+    const answer = await httpCall(url, { method, headers, body, timeoutMs: timeout, signal, fetch }).catch((cause: unknown) => {
       // Where money may have moved, giving up is no better known than silence.
       if (route !== 'settle') signal?.throwIfAborted()
       throw remoteErrors('facilitator/unreachable', { url, cause })
-    }
+    })
+    return read(answer, url)
   }
 }
 
@@ -163,21 +156,10 @@ async function credentials(auth: FacilitatorAuth | undefined, call: FacilitatorC
   }
 }
 
-async function read(response: Response, url: string): Promise<Answer> {
-  const { status, ok, type } = response
-  if (type === 'opaqueredirect' || (status >= 300 && status < 400)) throw remoteErrors('facilitator/redirected', { url, status })
+function read({ status, retryAfter, json: body }: HttpAnswer, url: string): Answer {
+  if (status >= 300 && status < 400) throw remoteErrors('facilitator/redirected', { url, status })
   if (status === 401 || status === 403) throw remoteErrors('facilitator/unauthorized', { url, status })
-  return { url, status, ok, retryAfter: response.headers.get('retry-after'), body: await jsonOf(response) }
-}
-
-async function jsonOf(response: Response): Promise<unknown> {
-  try {
-    return await response.json()
-  } catch (error) {
-    // Not JSON: the schema says so. Anything else is a connection that broke.
-    if (error instanceof SyntaxError) return undefined
-    throw error
-  }
+  return { url, status, ok: status >= 200 && status < 300, retryAfter, body }
 }
 
 const attempts = 3
@@ -192,8 +174,8 @@ async function patient(ask: () => Promise<Answer>, signal: AbortSignal | undefin
   }
 }
 
-function millisecondsIn(retryAfter: string | null): number | undefined {
-  if (retryAfter === null) return undefined
+function millisecondsIn(retryAfter: string | undefined): number | undefined {
+  if (retryAfter === undefined) return undefined
   const wait = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now()
   return Number.isNaN(wait) ? undefined : Math.max(wait, 0)
 }
