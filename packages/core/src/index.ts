@@ -78,12 +78,14 @@ export {
   X402Error,
 } from './protocol/errors.ts'
 export {
+  type Asked,
   type Extension,
   type ExtensionDeclaration,
   echoExtensions,
   echoesExtensions,
   paymentIdentifier,
   readPaymentId,
+  type Sold,
   withoutPaymentId,
 } from './protocol/extension.ts'
 export {

@@ -46,9 +46,24 @@ export type TokenPermit = {
   readonly deadline: bigint
 }
 
+/** What a seller says of an offer or of a payment, as EIP-712 signs it (wire.md §16.4). */
+export type StatementMessage =
+  | {
+      readonly primaryType: 'Offer'
+      readonly message: { readonly version: bigint; readonly validUntil: bigint } & Readonly<
+        Record<'resourceUrl' | 'scheme' | 'network' | 'asset' | 'payTo' | 'amount', string>
+      >
+    }
+  | {
+      readonly primaryType: 'Receipt'
+      readonly message: { readonly version: bigint; readonly issuedAt: bigint } & Readonly<
+        Record<'network' | 'resourceUrl' | 'payer' | 'transaction', string>
+      >
+    }
+
 /** EIP-712 typed data, complete with `EIP712Domain`, as `eth_signTypedData_v4` and every wallet library take it (H20). */
 export type TypedData = {
-  readonly domain: { readonly name: string; readonly version?: string; readonly chainId: number; readonly verifyingContract: Hex }
+  readonly domain: { readonly name: string; readonly version?: string; readonly chainId: number; readonly verifyingContract?: Hex }
   readonly types: Readonly<Record<string, readonly { readonly name: string; readonly type: string }[]>>
 } & (
   | { readonly primaryType: 'TransferWithAuthorization'; readonly message: Authorization }
@@ -59,6 +74,7 @@ export type TypedData = {
   | { readonly primaryType: 'ClaimBatch'; readonly message: { readonly claims: readonly ClaimEntry[] } }
   | { readonly primaryType: 'PermitWitnessTransferFrom'; readonly message: Permit2Transfer | Permit2Deposit }
   | { readonly primaryType: 'Permit'; readonly message: TokenPermit }
+  | StatementMessage
 )
 
 /** The members of a token's domain. */

@@ -1,15 +1,34 @@
 import * as z from 'zod/mini'
-import { contains, memberOf, type PaymentPayload, type PaymentRequired } from './payment.ts'
+import { contains, memberOf, type PaymentPayload, type PaymentRequired, type PaymentRequirements, type ResourceInfo } from './payment.ts'
 import type { Prepared } from './scheme.ts'
 
 /** What an extension puts into a 402: its facts and the JSON Schema of them (x402 v2, extensions). */
 export type ExtensionDeclaration = { readonly info: Readonly<Record<string, unknown>>; readonly schema?: Readonly<Record<string, unknown>> }
+
+/** One 402 as an extension sees it; `now` in Unix seconds. */
+export type Asked = { readonly resource: ResourceInfo; readonly accepts: readonly PaymentRequirements[]; readonly now: number }
+
+/** One payment that moved, as an extension of its route sees it; `at` is when that was seen (Unix seconds). */
+export type Sold = {
+  readonly url: string
+  readonly payer: string
+  readonly network: string
+  /** Empty where nothing was sent to a chain. */
+  readonly transaction: string
+  readonly at: number
+}
 
 /** Something a server adds to its 402s under one key; `dynamic` names the fields of `info` a client need not echo unchanged. */
 export interface Extension {
   readonly key: string
   readonly dynamic?: readonly string[]
   declare(): ExtensionDeclaration
+  /** The same in as few bytes as it goes: said in the place of `declare` where a 402 would be too large for its readers (H27). */
+  brief?(): ExtensionDeclaration
+  /** What is said in one 402 in the place of `declare`, but not where that would make it too large; the fields it adds are `dynamic`. */
+  ask?(asked: Asked): Promise<ExtensionDeclaration>
+  /** What the receipt of a payment says under the key, or nothing. What it throws costs the payer nothing but that. */
+  receipt?(sold: Sold): Promise<Readonly<Record<string, unknown>> | undefined>
 }
 
 const echoed = z.looseObject({ info: z.looseObject({}) })
@@ -23,8 +42,13 @@ export function echoesExtensions(extensions: readonly Extension[], payment: Paym
     const echo = memberOf(payment.extensions, extension.key)
     if (echo == null) return true
     const parsed = z.safeParse(echoed, echo)
-    const fixed = Object.entries(extension.declare().info).filter(([name]) => !extension.dynamic?.includes(name))
-    return parsed.success && fixed.every(([name, value]) => contains(memberOf(parsed.data.info, name), value, false))
+    if (!parsed.success) return false
+    const said = [extension.declare(), ...(extension.brief === undefined ? [] : [extension.brief()])]
+    return said.some(({ info }) =>
+      Object.entries(info)
+        .filter(([name]) => !extension.dynamic?.includes(name))
+        .every(([name, value]) => contains(memberOf(parsed.data.info, name), value, false)),
+    )
   })
 }
 

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini'
+import { fromBase64, toBase64 } from '../calls/base64.ts'
 import { coreErrors } from './errors.ts'
 import { type PaymentPayload, type PaymentRequired, paymentPayload, paymentRequired } from './payment.ts'
 import { type SettleResponse, settleResponse } from './settlement.ts'
@@ -36,7 +37,7 @@ export function headerCodec<Value>(name: string, options: HeaderCodecOptions<Val
   return {
     name,
     limit,
-    encode: (value) => toBase64(ascii ? escapeNonAscii(JSON.stringify(value)) : JSON.stringify(value)),
+    encode: (value) => toBase64(encoder.encode(ascii ? escapeNonAscii(JSON.stringify(value)) : JSON.stringify(value))),
     decode(header) {
       const { length } = header
       if (length > limit && receipt) throw malformed(`it has ${length} characters, and at most ${limit} are read`)
@@ -86,14 +87,6 @@ export function readSettlementOverride(text: string): string | undefined {
   }
 }
 
-function toBase64(text: string): string {
-  if (typeof Buffer !== 'undefined') return Buffer.from(text, 'utf8').toString('base64')
-  const bytes = new TextEncoder().encode(text)
-  let binary = ''
-  for (let start = 0; start < bytes.length; start += 8192) binary += String.fromCharCode(...bytes.subarray(start, start + 8192))
-  return btoa(binary)
-}
-
 function parseJson(header: string, malformed: (why: string, cause?: unknown) => Error): unknown {
   try {
     return JSON.parse(utf8.decode(fromBase64(header)))
@@ -102,12 +95,7 @@ function parseJson(header: string, malformed: (why: string, cause?: unknown) => 
   }
 }
 
-function fromBase64(text: string): Uint8Array {
-  if (typeof Buffer !== 'undefined') return Buffer.from(text, 'base64')
-  // `atob` takes padding that is missing, but not padding of a wrong length.
-  return Uint8Array.from(atob(text.replace(/=+$/, '')), (letter) => letter.charCodeAt(0))
-}
-
+const encoder = new TextEncoder()
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function escapeNonAscii(json: string): string {

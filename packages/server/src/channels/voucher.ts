@@ -18,6 +18,7 @@ import {
   type Sent,
   usedIn,
 } from '../engine/run.ts'
+import { withReceipts } from '../extensions/extensions.ts'
 
 type Settled = Outcome & { readonly status: 'settled' }
 
@@ -127,7 +128,8 @@ async function charge(context: RunContext, paying: Paying, result: HandlerResult
       engine.emit({ type: 'error', error })
     }
   }
-  return { kind: 'deliver', dress: dressPaid(engine, receiptHeader(receiptOf(charged, paying), dialect)), sent }
+  const told = await withReceipts(engine, receiptOf(charged, paying), { ...context, at: engine.clock() })
+  return { kind: 'deliver', dress: dressPaid(engine, receiptHeader(told, dialect)), sent }
 }
 
 /** A deposit that came with the voucher stands in its receipt, whatever became of the work: it is its payer's. */

@@ -10,7 +10,8 @@ import {
   type X402Error,
 } from '@flow402x/core'
 import { receiptToV1, xPaymentResponseHeader } from '@flow402x/core/v1'
-import { challenge, declared, extensionsOf, plainChallenge, type Quote } from './offers.ts'
+import { extensionsOf, type Said, waysToSay } from '../extensions/extensions.ts'
+import { challenge, type PaidOptions, plainChallenge, type Quote } from './offers.ts'
 import { ownBytes } from './request.ts'
 import type { Engine } from './server.ts'
 
@@ -56,7 +57,10 @@ export function dressRefusal(engine: Engine, receipt?: readonly [string, string]
 /** What one 402 (or 412) says. */
 type Challenged = {
   readonly quote: Quote
+  readonly options: PaidOptions
   readonly resource: ResourceInfo
+  /** What extensions say in this 402 alone. */
+  readonly asked?: Said | undefined
   readonly error: string
   readonly detail?: string | undefined
   readonly status?: 402 | 412
@@ -90,8 +94,8 @@ const mostEncodings = 64
 const longestUrl = 2048
 
 function encodedChallenge(engine: Engine, challenged: Challenged): Encoded {
-  const { quote, resource, error, detail, status = 402 } = challenged
-  if (detail !== undefined || resource.url.length > longestUrl) return encodeChallenge(engine, challenged)
+  const { quote, resource, error, detail, asked, status = 402 } = challenged
+  if (detail !== undefined || asked !== undefined || resource.url.length > longestUrl) return encodeChallenge(engine, challenged)
   const kept = encodings.get(quote) ?? new Map<string, Encoded>()
   const id = `${status} ${resource.url}\n${error}`
   const known = kept.get(id)
@@ -103,8 +107,8 @@ function encodedChallenge(engine: Engine, challenged: Challenged): Encoded {
   return encoded
 }
 
-function encodeChallenge(engine: Engine, { quote, resource, error, detail, status = 402 }: Challenged): Encoded {
-  const { header, body } = challenge(quote, { resource, error, extensions: declared(extensionsOf(engine, quote)) })
+function encodeChallenge(engine: Engine, { quote, options, resource, asked, error, detail, status = 402 }: Challenged): Encoded {
+  const { header, body } = challenge(quote, { resource, error, ways: waysToSay(extensionsOf(engine, options, quote), asked) })
   const problem = { type: 'urn:flow402x:payment-required', title: 'Payment Required', status, detail: detail ?? askingPrice(quote, error) }
   const headers = new Headers({ 'Content-Type': 'application/json', 'PAYMENT-REQUIRED': header })
   if (engine.xPaymentRequired) headers.set('X-Payment-Required', header)

@@ -62,6 +62,10 @@ export const serverErrors = defineErrors({
     message: ({ seconds, least }: { seconds: number; least: number }) =>
       `maxTimeoutSeconds is ${seconds}; at least ${least} are needed to verify, work and settle.`,
   },
+  'config/duplicate-extension': {
+    ...atStart,
+    message: ({ key }: { key: string }) => `The extension "${key}" stands twice among those of the server and of this route.`,
+  },
   'config/offer-too-large': {
     ...atStart,
     message: ({ length, limit }: { length: number; limit: number }) =>

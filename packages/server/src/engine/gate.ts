@@ -1,8 +1,9 @@
-import { isX402Error } from '@flow402x/core'
+import { type Asked, type Extension, isX402Error, type ResourceInfo } from '@flow402x/core'
+import { askExtensions, extensionsOf } from '../extensions/extensions.ts'
 import { honoured } from '../proof/quotes.ts'
 import { challengeAnswer, preflightResponse, problemResponse } from './answers.ts'
 import { serverErrors } from './errors.ts'
-import { checkPaidOptions, type PaidOptions, quoteOf, quoter, resourceOf } from './offers.ts'
+import { checkPaidOptions, type PaidOptions, type Quote, quoteOf, quoter, resourceOf } from './offers.ts'
 import { type Ask, admitPayment } from './payment.ts'
 import { readPayment } from './payment-header.ts'
 import type { IncomingRequest } from './request.ts'
@@ -24,11 +25,12 @@ export type Gate = {
 export function createGate({ engine }: Server, options: PaidOptions): Gate {
   checkPaidOptions(options, engine)
   const quoteFor = quoter(options, engine)
+  const askers = extensionsOf(engine, options, { offers: [] }).filter(({ ask }) => ask !== undefined)
   return {
     async admit(incoming) {
       try {
         const request = { ...incoming, url: publicUrl(engine, incoming.url) }
-        return await admit(engine, { request, options, quoteFor })
+        return await admit(engine, { request, options, quoteFor, askers })
       } catch (error) {
         if (isX402Error(error) && error.status < 500) return { kind: 'answer', response: problemResponse(engine, error) }
         engine.emit({ type: 'error', error })
@@ -38,9 +40,15 @@ export function createGate({ engine }: Server, options: PaidOptions): Gate {
   }
 }
 
-type Entry = { readonly request: IncomingRequest; readonly options: PaidOptions; readonly quoteFor: ReturnType<typeof quoter> }
+type Entry = {
+  readonly request: IncomingRequest
+  readonly options: PaidOptions
+  readonly quoteFor: ReturnType<typeof quoter>
+  /** The extensions that say something else in each 402. */
+  readonly askers: readonly Extension[]
+}
 
-async function admit(engine: Engine, { request, options, quoteFor }: Entry): Promise<Admission> {
+async function admit(engine: Engine, { request, options, quoteFor, askers }: Entry): Promise<Admission> {
   const preflight = request.method === 'OPTIONS' ? request.header('access-control-request-method') : undefined
   if (preflight !== undefined) {
     const headers = request.header('access-control-request-headers')
@@ -56,7 +64,11 @@ async function admit(engine: Engine, { request, options, quoteFor }: Entry): Pro
       return { kind: 'answer', response }
     }
     const asked = await quoteOf(quote, request, engine)
-    if (asked !== undefined) return challengeAnswer(engine, { quote: correct?.(asked) ?? asked, resource, error, status, detail })
+    if (asked !== undefined) {
+      const offered = correct?.(asked) ?? asked
+      const said = askers.length === 0 ? undefined : await askExtensions(askers, { engine, asked: askedIn(engine, offered, resource) })
+      return challengeAnswer(engine, { quote: offered, options, resource, asked: said, error, status, detail })
+    }
     const tooLarge = serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes })
     return { kind: 'answer', response: problemResponse(engine, tooLarge) }
   }
@@ -73,6 +85,10 @@ async function admit(engine: Engine, { request, options, quoteFor }: Entry): Pro
 }
 
 const unpaid = 'Payment required'
+
+function askedIn({ clock }: Engine, { offers }: Quote, resource: ResourceInfo): Asked {
+  return { resource, accepts: offers.map(({ requirements }) => requirements), now: Math.floor(clock() / 1000) }
+}
 
 function publicUrl(engine: Engine, text: string): string {
   if (!URL.canParse(text)) throw serverErrors('payment/bad-url', {})

@@ -17,6 +17,7 @@ import {
   type ServerScheme,
 } from '@flow402x/core'
 import { requiredToV1 } from '@flow402x/core/v1'
+import { extensionsOf, type Said, waysToSay } from '../extensions/extensions.ts'
 import { serverErrors } from './errors.ts'
 import { bindingOf, type IncomingRequest } from './request.ts'
 import type { Engine, ReadyServer, Served } from './server.ts'
@@ -32,6 +33,12 @@ export type PaidOptions = {
   readonly payTo?: string | ((request: IncomingRequest, network: Network) => string | Promise<string>)
   readonly description?: string
   readonly mimeType?: string
+  /** How catalogues name what is sold: a name, up to five tags of printable ASCII (32 letters each) and an icon. */
+  readonly serviceName?: string
+  readonly tags?: readonly string[]
+  readonly iconUrl?: string
+  /** What this route says beside the server's own extensions. */
+  readonly extensions?: readonly Extension[]
   /** `authorization` (default): verify, work, settle. `upfront`: settle, then work and stream. */
   readonly flow?: PaymentFlow
   /** How long a payment may be used, in seconds; 300 by default. */
@@ -52,8 +59,8 @@ export type Offer = {
 /** The offers of one request; `changing` where another request, or the same one later, may be asked otherwise. */
 export type Quote = { readonly offers: readonly Offer[]; readonly changing?: boolean }
 
-/** The encoded forms of one 402. */
-export type Challenge = { readonly header: string; readonly body: Record<string, unknown> }
+/** The encoded forms of one 402, and what its extensions say in it. */
+export type Challenge = { readonly header: string; readonly body: Record<string, unknown>; readonly said: Said }
 
 /** The seconds a payment needs at least: to verify, to run and to settle. */
 const leastTimeout = 15
@@ -76,22 +83,22 @@ export function checkPaidOptions(options: PaidOptions, engine: Engine): void {
     return [{ requirements, price: scheme.describe(requirements) }]
   })
   const url = `${engine.origin ?? 'http://localhost'}/`
-  challenge({ offers }, { resource: resourceOf(options, url), error: '', extensions: declared(engine.extensions) })
+  const extensions = extensionsOf(engine, options, { offers: [] })
+  const { said } = challenge({ offers }, { resource: resourceOf(options, url), error: '', ways: waysToSay(extensions) })
+  for (const [index, { key, declare }] of extensions.entries()) {
+    if (extensions.findIndex((one) => one.key === key) !== index) throw serverErrors('config/duplicate-extension', { key })
+    if (JSON.stringify(said[key]) !== JSON.stringify(declare())) engine.emit({ type: 'warning', message: trimmed(key, options) })
+  }
+}
+
+function trimmed(key: string, { description = 'a route' }: PaidOptions): string {
+  return `What ${key} says of ${description} is too long for a 402 and is left out of it but for the least: readers find the rest where that points.`
 }
 
 /** What a route sells, at the URL it was asked at. */
-export function resourceOf({ description, mimeType }: PaidOptions, url: string): ResourceInfo {
-  return { url, ...(description === undefined ? {} : { description }), ...(mimeType === undefined ? {} : { mimeType }) }
-}
-
-/** The extensions of a 402: the server's own, and those that help to pay its offers. */
-export function extensionsOf({ extensions }: Engine, { offers }: Quote): readonly Extension[] {
-  return [...extensions, ...offers.flatMap(({ served }) => served.extensions)]
-}
-
-/** Extensions as a 402 has them. */
-export function declared(extensions: readonly Extension[]): Record<string, unknown> {
-  return Object.fromEntries(extensions.map(({ key, declare }) => [key, declare()]))
+export function resourceOf({ description, mimeType, serviceName, tags, iconUrl }: PaidOptions, url: string): ResourceInfo {
+  const facts = { description, mimeType, serviceName, tags: tags && [...tags], iconUrl }
+  return { url, ...Object.fromEntries(Object.entries(facts).filter(([, fact]) => fact !== undefined)) }
 }
 
 /** Makes the quote of each request; routes whose price and payee are fixed are quoted once for each revision of the schemes. */
@@ -150,13 +157,15 @@ function isCurrent({ revisions }: ReadyServer, known: readonly unknown[]): boole
 /** The 402 of a quote, as v2 header and as the one JSON body that v1 clients and people read (DESIGN §8.4). */
 export function challenge(
   quote: { readonly offers: readonly Pick<Offer, 'requirements' | 'price'>[] },
-  options: { readonly resource: ResourceInfo; readonly error: string; readonly extensions: Record<string, unknown> },
+  options: { readonly resource: ResourceInfo; readonly error: string; readonly ways: readonly Said[] },
 ): Challenge {
-  const { resource, error, extensions } = options
+  const { resource, error, ways } = options
+  const [said = {}, ...shorter] = ways
   const accepts = quote.offers.map(({ requirements }) => requirements)
-  const required: PaymentRequired = { x402Version: 2, error, resource, accepts, extensions }
+  const required: PaymentRequired = { x402Version: 2, error, resource, accepts, extensions: { ...said } }
   const header = paymentRequiredHeader.encode(required)
   if (header.length > headerBudget) {
+    if (shorter.length > 0) return challenge(quote, { ...options, ways: shorter })
     // A long query is the client's own and is named without; what is too long then is the seller's.
     const [url = '', query] = resource.url.split('?', 2)
     if (query !== undefined) return challenge(quote, { ...options, resource: { ...resource, url } })
@@ -164,7 +173,7 @@ export function challenge(
   }
   const prices = quote.offers.map(({ price }) => price)
   const v1 = requiredToV1(required, prices)
-  return { header, body: v1 ?? { ...required, accepts: accepts.map((offer, index) => ({ ...offer, price: prices[index] })) } }
+  return { header, said, body: v1 ?? { ...required, accepts: accepts.map((offer, index) => ({ ...offer, price: prices[index] })) } }
 }
 
 async function offerOf(

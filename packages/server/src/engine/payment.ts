@@ -14,6 +14,7 @@ import {
 } from '@flow402x/core'
 import { unconfirmed } from '@flow402x/core/transfer'
 import { admitVoucher } from '../channels/voucher.ts'
+import { extensionsOf } from '../extensions/extensions.ts'
 import { servedFor } from '../proof/audit.ts'
 import { staleQuote } from '../proof/quotes.ts'
 import { accepts, foreign, offeredFor, requirementsOf, secretOf, unseenTransfer, withTransaction } from '../proof/transfer.ts'
@@ -30,7 +31,7 @@ import {
   settledElsewhere,
 } from './claim.ts'
 import { serverErrors } from './errors.ts'
-import { extensionsOf, type Offer, type PaidOptions, type Quote } from './offers.ts'
+import type { Offer, PaidOptions, Quote } from './offers.ts'
 import { type Binding, bindingOf, digestText, type IncomingRequest } from './request.ts'
 import {
   type Admission,
@@ -85,7 +86,7 @@ export async function admitPayment(visit: Visit): Promise<Admission> {
   if (id === 'malformed') return problem(engine, serverErrors('payment/bad-identifier', {}))
   if (engine.requirePaymentId && id.id === undefined && offer.served.scheme.proof === undefined)
     return problem(engine, serverErrors('payment/identifier-required', {}))
-  if (!echoesExtensions(extensionsOf(engine, quote), payment)) return ask('extension_echo_mismatch')
+  if (!echoesExtensions(extensionsOf(engine, visit.options, quote), payment)) return ask('extension_echo_mismatch')
   if (offer.served.scheme.vouchers !== undefined) return admitVoucher(visit, offer)
   const key = offer.served.scheme.key(payment)
   if (key === undefined) return ask('invalid_payload')
@@ -286,7 +287,7 @@ async function deliver(matched: Matched, claim: Claim, isKnown = false): Promise
   const { engine } = matched
   const { state, response, attempts } = claim
   const goods = response && storedResponse(response)
-  if (goods !== undefined) dressDelivered(matched, claim)(goods.headers)
+  if (goods !== undefined) (await dressDelivered(matched, claim))(goods.headers)
   if (state === 'delivered') return goods === undefined ? refuse(matched, alreadyUsed(claim), 'yes') : answer(goods)
   const now = engine.clock()
   const isServed = now < claim.leaseUntil

@@ -8,6 +8,7 @@ import {
   settlementOverridesHeader,
 } from '@flow402x/core'
 import { unconfirmed } from '@flow402x/core/transfer'
+import { withReceipts } from '../extensions/extensions.ts'
 import { wordOf } from '../proof/proof.ts'
 import {
   type Dialect,
@@ -123,7 +124,7 @@ export function paidRun(context: RunContext, claim: Claim): Run {
           if ('failure' in result) return { kind: 'answer', response: undelivered(context, claim) }
           return { kind: 'deliver', dress: dressRefusal(engine, receipt) }
         }
-        return { kind: 'deliver', dress: dressDelivered(context, claim), sent: departure(context, claim, tenure) }
+        return { kind: 'deliver', dress: await dressDelivered(context, claim), sent: departure(context, claim, tenure) }
       }),
   }
 }
@@ -156,8 +157,10 @@ export function passed(context: RunContext, claim: Claim): Sent {
 }
 
 /** The headers of a paid response that leaves for its payer. */
-export function dressDelivered({ engine, dialect }: RunContext, { outcome }: Claim): Dress {
-  return outcome === undefined ? dressRefusal(engine) : dressPaid(engine, receiptHeader(outcome, dialect))
+export async function dressDelivered(context: RunContext, { outcome, settledAt = context.engine.clock() }: Claim): Promise<Dress> {
+  const { engine, dialect } = context
+  if (outcome === undefined) return dressRefusal(engine)
+  return dressPaid(engine, receiptHeader(await withReceipts(engine, outcome, { ...context, at: settledAt }), dialect))
 }
 
 /** The answer while nobody knows whether a claim's money moved. */
@@ -219,7 +222,7 @@ async function settleHeld(context: RunContext, claim: Claim, { used, ...result }
   if (outcome.status === 'notSettled') {
     return { kind: 'answer', response: notSettledResponse(engine, { outcome, dialect, moneyMoved: moneyMovedIn(settling.claim) }) }
   }
-  return { kind: 'deliver', dress: dressDelivered(context, settling.claim), sent: departure(context, settling.claim) }
+  return { kind: 'deliver', dress: await dressDelivered(context, settling.claim), sent: departure(context, settling.claim) }
 }
 
 async function failHeld(context: RunContext, claim: Claim, result: HandlerResult | Failure): Promise<Release> {

@@ -71,6 +71,8 @@ export type ServerOptions = {
   readonly maxBodyBytes?: number
   /** `Access-Control-Allow-Origin` where the application sets none; `*` by default, `false` for none. */
   readonly cors?: string | false
+  /** What every route says beside its offers, such as `offerReceipt` of `@flow402x/core/receipt`. */
+  readonly extensions?: readonly Extension[]
   /** Whether payments must carry a payment identifier. */
   readonly requirePaymentId?: boolean
   /** `xPaymentRequired` repeats the challenge in `X-Payment-Required` for clients that look there. */
@@ -206,7 +208,7 @@ export function createServer(options: ServerOptions): Server {
     maxBodyBytes: options.maxBodyBytes ?? 4 * 1024 * 1024,
     cors: options.cors ?? '*',
     requirePaymentId: options.requirePaymentId ?? false,
-    extensions: [paymentIdentifier({ required: options.requirePaymentId ?? false })],
+    extensions: [paymentIdentifier({ required: options.requirePaymentId ?? false }), ...(options.extensions ?? [])],
     xPaymentRequired: options.compat?.xPaymentRequired ?? false,
     teller: createTeller(claims, { topics: options.tell ?? [], clock }),
     emit,

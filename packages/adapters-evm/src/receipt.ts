@@ -1,0 +1,1 @@
+export { type EvmStatementSignerOptions, evmStatementSigner, evmStatementVerifier } from './receipt/statement.ts'

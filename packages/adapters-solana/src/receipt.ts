@@ -1,0 +1,1 @@
+export { type SolanaStatementSignerOptions, solanaStatementSigner, solanaStatementVerifier } from './receipt/statement.ts'
