@@ -42,8 +42,6 @@ export {
   type RatingResponse,
   type RatingStatement,
   ratingText,
-  type SignedReceipt,
-  signedReceipt,
   type WitnessedTransfer,
 } from './bazaar/rating.ts'
 export {

@@ -1,4 +1,4 @@
-export { checkReceipt, findReceipt, type ReceiptExpectation, type Standing, signedTerms } from './receipt/check.ts'
+export { checkReceipt, findReceipt, type ReceiptExpectation, type ReceiptStanding, signedTerms } from './receipt/check.ts'
 export { type OfferReceiptOptions, offerReceipt } from './receipt/extension.ts'
 export { compactJws, type Jws, jwsInput, readJws } from './receipt/jws.ts'
 export {

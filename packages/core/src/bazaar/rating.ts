@@ -1,15 +1,6 @@
 import * as z from 'zod/mini'
 import { networkSchema } from '../protocol/network.ts'
-
-/** A signed receipt of the offer-receipt extension, as its seller issued it (wire.md §16.4). */
-export const signedReceipt = z.looseObject({
-  format: z.enum(['eip712', 'jws']),
-  payload: z.nullish(z.looseObject({})),
-  signature: z.string().check(z.minLength(1), z.maxLength(4096)),
-})
-
-/** A signed receipt of the offer-receipt extension, as its seller issued it (wire.md §16.4). */
-export type SignedReceipt = z.infer<typeof signedReceipt>
+import { signedReceipt } from '../receipt/statement.ts'
 
 /** What a payer says of what he bought, before it is signed. */
 export const ratingStatement = z.looseObject({

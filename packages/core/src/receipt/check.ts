@@ -22,7 +22,7 @@ export function findReceipt({ extensions }: Pick<SettleResponse, 'extensions'>):
 }
 
 /** Whether a seller stands by what it said: `signer` is the wallet that is paid, or a key that the seller names. */
-export type Standing =
+export type ReceiptStanding =
   | { readonly status: 'valid'; readonly signer: string }
   | { readonly status: 'absent' }
   | { readonly status: 'invalid'; readonly why: string }
@@ -44,7 +44,7 @@ export type ReceiptExpectation = {
 }
 
 /** Holds a receipt against what was bought. A receipt that fails proves nothing, and says nothing of whether money moved. */
-export async function checkReceipt(receipt: SignedReceipt | undefined, expected: ReceiptExpectation): Promise<Standing> {
+export async function checkReceipt(receipt: SignedReceipt | undefined, expected: ReceiptExpectation): Promise<ReceiptStanding> {
   if (receipt === undefined) return { status: 'absent' }
   const payload = readReceipt(receipt)
   if (payload === undefined) return invalid('it cannot be read')
@@ -88,13 +88,13 @@ export async function signedTerms(
 function bySeller(
   signer: string | undefined,
   { payTo, keys = [] }: { readonly payTo: string; readonly keys?: readonly string[] },
-): Standing {
+): ReceiptStanding {
   if (signer === undefined) return invalid('its signature is false, or of a kind that is not known here')
   return [payTo, ...keys].some((key) => sameAddress(key, signer))
     ? { status: 'valid', signer }
     : invalid(`${signer} signed it, who is not the seller`)
 }
 
-function invalid(why: string): Standing {
+function invalid(why: string): ReceiptStanding {
   return { status: 'invalid', why }
 }

@@ -128,7 +128,8 @@ async function charge(context: RunContext, paying: Paying, result: HandlerResult
       engine.emit({ type: 'error', error })
     }
   }
-  const told = await withReceipts(engine, receiptOf(charged, paying), { ...context, at: engine.clock() })
+  const sale = { ...context, payer: taken.payer, network: paying.submission.requirements.network, at: engine.clock() }
+  const told = await withReceipts(engine, receiptOf(charged, paying), sale)
   return { kind: 'deliver', dress: dressPaid(engine, receiptHeader(told, dialect)), sent }
 }
 

@@ -157,10 +157,11 @@ export function passed(context: RunContext, claim: Claim): Sent {
 }
 
 /** The headers of a paid response that leaves for its payer. */
-export async function dressDelivered(context: RunContext, { outcome, settledAt = context.engine.clock() }: Claim): Promise<Dress> {
+export async function dressDelivered(context: RunContext, { outcome, payer, submission, settledAt }: Claim): Promise<Dress> {
   const { engine, dialect } = context
   if (outcome === undefined) return dressRefusal(engine)
-  return dressPaid(engine, receiptHeader(await withReceipts(engine, outcome, { ...context, at: settledAt }), dialect))
+  const paid = { ...context, payer, network: submission.requirements.network, at: settledAt ?? engine.clock() }
+  return dressPaid(engine, receiptHeader(await withReceipts(engine, outcome, paid), dialect))
 }
 
 /** The answer while nobody knows whether a claim's money moved. */

@@ -39,15 +39,20 @@ export async function askExtensions(
   return entries.length === 0 ? undefined : Object.fromEntries(entries)
 }
 
-/** One payment that moved, and the route it was for; `at` in Unix milliseconds. */
-export type Paid = { readonly url: string; readonly options: PaidOptions; readonly at: number }
+/** One payment that moved, as the server itself knows it, and the route it was for; `at` in Unix milliseconds. */
+export type Paid = {
+  readonly url: string
+  readonly options: PaidOptions
+  readonly payer: string
+  readonly network: string
+  readonly at: number
+}
 
 /** An outcome with what the extensions of its route tell its payer. */
-export async function withReceipts(engine: Engine, outcome: Outcome, { url, options, at }: Paid): Promise<Outcome> {
+export async function withReceipts(engine: Engine, outcome: Outcome, { url, options, payer, network, at }: Paid): Promise<Outcome> {
   const extensions = [...engine.extensions, ...(options.extensions ?? [])]
   if (outcome.status !== 'settled' || extensions.every(({ receipt }) => receipt === undefined)) return outcome
-  const { payer = '', network, transaction } = outcome
-  const sold = { url, payer, network, transaction, at: Math.floor(at / 1000) }
+  const sold = { url, payer, network, transaction: outcome.transaction, at: Math.floor(at / 1000) }
   const receipts = await Promise.all(
     extensions.map(async ({ key, receipt }) => [key, receipt === undefined ? undefined : await tried(engine, receipt(sold))] as const),
   )

@@ -22,5 +22,10 @@ export const bazaarRequirements = {
     link: 'wire.md §16.1',
   },
   'BAZAAR-LEASES': { text: 'Of several instances on one store one looks at a resource at a time.', link: 'DESIGN §6' },
+  H27: { text: 'A 402 and the payment that echoes it stay within 8 kB; what does not fit is said elsewhere.', link: 'hazards.md H27' },
+  'BAZAAR-RECEIPTS': {
+    text: 'Offers and receipts count where the payee, or a key that the seller names, signed exactly them, and for nothing else.',
+    link: 'wire.md §16.4',
+  },
   'BAZAAR-STREAMS': { text: 'A stream is listed with its rate, unit, window and transports.', link: 'DESIGN §2' },
 } as const satisfies Readonly<Record<string, Requirement>>
