@@ -59,7 +59,16 @@ export {
   laneOf,
   raiseVoucher,
 } from './stream/lane.ts'
-export type { LaneCheckpoint, LaneInbox, LaneProgress, LaneRow, LaneRowState, LaneStore, LaneTerms } from './stream/lane-store.ts'
+export type {
+  LaneCheckpoint,
+  LaneInbox,
+  LaneLease,
+  LaneProgress,
+  LaneRow,
+  LaneRowState,
+  LaneStore,
+  LaneTerms,
+} from './stream/lane-store.ts'
 export {
   type ControlEvent,
   controlEventName,

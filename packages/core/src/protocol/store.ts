@@ -1,4 +1,5 @@
 import type { Channel, ChannelKey, ChannelSide } from '../channel/channel.ts'
+import type { LaneStore } from '../stream/lane-store.ts'
 import type { Submission } from './facilitator.ts'
 import type { PaymentPayload } from './payment.ts'
 import type { SignedTransaction } from './scheme.ts'
@@ -407,6 +408,7 @@ export interface Store {
   readonly journal: JournalStore
   readonly outbox: OutboxStore
   readonly channels: ChannelStore
+  readonly lanes: LaneStore
   /** Lets go of files and connections; what was answered before is safe without it. */
   close(): Promise<void>
 }

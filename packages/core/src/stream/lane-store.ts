@@ -53,6 +53,9 @@ export type LaneCheckpoint = LaneProgress & {
   readonly reason?: string | undefined
 }
 
+/** A lane that is its owner's for some time more; `wanted`: who asks for it. */
+export type LaneLease = { readonly id: string; readonly wanted?: string }
+
 /** The lanes of all instances. Every operation is one atomic statement. */
 export interface LaneStore {
   /** Writes a new lane down; `false` where one of its id is there. */
@@ -63,8 +66,8 @@ export interface LaneStore {
    * holds. An `ended` lane stays as it ended.
    */
   checkpoint(owner: string, lanes: readonly LaneCheckpoint[]): Promise<readonly string[]>
-  /** Renews all leases of an owner that have not ended at `now`, in one statement; gives the lanes that others want of him. */
-  renew(owner: string, lease: { readonly now: number; readonly until: number }): Promise<readonly string[]>
+  /** Renews all leases of an owner that have not ended at `now`, in one statement; gives those lanes, and who wants them of him. */
+  renew(owner: string, lease: { readonly now: number; readonly until: number }): Promise<readonly LaneLease[]>
   /** Asks the owner of a lane for it: he hears it with his next renewal at the latest. */
   want(id: string, by: string): Promise<void>
   /** Lets go of a lane at once, so that whoever wants it can take it. `false` where it is no longer his. */

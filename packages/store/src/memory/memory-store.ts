@@ -5,6 +5,7 @@ import {
   memoryChannels,
   memoryClaims,
   memoryJournal,
+  memoryLanes,
   memoryLedger,
   memoryLogs,
   memoryOutbox,
@@ -34,6 +35,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     journal: memoryJournal(retention, outbox),
     outbox,
     channels: memoryChannels(),
+    lanes: memoryLanes(),
     close: async () => {},
   }
 }

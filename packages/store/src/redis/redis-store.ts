@@ -18,7 +18,7 @@ export type RedisStoreOptions = RedisOptions & RetentionOptions
 export async function redisStore(
   source: RedisSource,
   options: RedisStoreOptions = {},
-): Promise<Omit<Store, 'journal' | 'ledger' | 'payees' | 'outbox' | 'channels'>> {
+): Promise<Omit<Store, 'journal' | 'ledger' | 'payees' | 'outbox' | 'channels' | 'lanes'>> {
   const connection = await connectRedis(source, { ...options, duty: 'claims' })
   return {
     claims: redisClaims(connection, options),

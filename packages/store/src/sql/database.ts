@@ -53,6 +53,9 @@ export const underWay = "state IN ('signing', 'open')"
 /** Claims that stand on somebody's word: the condition of an index, as `unended` is. */
 export const vouched = "vouched_by IS NOT NULL AND vouched_by <> ''"
 
+/** Lanes that have not ended: the condition of an index, as above. */
+export const liveLane = "state <> 'ended'"
+
 // Times are the caller's and amounts are text: neither overflows. A migration that was published is never changed.
 const migrations: readonly (readonly string[] | ((dialect: Dialect) => readonly string[]))[] = [
   [
@@ -129,4 +132,13 @@ const migrations: readonly (readonly string[] | ((dialect: Dialect) => readonly 
   ],
   ['ALTER TABLE flow402x_claims ADD COLUMN holder TEXT'],
   catalogueTables,
+  [
+    `CREATE TABLE flow402x_lanes (
+      id TEXT PRIMARY KEY, terms TEXT NOT NULL, units TEXT NOT NULL, used TEXT NOT NULL, replayed TEXT NOT NULL, state TEXT NOT NULL,
+      owner TEXT NOT NULL, epoch INTEGER NOT NULL, lease_until DOUBLE PRECISION NOT NULL, since DOUBLE PRECISION NOT NULL,
+      wanted TEXT, reason TEXT)`,
+    `CREATE INDEX flow402x_lanes_live ON flow402x_lanes (owner, id) WHERE ${liveLane}`,
+    `CREATE INDEX flow402x_lanes_left ON flow402x_lanes (lease_until, id) WHERE ${liveLane}`,
+    "CREATE INDEX flow402x_lanes_ended ON flow402x_lanes (since) WHERE state = 'ended'",
+  ],
 ]

@@ -3,10 +3,11 @@ import { type Store, X402Error } from '@flow402x/core'
 import type { RetentionOptions } from '@flow402x/core/memory'
 import { Pool } from 'pg'
 import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
+import { sqlChannels } from '../channels/channels.ts'
+import { sqlLanes } from '../channels/lanes.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
-import { sqlChannels } from './channels.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
@@ -59,6 +60,7 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     outbox,
     channels: sqlChannels(database),
     catalogue: sqlCatalogue(database, { outbox, dialect: 'postgres' }),
+    lanes: sqlLanes(database),
     close,
   }
 }

@@ -2,10 +2,11 @@ import type { Store } from '@flow402x/core'
 import type { RetentionOptions } from '@flow402x/core/memory'
 import Database from 'libsql'
 import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
+import { sqlChannels } from '../channels/channels.ts'
+import { sqlLanes } from '../channels/lanes.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
-import { sqlChannels } from './channels.ts'
 import { sqlClaims } from './claims.ts'
 import { migrate, type Row, type SqlDatabase, type Work } from './database.ts'
 import { sqlJournal } from './journal.ts'
@@ -37,6 +38,7 @@ export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Sto
     outbox,
     channels: sqlChannels(database),
     catalogue: sqlCatalogue(database, { outbox, dialect: 'sqlite' }),
+    lanes: sqlLanes(database),
     close: database.close,
   }
 }

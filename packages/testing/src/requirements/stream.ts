@@ -10,6 +10,18 @@ export const streamRequirements = {
     text: 'A range is exactly as long as it is paid, and all ranges together are the whole.',
     link: 'streaming.md §15 T4',
   },
+  M25: { text: 'A lane has one owner: who was replaced changes nothing more, and no unit is billed twice.', link: 'money-rules.md M25' },
+  M29: {
+    text: 'Credit is granted in slices to the lane that ticked; a channel has one grade at a time and few lanes.',
+    link: 'money-rules.md M29',
+  },
+  F3: { text: 'An old or lower voucher changes nothing.', link: 'streaming.md §10 F3' },
+  F4: { text: 'One voucher at two places: one accepts it.', link: 'streaming.md §10 F4' },
+  F14: { text: 'Of two owners one is fenced off.', link: 'streaming.md §10 F14' },
+  T20: {
+    text: 'What a lane did not use is given back and sold again, and no more is claimed than was consumed.',
+    link: 'streaming.md §15 T20',
+  },
   T5: {
     text: 'A key of HLS answers 402 until it is paid, the next one still does, and the segments are everybody’s to cache.',
     link: 'streaming.md §15 T5',

@@ -33,7 +33,7 @@ export function testChannels({ noJournal, program }: StoreSuite, open: () => rea
     const channel = await at(0).open(newChannel())
     expect(await at(1).update(channel, full(channel))).toEqual({ ...full(channel), epoch: 2 })
     expect(await at(2).find(channel)).toEqual({ ...full(channel), epoch: 2 })
-    const { owedSince: _, voucher: __, filling: ___, ...bare } = full(channel)
+    const { owedSince: _, voucher: __, filling: ___, lanes: ____, ...bare } = full(channel)
     await at(0).update({ ...channel, epoch: 2 }, bare)
     expect(await at(1).find(channel)).toEqual({ ...bare, epoch: 3 })
   })
@@ -148,6 +148,7 @@ function full(channel: Channel): Channel {
       { from: 0n, to: 1n },
       { from: 1n, to: 2n, spent: true },
     ],
+    lanes: [{ id: 'c', epoch: 2, grade: 'B', used: large, granted: large, credit: [{ from: 1n, to: large, spent: true }] }],
     filling: { amount: large, until: start, by: 'a', authorization: { salt: '0x01', signature: '0xab' } },
     voucher: { max: large, signature: '0xab' },
     owedSince: start,

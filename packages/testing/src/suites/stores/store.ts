@@ -4,12 +4,13 @@ import { verifies } from '../../requirements.ts'
 import { testChannels } from './channels.ts'
 import { testFunds } from './funds.ts'
 import { testJournal } from './journal.ts'
+import { testLanes } from './lanes.ts'
 import { testLedger, testPayees } from './ledger.ts'
 import { testOutbox } from './outbox.ts'
 import { type StoreProcess, type StoreProgram, startStoreProcess } from './processes.ts'
 import { testUndelivered } from './undelivered.ts'
 
-type Books = 'journal' | 'ledger' | 'payees' | 'outbox' | 'channels'
+type Books = 'journal' | 'ledger' | 'payees' | 'outbox' | 'channels' | 'lanes'
 
 /** A store as a suite opens it: with an outbox and the books of a facilitator and of a client, or without. */
 export type OpenedStore = Omit<Store, Books> & Partial<Pick<Store, Books>>
@@ -21,7 +22,7 @@ export type StoreSuite = {
   open(): Promise<OpenedStore>
   /** The same store made in a process of its own; without it the tests with several processes are skipped, for the reason given. */
   readonly program: (() => StoreProgram) | { readonly none: string }
-  /** Why the store keeps no journal, no ledger, no payees, no outbox and no channels; their lists are skipped for it. */
+  /** Why the store keeps no journal, no ledger, no payees, no outbox, no channels and no lanes; their lists are skipped for it. */
   readonly noJournal?: string
   /** kill -9 of the server that holds the data, and its new start. Stores that are a file have none. */
   crash?(): Promise<void>
@@ -56,6 +57,7 @@ export function testStore(suite: StoreSuite): void {
     describe('payees', () => testPayees(suite, () => [store, ...others].flatMap(({ payees }) => payees ?? [])))
     describe('the outbox', () => testOutbox(suite, { stores: () => [store, ...others], request: () => claimRequest() }))
     describe('channels', () => testChannels(suite, () => [store, ...others].flatMap(({ channels }) => channels ?? [])))
+    describe('lanes', () => testLanes(suite, () => [store, ...others].flatMap(({ lanes }) => lanes ?? [])))
     describe('several processes', () => testProcesses(suite))
   })
 }

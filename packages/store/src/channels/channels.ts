@@ -1,9 +1,10 @@
 import type { Channel, ChannelStore } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { amount, json, readColumns } from '../claims/record.ts'
-import { type Row, run, type SqlDatabase } from './database.ts'
+import { type Row, run, type SqlDatabase } from '../sql/database.ts'
 
 const stretch = { from: amount, to: amount }
+const freeStretch = { ...stretch, spent: z.exactOptional(z.literal(true)) }
 const ledger = z.object({
   network: z.string(),
   config: z.record(z.string(), z.unknown()),
@@ -21,7 +22,19 @@ const ledger = z.object({
   held: z.array(
     z.object({ ...stretch, id: z.string(), until: z.number(), used: z.exactOptional(amount), before: z.exactOptional(amount) }),
   ),
-  free: z.array(z.object({ ...stretch, spent: z.exactOptional(z.literal(true)) })),
+  free: z.array(z.object(freeStretch)),
+  lanes: z.exactOptional(
+    z.array(
+      z.object({
+        id: z.string(),
+        epoch: z.number(),
+        grade: z.enum(['A', 'B']),
+        used: amount,
+        granted: amount,
+        credit: z.array(z.object(freeStretch)),
+      }),
+    ),
+  ),
   filling: z.exactOptional(z.object({ amount, until: z.number(), by: z.string(), authorization: z.record(z.string(), z.unknown()) })),
   voucher: z.exactOptional(z.object({ max: amount, signature: z.string() })),
 })
