@@ -96,8 +96,14 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
   const sendPaid = async (message: string | Uint8Array, price: Units, paying: Lane): Promise<boolean> => {
     if (over.signal.aborted || !(await paying.debit(price)) || over.signal.aborted) return false
     const wire = typeof message === 'string' ? message : encodeServerFrame({ type: 'data', bytes: message })
-    const sent = new Promise<boolean>((resolve) => raw.send(wire, (error) => resolve(error === undefined)))
-    return raw.bufferedAmount > highWater ? await sent : true
+    const left = new Promise<boolean>((resolve) =>
+      raw.send(wire, (error) => {
+        // What cannot be sent has no reader; what becomes of his lane is said where the socket closes.
+        if (error !== undefined) over.abort()
+        resolve(error === undefined)
+      }),
+    )
+    return raw.bufferedAmount > highWater ? await left : true
   }
   const control = async (frame: TickFrame): Promise<void> => {
     if (over.signal.aborted) return

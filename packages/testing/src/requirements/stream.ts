@@ -2,6 +2,10 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  'FS1-SOCKET': {
+    text: 'A socket is one lane: a message leaves when it is paid, reserved bytes close it with 1002, more than 32 waiting ticks with 1008.',
+    link: 'streaming.md §6',
+  },
   'FS1-MEDIA-CLOCK': {
     text: 'A recording is metered by the clock of its content, which is read from its file; what nobody can measure is not sold.',
     link: 'DESIGN.md §8.1',
