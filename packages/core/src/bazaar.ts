@@ -57,3 +57,4 @@ export {
   type RegisterRequest,
 } from './bazaar/routes.ts'
 export { fact, listingTerms, wordsAsked } from './bazaar/terms.ts'
+export { announcing, type DiscoveryFeed, type ListingNotice, type SettledPayment } from './bazaar/feed.ts'

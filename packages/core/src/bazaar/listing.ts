@@ -162,7 +162,6 @@ export const listingReasons = {
   pay_to_mismatch: 'The payment that named it went to an address that its own 402 does not name.',
   template_without_example: 'It is a template, and no URL was given that answers.',
   too_many: 'Its origin or its payee has as many listings here as one may have.',
-  withdrawn: 'Its owner took it out.',
   blocked: 'The operator of this bazaar does not list it.',
 } as const
 
