@@ -16,7 +16,7 @@ import type { Lane, LaneEvent } from '../lane/lane.ts'
 export interface RawSocket {
   readonly bufferedAmount: number
   binaryType: string
-  send(data: string | Uint8Array, done: (error?: Error) => void): void
+  send(data: string | Uint8Array, done: (error?: Error | null) => void): void
   close(code: number, reason?: string): void
   terminate(): void
   ping(): void
@@ -99,8 +99,8 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
     const left = new Promise<boolean>((resolve) =>
       raw.send(wire, (error) => {
         // What cannot be sent has no reader; what becomes of his lane is said where the socket closes.
-        if (error !== undefined) over.abort()
-        resolve(error === undefined)
+        if (error != null) over.abort()
+        resolve(error == null)
       }),
     )
     return raw.bufferedAmount > highWater ? await left : true
