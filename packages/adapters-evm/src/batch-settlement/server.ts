@@ -1,4 +1,5 @@
-import { type Asset, parsePrice, priceInAsset, type ServerScheme, type Store, type Vouchers } from '@flow402x/core'
+import { type Asset, type PaymentPayload, parsePrice, priceInAsset, type ServerScheme, type Store, type Vouchers } from '@flow402x/core'
+import type { RailPayment } from '@flow402x/core/stream'
 import { isPayable } from '../chain/address.ts'
 import { evmErrors } from '../chain/errors.ts'
 import { type EvmReader, evmReader } from '../chain/reader.ts'
@@ -6,6 +7,8 @@ import { assetHere, type EvmSellerOptions, evmSeller } from '../checks/seller.ts
 import type { Secp256k1 } from '../crypto/secp256k1.ts'
 import type { EvmSigner } from '../crypto/signer.ts'
 import { amountUsed } from '../upto/usage.ts'
+import { bookId } from './receiver/books.ts'
+import type { Desk } from './receiver/desk.ts'
 import type { RunnerPolicy } from './receiver/runner.ts'
 import { readBatchPayload } from './wire.ts'
 
@@ -61,13 +64,14 @@ export function batchSettlementServer(options: BatchSettlementServerOptions): Se
   const minDeposit = options.minDeposit === undefined ? undefined : inAsset(options.minDeposit)
   const chargedPerRefund = inAsset(options.chargedPerRefund ?? '$0.01')
   // Its curve, and what finds the native one, is loaded by who uses it alone.
-  let opened: Promise<Omit<Vouchers, 'read'>> | undefined
-  const desk = (): Promise<Omit<Vouchers, 'read'>> => {
+  let opened: Promise<Desk> | undefined
+  const desk = (): Promise<Desk> => {
     opened ??= import('./receiver/desk.ts').then(({ receiverDesk }) =>
       receiverDesk({ ...options, chain, asset, authorizer, chargedPerRefund, clock, policy: options.claims ?? {} }),
     )
     return opened
   }
+  const move: Vouchers['move'] = async (submission, given) => (await desk()).move(submission, given)
   return {
     ...seller,
     requirements(input) {
@@ -85,15 +89,23 @@ export function batchSettlementServer(options: BatchSettlementServerOptions): Se
       await chain.start(given)
       await desk()
     },
+    rail: {
+      grades: ['A', 'B'],
+      refundable: true,
+      read: readPayment,
+      move,
+      check: async (submission) => (await desk()).rail.check(submission),
+      channel: async (id) => (await desk()).rail.channel(id),
+      buy: async (submission, lane, given) => (await desk()).rail.buy(submission, lane, given),
+      raise: async (voucher, lane, given) => (await desk()).rail.raise(voucher, lane, given),
+      grow: async (lane) => (await desk()).rail.grow(lane),
+      adopt: async (lane) => (await desk()).rail.adopt(lane),
+      end: async (lane, given) => (await desk()).rail.end(lane, given),
+    },
     vouchers: {
-      read(payment) {
-        const payload = readBatchPayload(payment)
-        if (payload === undefined || !('channelConfig' in payload)) return undefined
-        const { type: kind, channelConfig, voucher } = payload
-        return { kind, payer: channelConfig.payer.toLowerCase(), channelId: voucher.channelId.toLowerCase() }
-      },
+      read: readPayment,
       take: async (submission, given) => (await desk()).take(submission, given),
-      move: async (submission, given) => (await desk()).move(submission, given),
+      move,
       runner: (given) => {
         const runner = desk().then((vouchers) => vouchers.runner(given))
         return {
@@ -104,6 +116,13 @@ export function batchSettlementServer(options: BatchSettlementServerOptions): Se
       },
     },
   }
+}
+
+function readPayment(payment: PaymentPayload): RailPayment | undefined {
+  const payload = readBatchPayload(payment)
+  if (payload === undefined || !('channelConfig' in payload)) return undefined
+  const { type: kind, channelConfig, voucher } = payload
+  return { kind, payer: channelConfig.payer.toLowerCase(), channelId: bookId(voucher.channelId), max: voucher.maxClaimableAmount }
 }
 
 function sellerOf(

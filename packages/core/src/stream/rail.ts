@@ -72,7 +72,7 @@ export interface Rail {
   /** What a payment is, by its shape alone; nothing for one that is not this rail's. `deposit` and `refund` go through `move`. */
   read(payment: PaymentPayload): RailPayment | undefined
   /** The channel of a payment whose terms and signature are right, judged with no look anywhere (A23). */
-  check(submission: Submission): RailChannel | VoucherRefusal
+  check(submission: Submission): Promise<RailChannel | VoucherRefusal>
   /** A channel by its id, for a tick of a lane whose channel this instance has not seen yet. */
   channel(id: string): Promise<RailChannel | undefined>
   /** Brings a deposit in, or a refund back: see `Vouchers.move`. */

@@ -18,6 +18,16 @@ export interface ReceiverBooks {
   find(id: string): Promise<Channel | undefined>
   /** As `ChannelBook.change`; ends of runs that were told with `leave` are written with it. */
   change<Result>(id: string, step: (channel: Channel) => Changed<Result>): Promise<Result | undefined>
+  /**
+   * As `change`, upon what was lately read of the channel: the escrow is asked where nothing fresh is known, and once more before it is
+   * said that there `isShort` of money, since its payer may have filled it since. `missing` where there is no such channel, `unknown`
+   * where the escrow does not answer.
+   */
+  changeFresh<Result extends object>(
+    id: string,
+    step: (channel: Channel) => Changed<Result>,
+    options: Reading & { readonly config: ChannelConfig; readonly isShort: (result: Result) => boolean },
+  ): Promise<Result | 'missing' | 'unknown'>
   /** Ends a run whose answer has left: written with the next change of its channel, or soon. */
   leave(id: string, run: string): void
   /** Asks the escrow of channels, in one call, and writes down what it says; `found` opens those that are not in the books. */
@@ -55,10 +65,48 @@ export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; 
     timer = undefined
     await Promise.all([...left.keys()].map((id) => change(id, (channel) => ({ channel, result: undefined }))))
   }
+  const learn: ReceiverBooks['learn'] = async (ids, { now, signal, found }) => {
+    const learned = new Map<string, ChannelFunds>()
+    for (let at = 0; at < ids.length; at += channelsAtOnce) {
+      const some = ids.slice(at, at + channelsAtOnce)
+      const answers = await chain.read(
+        some.flatMap((id) => stateCalls(bookId(id))),
+        { signal },
+      )
+      for (const [index, id] of some.entries()) {
+        const state = stateIn(answers.slice(index * 3, index * 3 + 3))
+        // An answer that does not come must not let old numbers pay.
+        if (state === undefined) continue
+        const { balance, totalClaimed: claimed, withdrawing, withdrawRequestedAt: withdrawalAt, refundNonce } = state
+        const funds = { balance, claimed, withdrawing, withdrawalAt, refundNonce, readAt: now }
+        learned.set(id, funds)
+        const known = await change(id, (channel) => learnFunds(channel, funds))
+        const config = known === undefined && balance > 0n ? found?.(id) : undefined
+        if (config === undefined) continue
+        const { network } = chain
+        await book.open({ id, network, config, funds, refunding: 0n, charged: claimed, top: claimed, held: [], free: [] })
+      }
+    }
+    return learned
+  }
   return {
     store,
     change,
+    learn,
     find: (id) => book.find(id),
+    async changeFresh(id, step, { now, signal, config, isShort }) {
+      const attempt = (since: number) =>
+        change(id, (channel) => {
+          if (channel.funds.readAt < since) return { channel, result: undefined }
+          const { channel: next, result } = step(channel)
+          return { channel: next, result: { result, readAt: channel.funds.readAt } }
+        })
+      const first = await attempt(now - freshFor(config.withdrawDelay))
+      if (first !== undefined && !(first.readAt < now && isShort(first.result))) return first.result
+      const learned = (await learn([id], { now, signal, found: () => config })).get(id)
+      if (learned === undefined || learned.balance === 0n) return 'missing'
+      return (await attempt(learned.readAt))?.result ?? 'unknown'
+    },
     leave(id, run) {
       left.set(id, [...(left.get(id) ?? []), run])
       if (timer !== undefined) return
@@ -67,32 +115,13 @@ export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; 
       // Runtimes without Node's timers have nothing to keep alive.
       if (typeof timer === 'object' && 'unref' in timer) timer.unref()
     },
-    async learn(ids, { now, signal, found }) {
-      const learned = new Map<string, ChannelFunds>()
-      for (let at = 0; at < ids.length; at += channelsAtOnce) {
-        const some = ids.slice(at, at + channelsAtOnce)
-        const answers = await chain.read(
-          some.flatMap((id) => stateCalls(bookId(id))),
-          { signal },
-        )
-        for (const [index, id] of some.entries()) {
-          const state = stateIn(answers.slice(index * 3, index * 3 + 3))
-          // An answer that does not come must not let old numbers pay.
-          if (state === undefined) continue
-          const { balance, totalClaimed: claimed, withdrawing, withdrawRequestedAt: withdrawalAt, refundNonce } = state
-          const funds = { balance, claimed, withdrawing, withdrawalAt, refundNonce, readAt: now }
-          learned.set(id, funds)
-          const known = await change(id, (channel) => learnFunds(channel, funds))
-          const config = known === undefined && balance > 0n ? found?.(id) : undefined
-          if (config === undefined) continue
-          const { network } = chain
-          await book.open({ id, network, config, funds, refunding: 0n, charged: claimed, top: claimed, held: [], free: [] })
-        }
-      }
-      return learned
-    },
     flush,
   }
+}
+
+/** A third of the delay after which a withdrawal is over, from 30 seconds to 5 minutes (wire.md §21); in milliseconds. */
+function freshFor(withdrawDelay: number): number {
+  return Math.min(Math.max(withdrawDelay / 3, 30), 300) * 1000
 }
 
 /** What a channel's row of a claim is: all that was charged, as far as it is in the escrow; nothing where all of that is claimed. */

@@ -3,8 +3,10 @@ import type { EvmReader } from '../../chain/reader.ts'
 import { fastestSecp256k1 } from '../../crypto/native-secp256k1.ts'
 import type { Secp256k1 } from '../../crypto/secp256k1.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
+import { voucherCheck } from '../voucher.ts'
 import { receiverBooks } from './books.ts'
 import { channelMoves } from './moves.ts'
+import { type ChannelRail, channelRail } from './rail.ts'
 import { channelReceiver } from './receiver.ts'
 import { channelRunner, type RunnerPolicy } from './runner.ts'
 
@@ -20,11 +22,15 @@ export type DeskOptions = {
   readonly secp256k1?: Secp256k1 | undefined
 }
 
-/** Everything of `Vouchers` that needs books, a chain or a curve. */
-export function receiverDesk(options: DeskOptions): Omit<Vouchers, 'read'> {
+/** What a seller's desk serves: one-shot work and streams, upon the same books. */
+export type Desk = Omit<Vouchers, 'read'> & { readonly rail: ChannelRail }
+
+/** Everything of `Vouchers` and `Rail` that needs books, a chain or a curve. */
+export function receiverDesk(options: DeskOptions): Desk {
   const { chain, clock, store } = options
   const books = receiverBooks({ chain, store: store.channels })
-  const receiver = channelReceiver({ books, chain, secp256k1: options.secp256k1 ?? fastestSecp256k1() })
+  const checkVoucher = voucherCheck({ chainId: chain.chainId, secp256k1: options.secp256k1 ?? fastestSecp256k1() })
+  const receiver = channelReceiver({ books, chain, checkVoucher })
   return {
     async take(submission, given) {
       const answer = await receiver.take(submission, { ...given, now: clock() })
@@ -42,5 +48,6 @@ export function receiverDesk(options: DeskOptions): Omit<Vouchers, 'read'> {
     },
     move: channelMoves({ ...options, books, receiver }),
     runner: (given) => channelRunner({ ...options, ...given, books }),
+    rail: channelRail({ books, receiver, checkVoucher, network: chain.network, clock }),
   }
 }

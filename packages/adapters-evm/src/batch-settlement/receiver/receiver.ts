@@ -12,16 +12,15 @@ import {
   type VoucherRefusal,
   type Withheld,
 } from '@flow402x/core'
-import type { Secp256k1 } from '../../crypto/secp256k1.ts'
-import { claimable, type Drawn, refuseTerms, voucherCheck } from '../voucher.ts'
+import { claimable, type Drawn, refuseTerms, type VoucherCheck } from '../voucher.ts'
 import { type BatchPayload, type BatchReason, type BatchRefusal, batchReason, readBatchPayload, type VoucherClaim } from '../wire.ts'
 import { bookId, claimOf, type ReceiverBooks, stateOf } from './books.ts'
 
-/** What taking vouchers needs: the books of channels, and the curve that checks signatures. */
+/** What taking vouchers needs: the books of channels, and whoever checks signatures. */
 export type ChannelReceiverOptions = {
   readonly books: ReceiverBooks
-  readonly chain: { readonly network: string; readonly chainId: bigint }
-  readonly secp256k1: Secp256k1
+  readonly chain: { readonly network: string }
+  readonly checkVoucher: VoucherCheck
 }
 
 /** Work that a voucher pays for: done under `id`, for at most `amount`, which begins at `from`. */
@@ -29,7 +28,7 @@ export type Taken = Drawn & { readonly id: string; readonly from: bigint; readon
 
 type Run = { readonly id: string; readonly now: number; readonly until: number; readonly signal?: AbortSignal | undefined }
 
-type Attempt = { readonly withheld: Withheld | 'stale' | undefined; readonly channel: Channel }
+type Attempt = { readonly withheld: Withheld | undefined; readonly channel: Channel }
 
 /** A payment over a channel whose terms and signature are right. */
 export type Checked = Extract<BatchPayload, { readonly channelConfig: unknown }>
@@ -56,9 +55,7 @@ export interface ChannelReceiver {
 }
 
 /** The receiver's side of channels. Errors: those of `EvmReader.read` and of the store. */
-export function channelReceiver({ books, chain, secp256k1 }: ChannelReceiverOptions): ChannelReceiver {
-  const checkVoucher = voucherCheck({ chainId: chain.chainId, secp256k1 })
-
+export function channelReceiver({ books, chain, checkVoucher }: ChannelReceiverOptions): ChannelReceiver {
   const check = ({ payment, requirements }: Submission): Checked | BatchRefusal => {
     const payload = readBatchPayload(payment)
     if (payload === undefined) return { reason: 'invalid_payload' }
@@ -75,21 +72,15 @@ export function channelReceiver({ books, chain, secp256k1 }: ChannelReceiverOpti
       const { voucher, channelConfig } = payload
       const [channelId, amount] = [bookId(voucher.channelId), BigInt(submission.requirements.amount)]
       const { maxClaimableAmount: max } = voucher
-      const attempt = (since: number) =>
-        books.change<Attempt>(channelId, (channel) => {
-          if (channel.funds.readAt < since) return { channel, result: { withheld: 'stale', channel } }
+      const answer = await books.changeFresh<Attempt>(
+        channelId,
+        (channel) => {
           const { channel: next, result } = takeStretch(channel, { id, max, amount, now, until })
           return { channel: next, result: { withheld: result, channel: next } }
-        })
-      const learn = () => books.learn([channelId], { now, signal, found: () => channelConfig })
-      let answer = await attempt(now - freshFor(channelConfig.withdrawDelay))
-      if (answer === undefined || answer.withheld === 'stale' || (answer.withheld === 'beyond' && answer.channel.funds.readAt < now)) {
-        // Nothing fresh is known, or its payer may have filled it since.
-        const learned = (await learn()).get(channelId)
-        if (learned === undefined || learned.balance === 0n) return { reason: batchReason('channel_not_found') }
-        answer = await attempt(learned.readAt)
-      }
-      if (answer === undefined || answer.withheld === 'stale') return { reason: batchReason('verification_state_unavailable') }
+        },
+        { now, signal, config: channelConfig, isShort: ({ withheld }) => withheld === 'beyond' },
+      )
+      if (typeof answer === 'string') return { reason: unseen[answer] }
       if (answer.withheld === undefined) return { taken: { ...payload, voucher: claimable(voucher), id, from: max - amount, amount } }
       return refusalOf(answer.withheld, { channel: answer.channel, amount })
     },
@@ -143,13 +134,14 @@ function refuseOffer({ channelConfig }: Drawn, { payment: { accepted }, requirem
   return refuseTerms(channelConfig, requirements)
 }
 
-/** A third of the delay after which a withdrawal is over, from 30 seconds to 5 minutes (wire.md §21); in milliseconds. */
-function freshFor(withdrawDelay: number): number {
-  return Math.min(Math.max(withdrawDelay / 3, 30), 300) * 1000
-}
+/** Why nothing is known of a channel. */
+export const unseen = {
+  missing: batchReason('channel_not_found'),
+  unknown: batchReason('verification_state_unavailable'),
+} as const
 
 /** Tells who signed for this channel from where to go on; while work is under way that is not settled yet. */
-function refusalOf(withheld: Withheld, { channel, amount }: { readonly channel: Channel; readonly amount: bigint }): VoucherRefusal {
+export function refusalOf(withheld: Withheld, { channel, amount }: { readonly channel: Channel; readonly amount: bigint }): VoucherRefusal {
   if (withheld !== 'sold') return { reason: reasons[withheld] }
   const base = nextBase(channel, amount)
   const { voucher } = channel

@@ -1,0 +1,169 @@
+import type { Changed, Channel, Submission, VoucherRefusal } from '@flow402x/core'
+import {
+  adoptLane,
+  type Bought,
+  type BuyOptions,
+  buyWindow,
+  creditOf,
+  endLane,
+  grantedIn,
+  growLane,
+  type LaneRefusal,
+  type LaneResult,
+  type LaneStanding,
+  type LaneWithheld,
+  laneOf,
+  type Rail,
+  type RailChannel,
+  type RailLane,
+  raiseVoucher,
+} from '@flow402x/core/stream'
+import * as z from 'zod/mini'
+import { toHex } from '../../crypto/bytes.ts'
+import type { ChannelConfig } from '../channel.ts'
+import { claimable, type Drawn, type VoucherCheck } from '../voucher.ts'
+import { batchReason, channelConfig as configSchema } from '../wire.ts'
+import { bookId, type ReceiverBooks, stateOf } from './books.ts'
+import { type ChannelReceiver, refusalOf, unseen } from './receiver.ts'
+
+/** What lanes over channels need: the books, and whoever judges payments and vouchers. */
+export type ChannelRailOptions = {
+  readonly books: ReceiverBooks
+  readonly receiver: ChannelReceiver
+  readonly checkVoucher: VoucherCheck
+  readonly network: string
+  /** Unix milliseconds. */
+  readonly clock: () => number
+}
+
+/** Streams over channels (FS/1 §12.1): a lane is a part of its channel's row, and no step of it asks the chain unless nothing fresh is known. */
+export type ChannelRail = Omit<Rail, 'read' | 'move' | 'grades' | 'refundable'>
+
+type Step = { readonly lane: LaneResult | 'draining'; readonly channel: Channel }
+
+/** The receiver's side of streams over channels. Errors: those of `EvmReader.read` and of the store. */
+export function channelRail({ books, receiver, checkVoucher, network, clock }: ChannelRailOptions): ChannelRail {
+  const told = (change: (channel: Channel) => Changed<LaneResult>) => (channel: Channel) => {
+    const { channel: next, result } = change(channel)
+    return { channel: next, result: { lane: result, channel: next } }
+  }
+  /** As `told`, where new credit is given: none while money is on its way out. */
+  const paid = (change: (channel: Channel) => Changed<LaneResult>) => (channel: Channel) =>
+    isDraining(channel) ? { channel, result: { lane: 'draining' as const, channel } } : told(change)(channel)
+  const isShort = ({ lane }: Step): boolean => lane === 'beyond'
+  const configOf = async (id: string): Promise<ChannelConfig | undefined> => {
+    return z.safeParse(configSchema, (await books.find(bookId(id)))?.config).data
+  }
+  const channelOf = (config: ChannelConfig, id: string): RailChannel => ({
+    id: bookId(id),
+    payer: config.payer.toLowerCase(),
+    signed({ max, signature }) {
+      const text = typeof signature === 'string' ? signature : toHex(signature)
+      if (!/^0x(?:[0-9a-f]{2})+$/i.test(text)) return undefined
+      const voucher: Drawn['voucher'] = { channelId: bookId(id), maxClaimableAmount: max, signature: `0x${text.slice(2)}` }
+      return checkVoucher({ channelConfig: config, voucher }) === undefined ? claimable(voucher).signature : undefined
+    },
+  })
+  const checked = (submission: Submission) => {
+    const payload = receiver.check(submission)
+    if ('reason' in payload) return payload
+    return payload.type === 'refund' ? { reason: batchReason('payload_type') } : payload
+  }
+  const settled = async (id: string, change: (channel: Channel) => Changed<LaneResult>): Promise<LaneStanding | LaneRefusal> => {
+    const step = await books.change(bookId(id), told(change))
+    return step === undefined ? over : answerOf(step, 0n)
+  }
+  const stepOf = (lane: RailLane) => ({ ...lane, now: clock() })
+
+  return {
+    async check(submission) {
+      const payload = checked(submission)
+      return 'reason' in payload ? payload : channelOf(payload.channelConfig, payload.voucher.channelId)
+    },
+    async channel(id) {
+      const config = await configOf(id)
+      return config && channelOf(config, id)
+    },
+    async buy(submission, lane, { opens, signal }): Promise<Bought | LaneRefusal> {
+      const payload = checked(submission)
+      if ('reason' in payload) return { ...payload, status: 402 }
+      const { voucher, channelConfig } = payload
+      if (bookId(voucher.channelId) !== bookId(lane.channelId)) return { status: 402, reason: batchReason('channel_id_mismatch') }
+      const { maxClaimableAmount: max, signature } = claimable(voucher)
+      const amount = BigInt(submission.requirements.amount)
+      const step = await books.changeFresh<Step>(
+        bookId(lane.channelId),
+        paid((channel) => buyWindow(channel, { ...stepOf(lane), max, amount, signature, opens })),
+        { now: clock(), signal, config: channelConfig, isShort },
+      )
+      if (typeof step === 'string') return { status: 402, reason: unseen[step] }
+      const standing = answerOf(step, amount)
+      if ('reason' in standing) return standing
+      const extra = { chargedAmount: `${amount}`, channelState: stateOf(step.channel, max) }
+      return {
+        standing,
+        receipt: { status: 'settled', transaction: '', amount: '', network, payer: channelConfig.payer.toLowerCase(), extra },
+      }
+    },
+    async raise({ max, signature }, lane, { opens, signal }: BuyOptions) {
+      const config = await configOf(lane.channelId)
+      if (config === undefined) return { status: 402, reason: unseen.missing }
+      const step = await books.changeFresh<Step>(
+        bookId(lane.channelId),
+        paid((channel) => raiseVoucher(channel, { ...stepOf(lane), max, signature, opens })),
+        { now: clock(), signal, config, isShort },
+      )
+      return typeof step === 'string' ? { status: 402, reason: unseen[step] } : answerOf(step, 0n)
+    },
+    grow: (lane) => settled(lane.channelId, (channel) => growLane(channel, drained(channel, stepOf(lane)))),
+    adopt: (lane) => settled(lane.channelId, (channel) => adoptLane(channel, drained(channel, { ...stepOf(lane), epoch: lane.epoch }))),
+    end: (lane, { refundable }) => settled(lane.channelId, (channel) => endLane(channel, { ...stepOf(lane), refundable })),
+  }
+}
+
+const over: LaneRefusal = { status: 410, reason: batchReason('missing_channel'), message: 'This lane is over.' }
+
+/** While a payer takes money out what was granted is delivered, and nothing more. */
+function drained<Lane extends { readonly slice: bigint }>(channel: Channel, lane: Lane): Lane {
+  return isDraining(channel) ? { ...lane, slice: 0n } : lane
+}
+
+function isDraining({ funds, refunding }: Channel): boolean {
+  return funds.withdrawing > 0n || refunding > 0n
+}
+
+function answerOf({ lane, channel }: Step, amount: bigint): LaneStanding | LaneRefusal {
+  if (typeof lane === 'string') return withheldOf(lane, { channel, amount })
+  const { used, granted } = lane
+  const { balance, claimed, withdrawalAt } = channel.funds
+  return {
+    granted,
+    used,
+    ahead: used + creditOf(laneOf(channel, lane.id) ?? lane) - granted,
+    accepted: channel.top,
+    consumed: channel.charged,
+    charged: grantedIn(channel),
+    isDraining: isDraining(channel),
+    channel: { balance, claimed, withdrawRequestedAt: withdrawalAt },
+  }
+}
+
+function withheldOf(withheld: LaneWithheld | 'draining', { channel, amount }: { channel: Channel; amount: bigint }): LaneRefusal {
+  switch (withheld) {
+    case 'gone':
+      return over
+    case 'draining':
+      return { status: 423, reason: batchReason('cumulative_exceeds_balance'), message: 'Money is being taken out of this channel.' }
+    case 'stale':
+      return { status: 409, reason: batchReason('cumulative_amount_mismatch'), accepted: channel.top }
+    case 'grade':
+      return { status: 402, reason: batchReason('channel_busy'), message: 'Another lane of this channel is paid in the other grade.' }
+    case 'crowded':
+    case 'busy':
+      return { status: 429, reason: batchReason('channel_busy') }
+    default: {
+      const refusal: VoucherRefusal = refusalOf(withheld, { channel, amount })
+      return { ...refusal, status: 402 }
+    }
+  }
+}
