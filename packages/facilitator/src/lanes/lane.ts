@@ -43,7 +43,7 @@ const askAgain = 40
 // A signer that others left in order is looked through this often.
 const recoverAgain = 5000
 // While a transaction waits for its block, payments gather this long for the next one.
-const gather = 5
+const gather = 20
 // Where nothing waits for anything, so many are signed at a time.
 const atOnce = 32
 
