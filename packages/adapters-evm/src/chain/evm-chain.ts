@@ -1,6 +1,7 @@
 import { type Call, type ChainWriter, isX402Error, type SignedTransaction, type TransactionStatus } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
+import { hastenKeccak } from '../crypto/fast-keccak.ts'
 import { fastestSecp256k1 } from '../crypto/native-secp256k1.ts'
 import { canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { privateKeySigner } from '../crypto/signer.ts'
@@ -73,6 +74,7 @@ export interface EvmChain extends ChainWriter, EvmReader {
  */
 export function evmChain(options: EvmChainOptions): EvmChain {
   const { clock = Date.now, fees = {}, maxGasPerPayment = 1_000_000n } = options
+  hastenKeccak()
   const secp256k1 = options.secp256k1 ?? fastestSecp256k1()
   const senders = sendersOf(options.signers, secp256k1)
   const signers = [...senders.values()].map(({ address }) => address)

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini'
 import { toBytes, toHex } from './bytes.ts'
+import { hastenKeccak } from './fast-keccak.ts'
 import type { Secp256k1 } from './secp256k1.ts'
 import { tabledSecp256k1 } from './tabled-secp256k1.ts'
 
@@ -12,8 +13,12 @@ type Binding = {
 
 let fastest: Secp256k1 | undefined
 
-/** The fastest curve of this process: libsecp256k1 where its binary loads and passes a known vector, else plain JavaScript. */
+/**
+ * The fastest curve of this process: libsecp256k1 where its binary loads and passes a known vector, else plain JavaScript. Who asks for
+ * it wants a fast hash as well.
+ */
 export function fastestSecp256k1(): Secp256k1 {
+  hastenKeccak()
   fastest ??= loadNative() ?? tabledSecp256k1
   return fastest
 }

@@ -1,5 +1,6 @@
 import type { Asset, Store, Vouchers } from '@flow402x/core'
 import type { EvmReader } from '../../chain/reader.ts'
+import { hastenKeccak } from '../../crypto/fast-keccak.ts'
 import { fastestSecp256k1 } from '../../crypto/native-secp256k1.ts'
 import type { Secp256k1 } from '../../crypto/secp256k1.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
@@ -28,6 +29,7 @@ export type Desk = Omit<Vouchers, 'read'> & { readonly rail: ChannelRail }
 /** Everything of `Vouchers` and `Rail` that needs books, a chain or a curve. */
 export function receiverDesk(options: DeskOptions): Desk {
   const { chain, clock, store } = options
+  hastenKeccak()
   const books = receiverBooks({ chain, store: store.channels })
   const checkVoucher = voucherCheck({ chainId: chain.chainId, secp256k1: options.secp256k1 ?? fastestSecp256k1() })
   const receiver = channelReceiver({ books, chain, checkVoucher })
