@@ -7,4 +7,5 @@ export type { Approval, BudgetOptions, ClientOptions, ClientStore, RetryOptions 
 export type { Spending, Spent } from './engine/spending.ts'
 export { type Funds, heldFunds } from './guard/funds.ts'
 export type { PayeeChange } from './guard/payees.ts'
+export { type Purchase, type ReceiptCheck, type SignedReceiptsOptions, signedReceipts } from './guard/receipts.ts'
 export { receiptOf, type WithHeaders } from './http/receipt.ts'

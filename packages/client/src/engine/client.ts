@@ -1,5 +1,6 @@
 import { defaultRetention, memoryBudgets, memoryLedger, memoryPayees } from '@flow402x/core/memory'
 import { createBreaker } from '../guard/breaker.ts'
+import { type Purchase, purchasesIn } from '../guard/receipts.ts'
 import { type Fetch, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
 import { type Exchange, follow, paymentHeaders } from '../http/redirect.ts'
@@ -55,6 +56,8 @@ export interface Client {
   cancel(payment: unknown, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
   /** What is used of the budget. */
   spent(): Promise<Spending>
+  /** What was paid and has a receipt, for as long as the store keeps it: a day after the payment is dead unless it is told otherwise. */
+  purchases(): AsyncIterable<Purchase>
 }
 
 /** Makes a client; options are checked here. Errors: `client/bad-option`, `config/…`. */
@@ -88,6 +91,7 @@ export function createClient(options: ClientOptions): Client {
       await sweep(wallet)
       return await wallet.purse.spent()
     },
+    purchases: () => purchasesIn(wallet.ledger),
   })
 }
 
@@ -117,6 +121,7 @@ function createWallet(options: ClientOptions): Wallet {
     schemes,
     prefer,
     funds: options.funds,
+    receipts: options.receipts,
     beforeSign,
     retry,
     maxTimeoutSeconds,

@@ -1,4 +1,5 @@
 import type { Retry, SettleResponse, X402Error } from '@flow402x/core'
+import type { ReceiptStanding } from '@flow402x/core/receipt'
 import type { Terms } from './choose.ts'
 import type { LeftOut } from './errors.ts'
 
@@ -23,7 +24,13 @@ export type ClientEvent = { readonly id: string } & (
       readonly transaction?: string
     }
   | { readonly type: 'corrected'; readonly terms: Terms; readonly reason: string }
-  | { readonly type: 'paid'; readonly terms: Terms; readonly receipt: SettleResponse | undefined }
+  | {
+      readonly type: 'paid'
+      readonly terms: Terms
+      readonly receipt: SettleResponse | undefined
+      /** Whether the seller signed the receipt, where `receipts` was given. */
+      readonly standing?: ReceiptStanding
+    }
   | {
       readonly type: 'unsettled'
       readonly terms: Terms

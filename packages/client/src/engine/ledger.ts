@@ -55,9 +55,9 @@ export function attemptOf(
 }
 
 /** The money of a call moved, or counts as moved. */
-export async function settle({ purse, ledger }: Books, entry: LedgerEntry): Promise<void> {
+export async function settle({ purse, ledger }: Books, entry: LedgerEntry, receipt?: SettleResponse): Promise<void> {
   await purse.commit(entry.reservation)
-  await ledger.update(entry, { state: 'paid' })
+  await ledger.update(entry, { state: 'paid', ...(receipt === undefined ? {} : { receipt }) })
 }
 
 /** The money of a call cannot move: nobody may have sent it since it was looked at. */

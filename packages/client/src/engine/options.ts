@@ -2,6 +2,7 @@ import type { Asset, ClientScheme, Store } from '@flow402x/core'
 import * as z from 'zod/mini'
 import type { Funds } from '../guard/funds.ts'
 import type { PayeeChange } from '../guard/payees.ts'
+import type { ReceiptCheck } from '../guard/receipts.ts'
 import type { Fetch } from '../http/message.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors } from './errors.ts'
@@ -73,6 +74,8 @@ export const clientOptions = z.strictObject({
   prefer: z.optional(z.union([z.array(networkOrAsset), callable<(terms: readonly Terms[]) => Terms>()])),
   /** What the wallet holds, by `heldFunds([evmBalances(…), …])`: what it has too little of is not paid in, and another offer is taken. */
   funds: z.optional(callable<Funds>()),
+  /** Checks the receipts that sellers sign, by `signedReceipts({ verifiers })`; unless given they are kept as they come. */
+  receipts: z.optional(callable<ReceiptCheck>()),
   /** Asked before each signature; only `true` lets it be made. */
   beforeSign: z.optional(
     callable<(terms: Terms, options: { readonly signal?: AbortSignal | undefined }) => Approval | Promise<Approval>>(),

@@ -1,7 +1,9 @@
 import { isX402Error, type LedgerEntry, outcomeFromWire, type PayeeStore, type PaymentRequired, type SignedPayment } from '@flow402x/core'
+import type { ReceiptStanding } from '@flow402x/core/receipt'
 import { corrected, tell } from '../correction/correction.ts'
 import type { Breaker } from '../guard/breaker.ts'
 import { checkPayee } from '../guard/payees.ts'
+import { purchaseOf } from '../guard/receipts.ts'
 import type { Fetch } from '../http/message.ts'
 import { type Offer, readOffer } from '../http/offer.ts'
 import type { Exchange } from '../http/redirect.ts'
@@ -23,6 +25,7 @@ export type Wallet = Books & {
   readonly fetch: Fetch
   readonly prefer: ClientOptions['prefer']
   readonly funds: ClientOptions['funds']
+  readonly receipts: ClientOptions['receipts']
   readonly beforeSign: ClientOptions['beforeSign']
   readonly retry: RetryOptions
   readonly maxTimeoutSeconds: number
@@ -78,7 +81,7 @@ export async function complete(wallet: Wallet, attempt: Attempt, signal: AbortSi
     }
   } catch (error) {
     const { receipt } = current
-    if (receipt !== undefined) await settle(wallet, current.entry)
+    if (receipt !== undefined) await settle(wallet, current.entry, receipt)
     else if (!signal?.aborted) wallet.breaker.failed(terms.url)
     await tell(wallet, current.signed, receipt === undefined ? { status: 'unknown' } : { status: 'paid', receipt })
     emit({ id, type: 'unknown', terms, deadAfter: current.signed.key.deadAfter, error })
@@ -181,10 +184,11 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
   // Also of a paid one: its body may break off, and the same payment brings it again.
   wallet.open.set(response, attempt)
   if (receipt?.success || (receipt === undefined && response.status < 400)) {
-    await settle(wallet, entry)
+    await settle(wallet, entry, receipt)
     await tell(wallet, signed, { status: 'paid', receipt })
     wallet.breaker.bought(terms.url)
-    wallet.emit({ id, type: 'paid', terms, receipt })
+    const standing = await standingOf(wallet, { ...entry, ...(receipt === undefined ? {} : { receipt }) })
+    wallet.emit({ id, type: 'paid', terms, receipt, ...(standing === undefined ? {} : { standing }) })
     return response
   }
   await assertSameOffer(wallet, response, { terms, deadAfter: key.deadAfter })
@@ -195,6 +199,13 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
   const { reason, retry } = outcome?.status === 'notSettled' ? outcome : { reason: 'unknown', retry: 'same' as const }
   wallet.emit({ id, type: 'unsettled', terms, status: response.status, reason, retry, deadAfter: key.deadAfter })
   return response
+}
+
+/** A check that fails is no word on the purchase, which is made. */
+async function standingOf({ receipts }: Wallet, entry: LedgerEntry): Promise<ReceiptStanding | undefined> {
+  const purchase = receipts === undefined ? undefined : purchaseOf(entry)
+  if (purchase === undefined) return receipts === undefined ? undefined : { status: 'absent' }
+  return await receipts?.(purchase).catch((): ReceiptStanding => ({ status: 'invalid', why: 'it could not be checked' }))
 }
 
 /** A second 402 that asks for something else is an attempt to be paid twice (A15). Errors: `client/offer-changed`. */

@@ -40,6 +40,9 @@ export function memoryLedger(retention: number): LedgerStore {
     async *overdue(now) {
       yield* [...standing.values()].filter(({ deadAfter }) => deadAfter * 1000 < now)
     },
+    async *receipts() {
+      yield* [...over.values()].filter(({ state, receipt }) => state === 'paid' && receipt !== undefined)
+    },
     async purge(now) {
       return sweep(now, over.size)
     },

@@ -3,7 +3,7 @@ import type { LaneStore } from '../stream/lane-store.ts'
 import type { Submission } from './facilitator.ts'
 import type { PaymentPayload } from './payment.ts'
 import type { SignedTransaction } from './scheme.ts'
-import type { Outcome } from './settlement.ts'
+import type { Outcome, SettleResponse } from './settlement.ts'
 
 /**
  * What makes a payment itself and not its bytes (DESIGN §4, M11): built from parsed values, so that another spelling of the
@@ -198,6 +198,8 @@ export type LedgerEntry = {
   readonly state: 'signing' | 'open' | 'paid' | 'released'
   readonly epoch: number
   readonly signed?: SignedPayment
+  /** What the seller says it came to, as it came: its word, and where it signs receipts its signature. */
+  readonly receipt?: SettleResponse
 }
 
 /** What a client signed, so that a call never pays twice, also after a restart (H2). Every operation is atomic. */
@@ -209,9 +211,14 @@ export interface LedgerStore {
   ): Promise<{ readonly begun: boolean; readonly entry: LedgerEntry }>
   find(id: string): Promise<LedgerEntry | undefined>
   /** Changes an entry if its epoch is still this one, raising it; else nothing and `undefined`. */
-  update(entry: LedgerEntry, change: Partial<Pick<LedgerEntry, 'state' | 'deadAfter' | 'signed'>>): Promise<LedgerEntry | undefined>
+  update(
+    entry: LedgerEntry,
+    change: Partial<Pick<LedgerEntry, 'state' | 'deadAfter' | 'signed' | 'receipt'>>,
+  ): Promise<LedgerEntry | undefined>
   /** Entries that are `signing` or `open` and dead at `now` (Unix ms): what nobody will send any more. */
   overdue(now: number): AsyncIterable<LedgerEntry>
+  /** What was paid and has a receipt, as far as it is kept, in any order. */
+  receipts(): AsyncIterable<LedgerEntry>
   /** Forgets what is over and has long been dead at `now` (Unix ms), and says how many. */
   purge(now: number): Promise<number>
 }

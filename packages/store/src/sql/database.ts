@@ -141,4 +141,5 @@ const migrations: readonly (readonly string[] | ((dialect: Dialect) => readonly 
     `CREATE INDEX flow402x_lanes_left ON flow402x_lanes (lease_until, id) WHERE ${liveLane}`,
     "CREATE INDEX flow402x_lanes_ended ON flow402x_lanes (since) WHERE state = 'ended'",
   ],
+  ['ALTER TABLE flow402x_ledger ADD COLUMN receipt TEXT'],
 ]

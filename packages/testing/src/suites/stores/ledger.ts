@@ -44,6 +44,35 @@ export function testLedger({ noJournal }: Books, open: () => readonly LedgerStor
     expect(await at(2).update(changed ?? entry, { state: 'paid' })).toEqual({ ...changed, state: 'paid', epoch: 3 })
   })
 
+  it('keeps receipts of what was paid, and lists them all', async () => {
+    verifies('BAZAAR-RECEIPTS')
+    const receipt = {
+      success: true,
+      transaction: '0x1',
+      network: 'eip155:84532',
+      extensions: { 'offer-receipt': { info: { receipt: {} } } },
+    }
+    const paid: LedgerEntry[] = []
+    for (let index = 0; index < 40; index += 1) {
+      const { entry } = await at(index).begin(newCall(), start)
+      const kept = await at(index).update(entry, {
+        state: index % 4 === 3 ? 'open' : 'paid',
+        signed,
+        ...(index % 4 === 2 ? {} : { receipt }),
+      })
+      if (index % 4 < 2 && kept !== undefined) paid.push(kept)
+    }
+    const listed: LedgerEntry[] = []
+    for await (const entry of at(1).receipts()) listed.push(entry)
+    const ids = new Set(listed.map(({ id }) => id))
+    expect(ids.size).toBe(listed.length)
+    for (const entry of paid) expect(listed).toContainEqual(entry)
+    expect(listed.every(({ state, receipt: kept }) => state === 'paid' && kept !== undefined)).toBe(true)
+    const [first] = paid
+    expect(first && (await at(2).find(first.id))).toEqual({ ...first, receipt })
+    expect(first && (await at(3).update(first, { deadAfter: dead + 9 }))).toMatchObject({ receipt })
+  })
+
   it('changes for who knows its epoch, and for one of many', async () => {
     verifies('M6')
     const { entry } = await at(0).begin(newCall(), start)
