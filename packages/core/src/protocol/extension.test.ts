@@ -19,6 +19,23 @@ const asking = (extensions?: Record<string, unknown>): PaymentRequired => ({
 })
 const withId = (id: unknown) => paying({ 'payment-identifier': { info: { required: false, id } } })
 
+it('is not made of what is too long to be echoed, nor of signed offers', () => {
+  verifies('H27')
+  const bazaar = { info: { input: { text: 'x'.repeat(3000) } } }
+  const required = asking({
+    bazaar,
+    'payment-identifier': { info: { required: false } },
+    'offer-receipt': { info: { offers: [{ format: 'jws', signature: 'x'.repeat(4000) }], kept: 1 }, schema: {} },
+    small: { info: {} },
+  })
+  expect(echoExtensions(required, { id: 'a_secret_of_the_payer_01' })).toEqual({
+    'payment-identifier': { info: { required: false, id: 'a_secret_of_the_payer_01' } },
+    'offer-receipt': { info: { kept: 1 } },
+    small: { info: {} },
+  })
+  expect(echoExtensions(asking({ bazaar: { info: {} } }), {})).toEqual({ bazaar: { info: {} } })
+})
+
 describe('an echo', () => {
   const signIn: Extension = {
     key: 'sign-in-with-x',

@@ -74,7 +74,7 @@ export function readPaymentId(payment: PaymentPayload): { readonly id?: string }
 
 /**
  * The extensions a payment echoes for this 402, with `id` where the server takes payment ids, and with what the payer's scheme has
- * `added` to those that are offered.
+ * `added` to those that are offered. What is too long to stand beside a payment is not echoed (H27), nor what is only for its reader.
  */
 export function echoExtensions(
   { extensions }: PaymentRequired,
@@ -87,7 +87,29 @@ export function echoExtensions(
     const offer = z.safeParse(echoed, memberOf(extensions, key))
     return offer.success ? [[key, { ...offer.data, info: { ...offer.data.info, ...more } }] as const] : []
   })
-  return { ...extensions, ...Object.fromEntries(echoes) }
+  const kept: Record<string, unknown> = Object.fromEntries(echoes)
+  let left = mostEchoed - JSON.stringify(kept).length
+  for (const [key, offer] of Object.entries(extensions)) {
+    if (Object.hasOwn(kept, key)) continue
+    const echo = key === signedOffersKey ? withoutOffers(offer) : offer
+    const { length } = JSON.stringify(echo) ?? ''
+    if (length > left) continue
+    left -= length
+    kept[key] = echo
+  }
+  return kept
+}
+
+// A payment header holds 8 kB, of which its terms and its payload need some three (H27).
+const mostEchoed = 3072
+const signedOffersKey = 'offer-receipt'
+
+/** Offers are signed anew in each 402: their server does not look for them in the echo (wire.md §5.3). */
+function withoutOffers(offer: unknown): unknown {
+  const parsed = z.safeParse(echoed, offer)
+  if (!parsed.success) return offer
+  const { offers: _, ...info } = parsed.data.info
+  return { info }
 }
 
 /** The payment without its id, which is a secret between payer and server (M4): for facilitators, upstreams and logs. */
