@@ -57,6 +57,8 @@ export type Claim = {
   readonly settledAt?: number
   /** On whose word alone its outcome stands, until the chain itself was asked; empty from then on (M13). */
   readonly vouchedBy?: string
+  /** The facilitator that was asked to settle it: that another has never heard of it says nothing (M5). */
+  readonly asked?: string
 }
 
 /** What a payer held of the asset it pays with, and since when at the latest that may have become less (Unix ms). */
@@ -82,7 +84,7 @@ export type ClaimAnswer = { readonly granted: boolean; readonly claim: Claim; re
 
 /** The fields a holder may change. */
 export type ClaimChange = Partial<
-  Pick<Claim, 'state' | 'leaseUntil' | 'holder' | 'submission' | 'outcome' | 'response' | 'attempts' | 'settledAt' | 'vouchedBy'>
+  Pick<Claim, 'state' | 'leaseUntil' | 'holder' | 'submission' | 'outcome' | 'response' | 'attempts' | 'settledAt' | 'vouchedBy' | 'asked'>
 >
 
 /** Who looks for what was paid and not delivered, and when (Unix ms). */

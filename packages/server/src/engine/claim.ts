@@ -1,7 +1,7 @@
 import { type Claim, type ClaimChange, type Facilitator, type MoneyMoved, type Outcome, settledByAnother } from '@flow402x/core'
 import { paidFor } from '../proof/books.ts'
 import { mayGrant } from '../proof/grant.ts'
-import { type Finding, judge, owedFor, prove } from '../proof/proof.ts'
+import { type Finding, judge, nameOf, owedFor, prove } from '../proof/proof.ts'
 import type { Engine, Served } from './server.ts'
 import { holdClaim } from './tenure.ts'
 
@@ -31,6 +31,7 @@ export function settleClaim(engine: Engine, held: Claim, options: SettleClaimOpt
   const { served } = options
   return whileSettling(engine, held, {
     ...options,
+    change: { ...options.change, asked: nameOf(served) },
     // What was not asked for can be asked for again, once the facilitator is trusted again.
     find: async (claim) => {
       if (served.byChain === true) return prove(engine, { claim, served })

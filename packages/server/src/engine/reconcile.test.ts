@@ -1,6 +1,6 @@
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
-import { type Message, paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
+import { type Facilitator, type Message, paymentRequiredHeader, paymentSignatureHeader } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -33,7 +33,7 @@ function town(clock?: () => number) {
       return release
     },
   }
-  const start = (options: Pick<ServerOptions, 'lease' | 'reconcileEvery' | 'tell'> = {}) => {
+  const start = (options: Partial<Pick<ServerOptions, 'facilitator' | 'lease' | 'reconcileEvery' | 'tell'>> = {}) => {
     const server = createServer({
       facilitator,
       schemes: [scheme],
@@ -160,6 +160,25 @@ describe('what was left is finished', () => {
     expect([delivered.status, await delivered.text(), state.runs]).toEqual([200, 'goods 1', 1])
     expect(await after.server.reconcile()).toEqual({ ended: 0, pending: 0, undelivered: [] })
     expect(events.filter(({ type }) => type === 'settled')).toHaveLength(1)
+  })
+
+  it('asks who was asked: that another facilitator never heard of a settlement says nothing', async () => {
+    verifies('M5')
+    const { facilitator, state, start } = town()
+    const first: Facilitator = { ...facilitator, url: 'https://first.example' }
+    const second: Facilitator = { ...answeringFacilitator(scheme), url: 'https://second.example' }
+    // The money moves, and its word is lost.
+    const settle: Facilitator['settle'] = async (submission, options) => {
+      await first.settle(submission, options)
+      throw new TypeError('the line is cut')
+    }
+    const before = start({ facilitator: { ...first, settle } })
+    const held = await payment(before.get)
+    expect((await before.get(held)).status).toBe(503)
+    for (const _ of [1, 2]) expect(await start({ facilitator: second }).server.reconcile()).toMatchObject({ ended: 0, pending: 1 })
+    expect((await start({ facilitator: second }).get(held)).status).toBe(503)
+    expect(await start({ facilitator: first }).server.reconcile()).toMatchObject({ pending: 0, undelivered: [{}] })
+    expect([(await start({ facilitator: second }).get(held)).status, state.runs]).toEqual([200, 1])
   })
 
   it('leaves a refusal in doubt until the payment has died, then ends it', async () => {

@@ -45,12 +45,14 @@ export async function prove(engine: Engine, asked: Asked): Promise<Finding> {
       engine.emit({ type: 'error', error })
       return 'silent' as const
     })
-    if (word === undefined) {
+    const isHome = claim.asked === undefined || claim.asked === nameOf(served)
+    if (word === undefined && isHome) {
       const answer = { ...unsettled(claim), reason: neverSent, retry: 'same' } as const
       const finding = await doubt(engine, { claim, served, answer })
       return finding.outcome === answer ? { outcome: answer, reopen: true } : finding
     }
-    const isFinal = word !== 'silent' && (word.status !== 'notSettled' || word.retry === 'resign' || givenUp(claim, engine.clock()))
+    const isFinal =
+      word !== undefined && word !== 'silent' && (word.status !== 'notSettled' || word.retry === 'resign' || givenUp(claim, engine.clock()))
     if (isFinal && word.status !== 'pending') return judge(engine, { ...asked, answer: word })
   }
   const seen = await lookFor(engine, { claim, served, transaction: known })
@@ -130,7 +132,12 @@ async function doubt(
 
 /** On whose word something stands that nobody has looked up and somebody can. */
 export function wordOf({ scheme, facilitator }: Served): { readonly vouchedBy?: string } {
-  return scheme.look === undefined ? {} : { vouchedBy: facilitator.url ?? 'this process' }
+  return scheme.look === undefined ? {} : { vouchedBy: nameOf({ facilitator }) }
+}
+
+/** By what a facilitator is known in claims, also to a later server that may have another. */
+export function nameOf({ facilitator }: Pick<Served, 'facilitator'>): string {
+  return facilitator.url ?? 'this process'
 }
 
 /** Why money that arrived buys nothing, and is to be given back (M24); nothing where it buys what was asked. */

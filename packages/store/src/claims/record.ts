@@ -83,6 +83,7 @@ const claimRow = z.object({
   vouched_by: z.nullish(text),
   submission,
   holder: z.nullish(text),
+  asked: z.nullish(text),
   committed: z.nullish(number),
   purse: z.nullish(text),
   amount: z.nullish(text),
@@ -104,7 +105,7 @@ export function writeClaim(claim: Claim): ClaimRow {
 
 /** The columns that change while a claim is worked on; null is "as it was". */
 export function writeProgress(claim: Claim, { response, submission }: Pick<ClaimChange, 'response' | 'submission'>): ClaimRow {
-  const { state, epoch, attempts, leaseUntil, outcome, settledAt = null, vouchedBy = null, holder = null } = claim
+  const { state, epoch, attempts, leaseUntil, outcome, settledAt = null, vouchedBy = null, holder = null, asked = null } = claim
   const outcomeText = outcome === undefined ? null : JSON.stringify(outcome)
   const answer = response === undefined ? [null, null, null] : [response.status, JSON.stringify(response.headers), response.body]
   return [
@@ -118,6 +119,7 @@ export function writeProgress(claim: Claim, { response, submission }: Pick<Claim
     vouchedBy,
     submission === undefined ? null : JSON.stringify(submission),
     holder,
+    asked,
   ]
 }
 
@@ -151,6 +153,7 @@ export function readClaim(columns: Readonly<Record<string, unknown>>): Claim {
     ...(row.settled_at == null ? {} : { settledAt: row.settled_at }),
     ...(row.vouched_by == null ? {} : { vouchedBy: row.vouched_by }),
     ...(row.holder == null ? {} : { holder: row.holder }),
+    ...(row.asked == null ? {} : { asked: row.asked }),
   }
 }
 
