@@ -19,4 +19,5 @@ export {
   tokenAccountSponsor,
 } from './exact/opening.ts'
 export { smartWalletPrograms } from './exact/smart-wallet.ts'
+export { type NonceVoucherFacilitatorOptions, nonceVoucherFacilitator } from './nonce-voucher/facilitator.ts'
 export { type TransferProofSolanaFacilitatorOptions, transferProofSolanaFacilitator } from './transfer-proof/facilitator.ts'

@@ -1,3 +1,5 @@
 export { type ExactSolanaServerOptions, exactSolanaServer } from './exact/server.ts'
+export type { NonceRunnerPolicy } from './nonce-voucher/receiver/runner.ts'
+export { type NonceVoucherServerOptions, nonceVoucherServer } from './nonce-voucher/server.ts'
 export type { SolanaConfirmations } from './transfer-proof/see.ts'
 export { type TransferProofSolanaServerOptions, transferProofSolanaServer } from './transfer-proof/server.ts'

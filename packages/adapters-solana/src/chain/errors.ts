@@ -79,6 +79,11 @@ export const solanaErrors = defineErrors({
     message: ({ network }: { network: string }) =>
       `The facilitator names no fee payer for ${network} (extra.feePayer of /supported), so nobody could pay there.`,
   },
+  'config/no-nonce-authority': {
+    ...atStart,
+    message: ({ network }: { network: string }) =>
+      `The facilitator names no nonceAuthority for flow402x-nonce on ${network} (extra of /supported): give it nonceVoucherFacilitator.`,
+  },
   'config/bad-memo': {
     ...atStart,
     message: ({ most }: { most: number }) => `memo is longer than ${most} bytes of UTF-8, the most that x402 allows.`,

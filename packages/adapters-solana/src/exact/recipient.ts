@@ -19,7 +19,7 @@ const initialized = 1
 
 /** Checks that the mint is as it is known here. Errors: `config/no-token`, `config/mint-mismatch`, those of the reader. */
 export async function checkMint(
-  reader: SolanaReader,
+  reader: Pick<SolanaReader, 'account'>,
   { network, asset, mint }: Recipient,
   options: { readonly signal?: AbortSignal | undefined },
 ): Promise<void> {

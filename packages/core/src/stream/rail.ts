@@ -54,8 +54,8 @@ export type Bought = { readonly standing: LaneStanding; readonly receipt: Charge
 export interface RailChannel {
   readonly id: string
   readonly payer: string
-  /** The signature as the books keep it, where the channel's own key signed for everything up to `max`. Pure CPU, nothing is looked up. */
-  signed(voucher: TickVoucher): string | undefined
+  /** The signature as the books keep it, where the channel's own key signed for everything up to `max`. Pure CPU; at most the books are looked into. */
+  signed(voucher: TickVoucher): string | undefined | Promise<string | undefined>
 }
 
 /**

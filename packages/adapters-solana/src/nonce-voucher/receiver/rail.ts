@@ -1,0 +1,266 @@
+import { type Changed, type Channel, type Charged, type LaneCredit, nextBase, usableFunds } from '@flow402x/core'
+import {
+  adoptLane,
+  buyWindow,
+  creditOf,
+  endLane,
+  grantedIn,
+  growLane,
+  type LaneRefusal,
+  type LaneResult,
+  type LaneStanding,
+  type LaneStep,
+  type LaneWithheld,
+  type Rail,
+  type RailChannel,
+  type RailLane,
+  raiseVoucher,
+} from '@flow402x/core/stream'
+import { decodeBase58 } from '../../chain/base58.ts'
+import type { Ed25519 } from '../../crypto/ed25519.ts'
+import type { NonceChannel } from '../channel.ts'
+import type { Epoch } from '../state.ts'
+import { isVoucher } from '../voucher.ts'
+import { type NoncePayload, nonceReason, readNoncePayload, refuseTerms } from '../wire.ts'
+import type { NonceBooks, NonceStep } from './books.ts'
+import { isBacked, type NonceRow, readRow, readSignature, signatureText, withVoucher } from './row.ts'
+
+/** What a rail over channels of nonces is made of. */
+export type NonceRailParts = {
+  readonly books: NonceBooks
+  readonly network: string
+  readonly decimals: number
+  readonly ed25519: Ed25519
+  /** Milliseconds for which what the chain said of a channel is believed: a payer may revoke at any time. */
+  readonly freshFor: number
+  readonly clock: () => number
+}
+
+type Abortable = { readonly signal?: AbortSignal | undefined }
+
+/** What a step came to: the lane, and the channel as it stands; or why not. */
+type Answer = { readonly channel: Channel; readonly row: NonceRow; readonly result: LaneResult | 'stale-nonce' | 'settling' }
+
+/** A rail over channels of nonces (FS/1 §12.3): ticks are checked and taken here, and nothing else of a chain is known. */
+export function railOf({ books, network, decimals, ed25519, freshFor, clock }: NonceRailParts): Rail {
+  const channelOf = (channel: NonceChannel, id: string): RailChannel => ({
+    id,
+    payer: channel.payer,
+    async signed({ max, signature: given }) {
+      const signature = typeof given === 'string' ? decodeBase58(given) : given
+      if (signature?.length !== 64) return undefined
+      const tried = new Set<string>()
+      const by = async (epochs: readonly Epoch[]): Promise<string | undefined> => {
+        for (const { nonce, settled } of epochs.filter((one) => !tried.has(one.nonce))) {
+          tried.add(nonce)
+          const voucher = { nonce, amount: max - settled, decimals, signature }
+          if (await isVoucher(channel, voucher, { ed25519 })) return signatureText(nonce, signature)
+        }
+        return undefined
+      }
+      // Over the nonce of before it is still its payer's word: he is told that the nonce has moved on (M26). Another process may know of
+      // a newer one.
+      return (await by(books.epochs(id))) ?? ((await books.find(id)) && (await by(books.epochs(id))))
+    },
+  })
+
+  const check: Rail['check'] = async (submission) => {
+    const payload = readNoncePayload(submission.payment)
+    if (payload?.type !== 'voucher') return { reason: nonceReason(payload === undefined ? 'payload' : 'payload_type') }
+    if (submission.requirements.network !== network) return { reason: nonceReason('network_mismatch') }
+    const refusal = refuseTerms(payload, submission)
+    if (refusal !== undefined) return refusal
+    const { channel, voucher } = payload
+    const { max, settled, signature } = amountsOf(payload)
+    const signed = { nonce: voucher.nonce, amount: max - settled, decimals, signature }
+    if (!(await isVoucher(channel, signed, { ed25519 }))) return { reason: nonceReason('voucher_signature') }
+    return channelOf(channel, voucher.channelId)
+  }
+
+  /** A step over a channel, with the chain asked before where nothing fresh is known, and once more where it could know better. */
+  async function step(
+    id: string,
+    work: NonceStep<Answer['result']>,
+    { channel, asks = true, signal }: Abortable & { readonly channel?: NonceChannel | undefined; readonly asks?: boolean } = {},
+  ): Promise<Answer | undefined> {
+    const attempt = (since: number) =>
+      books.change<Answer | undefined>(id, (one, row) => {
+        if (one.funds.readAt < since) return { channel: one, result: undefined }
+        const { channel: next, result } = work(one, row)
+        return { channel: next, result: { channel: next, row: readRow(next) ?? row, result } }
+      })
+    const since = clock()
+    const first = await attempt(asks ? since - freshFor : 0)
+    if (!asks) return first
+    const mayBeOld = first === undefined || first.result === 'beyond' || first.result === 'stale-nonce'
+    if (!mayBeOld || (first !== undefined && first.channel.funds.readAt >= since)) return first
+    const learned = await books.learn(id, { channel, signal })
+    return learned === undefined ? undefined : await attempt(0)
+  }
+
+  const answered = (answer: Answer | undefined): LaneStanding | LaneRefusal => {
+    if (answer === undefined) return { status: 402, reason: nonceReason('channel_not_found') }
+    const { channel, row, result } = answer
+    return typeof result === 'string' ? refusalOf(result, { channel, row }) : standingOf(channel, row, result)
+  }
+
+  return {
+    grades: ['A', 'B'],
+    refundable: true,
+    read(payment) {
+      const payload = readNoncePayload(payment)
+      if (payload?.type !== 'voucher') return undefined
+      const { channelId, maxClaimableAmount } = payload.voucher
+      return { kind: 'voucher', payer: payload.channel.payer, channelId, max: BigInt(maxClaimableAmount) }
+    },
+    check,
+    async channel(id) {
+      const found = await books.find(id)
+      const row = found && readRow(found)
+      return row && channelOf(row.channel, id)
+    },
+    // Deposits are its payer's own transactions, and what he takes back is too.
+    move: async () => ({ reason: nonceReason('payload_type') }),
+    async buy(submission, lane, { opens, signal }) {
+      const checked = await check(submission)
+      const payload = readNoncePayload(submission.payment)
+      if ('reason' in checked) return { status: 402, ...checked }
+      if (payload === undefined) return { status: 402, reason: nonceReason('payload') }
+      const { max, settled, signature } = amountsOf(payload)
+      const { nonce, channelId: id } = payload.voucher
+      const amount = BigInt(submission.requirements.amount)
+      const text = signatureText(nonce, signature)
+      const answer = await step(
+        id,
+        (channel, row) =>
+          taken(channel, row, { nonce, settled, max, signature: text }, (one) =>
+            buyWindow(one, { ...stepOf(lane, clock()), max, amount, signature: text, opens }),
+          ),
+        { channel: payload.channel, signal },
+      )
+      const standing = answered(answer)
+      if ('reason' in standing) return standing
+      if (answer === undefined) return { status: 402, reason: nonceReason('channel_not_found') }
+      return { standing, receipt: receiptOf(answer, { network, payer: payload.channel.payer, amount, max }) }
+    },
+    async raise({ max, signature }, lane, { opens, signal }) {
+      const read = readSignature(signature)
+      if (read === undefined) return { status: 402, reason: nonceReason('voucher_signature') }
+      const answer = await step(
+        lane.channelId,
+        (channel, row) =>
+          taken(channel, row, { nonce: read.nonce, max, signature }, (one) =>
+            raiseVoucher(one, { ...stepOf(lane, clock()), max, signature, opens }),
+          ),
+        { signal },
+      )
+      return answered(answer)
+    },
+    grow: async (lane) =>
+      answered(await step(lane.channelId, (channel, row) => growLane(channel, held(lane, { channel, row, now: clock() })))),
+    async adopt(lane) {
+      const work: NonceStep<LaneResult> = (channel, row) =>
+        adoptLane(channel, { ...held(lane, { channel, row, now: clock() }), epoch: lane.epoch })
+      return answered(await step(lane.channelId, work))
+    },
+    async end(lane, { refundable }) {
+      // An end is written down whether or not the chain can be asked.
+      const work: NonceStep<LaneResult> = (channel) => endLane(channel, { ...stepOf(lane, clock()), refundable })
+      return answered(await step(lane.channelId, work, { asks: false }))
+    },
+  }
+}
+
+/** What a voucher says of itself; `settled` is in payments alone, for ticks say no more than their ceiling. */
+type Given = { readonly nonce: string; readonly settled?: bigint; readonly max: bigint; readonly signature: string }
+
+/** Takes a voucher over the nonce of today, and keeps it to be settled. */
+function taken(
+  channel: Channel,
+  row: NonceRow,
+  { nonce, settled = row.settled, ...voucher }: Given,
+  take: (channel: Channel) => Changed<LaneResult>,
+): Changed<Answer['result']> {
+  if (row.settling !== undefined) return { channel, result: 'settling' }
+  if (nonce !== row.nonce || settled !== row.settled) return { channel, result: 'stale-nonce' }
+  // All of it is signed anew, over the new nonce: it adds nothing and backs what was granted.
+  const isAnew = voucher.max === channel.top && !isBacked(channel, row)
+  const { channel: next, result } = take(isAnew ? withVoucher(channel, row, voucher) : channel)
+  if (typeof result === 'string') return { channel, result }
+  const isKept = row.ring.some(({ max, signature }) => max === voucher.max && signature === voucher.signature)
+  return { channel: isKept ? next : withVoucher(next, row, voucher), result }
+}
+
+function stepOf({ id, epoch, used, slice }: RailLane, now: number): LaneStep {
+  return { id, slice, now, ...(epoch === undefined ? {} : { epoch }), ...(used === undefined ? {} : { used }) }
+}
+
+/** A step that grants nothing where what was signed is dead, or will be in a moment: the lane gates until its payer has signed anew. */
+function held(
+  lane: RailLane,
+  { channel, row, now }: { readonly channel: Channel; readonly row: NonceRow; readonly now: number },
+): LaneStep {
+  const isGood = isBacked(channel, row) && channel.top <= usableFunds(channel)
+  return { ...stepOf(lane, now), ...(isGood ? {} : { slice: 0n }) }
+}
+
+function amountsOf({ voucher }: NoncePayload) {
+  const { maxClaimableAmount, settled, signature } = voucher
+  return { max: BigInt(maxClaimableAmount), settled: BigInt(settled), signature: decodeBase58(signature) ?? new Uint8Array() }
+}
+
+function standingOf(channel: Channel, row: NonceRow, lane: LaneCredit): LaneStanding {
+  const { funds, top, charged } = channel
+  const { granted, used } = lane
+  return {
+    granted,
+    used,
+    ahead: isBacked(channel, row) ? creditOf(lane) - (granted - used) : 0n,
+    accepted: top,
+    consumed: charged,
+    charged: grantedIn(channel),
+    isDraining: usableFunds(channel) < top,
+    channel: { balance: funds.balance, claimed: funds.claimed, withdrawRequestedAt: 0 },
+  }
+}
+
+const statuses = {
+  'stale-nonce': { status: 402, reason: nonceReason('stale_nonce') },
+  settling: { status: 429, reason: nonceReason('settling') },
+  beyond: { status: 402, reason: nonceReason('cumulative_exceeds_balance') },
+  sold: { status: 402, reason: nonceReason('cumulative_amount_mismatch') },
+  stale: { status: 409, reason: nonceReason('cumulative_amount_mismatch') },
+  gone: { status: 410, reason: nonceReason('channel_busy') },
+  held: { status: 429, reason: nonceReason('channel_busy') },
+  busy: { status: 429, reason: nonceReason('channel_busy') },
+  crowded: { status: 429, reason: nonceReason('channel_busy') },
+  grade: { status: 429, reason: nonceReason('channel_busy') },
+} as const satisfies Record<LaneWithheld | 'stale-nonce' | 'settling', LaneRefusal>
+
+function refusalOf(result: keyof typeof statuses, { channel, row }: Pick<Answer, 'channel' | 'row'>): LaneRefusal {
+  const said = statuses[result]
+  if (result === 'beyond' && usableFunds(channel) < channel.top) return { ...said, status: 423 }
+  if (said.status === 409) return { ...said, accepted: channel.top }
+  return said.status === 402 ? { ...said, extra: { channelState: stateOf(channel, row) } } : said
+}
+
+/** A channel as its payer is told of it: from where he goes on, and by which transaction the nonce moved. */
+function stateOf(channel: Channel, { nonce, settled, last }: NonceRow): Readonly<Record<string, unknown>> {
+  const { id, funds, top } = channel
+  return {
+    channelId: id,
+    nonce,
+    settled: `${settled}`,
+    ...(last === undefined ? {} : { transaction: last }),
+    balance: `${funds.balance}`,
+    chargedCumulativeAmount: `${nextBase(channel, 0n)}`,
+    signedMaxClaimable: `${top}`,
+  }
+}
+
+type Receiving = { readonly network: string; readonly payer: string; readonly amount: bigint; readonly max: bigint }
+
+function receiptOf({ channel, row }: Answer, { network, payer, amount, max }: Receiving): Charged {
+  const channelState = { ...stateOf(channel, row), chargedCumulativeAmount: `${max}` }
+  return { status: 'settled', transaction: '', amount: '', network, payer, extra: { chargedAmount: `${amount}`, channelState } }
+}
