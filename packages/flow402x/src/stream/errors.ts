@@ -4,6 +4,19 @@ const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' 
 
 /** The errors of the friendly streams. */
 export const streamErrors = defineErrors({
+  'flow/no-variable': {
+    ...atStart,
+    message: ({ variable, purpose }: { variable: string; purpose: string }) =>
+      `Set ${variable} to ${purpose}. "flow402x dev" prints a set of variables that works.`,
+  },
+  'flow/bad-price': {
+    ...atStart,
+    message: ({ why }: { why: string }) => `Nothing is sold: ${why}.`,
+  },
+  'flow/bad-stream': {
+    ...atStart,
+    message: ({ why }: { why: string }) => `Nothing was paid: ${why}.`,
+  },
   'stream/unread-file': {
     ...atStart,
     message: ({ path }: { path: string }) =>

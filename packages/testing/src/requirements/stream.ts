@@ -30,6 +30,11 @@ export const streamRequirements = {
     text: 'A key of HLS answers 402 until it is paid, the next one still does, and the segments are everybody’s to cache.',
     link: 'streaming.md §15 T5',
   },
+  'FLOW-API': {
+    text: 'The mission’s snippets run as written; what they leave unsaid stands in variables, and one that is missing is named at start.',
+    link: 'DESIGN.md §8.1',
+  },
+  T8: { text: 'Who has paid a view sees it again without paying; another viewer is asked for money.', link: 'streaming.md §15 T8' },
   T7: { text: 'A pass is good until its time and not a millisecond longer, and no store is asked.', link: 'streaming.md §15 T7' },
   T3: {
     text: 'Ten thousand tokens at a tenth of an atomic unit cost a thousand, exactly.',
