@@ -89,6 +89,7 @@ export {
   type OfferContext,
   readStreamOffer,
   readStreamTerms,
+  type StreamEntry,
   type StreamOffer,
   type StreamTerms,
   streamKey,
@@ -106,3 +107,5 @@ export type {
   RailPayment,
   TickVoucher,
 } from './stream/rail.ts'
+export { leaveLane, type Slid, type Slide, slideVoucher } from './stream/slide.ts'
+export type { LaneAccount, LanePayer, OpenedStream, StreamWallet, WalletLane } from './stream/wallet.ts'

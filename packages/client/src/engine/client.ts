@@ -63,7 +63,7 @@ export interface Client {
 /** Makes a client; options are checked here. Errors: `client/bad-option`, `config/…`. */
 export function createClient(options: ClientOptions): Client {
   const wallet = createWallet(checkOptions(options))
-  return Object.freeze<Client>({
+  const client = Object.freeze<Client>({
     async fetch(input, { callId, ...init } = {}) {
       if (carriesPayment(input, init)) return await wallet.fetch(input, init)
       const answer = await ask(wallet, input, init)
@@ -93,6 +93,17 @@ export function createClient(options: ClientOptions): Client {
     },
     purchases: () => purchasesIn(wallet.ledger),
   })
+  wallets.set(client, wallet)
+  return client
+}
+
+const wallets = new WeakMap<Client, Wallet>()
+
+/** What stands behind a client that `createClient` made. Errors: `client/bad-option` for any other. */
+export function walletOf(client: Client): Wallet {
+  const wallet = wallets.get(client)
+  if (wallet === undefined) throw clientErrors('client/bad-option', { option: 'client', why: 'createClient did not make it' })
+  return wallet
 }
 
 function createWallet(options: ClientOptions): Wallet {
@@ -138,7 +149,7 @@ function memoryClientStore(): ClientStore {
 }
 
 /** The unpaid try: an answer, or a 402 with an offer. */
-async function ask(wallet: Wallet, input: RequestInfo | URL, init: RequestInit | undefined): Promise<Exchange | Asked> {
+export async function ask(wallet: Wallet, input: RequestInfo | URL, init: RequestInit | undefined): Promise<Exchange | Asked> {
   const exchange = await follow(await readMessage(input, init), wallet.fetch)
   if (exchange.response.status !== 402) return exchange
   const offer = await readOffer(exchange.response, { url: exchange.message.url, schemes: wallet.schemes })

@@ -170,8 +170,8 @@ async function signOnce(wallet: Wallet, entry: LedgerEntry, { chosen, asked, req
   }
 }
 
-/** A full budget may hold what is dead. */
-async function reserve(wallet: Wallet, reservation: string, terms: Terms): Promise<void> {
+/** Sets the amount of these terms aside; a full budget may hold what is dead. Errors: `client/over-budget`. */
+export async function reserve(wallet: Wallet, reservation: string, terms: Terms): Promise<void> {
   await wallet.purse.reserve(reservation, terms).catch(async (error: unknown) => {
     if (!isX402Error(error, 'client/over-budget') || !(await sweep(wallet))) throw error
     await wallet.purse.reserve(reservation, terms)

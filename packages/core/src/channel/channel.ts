@@ -22,6 +22,8 @@ export type LaneCredit = {
   readonly used: bigint
   readonly granted: bigint
   readonly credit: readonly FreeStretch[]
+  /** In a payer's books: until when his process is believed to be alive (Unix ms). */
+  readonly until?: number
 }
 
 /**
@@ -69,7 +71,7 @@ export type Channel = ChannelKey & {
   readonly top: bigint
   readonly held: readonly Hold[]
   readonly free: readonly FreeStretch[]
-  /** Live lanes, in a receiver's books. */
+  /** Live lanes. */
   readonly lanes?: readonly LaneCredit[]
   /** In a payer's books: his deposit under way. */
   readonly filling?: Filling

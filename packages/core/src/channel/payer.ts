@@ -65,14 +65,15 @@ export function endStretch(
 
 /**
  * Goes on from a position that the receiver names: what lies below it is charged, and what lies above it is credit, but for what work
- * under way holds. `except` is the work that the receiver refused. Whoever calls this has judged whether the position may be believed.
+ * under way and lanes hold. `except` is the work that the receiver refused. Whoever calls this has judged whether the position may be believed.
  */
 export function adoptPosition(channel: Channel, { position, except }: { readonly position: bigint; readonly except?: string }): Channel {
   const held = channel.held.filter(({ id }) => id !== except)
   const top = greater(channel.top, position)
   const above = position < top ? [{ from: position, to: top }] : []
-  const free = held.reduce((rest, hold) => rest.flatMap((one) => cut(one, hold)), above)
-  const charged = held.reduce((sum, hold) => sum - shared(hold, { from: 0n, to: position }), position)
+  const away: readonly Stretch[] = [...held, ...(channel.lanes ?? []).flatMap(({ credit }) => credit)]
+  const free = away.reduce((rest, one) => rest.flatMap((other) => cut(other, one)), above)
+  const charged = away.reduce((sum, one) => sum - shared(one, { from: 0n, to: position }), position)
   return { ...channel, held, top, free: bounded(free), charged }
 }
 

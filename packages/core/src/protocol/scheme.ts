@@ -1,5 +1,6 @@
 import type { Vouchers } from '../channel/vouchers.ts'
 import type { Rail } from '../stream/rail.ts'
+import type { LanePayer } from '../stream/wallet.ts'
 import type { Asset } from './asset.ts'
 import type { Extension } from './extension.ts'
 import type { Submission } from './facilitator.ts'
@@ -76,6 +77,8 @@ export interface ClientScheme {
   onCorrective?(prepared: Prepared, correction: Correction, options: PrepareOptions): Promise<Prepared | undefined>
   /** Asks for the unused part of an earlier deposit back, from who offers these requirements; nothing where none is kept there. */
   refund?(requirements: PaymentRequirements, options: PrepareOptions): Promise<Prepared | undefined>
+  /** Where it can pay for streams by sliding vouchers: what `streamWallet` needs of it. */
+  readonly lanes?: LanePayer
   /**
    * What the chain itself says of a payment, where the scheme was given a way to ask: settled, not settled with `retry: 'resign'` once
    * it provably cannot be any more, else pending.

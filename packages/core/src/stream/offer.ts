@@ -63,8 +63,11 @@ export type StreamTerms = {
 /** What a client takes from its 402: each entry with the units that its amount buys. */
 export type StreamOffer = {
   readonly terms: StreamTerms
-  readonly entries: readonly { readonly requirements: PaymentRequirements; readonly units: Units }[]
+  readonly entries: readonly StreamEntry[]
 }
+
+/** A way to pay for a stream: what its amount buys, and what a unit costs in its asset. */
+export type StreamEntry = { readonly requirements: PaymentRequirements; readonly units: Units; readonly rate: AtomicRate }
 
 /** Which headers came with a 402, and what a payer knows of assets: decimals come from nowhere else (streaming.md §5.5). */
 export type OfferContext = {
@@ -131,7 +134,7 @@ export function readStreamOffer(required: PaymentRequired, context: OfferContext
     // Nobody pays in what he does not know, and how much of it a unit costs is then nobody's to say.
     if (asset === undefined || decimals === undefined) return []
     const rate = scaled(terms.rate, asset.decimals - decimals)
-    return [{ requirements, units: unitsBought(requirements, { rate, buy: terms.buy }) }]
+    return [{ requirements, rate, units: unitsBought(requirements, { rate, buy: terms.buy }) }]
   })
   return { terms, entries }
 }

@@ -32,6 +32,7 @@ const ledger = z.object({
         used: amount,
         granted: amount,
         credit: z.array(z.object(freeStretch)),
+        until: z.exactOptional(z.number()),
       }),
     ),
   ),

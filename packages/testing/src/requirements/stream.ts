@@ -73,4 +73,8 @@ export const streamRequirements = {
     text: 'A channel on nonces is rebased from what its settlement moved and never from balances; an epoch that ends without a transfer settled zero.',
     link: 'money-rules.md M30',
   },
+  F1: {
+    text: 'A client that dies after it signed loses nothing to an honest server, and counts what it signed as spent.',
+    link: 'streaming.md §10 F1',
+  },
 } as const satisfies Readonly<Record<string, Requirement>>

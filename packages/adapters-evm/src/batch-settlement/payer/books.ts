@@ -139,7 +139,8 @@ function take(channel: Channel, { id, amount, now, fresh, isAlone, isSettled }: 
 
 type FillOptions = Pick<DrawOptions, 'until' | 'offered' | 'signal'> & { readonly fill: Channel; readonly fits: boolean }
 
-async function prepareFilling(
+/** Signs a deposit of the size that the rules give; nothing where the payment fits without one. Errors: those of `draw`. */
+export async function prepareFilling(
   { rules, signer, random, chainOf }: PayerDesk,
   offer: ChannelOffer,
   { fill, fits, until, offered, signal }: FillOptions,

@@ -9,6 +9,7 @@ import { readBatchPayload } from '../wire.ts'
 import { type ChannelReader, draw, openRow, type PayerDesk } from './books.ts'
 import { type DepositCaps, depositRules } from './caps.ts'
 import { type Correcting, correct } from './correct.ts'
+import { lanePayer } from './lanes.ts'
 import { type ChannelOffer, channelOffer } from './offer.ts'
 import { drawOptions, finished, type Payer, type PayerChannelEvent, signed } from './payment.ts'
 import { refundOf } from './refund.ts'
@@ -77,6 +78,7 @@ export function batchSettlementClient(options: BatchSettlementClientOptions): Cl
   })
   return {
     ...evmPayer('batch-settlement', [method('eip3009'), method('permit2')], options),
+    lanes: lanePayer(payer, { offerOf, askedIn }),
     onReceipt: (prepared, end) => finished(payer, prepared, end),
     async onCorrective(prepared, correction, given) {
       const payload = readBatchPayload(prepared)

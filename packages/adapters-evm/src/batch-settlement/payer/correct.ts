@@ -64,7 +64,8 @@ async function drawAgain(payer: Payer, { offer, prepared, given }: Correcting, f
 /** From where a receiver says to go on, and up to where it shows that the payer had signed. */
 type Said = { readonly charged: bigint; readonly proven: bigint }
 
-function saidIn({ offer, correction }: Correcting): Said | undefined {
+/** What a corrective 402 says of the channel; nothing where it says nothing of one. Errors: `evm/channel-disagrees` for another channel. */
+export function saidIn({ offer, correction }: Pick<Correcting, 'offer' | 'correction'>): Said | undefined {
   const parsed = z.safeParse(correctiveState, correction.requirements.extra)
   if (!parsed.success) return undefined
   const { channelState, voucherState } = parsed.data
@@ -146,6 +147,7 @@ async function refundElsewhere(payer: Payer, correcting: Correcting): Promise<Pr
   return await signedRefund(payer, offer, { max: said.charged, given })
 }
 
-function disagrees({ id }: ChannelOffer, why: string): Error {
+/** A seller's word that these books do not take. */
+export function disagrees({ id }: ChannelOffer, why: string): Error {
   return channelErrors('evm/channel-disagrees', { channelId: id, why })
 }

@@ -29,6 +29,12 @@ export const channelErrors = defineErrors({
     message: ({ channelId }: { channelId: string }) =>
       `Other calls of this wallet still use channel ${channelId}, whose seller takes one at a time or waits for a deposit. Nothing was signed; call again.`,
   },
+  'evm/channel-empty': {
+    ...unsigned,
+    retry: 'resign',
+    message: ({ channelId }: { channelId: string }) =>
+      `Nothing more was signed: channel ${channelId} holds no more than was signed already. Bring a deposit, and go on.`,
+  },
   'evm/channel-closing': {
     ...unsigned,
     status: 409,

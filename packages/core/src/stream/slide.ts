@@ -1,0 +1,64 @@
+import { type Changed, type Channel, greater, lesser, withDebt } from '../channel/channel.ts'
+import { creditOf, endLane, growLane, type LaneWithheld, laneOf, raiseVoucher } from './lane.ts'
+
+/**
+ * What a payer wants of one of his lanes: `used` of what he signed for it was delivered (atomic, since the lane began), and `window` is to
+ * lie ahead. `least` is by how much a voucher has to grow to be worth a signature. Until `until` (Unix ms) the lane is believed to be alive.
+ */
+export type Slide = {
+  readonly id: string
+  readonly used: bigint
+  readonly window: bigint
+  readonly least: bigint
+  readonly now: number
+  readonly until: number
+  readonly opens: boolean
+}
+
+/** What is to be signed: everything up to `max`. The lane has used `used` and may use `credit` more; both together have `grown` by so much. */
+export type Slid = { readonly max: bigint; readonly used: bigint; readonly credit: bigint; readonly grown: bigint }
+
+// A payer's lane may use whatever was signed for it.
+const everything = 1n << 128n
+
+/**
+ * Slides a payer's voucher (grade B): what is signed is never more than what was delivered and one window for each of his live lanes
+ * (M29). Credit of other work counts first. A lane opens above everything that was ever signed, since a lower voucher may be
+ * public by now (M26).
+ */
+export function slideVoucher(channel: Channel, slide: Slide): Changed<Slid | LaneWithheld> {
+  const { id, window, now, until, opens } = slide
+  const current = withoutLostLanes(channel, now)
+  const lane = laneOf(current, id)
+  const before = lane === undefined ? 0n : lane.used + creditOf(lane)
+  const used = lesser(greater(slide.used, lane?.used ?? 0n), before)
+  const short = used + window - before
+  const inherited = current.free.reduce((sum, { from, to }) => sum + to - from, 0n)
+  const max = current.top + greater(short - inherited, 1n)
+  const step = { id, epoch: 1, used, slice: everything, now, opens, max, signature: '' }
+  const isWorthIt = opens || (short > 0n && short >= slide.least)
+  const { channel: next, result } = isWorthIt ? raiseVoucher(current, step) : growLane(current, step)
+  if (typeof result === 'string') return { channel: current, result }
+  const lanes = next.lanes?.map((one) => (one.id === id ? { ...one, until } : one)) ?? []
+  const { voucher: _, ...rest } = next
+  // What will be signed is written down first; its signature is kept by whoever makes it.
+  const written = { ...rest, lanes, ...(current.voucher && { voucher: current.voucher }) }
+  const credit = creditOf(result)
+  return { channel: written, result: { max: next.top, used: result.used, credit, grown: result.used + credit - before } }
+}
+
+/** Ends a payer's lane: `used` of it is charged, and the rest is credit, which later work signs again before anything new. */
+export function leaveLane(channel: Channel, { id, used, now }: Pick<Slide, 'id' | 'used' | 'now'>): Changed<void> {
+  const { channel: next } = endLane(channel, { id, used, slice: 0n, now, refundable: true })
+  return { channel: next, result: undefined }
+}
+
+/** What a dead process had signed for its lanes counts as spent, unless the receiver himself says that it was not. */
+function withoutLostLanes(channel: Channel, now: number): Channel {
+  const lost = (channel.lanes ?? []).filter(({ until = now }) => until <= now)
+  if (lost.length === 0) return channel
+  const { lanes = [], ...bare } = channel
+  const live = lanes.filter((one) => !lost.includes(one))
+  const charged = lost.reduce((sum, lane) => sum + creditOf(lane), channel.charged)
+  return withDebt({ ...bare, ...(live.length === 0 ? {} : { lanes: live }), charged }, now)
+}

@@ -1,0 +1,77 @@
+import type { PaymentRequirements } from '../protocol/payment.ts'
+import type { Correction, Prepared, PrepareOptions } from '../protocol/scheme.ts'
+import type { SettleResponse } from '../protocol/settlement.ts'
+import type { Units } from './cost.ts'
+import type { StreamVoucher } from './messages.ts'
+import type { StreamTerms } from './offer.ts'
+import type { Slid } from './slide.ts'
+
+/** Pays for lanes by sliding vouchers (grade B), as a part of a `ClientScheme`. */
+export interface LanePayer {
+  /**
+   * Opens a lane in the payer's books, with `window` (atomic) signed ahead of it, and a deposit where its channel needs one. Errors: those
+   * of `prepare`.
+   */
+  open(requirements: PaymentRequirements, window: bigint, options: PrepareOptions): Promise<LaneAccount>
+}
+
+/** One lane in the books of its payer: no number of a server's ever raises what is signed beyond them. */
+export interface LaneAccount {
+  readonly channelId: string
+  /** Where it stands, in atomic units. */
+  standing(): Slid
+  /** Writes down what was used, and signs so that `window` lies ahead; nothing where that is not worth a signature. */
+  slide(
+    step: { readonly used: bigint; readonly window: bigint; readonly least: bigint },
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<StreamVoucher | undefined>
+  /** The newest voucher as a payment: what opens a lane, and brings it back. The deposit goes along until it is `brought`. */
+  payment(): Prepared
+  /** A deposit with the newest voucher, where less than `least` is left to sign for; nothing where there is more, or one is on its way. */
+  topUp(least: bigint, options: PrepareOptions): Promise<Prepared | undefined>
+  /** A deposit came in, by its receipt: the chain is looked at where that can be done. */
+  brought(prepared: Prepared, receipt: SettleResponse | undefined): Promise<void>
+  /** Goes on from where the server says it stands, where it can be believed. Errors: those of `onCorrective`. */
+  correct(correction: Correction, window: bigint, options: PrepareOptions): Promise<boolean>
+  /** The lane is over, and `used` of it in all: the rest is credit of its channel. */
+  close(used: bigint): Promise<void>
+}
+
+/**
+ * What a stream needs of its payer: `streamWallet(client)` of `@flow402x/client` is one. It keeps to the client's budget, its payees and
+ * its rules of what may be paid where.
+ */
+export interface StreamWallet {
+  /** The web's `fetch` that pays: windows (grade A), views, and whatever else a stream's server asks. */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
+  /** The web's `fetch` that pays nothing. */
+  send(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
+  /**
+   * Opens a route: unpaid where it asks nothing, by a sliding voucher of `window` where it offers a stream that can be paid so, else by
+   * its price. Errors: `stream/offer-inconsistent`, `client/…`, those of the scheme.
+   */
+  open(input: RequestInfo | URL, init: RequestInit, plan: { readonly window: (terms: StreamTerms) => Units }): Promise<OpenedStream>
+}
+
+/** An open route. `terms` are those it offered, if it asked for money; `lane` is there where it is paid by sliding vouchers. */
+export type OpenedStream = {
+  readonly response: Response
+  /** Where it answered, after redirects. */
+  readonly url: string
+  readonly terms?: StreamTerms
+  readonly lane?: WalletLane
+}
+
+/** One lane within a wallet's budget. Amounts are atomic; every signature is reserved before it is made. */
+export interface WalletLane {
+  readonly terms: StreamTerms
+  standing(): Slid
+  /** As `LaneAccount.slide`. Errors: `client/over-budget`, which signs nothing. */
+  slide(step: { readonly used: bigint; readonly window: bigint; readonly least: bigint }): Promise<StreamVoucher | undefined>
+  /** The newest voucher as the value of `PAYMENT-SIGNATURE`. */
+  header(): string
+  /** Brings another deposit to `url` where less than `least` is left to sign for; `false` where none was needed or it was not taken. */
+  topUp(url: string, least: bigint): Promise<boolean>
+  /** Ends it: `used` is spent, and what was reserved beyond that is free again. */
+  close(used: bigint): Promise<void>
+}
