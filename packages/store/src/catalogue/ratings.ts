@@ -1,6 +1,5 @@
 import type { CatalogueStore, KeptRating } from '@flow402x/core/bazaar'
 import { signedReceipt } from '@flow402x/core/receipt'
-import { signedReceipt } from '@flow402x/core/receipt'
 import * as z from 'zod/mini'
 import { json, readColumns } from '../claims/record.ts'
 import { type Row, run, type SqlDatabase } from '../sql/database.ts'

@@ -141,9 +141,6 @@ const migrations: readonly (readonly string[] | ((dialect: Dialect) => readonly 
     `CREATE INDEX flow402x_lanes_left ON flow402x_lanes (lease_until, id) WHERE ${liveLane}`,
     "CREATE INDEX flow402x_lanes_ended ON flow402x_lanes (since) WHERE state = 'ended'",
   ],
-<<<<<<< HEAD
   ['ALTER TABLE flow402x_ledger ADD COLUMN receipt TEXT'],
-=======
   ['ALTER TABLE flow402x_claims ADD COLUMN asked TEXT'],
->>>>>>> 723852f (Ask only the facilitator that was asked: that another never heard of a settlement says nothing)
 ]
