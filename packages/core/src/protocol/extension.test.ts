@@ -19,7 +19,7 @@ const asking = (extensions?: Record<string, unknown>): PaymentRequired => ({
 })
 const withId = (id: unknown) => paying({ 'payment-identifier': { info: { required: false, id } } })
 
-it('is not made of what is too long to be echoed, nor of signed offers', () => {
+test('is not made of what is too long to be echoed, nor of signed offers', () => {
   verifies('H27')
   const bazaar = { info: { input: { text: 'x'.repeat(3000) } } }
   const required = asking({
