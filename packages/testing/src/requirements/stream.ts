@@ -76,5 +76,32 @@ export const streamRequirements = {
   F1: {
     text: 'A client that dies after it signed loses nothing to an honest server, and counts what it signed as spent.',
     link: 'streaming.md §10 F1',
+  T12: {
+    text: 'A voucher that is older or lower than the highest is refused with 409, and the same one is taken again.',
+    link: 'streaming.md §15 T12',
+  },
+  T15: {
+    text: 'Where a payer takes his money back in mid-stream, credit stops within one reading and what can be had is settled.',
+    link: 'streaming.md §15 T15',
+  },
+  T18: {
+    text: 'A corrective 402 says from where to go on to whom the channel belongs.',
+    link: 'streaming.md §15 T18',
+  },
+  T23: {
+    text: 'A runner that dies after its settlement was sent finishes it from what it wrote down.',
+    link: 'streaming.md §15 T23',
+  },
+  F11: {
+    text: 'A crash after a settlement was sent costs nobody anything.',
+    link: 'streaming.md §10 F11',
+  },
+  F17: {
+    text: 'A facilitator that ends an epoch or a channel early takes what was not settled, and no more.',
+    link: 'streaming.md §10 F17',
+  },
+  'FS1-NONCE-TRIGGERS': {
+    text: 'On Solana what is owed is settled at a dollar, after a minute, and at once where its payer leaves.',
+    link: 'streaming.md §9',
   },
 } as const satisfies Readonly<Record<string, Requirement>>

@@ -36,6 +36,8 @@ export type NonceRailParts = {
   readonly clock: () => number
 }
 
+const mostNamed = 4096
+
 type Abortable = { readonly signal?: AbortSignal | undefined }
 
 /** What a step came to: the lane, and the channel as it stands; or why not. */
@@ -43,6 +45,9 @@ type Answer = { readonly channel: Channel; readonly row: NonceRow; readonly resu
 
 /** A rail over channels of nonces (FS/1 §12.3): ticks are checked and taken here, and nothing else of a chain is known. */
 export function railOf({ books, network, decimals, ed25519, freshFor, clock }: NonceRailParts): Rail {
+  // Channels that payments have named and whose key signed: an id is the hash of its terms, so nobody can name another's.
+  const named = new Map<string, NonceChannel>()
+
   const channelOf = (channel: NonceChannel, id: string): RailChannel => ({
     id,
     payer: channel.payer,
@@ -60,7 +65,10 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
       }
       // Over the nonce of before it is still its payer's word: he is told that the nonce has moved on (M26). Another process may know of
       // a newer one.
-      return (await by(books.epochs(id))) ?? ((await books.find(id)) && (await by(books.epochs(id))))
+      const known = await by(books.epochs(id))
+      if (known !== undefined) return known
+      if ((await books.find(id)) === undefined) await books.learn(id, { channel })
+      return await by(books.epochs(id))
     },
   })
 
@@ -74,6 +82,9 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
     const { max, settled, signature } = amountsOf(payload)
     const signed = { nonce: voucher.nonce, amount: max - settled, decimals, signature }
     if (!(await isVoucher(channel, signed, { ed25519 }))) return { reason: nonceReason('voucher_signature') }
+    const [oldest] = named.keys()
+    if (named.size >= mostNamed && oldest !== undefined) named.delete(oldest)
+    named.set(voucher.channelId, channel)
     return channelOf(channel, voucher.channelId)
   }
 
@@ -81,7 +92,7 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
   async function step(
     id: string,
     work: NonceStep<Answer['result']>,
-    { channel, asks = true, signal }: Abortable & { readonly channel?: NonceChannel | undefined; readonly asks?: boolean } = {},
+    { asks = true, signal }: Abortable & { readonly asks?: boolean } = {},
   ): Promise<Answer | undefined> {
     const attempt = (since: number) =>
       books.change<Answer | undefined>(id, (one, row) => {
@@ -94,7 +105,7 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
     if (!asks) return first
     const mayBeOld = first === undefined || first.result === 'beyond' || first.result === 'stale-nonce'
     if (!mayBeOld || (first !== undefined && first.channel.funds.readAt >= since)) return first
-    const learned = await books.learn(id, { channel, signal })
+    const learned = await books.learn(id, { channel: named.get(id), signal })
     return learned === undefined ? undefined : await attempt(0)
   }
 
@@ -116,8 +127,8 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
     check,
     async channel(id) {
       const found = await books.find(id)
-      const row = found && readRow(found)
-      return row && channelOf(row.channel, id)
+      const channel = (found && readRow(found)?.channel) ?? named.get(id)
+      return channel && channelOf(channel, id)
     },
     // Deposits are its payer's own transactions, and what he takes back is too.
     move: async () => ({ reason: nonceReason('payload_type') }),
@@ -136,7 +147,7 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
           taken(channel, row, { nonce, settled, max, signature: text }, (one) =>
             buyWindow(one, { ...stepOf(lane, clock()), max, amount, signature: text, opens }),
           ),
-        { channel: payload.channel, signal },
+        { signal },
       )
       const standing = answered(answer)
       if ('reason' in standing) return standing
@@ -186,6 +197,8 @@ function taken(
   // All of it is signed anew, over the new nonce: it adds nothing and backs what was granted.
   const isAnew = voucher.max === channel.top && !isBacked(channel, row)
   const { channel: next, result } = take(isAnew ? withVoucher(channel, row, voucher) : channel)
+  // Nothing is granted for less than was signed before; it is kept, for one that ends where consumption did is what can be settled.
+  if (result === 'stale' && voucher.max >= channel.charged) return { channel: withVoucher(channel, row, voucher), result }
   if (typeof result === 'string') return { channel, result }
   const isKept = row.ring.some(({ max, signature }) => max === voucher.max && signature === voucher.signature)
   return { channel: isKept ? next : withVoucher(next, row, voucher), result }
