@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { entriesOf, isAtRest, transfersTo } from '../world/books.ts'
 import { buy, type Habit } from '../world/buyer.ts'
 import type { World } from '../world/world.ts'
@@ -30,7 +31,8 @@ export async function crash(world: World, row: Row, habit: Habit): Promise<Resul
     isBack = resolve
   })
   const late = new AbortController()
-  await part.arm({ ...row.trap, about: [...world.rail.spells(wallet, world.signer), new URL(url).pathname] })
+  const trap = row.ours === undefined ? row.trap : { ...row.trap, where: { signer: world.signer } }
+  await part.arm({ ...trap, about: [...world.rail.spells(wallet, world.signer), new URL(url).pathname] })
   const purchase = buy(habit, { scheme: world.rail.client(wallet), url, back, signal: late.signal })
   await part.died()
   const found = (await entriesOf(world, purchase.payments.values())).at(0)
@@ -43,7 +45,7 @@ export async function crash(world: World, row: Row, habit: Habit): Promise<Resul
   const payments = [...purchase.payments.values()]
   while (!(await isAtRest(world, payments))) {
     if (performance.now() > boot + endsWithin)
-      throw new Error(`After a minute there is: ${JSON.stringify(await entriesOf(world, payments))}`)
+      throw new Error(`After a minute there is: ${inspect(await entriesOf(world, payments), { depth: null })}`)
     await wait(50)
   }
   const entries = await entriesOf(world, payments)

@@ -8,6 +8,8 @@ export type Row = {
   /** The last thing that happened. */
   readonly step: string
   readonly trap: Trap
+  /** Only of what the facilitator's own signer signs: other transactions may go before. */
+  readonly ours?: true
   readonly found: Result['found']
   readonly ends: Readonly<Record<Habit, Omit<Result, 'found'>>>
 }
@@ -82,7 +84,7 @@ const facilitator: readonly Omit<Row, 'process'>[] = [
   { step: 'settlement taken in', trap: after('journal.begin'), found: 'queued', ends: neverSent(pending) },
   { step: 'transaction signed, not written', trap: after('chain.sign'), found: 'queued', ends: neverSent(pending) },
   { step: 'transaction written, not sent', trap: after('journal.prepare'), found: 'signed', ends: paid(pending) },
-  { step: 'transaction sent', trap: after('chain.send'), found: 'signed', ends: paid(pending) },
+  { step: 'transaction sent', trap: after('chain.send'), ours: true, found: 'signed', ends: paid(pending) },
   { step: 'seen mined, not judged', trap: before('scheme.outcome'), found: 'signed', ends: paid(pending) },
   { step: 'outcome written, not answered', trap: after('journal.resolve'), found: 'settled', ends: paid(pending) },
 ]
