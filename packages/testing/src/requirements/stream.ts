@@ -76,6 +76,7 @@ export const streamRequirements = {
   F1: {
     text: 'A client that dies after it signed loses nothing to an honest server, and counts what it signed as spent.',
     link: 'streaming.md §10 F1',
+  },
   T12: {
     text: 'A voucher that is older or lower than the highest is refused with 409, and the same one is taken again.',
     link: 'streaming.md §15 T12',
