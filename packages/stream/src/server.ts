@@ -1,4 +1,8 @@
 export { createHlsKeys, type HlsKeys, type HlsKeysOptions } from './transports/hls-keys.ts'
 export { createPasses, type Pass, type Passes, type PassKind } from './transports/pass.ts'
 export { type KeyedOptions, keyedPlaylist, type Playlist, parsePlaylist, type Segment } from './transports/playlist.ts'
+export { askedBytes, type ByteSource, type BytesOnLane, fileSource, partOnLane, unsatisfiable, wholeOnLane } from './transports/range.ts'
+export { type PaidSocket, type RawSocket, runSocket, type SocketRun, type Ticked } from './transports/socket.ts'
+export { type ByteMeter, byteMeter, type Clockwork, createTap, type Recording, type Tap, type TapOptions } from './transports/tap.ts'
+export { type TappedEnd, tapResponse } from './transports/tapped-response.ts'
 export { createViews, type View, type ViewGrant, type Views, type ViewsOptions } from './transports/view.ts'
