@@ -77,7 +77,7 @@ const readers: Readonly<Record<string, string>> = {
   'packages/store/src/claims/record.ts': 'the columns that a store wrote',
   'packages/client/src/http/offer.ts': 'the body of a 402',
   'packages/facilitator/src/http/body-reader.ts': 'the body of a request to verify or settle',
-  'packages/stream/src/transports/pass.ts': 'what a pass says, once its code is known',
+  'packages/stream/src/access/pass.ts': 'what a pass says, once its code is known',
   'packages/testing/src/solana/rpc/server.ts': 'the requests of a JSON-RPC client',
   'packages/flow402x/src/wallet/keystore.ts': 'an encrypted key file',
   'packages/flow402x/src/dev/sample-seller.ts': 'the body of a request to the sample seller',

@@ -1,1 +1,1 @@
-export { createEdgeGate, type EdgeGate, type EdgeGateOptions, edgeCookie, passPath } from './transports/edge-gate.ts'
+export { createEdgeGate, type EdgeGate, type EdgeGateOptions, edgeCookie, passPath } from './access/edge-gate.ts'

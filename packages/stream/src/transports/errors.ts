@@ -15,6 +15,10 @@ export const transportErrors = defineErrors({
     message: ({ unit }: { unit: string }) =>
       `Nobody can tell how many of the unit "${unit}" these bytes are: charge by byte, KB or MB, or by second for a recording whose length is known.`,
   },
+  'stream/no-keys': {
+    ...atStart,
+    message: (_: Record<never, never>) => 'This programme is sold without keys: give createHlsCounter its keys.',
+  },
   'stream/no-files': {
     ...atStart,
     message: (_: Record<never, never>) => 'This runtime has no files: give a source of bytes of your own.',

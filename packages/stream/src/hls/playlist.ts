@@ -1,4 +1,4 @@
-import { transportErrors } from './errors.ts'
+import { transportErrors } from '../transports/errors.ts'
 
 /** One segment of a media playlist: its number, counted over the whole programme, and its length in billionths of a second. */
 export type Segment = { readonly uri: string; readonly number: number; readonly length: bigint }
