@@ -74,6 +74,7 @@ const readers: Readonly<Record<string, string>> = {
   'packages/core/src/stream/messages.ts': 'ticks, their answers and what a stream says in its body',
   'packages/core/src/calls/http-call.ts': 'the answers of nodes and facilitators',
   'packages/core/src/receipt/jws.ts': 'signed offers and receipts',
+  'packages/bazaar/src/asking/ask.ts': 'the answers of a bazaar',
   'packages/store/src/claims/record.ts': 'the columns that a store wrote',
   'packages/client/src/http/offer.ts': 'the body of a 402',
   'packages/facilitator/src/http/body-reader.ts': 'the body of a request to verify or settle',

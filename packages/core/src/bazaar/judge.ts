@@ -47,7 +47,10 @@ const streamDeclaration = z.looseObject({
 })
 
 /** The part of a listing that its 402 decides; its looks, its payers and its owner are the bazaar's to find out. */
-export type ListedFacts = Omit<Listing, 'health' | 'ratings' | 'owner' | 'listedAt' | 'lastUpdated'>
+export type ListedFacts = {
+  // The names that are known: of those that may come besides nothing is judged.
+  [Name in keyof Listing as string extends Name ? never : Exclude<Name, 'health' | 'ratings' | 'owner' | 'listedAt' | 'lastUpdated'>]: Listing[Name]
+}
 
 /** What a 402 comes to in a bazaar: what is listed of it, or why nothing is. */
 export type Judgement =

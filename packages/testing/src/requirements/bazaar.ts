@@ -23,6 +23,10 @@ export const bazaarRequirements = {
   },
   'BAZAAR-LEASES': { text: 'Of several instances on one store one looks at a resource at a time.', link: 'DESIGN §6' },
   H27: { text: 'A 402 and the payment that echoes it stay within 8 kB; what does not fit is said elsewhere.', link: 'hazards.md H27' },
+  'BAZAAR-CLIENT': {
+    text: 'A client of any bazaar gets what it asked for, typed, page after page, and nothing without end.',
+    link: 'issue 8 §3',
+  },
   'BAZAAR-RECEIPTS': {
     text: 'Offers and receipts count where the payee, or a key that the seller names, signed exactly them, and for nothing else.',
     link: 'wire.md §16.4',
