@@ -74,7 +74,7 @@ export interface EvmChain extends ChainWriter, EvmReader {
  */
 export function evmChain(options: EvmChainOptions): EvmChain {
   const { clock = Date.now, fees = {}, maxGasPerPayment = 1_000_000n } = options
-  hastenKeccak()
+  void hastenKeccak()
   const secp256k1 = options.secp256k1 ?? fastestSecp256k1()
   const senders = sendersOf(options.signers, secp256k1)
   const signers = [...senders.values()].map(({ address }) => address)

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import { toBytes, toHex } from './bytes.ts'
 import { hastenKeccak } from './fast-keccak.ts'
+import { optionalModule } from './optional-module.ts'
 import type { Secp256k1 } from './secp256k1.ts'
 import { tabledSecp256k1 } from './tabled-secp256k1.ts'
 
@@ -18,22 +19,20 @@ let fastest: Secp256k1 | undefined
  * it wants a fast hash as well.
  */
 export function fastestSecp256k1(): Secp256k1 {
-  hastenKeccak()
+  void hastenKeccak()
   fastest ??= loadNative() ?? tabledSecp256k1
   return fastest
 }
 
 function loadNative(): Secp256k1 | undefined {
   try {
-    // Asked for and not imported, so that sellers can be bundled for runtimes that have none.
-    const node = globalThis.process?.getBuiltinModule?.('node:module')
     // Only the binding: the module's main file would fall back to a slower curve without saying so.
-    const binding: unknown = node?.createRequire(import.meta.url)('secp256k1/bindings.js')
+    const binding = optionalModule('secp256k1/bindings.js')
     if (!isBinding(binding)) return undefined
     const native = wrap(binding)
     return passes(native) ? native : undefined
   } catch {
-    // An optional dependency: not installed, or no binary for this machine.
+    // A binary that is not for this machine.
     return undefined
   }
 }

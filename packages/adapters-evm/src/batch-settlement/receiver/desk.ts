@@ -29,7 +29,7 @@ export type Desk = Omit<Vouchers, 'read'> & { readonly rail: ChannelRail }
 /** Everything of `Vouchers` and `Rail` that needs books, a chain or a curve. */
 export function receiverDesk(options: DeskOptions): Desk {
   const { chain, clock, store } = options
-  hastenKeccak()
+  void hastenKeccak()
   const books = receiverBooks({ chain, store: store.channels })
   const checkVoucher = voucherCheck({ chainId: chain.chainId, secp256k1: options.secp256k1 ?? fastestSecp256k1() })
   const receiver = channelReceiver({ books, chain, checkVoucher })
