@@ -31,5 +31,13 @@ export const bazaarRequirements = {
     text: 'Offers and receipts count where the payee, or a key that the seller names, signed exactly them, and for nothing else.',
     link: 'wire.md §16.4',
   },
+  'BAZAAR-PAGES': {
+    text: 'The pages of a bazaar work without scripts, by keyboard and by ear, in light and dark, and load nothing from elsewhere.',
+    link: 'issue 8 §4',
+  },
+  'BAZAAR-CALLS': {
+    text: 'What a page shows to be copied does what it says: it compiles, and in a shell it is one command whatever a seller wrote.',
+    link: 'issue 8 §4',
+  },
   'BAZAAR-STREAMS': { text: 'A stream is listed with its rate, unit, window and transports.', link: 'DESIGN §2' },
 } as const satisfies Readonly<Record<string, Requirement>>

@@ -1,0 +1,253 @@
+/** How the pages look. Every colour is named once, for light and for dark; each pair of text and ground has a contrast of 4.5 or more. */
+export const stylesheet = /* css */ `
+:root {
+  color-scheme: light dark;
+  --ground: light-dark(#ffffff, #0f1216);
+  --raised: light-dark(#f6f8f9, #171b21);
+  --line: light-dark(#e1e6ea, #2a3038);
+  --edge: light-dark(#87929c, #66717d);
+  --text: light-dark(#17202a, #e7ebef);
+  --soft: light-dark(#525e6a, #a3aeb9);
+  --accent: light-dark(#0b6e66, #5cd6c6);
+  --on-accent: light-dark(#ffffff, #06211e);
+  --tint: light-dark(#e6f4f2, #12302d);
+  --good: light-dark(#127a45, #5fd394);
+  --bad: light-dark(#b3401a, #f79a70);
+  --bad-tint: light-dark(#fdf0ea, #34201a);
+  --star: light-dark(#9a6300, #f2bd54);
+  --faint: light-dark(#c9d0d6, #454d57);
+  --sans: Inter, ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  --mono: ui-monospace, "SF Mono", "Cascadia Code", "JetBrains Mono", Menlo, Consolas, monospace;
+  font: 400 1rem/1.6 var(--sans);
+  font-optical-sizing: auto;
+  text-rendering: optimizeLegibility;
+  -webkit-font-smoothing: antialiased;
+  -webkit-text-size-adjust: 100%;
+}
+:root[data-theme="light"] { color-scheme: light }
+:root[data-theme="dark"] { color-scheme: dark }
+
+*, ::before, ::after { box-sizing: border-box }
+body { margin: 0; background: var(--ground); color: var(--text); min-height: 100vh; display: flex; flex-direction: column; overflow-wrap: anywhere }
+main { flex: 1; padding-block: 2.5rem 5rem }
+main:focus { outline: none }
+h1, h2, h3, p, ul, ol, dl, dd, blockquote, pre { margin: 0 }
+ul, ol { padding: 0; list-style: none }
+h1 { font-size: clamp(1.625rem, 1.3rem + 1.5vw, 2.25rem); line-height: 1.2; letter-spacing: -.022em; font-weight: 650; text-wrap: balance }
+h2 { font-size: 1.125rem; line-height: 1.35; letter-spacing: -.011em; font-weight: 600 }
+h3 { font-size: .9375rem; line-height: 1.4; font-weight: 600 }
+strong { font-weight: 600 }
+a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset: .2em }
+code, pre { font-family: var(--mono); font-size: .875em }
+svg { fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; flex: none }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 4px }
+::selection { background: var(--tint) }
+[hidden] { display: none !important }
+
+.wide { width: 100%; max-width: 74rem; margin-inline: auto; padding-inline: clamp(1rem, 4vw, 2rem) }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
+.skip { position: absolute; left: 1rem; top: -4rem; z-index: 2; padding: .5rem 1rem; background: var(--accent); color: var(--on-accent); border-radius: 0 0 8px 8px }
+.skip:focus { top: 0 }
+
+.top { border-bottom: 1px solid var(--line) }
+.top .wide { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1.75rem; padding-block: .75rem }
+.brand { display: inline-flex; align-items: center; gap: .5rem; color: var(--text); font-weight: 650; letter-spacing: -.015em; text-decoration: none; margin-inline-end: auto; padding-block: .375rem }
+.brand svg { width: 1.375rem; color: var(--accent); stroke-width: 2.25 }
+nav[aria-label="Main"] { display: flex; gap: 1.5rem; font-size: .9375rem }
+nav[aria-label="Main"] a { color: var(--soft); text-decoration: none; padding-block: .5rem }
+nav[aria-label="Main"] a:hover, nav[aria-label="Main"] a[aria-current] { color: var(--text) }
+nav[aria-label="Main"] a[aria-current] { font-weight: 550; box-shadow: inset 0 -2px var(--accent) }
+.theme { display: inline-flex; align-items: center; gap: .5rem; padding: .375rem .625rem; background: none; border: 1px solid transparent; border-radius: 8px; color: var(--soft); font: inherit; font-size: .9375rem; cursor: pointer }
+.theme:hover { color: var(--text); border-color: var(--line) }
+.theme svg { width: 1.125rem; stroke-width: 1.5 }
+.theme path { fill: currentColor; stroke: none }
+footer { padding-block: 2rem 3rem; color: var(--soft); font-size: .875rem }
+footer.wide::before { content: ""; display: block; border-top: 1px solid var(--line); margin-bottom: 1.5rem }
+footer p { max-width: 44rem }
+footer p + p { margin-top: .25rem }
+
+.button, button[type="submit"] { display: inline-block; padding: .5rem 1.125rem; border: 1px solid var(--accent); border-radius: 8px; background: var(--accent); color: var(--on-accent); font: 550 .9375rem/1.5 var(--sans); text-decoration: none; cursor: pointer }
+.button:hover, button[type="submit"]:hover { background: color-mix(in oklab, var(--accent) 88%, var(--text)) }
+.button.quiet { background: none; border-color: var(--edge); color: var(--text) }
+.button.quiet:hover { background: var(--raised) }
+input:not([type="checkbox"]), select { width: 100%; padding: .5rem .75rem; border: 1px solid var(--edge); border-radius: 8px; background: var(--ground); color: var(--text); font: inherit; font-size: .9375rem; line-height: 1.5 }
+input::placeholder { color: var(--soft); opacity: 1 }
+input[aria-invalid] { border-color: var(--bad) }
+input[type="checkbox"] { width: 1.0625rem; height: 1.0625rem; margin: 0; accent-color: var(--accent); vertical-align: -.15em }
+select { appearance: none; padding-inline-end: 2rem; background: linear-gradient(45deg, transparent 50%, var(--soft) 50%) calc(100% - 1.125rem) 55% / .3125rem .3125rem no-repeat, linear-gradient(-45deg, transparent 50%, var(--soft) 50%) calc(100% - .8125rem) 55% / .3125rem .3125rem no-repeat, var(--ground); text-overflow: ellipsis }
+:is(input, select):focus-visible { outline-offset: 0; border-color: var(--accent) }
+label { font-size: .875rem; font-weight: 500 }
+
+.lead { color: var(--soft); margin-top: .5rem; max-width: 44rem; text-wrap: pretty }
+.query { display: flex; gap: .5rem; margin-top: 1.5rem }
+.query input { flex: 1; min-width: 0; padding: .75rem 1rem; font-size: 1rem; border-radius: 10px }
+.query button[type="submit"] { border-radius: 10px; padding-inline: 1.5rem }
+.columns { display: grid; grid-template-columns: 15rem minmax(0, 1fr); gap: 1rem 3.5rem; margin-top: 2.5rem; align-items: start }
+.filters summary { font-weight: 600; font-size: .9375rem; cursor: pointer; padding-block: .375rem }
+.filters .on { margin-inline-start: .5rem; color: var(--accent); font-weight: 500 }
+.fields { display: grid; gap: 1rem; padding-top: .75rem }
+.field label { display: block; margin-bottom: .25rem }
+.tick { display: flex; align-items: baseline; gap: .5rem }
+.tick label { font-weight: 400; font-size: .9375rem }
+.fields .apply button { width: 100% }
+
+.count { color: var(--soft); font-size: .9375rem; padding-block: .375rem }
+.count strong { color: var(--text); font-variant-numeric: tabular-nums }
+#results[aria-busy] { opacity: .6 }
+.chips { display: flex; flex-wrap: wrap; gap: .5rem; margin-block: .5rem 1rem }
+.chips a { display: inline-block; padding: .125rem .75rem; border-radius: 99px; background: var(--tint); color: var(--text); font-size: .875rem; text-decoration: none }
+.chips a:hover { text-decoration: line-through }
+.note { margin-block: .75rem; padding: .75rem 1rem; border-radius: 8px; background: var(--bad-tint); border-inline-start: 3px solid var(--bad); font-size: .9375rem }
+
+.listings > li { border-top: 1px solid var(--line) }
+.listings > li:last-child { border-bottom: 1px solid var(--line) }
+.listing { position: relative; display: flex; justify-content: space-between; gap: .5rem 2rem; padding-block: 1.25rem }
+.listing .what { min-width: 0 }
+.listing h2 { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden }
+.listing h2 a { color: var(--text); text-decoration: none }
+.listing h2 a::after { content: ""; position: absolute; inset: 0 -.75rem; border-radius: 10px }
+.listing:hover h2 a { color: var(--accent) }
+.listing h2 a:focus-visible { outline: none }
+.listing h2 a:focus-visible::after { outline: 2px solid var(--accent); outline-offset: -2px }
+.where { margin-top: .125rem; color: var(--soft); font-size: .875rem; font-family: var(--mono); overflow: hidden }
+.listing .where { white-space: nowrap; text-overflow: ellipsis }
+.where a { color: inherit }
+.method { font-size: .75rem; font-weight: 600; letter-spacing: .03em; color: var(--text) }
+.about { margin-top: .5rem; overflow: hidden; text-wrap: pretty }
+.listing .about { color: var(--soft); font-size: .9375rem; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2 }
+.marks { display: flex; flex-wrap: wrap; align-items: center; gap: .125rem 1.125rem; margin-top: .625rem; color: var(--soft); font-size: .8125rem }
+.health { display: inline-flex; align-items: center; gap: .4375rem }
+.health::before { content: ""; width: .5rem; height: .5rem; border-radius: 50%; background: var(--edge); flex: none }
+.health.healthy::before { background: var(--good) }
+.health.failing::before { background: var(--bad); border-radius: 1px }
+.health.unknown::before { background: none; border: 1.5px solid var(--edge) }
+.verified { display: inline-flex; align-items: center; gap: .3125rem; color: var(--accent); font-weight: 500 }
+.verified svg { width: 1rem; padding: .125rem; border-radius: 50%; background: var(--accent); color: var(--on-accent); stroke-width: 2.5 }
+.stars { font-variant-numeric: tabular-nums; color: var(--text); font-weight: 500 }
+.stars [aria-hidden] { color: var(--star) }
+.faint { color: var(--faint) }
+.listing .price { flex: none; max-width: 13rem; text-align: end }
+.price strong { display: block; font-size: 1.25rem; line-height: 1.35; letter-spacing: -.015em; font-variant-numeric: tabular-nums }
+.price span { display: block; color: var(--soft); font-size: .8125rem; line-height: 1.5 }
+.paging { display: flex; align-items: center; justify-content: space-between; gap: 1rem; margin-top: 1.5rem; color: var(--soft); font-size: .875rem; font-variant-numeric: tabular-nums }
+.empty { padding: 3rem 1.5rem; border: 1px dashed var(--edge); border-radius: 12px; text-align: center; color: var(--soft) }
+.empty h2 { color: var(--text) }
+.empty p + p { margin-top: 1rem }
+
+.back { font-size: .875rem; margin-bottom: 1rem }
+.back a { color: var(--soft); text-decoration: none }
+.back a::before { content: "← "; }
+.back a:hover { color: var(--text); text-decoration: underline }
+.opening { max-width: 46rem }
+.opening .where { margin-top: .5rem }
+.opening .about { margin-top: 1rem; font-size: 1.0625rem }
+.opening .marks { margin-top: 1rem; font-size: .875rem }
+.marks a { color: inherit }
+.split { display: grid; grid-template-columns: minmax(0, 1fr) 20rem; gap: 3.5rem; margin-top: 2.5rem; align-items: start }
+.split > .body > section + section { margin-top: 3rem }
+main > .split { margin-top: 0 }
+aside { display: grid; gap: 1.25rem; position: sticky; top: 1.5rem; min-width: 0 }
+.panel { padding: 1.25rem; border: 1px solid var(--line); border-radius: 12px; background: var(--raised); font-size: .875rem; min-width: 0 }
+.panel h2 { font-size: .875rem; color: var(--soft); font-weight: 500; letter-spacing: 0 }
+.panel > * + h2 { margin-top: 1.25rem; padding-top: 1.25rem; border-top: 1px solid var(--line) }
+.panel h2 + p { margin-top: .375rem }
+.panel .price strong { display: inline; font-size: 1.75rem }
+.panel .price span { display: inline; font-size: .9375rem }
+.facts { display: grid; gap: .5rem; margin-top: .75rem }
+.facts:not(:has(*)) { display: none }
+.facts > div { display: flex; justify-content: space-between; gap: 1rem }
+.facts dt { color: var(--soft); flex: none; max-width: 50% }
+.facts dd { text-align: end; font-variant-numeric: tabular-nums; min-width: 0 }
+.score strong { font-size: 1.25rem; font-variant-numeric: tabular-nums }
+.score span, .panel .reason { color: var(--soft) }
+.history { margin-top: 1rem; padding-inline-start: 1.125rem; border-inline-start: 1px solid var(--edge); display: grid; gap: .75rem }
+.history li { position: relative; line-height: 1.4 }
+.history li::before { content: ""; position: absolute; left: -1.375rem; top: .4em; width: .5rem; height: .5rem; border-radius: 50%; background: var(--edge) }
+.history li.ahead::before { background: var(--raised); border: 1.5px solid var(--edge) }
+.history li.healthy::before { background: var(--good) }
+.history li.failing::before { background: var(--bad) }
+.history span { display: block }
+.history time { color: var(--soft); font-size: .8125rem }
+
+.snippet { margin-top: 1.5rem; position: relative }
+.snippet p { color: var(--soft); font-size: .9375rem }
+pre { margin-top: .625rem; padding: 1rem 1.125rem; border: 1px solid var(--line); border-radius: 10px; background: var(--raised); overflow-x: auto; line-height: 1.65; tab-size: 2; overflow-wrap: normal; font-size: .8125rem }
+pre code { font-size: inherit }
+.copy { padding: .125rem .625rem; border: 1px solid var(--edge); border-radius: 6px; background: var(--ground); color: var(--text); font: 500 .75rem/1.6 var(--sans); cursor: pointer }
+.copy:hover { background: var(--raised) }
+.snippet .copy { position: absolute; top: 0; inset-inline-end: 0 }
+.snippet h3 { padding-inline-end: 5rem }
+.panel pre { background: var(--ground); white-space: pre-wrap; overflow-wrap: anywhere }
+.panel pre + .copy { margin-top: .5rem }
+.panel pre ~ p { margin-top: .75rem }
+.address { display: inline-block; vertical-align: top; max-width: 100% }
+.address summary { cursor: pointer; width: fit-content; white-space: nowrap }
+.address .whole { display: block; padding-block: .25rem; user-select: all; font-size: .8125rem }
+.scroll { overflow-x: auto; margin-top: .75rem }
+table { width: 100%; border-collapse: collapse; font-size: .875rem; overflow-wrap: normal }
+th { text-align: start; font-weight: 500; color: var(--soft); font-size: .8125rem; white-space: nowrap }
+th, td { padding: .75rem 1.25rem .75rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th:last-child, td:last-child { padding-inline-end: 0 }
+td.number { white-space: nowrap; font-variant-numeric: tabular-nums }
+td.number span { color: var(--soft) }
+td .address .whole { min-width: 14rem; overflow-wrap: anywhere }
+.verdict { margin-top: .5rem; color: var(--soft); font-size: .9375rem }
+.verdict strong { font-size: 1.5rem; color: var(--text); font-variant-numeric: tabular-nums; letter-spacing: -.015em }
+.ratings { margin-top: 1.25rem }
+.ratings li { padding-block: 1rem; border-top: 1px solid var(--line) }
+.ratings time, .by, .hint { color: var(--soft); font-size: .8125rem }
+.ratings time { margin-inline-start: .5rem }
+blockquote { margin-top: .375rem; white-space: pre-line }
+.by { display: flex; flex-wrap: wrap; gap: 0 .5rem; margin-top: .375rem }
+.by span:last-child { margin-inline-start: .5rem }
+.hint { display: block; margin-top: 1rem; max-width: 40rem }
+
+.form { display: grid; gap: 1.25rem; margin-top: 2rem; max-width: 34rem }
+.form .hint { margin-top: .25rem }
+.optional { color: var(--soft); font-weight: 400 }
+.note ul { margin-top: .25rem; padding-inline-start: 1.25rem; list-style: disc }
+.steps { margin-top: .5rem; display: grid; gap: .5rem; list-style: decimal; padding-inline-start: 1.25rem }
+.actions { display: flex; flex-wrap: wrap; gap: .75rem }
+.state { max-width: 40rem; padding-block: 2rem }
+.state .where { margin-top: .75rem }
+.state > .reason { margin-top: 1.25rem; font-size: 1.0625rem }
+.state .facts { margin-top: 1.5rem; padding-block: 1rem; border-block: 1px solid var(--line); font-size: .9375rem }
+.state .actions { margin-top: 1.5rem }
+
+@media (min-width: 56rem) {
+  main .resource .split > aside { grid-area: 1 / 2 }
+  @supports selector(::details-content) {
+    .filters::details-content { content-visibility: visible; display: block }
+    .filters summary { pointer-events: none; list-style: none }
+    .filters { position: sticky; top: 1.5rem }
+  }
+}
+@media (max-width: 55.99rem) {
+  main { padding-block: 1.75rem 3rem }
+  .columns, .split { grid-template-columns: minmax(0, 1fr) }
+  .columns { margin-top: 1.25rem }
+  .split { gap: 2.5rem; margin-top: 2rem }
+  .fields { grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)) }
+  aside { position: static }
+}
+@media (max-width: 34rem) {
+  .listing { flex-direction: column }
+  .listing .price { text-align: start; max-width: none }
+  .listing .price strong, .listing .price span { display: inline }
+  .listing .price .more::before { content: "· " }
+  .theme span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+  nav[aria-label="Main"] { gap: 1.125rem }
+  .top .wide { column-gap: 1rem }
+  .query button[type="submit"] { padding-inline: 1rem }
+}
+@media (prefers-reduced-motion: no-preference) {
+  a, button, .button { transition: color .12s, background-color .12s, border-color .12s }
+}
+@media (forced-colors: active) {
+  .health::before, .history li::before { forced-color-adjust: none }
+  select { appearance: auto }
+}
+@media print {
+  .top, footer, .filters, .copy { display: none }
+}
+`
