@@ -181,6 +181,23 @@ export const solanaErrors = defineErrors({
     retry: 'never',
     message: ({ reason }: { reason: string }) => `This payment has no settlement (${reason}): verify it first.`,
   },
+  'solana/channel-busy': {
+    ...chainDown,
+    message: ({ channel }: { channel: string }) =>
+      `Too much is under way over channel ${channel}, or another process is filling it: try again in a moment. Nothing was signed.`,
+  },
+  'solana/not-filled': {
+    ...chainDown,
+    message: ({ channel, why }: { channel: string; why: string }) => `Channel ${channel} was not opened, filled or closed: ${why}.`,
+  },
+  'solana/deposit-cap': {
+    status: 402,
+    phase: 'sign',
+    moneyMoved: 'no',
+    retry: 'never',
+    message: ({ need, cap, locked }: { need: bigint; cap: bigint; locked: bigint }) =>
+      `${need} more would have to be put into a channel that holds ${locked} unspent, and maxDeposit is ${cap} (atomic units). Nothing was sent.`,
+  },
   'solana/channel-behind': {
     ...chainDown,
     message: ({ host, channel }: { host: string; channel: string }) =>

@@ -25,6 +25,11 @@ export interface LaneAccount {
     step: { readonly used: bigint; readonly window: bigint; readonly least: bigint },
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<StreamVoucher | undefined>
+  /**
+   * All that is signed for, signed anew where the chain shows that the last signature is dead; nothing where it lives. For rails whose
+   * settlements end what was signed before (streaming.md §12.3): a tick that is answered 402 is then sent again so.
+   */
+  renew?(signal?: AbortSignal): Promise<StreamVoucher | undefined>
   /** The newest voucher as a payment: what opens a lane, and brings it back. The deposit goes along until it is `brought`. */
   payment(): Prepared
   /** A deposit with the newest voucher, where less than `least` is left to sign for; nothing where there is more, or one is on its way. */

@@ -105,4 +105,24 @@ export const streamRequirements = {
     text: 'On Solana what is owed is settled at a dollar, after a minute, and at once where its payer leaves.',
     link: 'streaming.md §9',
   },
+  T2: {
+    text: 'A payer who signs each second never has more signed beyond what was delivered than his window costs.',
+    link: 'streaming.md §15 T2',
+  },
+  T9: {
+    text: 'A channel is filled again in mid-stream, and no chunk waits for it.',
+    link: 'streaming.md §15 T9',
+  },
+  T17: {
+    text: 'Where a server stalls or lies its payer stops signing, loses one window at most, and gets the rest out.',
+    link: 'streaming.md §15 T17',
+  },
+  F2: {
+    text: 'A client that lost its books goes on from its own signature, or from what the chain shows.',
+    link: 'streaming.md §10 F2',
+  },
+  M31: {
+    text: 'Nobody puts money into a channel that he cannot get out, and what names a channel comes back with its key.',
+    link: 'money-rules.md M31',
+  },
 } as const satisfies Readonly<Record<string, Requirement>>

@@ -16,7 +16,7 @@ import {
   type RailLane,
   raiseVoucher,
 } from '@flow402x/core/stream'
-import { decodeBase58 } from '../../chain/base58.ts'
+import { decodeBase58, encodeBase58 } from '../../chain/base58.ts'
 import type { Ed25519 } from '../../crypto/ed25519.ts'
 import type { NonceChannel } from '../channel.ts'
 import type { Epoch } from '../state.ts'
@@ -165,7 +165,10 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
           ),
         { signal },
       )
-      return answered(answer)
+      const standing = answered(answer)
+      // Who opens a lane has no tick to follow up: he is told where he stands, as for any payment.
+      if (!opens || answer === undefined || !('reason' in standing) || standing.status !== 409) return standing
+      return { status: 402, reason: standing.reason, extra: { channelState: stateOf(answer.channel, answer.row) } }
     },
     grow: async (lane) =>
       answered(await step(lane.channelId, (channel, row) => growLane(channel, held(lane, { channel, row, now: clock() })))),
@@ -258,8 +261,10 @@ function refusalOf(result: keyof typeof statuses, { channel, row }: Pick<Answer,
 }
 
 /** A channel as its payer is told of it: from where he goes on, and by which transaction the nonce moved. */
-function stateOf(channel: Channel, { nonce, settled, last }: NonceRow): Readonly<Record<string, unknown>> {
-  const { id, funds, top } = channel
+function stateOf(channel: Channel, { nonce, settled, last, ring }: NonceRow): Readonly<Record<string, unknown>> {
+  const { id, funds } = channel
+  const highest = ring.at(-1)
+  const { signature } = readSignature(highest?.signature ?? '') ?? {}
   return {
     channelId: id,
     nonce,
@@ -267,7 +272,10 @@ function stateOf(channel: Channel, { nonce, settled, last }: NonceRow): Readonly
     ...(last === undefined ? {} : { transaction: last }),
     balance: `${funds.balance}`,
     chargedCumulativeAmount: `${nextBase(channel, 0n)}`,
-    signedMaxClaimable: `${top}`,
+    // His own voucher, for who has lost his books: all that is told here was asked for with a signature of his.
+    ...(highest === undefined || signature === undefined
+      ? {}
+      : { signedMaxClaimable: `${highest.max}`, signature: encodeBase58(signature) }),
   }
 }
 
