@@ -10,8 +10,8 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { attacks, hostileMarket } from '../fixtures/hostile.ts'
 import { market } from '../fixtures/market.ts'
 import { listingOf, type Seed } from '../fixtures/seeded.ts'
+import { plain } from '../frame/html.ts'
 import { callsOf } from './calls.ts'
-import { plain } from './html.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'flow402x-calls-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -9,9 +9,9 @@ import {
   type RegisterRequest,
   readListing,
 } from '@flow402x/core/bazaar'
-import { type AssetFiles, assetFiles, digest } from './asset-files.ts'
-import { framed, type Page } from './frame.ts'
-import { toText } from './html.ts'
+import { type AssetFiles, assetFiles, digest } from '../frame/asset-files.ts'
+import { framed, type Page } from '../frame/frame.ts'
+import { toText } from '../frame/html.ts'
 import { resourcePath } from './paths.ts'
 import { readRegistration, registerPage, requestOf } from './register-page.ts'
 import { resourcePage } from './resource-page.ts'

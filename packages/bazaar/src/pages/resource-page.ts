@@ -1,7 +1,7 @@
 import type { Listing, ListingPrice, ListingStatus, PublishedRating } from '@flow402x/core/bazaar'
+import type { Page } from '../frame/frame.ts'
+import { type Html, html, type Part } from '../frame/html.ts'
 import { callsOf } from './calls.ts'
-import type { Page } from './frame.ts'
-import { type Html, html, type Part } from './html.ts'
 import {
   addressOf,
   assetName,
