@@ -21,6 +21,10 @@ export const requirements = {
     text: 'Payment headers may be sent and read across origins, with every header that official clients send.',
     link: 'wire.md §1.1',
   },
+  'CLIENT-UNASKED': {
+    text: 'A client that pays what a route asked before pays that and nothing else, signs once, and asks again where it was not taken.',
+    link: 'speed.md',
+  },
   'CLIENT-ONCE': { text: 'A client never pays a request that carries a payment already.', link: 'wire.md §1.3' },
   'FLOW-AUTHORIZATION': {
     text: 'By default a payment is verified before the handler and settled after it, and not at all where it failed.',

@@ -11,7 +11,7 @@ import {
   tabledSecp256k1,
 } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer, exactEvmServer } from '@flow402x/adapters-evm/server'
-import { createClient } from '@flow402x/client'
+import { createClient, rememberOffers } from '@flow402x/client'
 import type { ClientScheme, Facilitator, FacilitatorScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
@@ -29,9 +29,13 @@ export function ourScheme(privateKey: string, curve: Curve = 'native'): ClientSc
   return exactEvmClient({ signer: privateKeySigner(privateKey, options) })
 }
 
+/** How a buyer of ours sends, and whether it pays what a route asked before without being asked again. */
+type Buying = { readonly remembers: boolean; readonly fetch: typeof fetch }
+
 /** A buyer of ours with a budget that no row exhausts. */
-export function ourFetch(privateKey: string): (url: string) => Promise<Response> {
-  const client = createClient({ schemes: [ourScheme(privateKey)], budget: { total: '$900' } })
+export function ourFetch(privateKey: string, { remembers, fetch }: Buying): (url: string) => Promise<Response> {
+  const memory = remembers ? { offers: rememberOffers({ forMs: 600_000 }) } : {}
+  const client = createClient({ schemes: [ourScheme(privateKey)], budget: { total: '$900' }, fetch, ...memory })
   return (url) => client.fetch(url)
 }
 

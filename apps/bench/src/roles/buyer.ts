@@ -3,14 +3,15 @@ import { ourFetch } from '../houses/ours.ts'
 import type { House } from '../houses/terms.ts'
 import { inFlight, playRole, roleArgument } from '../measure/part.ts'
 
-/** Who pays; the floor fetches without paying. */
-export type BuyerArgument = { readonly house: House | 'floor'; readonly key: string }
+/** Who pays; the floor fetches without paying. Ours may remember what routes asked. */
+export type BuyerArgument = { readonly house: House | 'floor'; readonly key: string; readonly remembers?: boolean }
 
 /** What to buy, how often, and how much of it at once. */
 export type Shopping = { readonly url: string; readonly count: number; readonly most: number }
 
-/** What came of it; latencies in milliseconds. */
+/** What came of it; latencies in milliseconds. `trips` counts the requests of a buyer of ours. */
 export type Bought = {
+  readonly trips: number
   readonly seconds: number
   readonly latencies: readonly number[]
   readonly failures: Readonly<Record<string, number>>
@@ -19,8 +20,13 @@ export type Bought = {
 /** What a buyer is asked. */
 export type BuyerCalls = { buy(shopping: Shopping): Promise<Bought> }
 
-const { house, key } = roleArgument<BuyerArgument>()
-const get = house === 'ours' ? ourFetch(key) : house === 'official' ? officialFetch(key) : fetch
+const { house, key, remembers = false } = roleArgument<BuyerArgument>()
+let trips = 0
+const counting: typeof fetch = (input, init) => {
+  trips += 1
+  return fetch(input, init)
+}
+const get = house === 'ours' ? ourFetch(key, { remembers, fetch: counting }) : house === 'official' ? officialFetch(key) : fetch
 
 playRole(
   {},
@@ -28,6 +34,7 @@ playRole(
     async buy({ url, count, most }: Shopping): Promise<Bought> {
       const latencies: number[] = []
       const failures: Record<string, number> = {}
+      trips = 0
       const began = performance.now()
       await inFlight({ count, most }, async () => {
         const start = performance.now()
@@ -41,7 +48,7 @@ playRole(
         if (outcome === '200') latencies.push(performance.now() - start)
         else failures[outcome] = (failures[outcome] ?? 0) + 1
       })
-      return { seconds: (performance.now() - began) / 1000, latencies, failures }
+      return { trips, seconds: (performance.now() - began) / 1000, latencies, failures }
     },
   },
 )

@@ -2,7 +2,7 @@ import { developmentAccounts } from '@flow402x/testing'
 import { paths } from '../houses/terms.ts'
 import { interleave } from '../measure/interleave.ts'
 import { startRole, withRoles } from '../measure/role.ts'
-import { absent, atMostOfOfficial, type Context, figureOf, median, type Row } from '../report/figure.ts'
+import { atMostOfOfficial, type Context, counted, figureOf, median, type Row } from '../report/figure.ts'
 import type { BuyerArgument, BuyerCalls } from '../roles/buyer.ts'
 import type { SellerArgument } from '../roles/seller.ts'
 
@@ -13,18 +13,22 @@ export const paidFetch: Row = {
   name: row,
   async run(context) {
     context.onProgress('paid calls, facilitator stubbed')
-    const { houses, sameSeller } = await waits(context)
+    const { houses, sameSeller, remembering, trips } = await waits(context)
     return [
       figureOf({ row, figure: 'p50 of a paid call, each house with its own Express seller', unit: 'ms', ...houses }, [
         atMostOfOfficial(0.5),
       ]),
       figureOf({ row, figure: 'p50 of a paid call, both buyers at our seller', unit: 'ms', ...sameSeller }),
-      absent({ row, figure: 'one round trip with cached terms' }),
+      figureOf(
+        { row, figure: 'p50 of a paid call with remembered terms, each house with its own Express seller', unit: 'ms', ...remembering },
+        [atMostOfOfficial(0.5)],
+      ),
+      figureOf({ row, figure: 'round trips of a paid call with remembered terms', unit: '', ours: trips }, [counted(1, 'round trip')]),
     ]
   },
 }
 
-const contenders = ['floor', 'ours', 'official', 'official at ours'] as const
+const contenders = ['floor', 'ours', 'remembering', 'official', 'official at ours'] as const
 
 async function waits({ rounds, share, profiles }: Context) {
   const [, , payee, account] = developmentAccounts
@@ -35,16 +39,18 @@ async function waits({ rounds, share, profiles }: Context) {
     const argument: SellerArgument = { house, framework: 'Express', facilitatorUrl, payTo: payee?.address ?? '' }
     return startRole<{ url: string }>('seller', { argument, profiles, name: `${row}-seller-${house}` })
   })
-  const buyers = (['ours', 'official', 'floor'] as const).map((house) => {
-    const argument: BuyerArgument = { house, key }
-    return startRole<unknown, BuyerCalls>('buyer', { argument, profiles, name: `${row}-buyer-${house}` })
+  const remembers = { house: 'ours', remembers: true } as const
+  const buyers = ([{ house: 'ours' }, remembers, { house: 'official' }, { house: 'floor' }] as const).map((who) => {
+    const argument: BuyerArgument = { ...who, key }
+    return startRole<unknown, BuyerCalls>('buyer', { argument, profiles, name: `${row}-buyer-${who.house}` })
   })
   const samples = await withRoles([stub, ...sellers, ...buyers], async () => {
     const [ourSeller, officialSeller] = (await Promise.all(sellers)).map(({ ready }) => ready.url)
-    const [ours, official, floor] = await Promise.all(buyers)
+    const [ours, remembering, official, floor] = await Promise.all(buyers)
     const ways = {
       floor: { buyer: floor, url: `${ourSeller}${paths.free}` },
       ours: { buyer: ours, url: `${ourSeller}${paths.goods}` },
+      remembering: { buyer: remembering, url: `${ourSeller}${paths.goods}` },
       official: { buyer: official, url: `${officialSeller}${paths.goods}` },
       'official at ours': { buyer: official, url: `${ourSeller}${paths.goods}` },
     }
@@ -52,13 +58,20 @@ async function waits({ rounds, share, profiles }: Context) {
       rounds,
       run: async (name, { warm }) => {
         const { buyer, url } = ways[name]
-        const bought = await buyer?.call('buy', { url, count: Math.ceil((warm ? 300 : 500) * share), most: 1 })
+        const count = Math.ceil((warm ? 300 : 500) * share)
+        const bought = await buyer?.call('buy', { url, count, most: 1 })
         const failures = Object.entries(bought?.failures ?? {})
         if (failures.length > 0) throw new Error(`${name} did not get the goods: ${JSON.stringify(failures)}`)
-        return median(bought?.latencies ?? [])
+        return { wait: median(bought?.latencies ?? []), trips: (bought?.trips ?? Number.NaN) / count }
       },
     })
   })
-  const { floor, ours, official } = samples
-  return { houses: { floor, ours, official }, sameSeller: { floor, ours, official: samples['official at ours'] } }
+  const of = (name: (typeof contenders)[number]) => samples[name].map(({ wait }) => wait)
+  const [floor, official] = [of('floor'), of('official')]
+  return {
+    houses: { floor, ours: of('ours'), official },
+    sameSeller: { floor, ours: of('ours'), official: of('official at ours') },
+    remembering: { floor, ours: of('remembering'), official },
+    trips: samples.remembering.map(({ trips }) => trips),
+  }
 }

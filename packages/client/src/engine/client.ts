@@ -1,15 +1,16 @@
 import { defaultRetention, memoryBudgets, memoryLedger, memoryPayees } from '@flow402x/core/memory'
 import { createBreaker } from '../guard/breaker.ts'
 import { type Purchase, purchasesIn } from '../guard/receipts.ts'
-import { type Fetch, readMessage } from '../http/message.ts'
+import { type Fetch, type Message, readMessage } from '../http/message.ts'
 import { readOffer } from '../http/offer.ts'
+import type { Asked } from '../http/offer-memory.ts'
 import { type Exchange, follow, paymentHeaders } from '../http/redirect.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors, type LeftOut } from './errors.ts'
 import { type Attempt, cancel, sweep } from './ledger.ts'
 import { readLimits } from './limits.ts'
 import { type ClientOptions, type ClientStore, checkOptions } from './options.ts'
-import { type Asked, complete, consider, pay, type Wallet } from './pay.ts'
+import { complete, consider, pay, type Wallet } from './pay.ts'
 import { createPurse, type Spending } from './spending.ts'
 
 /**
@@ -66,11 +67,11 @@ export function createClient(options: ClientOptions): Client {
   const client = Object.freeze<Client>({
     async fetch(input, { callId, ...init } = {}) {
       if (carriesPayment(input, init)) return await wallet.fetch(input, init)
-      const answer = await ask(wallet, input, init)
+      const answer = await askUnlessKnown(wallet, await readMessage(input, init))
       return 'offer' in answer ? await pay(wallet, answer, callId) : answer.response
     },
     async quote(input, init) {
-      const answer = await ask(wallet, input, init)
+      const answer = await ask(wallet, await readMessage(input, init))
       await answer.response.body?.cancel()
       if (!('offer' in answer))
         return answer.response.status === 402 ? { kind: 'unpayable', leftOut: [] } : { kind: 'free', status: answer.response.status }
@@ -126,6 +127,7 @@ function createWallet(options: ClientOptions): Wallet {
     ledger: store.ledger,
     payees: store.payees,
     breaker: createBreaker(options.breaker ?? {}, now),
+    offers: options.offers,
     approvePayee,
     dynamicPayees,
     fetch,
@@ -148,12 +150,19 @@ function memoryClientStore(): ClientStore {
   return { budgets: memoryBudgets(), ledger: memoryLedger(defaultRetention), payees: memoryPayees() }
 }
 
+async function askUnlessKnown(wallet: Wallet, message: Message): Promise<Exchange | Asked> {
+  return wallet.offers?.recall(message, wallet.now()) ?? (await ask(wallet, message))
+}
+
 /** The unpaid try: an answer, or a 402 with an offer. */
-export async function ask(wallet: Wallet, input: RequestInfo | URL, init: RequestInit | undefined): Promise<Exchange | Asked> {
-  const exchange = await follow(await readMessage(input, init), wallet.fetch)
+export async function ask(wallet: Wallet, message: Message): Promise<Exchange | Asked> {
+  const exchange = await follow(message, wallet.fetch)
   if (exchange.response.status !== 402) return exchange
   const offer = await readOffer(exchange.response, { url: exchange.message.url, schemes: wallet.schemes })
-  return offer === undefined ? exchange : { ...exchange, offer }
+  if (offer === undefined) return exchange
+  const asked = { ...exchange, offer }
+  wallet.offers?.note(asked, { ...wallet, now: wallet.now() })
+  return asked
 }
 
 function carriesPayment(input: RequestInfo | URL, init: RequestInit | undefined): boolean {

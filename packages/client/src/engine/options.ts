@@ -4,6 +4,7 @@ import type { Funds } from '../guard/funds.ts'
 import type { PayeeChange } from '../guard/payees.ts'
 import type { ReceiptCheck } from '../guard/receipts.ts'
 import type { Fetch } from '../http/message.ts'
+import type { OfferMemory } from '../http/offer-memory.ts'
 import type { Terms } from './choose.ts'
 import { clientErrors } from './errors.ts'
 import type { ClientEvent } from './event.ts'
@@ -91,6 +92,8 @@ export const clientOptions = z.strictObject({
   retry: z.optional(retryOptions),
   /** When an origin whose payments buy nothing is left alone: after `failures` in a row, 5 unless given, for `forMs`, 60000 unless given. */
   breaker: z.optional(z.strictObject({ failures: count(1), forMs: count(0) })),
+  /** What routes asked before, by `rememberOffers({ forMs })`, so that they are paid without being asked again; unless given each call asks. */
+  offers: z.optional(having<OfferMemory>('recall', 'note', 'forget')),
   /** The longest a signature may stay valid, in seconds; 600 unless given. */
   maxTimeoutSeconds: count(1),
   /** Pays over plain HTTP beyond this machine as well. */

@@ -5,8 +5,8 @@ import type { Breaker } from '../guard/breaker.ts'
 import { checkPayee } from '../guard/payees.ts'
 import { purchaseOf } from '../guard/receipts.ts'
 import type { Fetch } from '../http/message.ts'
-import { type Offer, readOffer } from '../http/offer.ts'
-import type { Exchange } from '../http/redirect.ts'
+import { readOffer } from '../http/offer.ts'
+import type { Asked, OfferMemory } from '../http/offer-memory.ts'
 import { type Candidate, type Choice, choose, order, sameTerms, type Terms } from './choose.ts'
 import { type Delivered, deliver } from './deliver.ts'
 import { clientErrors } from './errors.ts'
@@ -20,6 +20,7 @@ import { makeTransfer } from './transfer.ts'
 export type Wallet = Books & {
   readonly payees: PayeeStore
   readonly breaker: Breaker
+  readonly offers: OfferMemory | undefined
   readonly approvePayee: ClientOptions['approvePayee']
   readonly dynamicPayees: readonly string[]
   readonly fetch: Fetch
@@ -35,9 +36,6 @@ export type Wallet = Books & {
   /** Payments whose end is open, by what their caller was given; `undefined` where one abort ended several. */
   readonly open: WeakMap<object, Attempt | undefined>
 }
-
-/** A 402 with an offer. */
-export type Asked = Exchange & { readonly offer: Offer }
 
 /** What of an offer could be paid. Errors: `client/insecure-origin`, `client/bad-preference`. */
 export async function consider(wallet: Wallet, { message, offer }: Asked): Promise<Choice> {
@@ -81,6 +79,7 @@ export async function complete(wallet: Wallet, attempt: Attempt, signal: AbortSi
     }
   } catch (error) {
     const { receipt } = current
+    wallet.offers?.forget(current.message)
     if (receipt !== undefined) await settle(wallet, current.entry, receipt)
     else if (!signal?.aborted) wallet.breaker.failed(terms.url)
     await tell(wallet, current.signed, receipt === undefined ? { status: 'unknown' } : { status: 'paid', receipt })
@@ -183,6 +182,8 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
   const { key } = signed
   // Also of a paid one: its body may break off, and the same payment brings it again.
   wallet.open.set(response, attempt)
+  // Who gives something for nothing may not ask any more.
+  if (receipt === undefined) wallet.offers?.forget(attempt.message)
   if (receipt?.success || (receipt === undefined && response.status < 400)) {
     await settle(wallet, entry, receipt)
     await tell(wallet, signed, { status: 'paid', receipt })
@@ -191,6 +192,7 @@ async function finish(wallet: Wallet, attempt: Attempt, { response, receipt }: D
     wallet.emit({ id, type: 'paid', terms, receipt, ...(standing === undefined ? {} : { standing }) })
     return response
   }
+  wallet.offers?.forget(attempt.message)
   await assertSameOffer(wallet, response, { terms, deadAfter: key.deadAfter })
   // Another 4xx speaks of what was asked for, not of the payment.
   if (response.status === 402 || response.status >= 500) wallet.breaker.failed(terms.url)

@@ -20,10 +20,11 @@ import { correctionIn } from '../correction/correction.ts'
 import type { Candidate, Terms } from '../engine/choose.ts'
 import { ask, type Client, walletOf } from '../engine/client.ts'
 import { clientErrors } from '../engine/errors.ts'
-import { type Asked, consider, pay, type Wallet } from '../engine/pay.ts'
+import { consider, pay, type Wallet } from '../engine/pay.ts'
 import { bindingOf, clockSkew, hex, withPayment } from '../engine/sign.ts'
 import { checkPayee } from '../guard/payees.ts'
-import { sendMessage } from '../http/message.ts'
+import { readMessage, sendMessage } from '../http/message.ts'
+import type { Asked } from '../http/offer-memory.ts'
 import { receiptOf } from '../http/receipt.ts'
 import { type Allowance, createAllowance } from './allowance.ts'
 
@@ -34,7 +35,7 @@ export function streamWallet(client: Client): StreamWallet {
     fetch: client.fetch,
     send: wallet.fetch,
     async open(input, init, { window }) {
-      const answer = await ask(wallet, input, init)
+      const answer = await ask(wallet, await readMessage(input, init))
       const { url } = answer.message
       if (!('offer' in answer)) return { response: answer.response, url }
       const { required } = answer.offer
