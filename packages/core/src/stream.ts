@@ -1,4 +1,5 @@
 export { createMacs, type Macs, type Secret } from './calls/mac.ts'
+export { greater, lesser } from './channel/channel.ts'
 export {
   bytesPerUnit,
   costOf,

@@ -122,7 +122,13 @@ function readPayment(payment: PaymentPayload): RailPayment | undefined {
   const payload = readBatchPayload(payment)
   if (payload === undefined || !('channelConfig' in payload)) return undefined
   const { type: kind, channelConfig, voucher } = payload
-  return { kind, payer: channelConfig.payer.toLowerCase(), channelId: bookId(voucher.channelId), max: voucher.maxClaimableAmount }
+  return {
+    kind,
+    payer: channelConfig.payer.toLowerCase(),
+    channelId: bookId(voucher.channelId),
+    max: voucher.maxClaimableAmount,
+    signature: voucher.signature,
+  }
 }
 
 function sellerOf(

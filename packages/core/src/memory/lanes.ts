@@ -65,11 +65,11 @@ export function memoryLanes(): LaneStore {
 
 /** Messages between the instances of one process. */
 export function laneInbox(): LaneInbox {
-  const listeners = new Map<string, (laneId: string) => void>()
+  const listeners = new Map<string, (message: string) => void>()
   return {
-    async tell(owner, laneId) {
+    async tell(owner, message) {
       const hear = listeners.get(owner)
-      if (hear !== undefined) queueMicrotask(() => hear(laneId))
+      if (hear !== undefined) queueMicrotask(() => hear(message))
     },
     async listen(owner, hear) {
       listeners.set(owner, hear)

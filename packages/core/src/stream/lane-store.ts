@@ -15,6 +15,8 @@ export type LaneTerms = {
   readonly clock: 'wall' | 'media'
   readonly rate: AtomicRate
   readonly grade: Grade
+  /** Whether what it did not use is its payer's again. */
+  readonly refundable: boolean
   /** Unix milliseconds. */
   readonly openedAt: number
 }
@@ -87,7 +89,7 @@ export interface LaneStore {
 
 /** Tells the owner of a lane, without asking the store, that something came for it at another instance. */
 export interface LaneInbox {
-  tell(owner: string, laneId: string): Promise<void>
+  tell(owner: string, message: string): Promise<void>
   /** Hears what is told to an owner until the answer is called. */
-  listen(owner: string, hear: (laneId: string) => void): Promise<() => Promise<void>>
+  listen(owner: string, hear: (message: string) => void): Promise<() => Promise<void>>
 }

@@ -103,4 +103,4 @@ export interface Rail {
 export type BuyOptions = { readonly opens: boolean; readonly signal?: AbortSignal | undefined }
 
 /** What a payment of a rail is. */
-export type RailPayment = VoucherPayment & { readonly max: bigint }
+export type RailPayment = VoucherPayment & { readonly max: bigint; readonly signature: string }

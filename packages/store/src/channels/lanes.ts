@@ -14,6 +14,7 @@ const terms = z.object({
   clock: z.enum(['wall', 'media']),
   rate: z.object({ numerator: amount, denominator: amount }),
   grade: z.enum(['A', 'B']),
+  refundable: z.boolean(),
   openedAt: z.number(),
 })
 

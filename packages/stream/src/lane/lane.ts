@@ -23,8 +23,8 @@ export type LaneReceipt = { readonly sid: string; readonly units: bigint; readon
  * A metered delivery, as a transport sees it: it asks before each write and does nothing else for the money. One transport at a time
  * has a lane; `release` hands it back, `end` ends it.
  *
- * On a lane whose `clock` is `wall` time is debited by itself, and `debit(0n)` asks whether there is still credit. On others nothing costs
- * but what is debited.
+ * On a lane whose `clock` is `wall` time is debited by itself, whatever units are said, and `debit(0n)` asks whether there is still credit. On
+ * others nothing costs but what is debited.
  */
 export interface Lane {
   /** Secret: whoever has it may spend the lane's credit. Neither logged nor cached. */
@@ -48,6 +48,8 @@ export interface Lane {
    * it with no timer; `false` where the lane is over, and then nothing may be released.
    */
   debit(units: bigint): boolean | Promise<boolean>
+  /** As `debit`, and pays nothing: what comes from a source is not asked for before it can be paid. */
+  ready(units: bigint): boolean | Promise<boolean>
   /** Pays at once for as much of `most` as there is credit for, in whole `step`s, and says how much that is: for a range that may be short. */
   take(most: bigint, step: bigint): bigint
   /** Hears what the lane has to tell, until the answer is called. */

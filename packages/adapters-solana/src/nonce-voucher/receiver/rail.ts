@@ -121,8 +121,8 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
     read(payment) {
       const payload = readNoncePayload(payment)
       if (payload?.type !== 'voucher') return undefined
-      const { channelId, maxClaimableAmount } = payload.voucher
-      return { kind: 'voucher', payer: payload.channel.payer, channelId, max: BigInt(maxClaimableAmount) }
+      const { channelId, maxClaimableAmount, signature } = payload.voucher
+      return { kind: 'voucher', payer: payload.channel.payer, channelId, max: BigInt(maxClaimableAmount), signature }
     },
     check,
     async channel(id) {

@@ -115,6 +115,7 @@ function newLane(change: Partial<LaneRow>): LaneRow {
     clock: 'wall',
     rate: { numerator: 2n ** 127n, denominator: 3n },
     grade: 'B',
+    refundable: true,
     openedAt: start,
     units: 0n,
     used: 0n,

@@ -1,0 +1,15 @@
+import type { Handler } from 'hono'
+import type { StreamRoute } from '../engine/streams.ts'
+import type { PumpOptions } from '../transports/pump.ts'
+import { type Source, serveWeb, webAnswer, webRequest } from './web.ts'
+
+/** Delivers a source as events or lines over a paid lane in Hono: `app.get('/live', streamed(route, source))`. */
+export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): Handler {
+  const serve = serveWeb(route, source, { format: 'sse', ...options })
+  return (context) => serve(context.req.raw)
+}
+
+/** Takes the ticks of a route in Hono: `app.post('/live/tick', ticks(route))`. */
+export function ticks(route: StreamRoute): Handler {
+  return async (context) => webAnswer(await route.tick(webRequest(context.req.raw)))
+}

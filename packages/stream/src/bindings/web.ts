@@ -1,0 +1,87 @@
+import type { Admission } from '../engine/entry.ts'
+import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
+import type { StreamRoute } from '../engine/streams.ts'
+import { contentTypes, type PumpOptions, pump, type Sink, type SourceFacts } from '../transports/pump.ts'
+
+/** What a route delivers: made once it is paid for, closed when nobody pays or reads any more. */
+export type Source = (facts: SourceFacts) => AsyncIterable<unknown>
+
+/** A request of the web platform as the engine reads it. `url` where its framework knows better. */
+export function webRequest(request: Request, url = request.url): StreamRequest {
+  return {
+    method: request.method,
+    url,
+    header: (name) => request.headers.get(name) ?? undefined,
+    async body(limit) {
+      const text = await request.text()
+      return text.length > limit ? undefined : text
+    },
+  }
+}
+
+/** An answer as a `Response`. */
+export function webAnswer({ status, headers, body }: StreamAnswer): Response {
+  return new Response(body ?? null, { status, headers })
+}
+
+/** Delivers over an admission, or answers it. */
+export function deliverWeb(admission: Admission, source: Source, options: PumpOptions): Response {
+  if (admission.kind === 'answer') return webAnswer(admission.answer)
+  const { lane, headers } = admission
+  let sink: (Sink & { pulled(): void; cancel(): void }) | undefined
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const made = controllerSink(controller)
+        sink = made
+        void pump(source({ signal: lane.signal, from: lane.from, lane }), { ...options, lane, sink: made }).then(
+          () => made.isClosed || controller.close(),
+          // Its own side broke it off: never a clean end before that.
+          (error: unknown) => made.isClosed || controller.error(error),
+        )
+      },
+      pull: () => sink?.pulled(),
+      cancel() {
+        sink?.cancel()
+        lane.release()
+      },
+    },
+    { highWaterMark: 1 },
+  )
+  return new Response(body, { status: 200, headers: { ...headers, 'Content-Type': contentTypes[options.format] } })
+}
+
+/** Charges for a stream of the web platform. */
+export function serveWeb(route: StreamRoute, source: Source, options: PumpOptions): (request: Request) => Promise<Response> {
+  return async (request) => deliverWeb(await route.admit(webRequest(request)), source, options)
+}
+
+function controllerSink(controller: ReadableStreamDefaultController<Uint8Array>): Sink & { pulled(): void; cancel(): void } {
+  const utf8 = new TextEncoder()
+  let isClosed = false
+  let drain: (() => void) | undefined
+  const go = (): void => {
+    drain?.()
+    drain = undefined
+  }
+  return {
+    get isClosed() {
+      return isClosed
+    },
+    write(text) {
+      if (isClosed) return true
+      controller.enqueue(utf8.encode(text))
+      return (controller.desiredSize ?? 0) > 0
+    },
+    drained: () =>
+      new Promise((resolve) => {
+        if (isClosed || (controller.desiredSize ?? 0) > 0) resolve()
+        else drain = resolve
+      }),
+    pulled: go,
+    cancel() {
+      isClosed = true
+      go()
+    },
+  }
+}

@@ -1,0 +1,293 @@
+import type { LaneRefusal, LaneRow, LaneStanding, LaneStore, LaneTerms, Rail, RailLane, StreamTerms } from '@flow402x/core/stream'
+import { costOf, greater, type Units, unitsFor } from '@flow402x/core/stream'
+import { createLive, type LaneKeeper, type LiveLane, type Patience } from '../lane/live.ts'
+import { createTimers } from '../lane/timers.ts'
+
+/** What happened to a lane; nothing in it is secret. Amounts are atomic. */
+export type StreamEvent =
+  | { readonly type: 'laneOpened' | 'laneResumed'; readonly lane: string; readonly payer: string; readonly resource: string }
+  | { readonly type: 'laneEnded'; readonly lane: string; readonly payer: string; readonly used: bigint; readonly reason: string }
+  | { readonly type: 'laneLost'; readonly lane: string; readonly reason: string }
+  | { readonly type: 'error'; readonly error: unknown }
+
+/** What an instance of the engine is made of. */
+export type InstanceOptions = {
+  readonly lanes: LaneStore
+  readonly patience: Patience
+  /** Milliseconds for which it owns its lanes without a sign of life, and between checkpoints. */
+  readonly lease: number
+  readonly checkpointEvery: number
+  readonly emit: (event: StreamEvent) => void
+  /** Unix milliseconds, for leases; and a clock that never goes back, for everything that costs money. */
+  readonly clock: () => number
+  readonly monotonic: () => number
+  /** The rail of a row, for lanes that others left. */
+  readonly railOf: (row: Pick<LaneTerms, 'scheme' | 'network'>) => Rail | undefined
+}
+
+/** A lane and what its books say of it, from which it is begun or taken over. */
+export type Beginning = {
+  readonly sid: string
+  readonly row: LaneRow
+  readonly standing: LaneStanding
+  readonly terms: StreamTerms
+  readonly rail: Rail
+}
+
+/** All lanes that one process delivers over: it keeps them its own, writes down where they stand, and ends what others left. */
+export interface Instance {
+  readonly owner: string
+  find(id: string): LiveLane | undefined
+  begin(beginning: Beginning): LiveLane
+  /** When a lease that is taken now ends (Unix ms). */
+  leaseUntil(): number
+  /** How a step of a lane is told to its rail. */
+  stepOf(lane: LiveLane): RailLane
+  /** Makes a lane its own that another let go or lost. */
+  take(id: string): Promise<LaneRow | undefined>
+  tell(owner: string, message: string): Promise<void>
+  /** Waits until a lane was let go for this instance, or so long (ms). */
+  freed(id: string, most: number): Promise<void>
+  /** Writes everything down now. */
+  checkpoint(): Promise<void>
+  /** Ends what was left by others and by nobody taken up again. */
+  sweep(): Promise<void>
+  close(): Promise<void>
+}
+
+// Others wait for so much longer than a lease, since clocks differ (M29); and leases are renewed so often in one of them.
+const skew = 500
+const renewals = 3.3
+const endTries = 5
+const kept = 7 * 86_400_000
+
+/** An instance of the engine. */
+export function createInstance(options: InstanceOptions): Instance {
+  const { lanes: store, lease, emit, clock, monotonic, railOf } = options
+  const owner = crypto.randomUUID()
+  const live = new Map<string, LiveLane & { readonly rail?: never }>()
+  const rails = new Map<string, Rail>()
+  const timers = createTimers(monotonic)
+  let leaseEnd = monotonic() + lease
+  let rounds: ReturnType<typeof setInterval>[] = []
+  const expecting = new Map<string, () => void>()
+  let deaf: Promise<() => Promise<void>> | undefined
+  let renewing: Promise<void> | undefined
+  let writing: Promise<void> | undefined
+
+  const guard = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      emit({ type: 'error', error })
+    }
+  }
+  const stepOf = (lane: LiveLane): RailLane => ({
+    id: lane.lane.id,
+    channelId: lane.lane.channelId,
+    epoch: lane.epoch,
+    used: lane.used,
+    slice: sliceOf(lane.terms),
+  })
+  const lose = (lane: LiveLane, reason: string): void => {
+    if (live.get(lane.lane.id) !== lane) return
+    forget(lane)
+    lane.fence(reason)
+    emit({ type: 'laneLost', lane: lane.lane.id, reason })
+  }
+  const forget = (lane: LiveLane): void => {
+    live.delete(lane.lane.id)
+    rails.delete(lane.lane.id)
+  }
+  const settled = (lane: LiveLane, answer: LaneStanding | LaneRefusal): void => {
+    if (!('reason' in answer)) lane.credit(answer)
+    else if (answer.status === 410) lose(lane, 'another delivers it')
+  }
+  const keeper: LaneKeeper = {
+    now: monotonic,
+    timers,
+    patience: options.patience,
+    leaseEnd: () => leaseEnd,
+    grow: (lane) =>
+      guard(async () => {
+        const answer = await rails.get(lane.lane.id)?.grow(stepOf(lane))
+        if (answer !== undefined) settled(lane, answer)
+      }),
+    finish: (lane, reason) => guard(() => finish(lane, { reason, tries: endTries })),
+  }
+
+  async function finish(lane: LiveLane, { reason, tries }: { reason: string; tries: number }): Promise<void> {
+    const rail = rails.get(lane.lane.id)
+    try {
+      await rail?.end(stepOf(lane), { refundable: lane.lane.refundable })
+      await store.checkpoint(owner, [lane.checkpoint()])
+      forget(lane)
+      emit({ type: 'laneEnded', lane: lane.lane.id, payer: lane.lane.payer, used: lane.used, reason })
+    } catch (error) {
+      emit({ type: 'error', error })
+      // Whoever cannot write now tries again, and is found by others once its lease is over.
+      if (tries > 0) timers.at(monotonic() + 1000, () => void guard(() => finish(lane, { reason, tries: tries - 1 })))
+    }
+  }
+  async function renew(): Promise<void> {
+    const [asked, now] = [monotonic(), clock()]
+    const leases = await store.renew(owner, { now, until: now + lease })
+    const mine = new Map(leases.map(({ id, wanted }) => [id, wanted]))
+    leaseEnd = asked + lease
+    for (const lane of [...live.values()]) {
+      const { id } = lane.lane
+      const wanted = mine.get(id)
+      if (wanted !== undefined) await handOver(id, wanted)
+      else if (!mine.has(id) && lane.state !== 'ended') await retake(lane)
+    }
+  }
+  /** A lane whose lease ran out while nothing could be written: its own again, unless somebody was faster. */
+  async function retake(lane: LiveLane): Promise<void> {
+    const { id } = lane.lane
+    const row = await store.take(id, { owner, now: clock(), until: clock() + lease })
+    if (row !== undefined) {
+      const standing = await rails.get(id)?.adopt({ ...stepOf(lane), epoch: row.epoch })
+      if (standing !== undefined && !('reason' in standing)) {
+        lane.reclaim(row.epoch, standing)
+        return
+      }
+    }
+    // One that was begun while the leases were renewed is not among them.
+    const standing = row ?? (await store.find(id))
+    if (standing?.owner === owner && standing.epoch === lane.epoch && standing.leaseUntil > clock()) return
+    lose(lane, 'its lease was lost')
+  }
+  async function handOver(id: string, to: string): Promise<void> {
+    const lane = live.get(id)
+    if (lane === undefined || lane.state === 'ended') return
+    const rail = rails.get(id)
+    // What it delivered counts before anybody else begins (M25).
+    await rail?.grow({ ...stepOf(lane), slice: 0n })
+    const last = lane.checkpoint()
+    forget(lane)
+    lane.fence('resumed elsewhere')
+    await store.release(owner, { ...last, units: lane.units, used: lane.used, state: 'detached' })
+    await instance.tell(to, `released ${id}`)
+  }
+  async function write(): Promise<void> {
+    const moved = [...live.values()].filter((lane) => lane.hasMoved && lane.state !== 'ended')
+    const gone =
+      moved.length === 0
+        ? []
+        : await store.checkpoint(
+            owner,
+            moved.map((lane) => lane.checkpoint()),
+          )
+    for (const id of gone) {
+      const lane = live.get(id)
+      if (lane !== undefined && lane.state !== 'ended') lose(lane, 'another delivers it')
+    }
+  }
+  const hear = (message: string): void => {
+    const [word, id = '', by = ''] = message.split(' ')
+    const lane = live.get(id)
+    if (word === 'credit' && lane !== undefined) void keeper.grow(lane)
+    else if (word === 'handover') void guard(() => handOver(id, by))
+    else if (lane !== undefined && word === 'pause') lane.pause()
+    else if (lane !== undefined && word === 'resume') lane.resume()
+    else if (lane !== undefined && word === 'close') void lane.end('closed')
+    else if (word === 'released') expecting.get(id)?.()
+  }
+  const every = (milliseconds: number, work: () => Promise<void>): void => {
+    const round = setInterval(() => void guard(work), milliseconds)
+    if (typeof round === 'object' && 'unref' in round) round.unref()
+    rounds.push(round)
+  }
+  const start = (): void => {
+    deaf ??= store.inbox?.listen(owner, hear)
+    if (rounds.length > 0) return
+    every(lease / renewals, async () => {
+      renewing ??= renew().finally(() => {
+        renewing = undefined
+      })
+      await renewing
+    })
+    every(options.checkpointEvery, async () => {
+      writing ??= write().finally(() => {
+        writing = undefined
+      })
+      await writing
+    })
+    every(lease, () => instance.sweep())
+  }
+
+  const instance: Instance = {
+    owner,
+    stepOf,
+    find: (id) => live.get(id),
+    leaseUntil() {
+      // Who owned nothing renewed nothing.
+      if (live.size === 0) leaseEnd = monotonic() + lease
+      start()
+      return clock() + lease
+    },
+    begin({ sid, row, standing, terms, rail }) {
+      start()
+      const units = unitsAt(row, standing)
+      const { id } = row
+      const lane = createLive({ sid, lane: row, terms, epoch: row.epoch, standing, units, replayed: row.replayed, keeper, clock })
+      live.set(id, lane)
+      rails.set(id, rail)
+      return lane
+    },
+    async take(id) {
+      const until = instance.leaseUntil()
+      return store.take(id, { owner, now: clock() - skew, until })
+    },
+    async tell(to, message) {
+      if (to === owner) hear(message)
+      else await store.inbox?.tell(to, message)
+    },
+    freed: (id, most) =>
+      new Promise((resolve) => {
+        const done = (): void => {
+          alarm.cancel()
+          expecting.delete(id)
+          resolve()
+        }
+        const alarm = timers.at(monotonic() + most, done)
+        expecting.set(id, done)
+      }),
+    async checkpoint() {
+      await write()
+    },
+    async sweep() {
+      for await (const row of store.abandoned(clock() - options.patience.detached)) {
+        const rail = railOf(row)
+        const taken = rail && (await instance.take(row.id))
+        if (taken === undefined) continue
+        const step = { id: row.id, channelId: row.channelId, epoch: taken.epoch, used: taken.used, slice: 0n }
+        await rail?.adopt(step)
+        const end = await rail?.end(step, { refundable: row.refundable })
+        const used = end === undefined || 'reason' in end ? taken.used : end.used
+        await store.checkpoint(owner, [{ ...taken, used, state: 'ended', since: clock(), reason: 'left' }])
+        emit({ type: 'laneEnded', lane: row.id, payer: row.payer, used, reason: 'left' })
+      }
+      await store.purge(clock() - kept)
+    },
+    async close() {
+      for (const round of rounds) clearInterval(round)
+      rounds = []
+      await Promise.all([...live.values()].map((lane) => lane.end('closed by its server')))
+      await (await deaf)?.()
+      deaf = undefined
+    },
+  }
+  return instance
+}
+
+/** The most that is granted ahead: what the largest window costs (M29). */
+export function sliceOf({ rate, windowMax, buy }: StreamTerms): bigint {
+  return costOf(rate, windowMax > buy ? windowMax : buy)
+}
+
+/** Units by the last checkpoint, and no fewer than what the books have charged for. */
+function unitsAt(row: LaneRow, { used }: LaneStanding): Units {
+  if (costOf(row.rate, row.units) >= used) return row.units
+  return greater(row.units, unitsFor(row.rate, used - 1n) + 1n)
+}

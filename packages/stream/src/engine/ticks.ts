@@ -1,0 +1,285 @@
+import { type Outcome, outcomeToWire, paymentResponseHeader } from '@flow402x/core'
+import {
+  type FrameError,
+  type LaneRefusal,
+  type LaneRow,
+  type LaneStanding,
+  laneHeader,
+  type RailChannel,
+  type RailLane,
+  readLaneMessage,
+  type TickVoucher,
+} from '@flow402x/core/stream'
+import type { Lane } from '../lane/lane.ts'
+import type { LiveLane } from '../lane/live.ts'
+import type { Ticked } from '../transports/socket.ts'
+import { bringIn, laneHeaders, openLane, readPaying, receiptOf, refused } from './entry.ts'
+import { engineErrors } from './errors.ts'
+import { sliceOf } from './instance.ts'
+import { commonHeaders, jsonText, problem, type StreamAnswer, type StreamRequest } from './request.ts'
+import type { Engine, Route } from './streams.ts'
+
+/** A tick as a frame has it: `max` in atomic units, the signature as bytes. */
+export type FrameTick = { readonly sid: string } & TickVoucher
+
+/** Takes ticks: of lanes that are here, and for others' (streaming.md §6). */
+export interface Ticks {
+  answer(route: Route, request: StreamRequest): Promise<StreamAnswer>
+  /** A payment of any x402 client for a lane that is here: one window more. */
+  pay(route: Route, paid: { readonly request: StreamRequest; readonly live: LiveLane }): Promise<StreamAnswer>
+  frame(route: Route, tick: FrameTick): Promise<Ticked>
+}
+
+/** A lane that a tick is for: one that is here, or the row of another's. */
+type Found = {
+  readonly id: string
+  readonly live?: LiveLane
+  readonly row: Pick<LaneRow, 'scheme' | 'network' | 'channelId' | 'grade' | 'rate'>
+}
+
+type Base = Omit<Engine, 'ticks' | 'ticksPerSecond'>
+type Raised = LaneStanding | LaneRefusal
+type Waiting = { readonly voucher: TickVoucher; readonly answer: (raised: Raised) => void; readonly fail: (error: unknown) => void }
+type Queue = { waiting: Waiting[] }
+
+const mostBody = 8192
+const mostWaiting = 64
+const mostKnown = 8192
+
+/** Ticks of an engine. */
+export function createTicks(base: Base): Ticks {
+  const rates = new Map<string, { second: number; count: number }>()
+  const queues = new Map<string, Queue>()
+  const channels = new Map<string, Promise<RailChannel | undefined>>()
+
+  /** Whether a lane ticks no faster than it may. */
+  const isInTime = ({ ticksPerSecond, monotonic }: Engine, id: string): boolean => {
+    const second = Math.floor(monotonic() / 1000)
+    const known = rates.get(id)
+    if (known?.second === second) {
+      known.count += 1
+      return known.count <= ticksPerSecond
+    }
+    remember(rates, id, { second, count: 1 })
+    return true
+  }
+  const channelOf = (found: Found): Promise<RailChannel | undefined> => {
+    const { channelId } = found.row
+    const known = channels.get(channelId) ?? base.railOf(found.row)?.channel(channelId) ?? Promise.resolve(undefined)
+    remember(channels, channelId, known)
+    known.then(
+      (channel) => channel === undefined && channels.delete(channelId),
+      () => channels.delete(channelId),
+    )
+    return known
+  }
+  const find = async (sid: string): Promise<Found | StreamAnswer> => {
+    const { cors, sids, instance, lanes } = base
+    const unknown = problem(engineErrors('stream/unknown-lane', {}), { cors })
+    if (!(await sids.isOurs(sid))) return unknown
+    const id = await sids.idOf(sid)
+    const live = instance.find(id)
+    if (live !== undefined && live.state !== 'ended') return { id, live, row: live.lane }
+    const row = await lanes.find(id)
+    if (row === undefined) return unknown
+    return row.state === 'ended' ? problem(engineErrors('stream/over', { reason: row.reason ?? 'ended' }), { cors }) : { id, row }
+  }
+
+  /** Raises what is signed for a lane. Vouchers that come while one is written wait, and then the highest speaks for all. */
+  const raise = (route: Route, found: Found, voucher: TickVoucher): Promise<Raised> =>
+    new Promise((answer, fail) => {
+      const queue = queues.get(found.id)
+      if (queue !== undefined) {
+        if (queue.waiting.length >= mostWaiting) answer({ status: 429, reason: 'busy' })
+        else queue.waiting.push({ voucher, answer, fail })
+        return
+      }
+      const started: Queue = { waiting: [{ voucher, answer, fail }] }
+      queues.set(found.id, started)
+      void drain(route, found, started)
+    })
+  async function drain(route: Route, found: Found, queue: Queue): Promise<void> {
+    while (queue.waiting.length > 0) {
+      const group = queue.waiting.splice(0).sort((a, b) => (a.voucher.max > b.voucher.max ? -1 : 1))
+      try {
+        await raiseHighest(route, found, group)
+      } catch (error) {
+        for (const { fail } of group) fail(error)
+      }
+    }
+    queues.delete(found.id)
+  }
+  async function raiseHighest({ offers }: Route, found: Found, group: readonly Waiting[]): Promise<void> {
+    const rail = base.railOf(found.row)
+    const channel = await channelOf(found)
+    if (rail === undefined || channel === undefined) {
+      for (const { answer } of group) answer({ status: 410, reason: 'missing_channel' })
+      return
+    }
+    const step = stepOf({ offers }, found)
+    for (const [at, { voucher, answer }] of group.entries()) {
+      const accepted = found.live?.standing.accepted
+      let raised: Raised
+      // What is known to be too low costs no signature; and the highest that was accepted is known by the lane's secret.
+      if (accepted !== undefined && voucher.max < accepted) raised = { status: 409, reason: 'stale', accepted }
+      else if (accepted !== undefined && voucher.max === accepted) raised = await rail.grow(step)
+      else {
+        const signature = await channel.signed(voucher)
+        if (signature === undefined) {
+          answer({ status: 402, reason: 'invalid_batch_settlement_evm_voucher_signature' })
+          continue
+        }
+        raised = await rail.raise({ max: voucher.max, signature }, step, { opens: false })
+      }
+      if (!('reason' in raised)) await arrived(found, raised)
+      for (const other of group.slice(at)) other.answer(raised)
+      return
+    }
+  }
+  const stepOf = ({ offers }: Pick<Route, 'offers'>, { id, live, row }: Found): RailLane => {
+    if (live !== undefined) return base.instance.stepOf(live)
+    const terms = offers.all.find(({ scheme }) => scheme.scheme === row.scheme && scheme.network === row.network)?.terms
+    return { id, channelId: row.channelId, slice: terms === undefined ? 0n : sliceOf({ ...terms, rate: row.rate }) }
+  }
+  /** Credit came: the lane goes on, here or where its owner hears of it. */
+  async function arrived({ id, live }: Found, standing: LaneStanding): Promise<void> {
+    if (live !== undefined) {
+      live.credit(standing)
+      return
+    }
+    const row = await base.lanes.find(id)
+    if (row !== undefined)
+      await base.instance.tell(row.owner, `credit ${id}`).catch((error: unknown) => base.emit({ type: 'error', error }))
+  }
+
+  /** A payment with its header: of a lane one window more or a deposit (M2, M8), and without one a new lane (M1). */
+  async function payment(route: Route, request: StreamRequest): Promise<StreamAnswer> {
+    const sid = await sidOf(request)
+    if (sid === undefined) {
+      const paying = readPaying(route, request)
+      if ('answer' in paying) return paying.answer
+      const opened = await openLane(paying)
+      return 'answer' in opened ? opened.answer : { status: 204, headers: laneHeaders(route, opened) }
+    }
+    const found = await find(sid)
+    return 'status' in found ? found : pay(route, request, found)
+  }
+  async function pay(route: Route, request: StreamRequest, found: Found): Promise<StreamAnswer> {
+    const { engine } = route
+    if (!isInTime(engine, found.id)) return tooFast(base)
+    const paying = readPaying(route, request)
+    if ('answer' in paying) return paying.answer
+    const { offer, submission, read } = paying
+    if (read.channelId !== found.row.channelId) return refused(paying, { status: 402, reason: 'invalid_payload' }).answer
+    const moved = await bringIn(paying)
+    if ('answer' in moved) return moved.answer
+    if (found.row.grade === 'B') {
+      const raised = await raise(route, found, { max: read.max, signature: read.signature })
+      return 'reason' in raised ? refused(paying, raised).answer : receipted(base, receiptOf(undefined, moved.moved))
+    }
+    const bought = await offer.rail.buy(submission, stepOf(route, found), { opens: false })
+    if ('reason' in bought) return refused(paying, bought).answer
+    await arrived(found, bought.standing)
+    return receipted(base, receiptOf(bought.receipt, moved.moved))
+  }
+  async function message(route: Route, request: StreamRequest): Promise<StreamAnswer> {
+    const { engine } = route
+    const text = await request.body(mostBody)
+    const said = text === undefined ? undefined : readLaneMessage(text)
+    if (said === undefined) throw engineErrors('stream/malformed', { why: 'it is neither a tick nor a word about a lane' })
+    const found = await find(said.sid)
+    if ('status' in found) return found
+    if (!isInTime(engine, found.id)) return tooFast(base)
+    if (said.op !== undefined) return control(found, said.op)
+    const { channelId, maxClaimableAmount: max, signature } = said.voucher
+    if (found.row.grade !== 'B' || channelId.toLowerCase() !== found.row.channelId.toLowerCase())
+      return problem(engineErrors('stream/malformed', { why: 'this lane is not paid by such vouchers' }), { cors: base.cors })
+    const raised = await raise(route, found, { max, signature })
+    const offer = route.offers.all[0]
+    if ('reason' in raised) return offer === undefined ? tooFast(base) : refused({ route, url: request.url, offer }, raised).answer
+    return json(base, tickBody(raised, found.live))
+  }
+  async function control({ id, live, row }: Found, op: 'pause' | 'resume' | 'close'): Promise<StreamAnswer> {
+    if (live === undefined) {
+      const owner = (await base.lanes.find(id))?.owner
+      if (owner !== undefined) await base.instance.tell(owner, `${op} ${id}`)
+      return json(base, { state: 'asked', grade: row.grade })
+    }
+    if (op === 'close') {
+      const { units, used, reason } = await live.end('closed')
+      return json(base, { state: 'ended', units: `${units}`, consumed: used, reason })
+    }
+    if (op === 'pause') live.pause()
+    else live.resume()
+    return json(base, { state: live.state, consumed: live.used })
+  }
+  async function sidOf(request: StreamRequest): Promise<string | undefined> {
+    const header = request.header('flow402x-lane')
+    return header === undefined ? (new URL(request.url).searchParams.get('sid') ?? undefined) : laneHeader.decode(header).body
+  }
+
+  return {
+    answer: (route, request) => (request.header('payment-signature') === undefined ? message(route, request) : payment(route, request)),
+    pay: (route, { request, live }) => pay(route, request, { id: live.lane.id, live, row: live.lane }),
+    async frame(route, tick) {
+      const found = await find(tick.sid)
+      if ('status' in found) return 'ended'
+      if (!isInTime(route.engine, found.id)) return 'rate'
+      if (found.row.grade !== 'B') return 'over'
+      const raised = await raise(route, found, tick)
+      if ('reason' in raised) return frameError(raised)
+      const ttl = found.live?.ttl()
+      return {
+        accepted: raised.accepted,
+        consumed: consumedOf(raised, found.live),
+        ...(ttl === undefined ? {} : { ttlMs: Math.round(ttl * 1000) }),
+      }
+    },
+  }
+}
+
+/** A lane for a transport that names it. */
+export async function attach({ sids, instance }: Engine, sid: string): Promise<Lane | undefined> {
+  if (!(await sids.isOurs(sid))) return undefined
+  const live = instance.find(await sids.idOf(sid))
+  return live === undefined || live.state === 'ended' ? undefined : live.hold()
+}
+
+function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.delete(key)
+  const [oldest] = map.keys()
+  if (map.size >= mostKnown && oldest !== undefined) map.delete(oldest)
+  map.set(key, value)
+}
+
+function frameError({ status, reason }: LaneRefusal): FrameError {
+  if (status === 409) return 'stale'
+  if (status === 410) return 'ended'
+  if (status === 423) return 'withdrawing'
+  if (status === 429) return 'rate'
+  return reason.endsWith('voucher_signature') ? 'signature' : 'over'
+}
+
+/** What was delivered of the channel, with what this lane used since it was written down. */
+function consumedOf({ consumed, used }: LaneStanding, live: LiveLane | undefined): bigint {
+  return live === undefined ? consumed : consumed + live.used - used
+}
+
+function tickBody(standing: LaneStanding, live: LiveLane | undefined) {
+  const ttl = live?.ttl()
+  const { accepted, charged, channel } = standing
+  return { accepted, consumed: consumedOf(standing, live), charged, ...(ttl === undefined ? {} : { ttl }), channel }
+}
+
+function tooFast({ cors }: Base): StreamAnswer {
+  return problem(engineErrors('stream/too-fast', {}), { cors, retryAfter: 1 })
+}
+
+function json({ cors }: Base, value: unknown): StreamAnswer {
+  return { status: 200, headers: { ...commonHeaders(cors), 'Content-Type': 'application/json' }, body: jsonText(value) }
+}
+
+function receipted({ cors }: Base, receipt: Outcome | undefined): StreamAnswer {
+  const said = receipt === undefined ? {} : { [paymentResponseHeader.name]: paymentResponseHeader.encode(outcomeToWire(receipt)) }
+  return { status: 204, headers: { ...commonHeaders(cors), ...said } }
+}

@@ -1,0 +1,1 @@
+export { streamed, ticks } from './bindings/hono.ts'
