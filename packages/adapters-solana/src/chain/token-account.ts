@@ -1,5 +1,6 @@
 import { ed25519 } from '@noble/curves/ed25519'
 import { sha256 } from '@noble/hashes/sha2'
+import { concatBytes } from '@noble/hashes/utils'
 import { encodeBase58 } from './base58.ts'
 import { associatedToken } from './programs.ts'
 
@@ -29,12 +30,15 @@ export function associatedTokenAddress(seeds: TokenAccountSeeds): string {
 }
 
 function derive({ owner, mint, program }: TokenAccountSeeds): Uint8Array {
-  let bump = 255
-  for (;;) {
-    const hash = sha256(Uint8Array.from([...owner, ...program, ...mint, bump, ...associatedToken.bytes, ...marker]))
+  return programAddress([owner, program, mint], associatedToken.bytes)
+}
+
+/** The address that a program has for seeds: the first that nobody can have a key for. */
+export function programAddress(seeds: readonly Uint8Array[], program: Uint8Array): Uint8Array {
+  for (let bump = 255; ; bump -= 1) {
+    const hash = sha256(concatBytes(...seeds, Uint8Array.of(bump), program, marker))
     // An address on the curve could have a private key, so derived ones never are.
     if (!isOnCurve(hash)) return hash
-    bump -= 1
   }
 }
 

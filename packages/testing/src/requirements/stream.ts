@@ -125,4 +125,12 @@ export const streamRequirements = {
     text: 'Nobody puts money into a channel that he cannot get out, and what names a channel comes back with its key.',
     link: 'money-rules.md M31',
   },
+  'FS1-CHANNELS-FACTS': {
+    text: 'Addresses, vouchers and instructions of the payment-channels program are those that are published.',
+    link: 'wire.md §15',
+  },
+  'FS1-CHANNELS-RING': {
+    text: 'Where a chain pays a voucher exactly, the one that is settled is the highest that was consumed to its end.',
+    link: 'streaming.md §1.4',
+  },
 } as const satisfies Readonly<Record<string, Requirement>>

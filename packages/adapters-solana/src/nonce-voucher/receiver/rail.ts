@@ -232,7 +232,8 @@ function standingOf(channel: Channel, row: NonceRow, lane: LaneCredit): LaneStan
     granted,
     used,
     ahead: isBacked(channel, row) ? creditOf(lane) - (granted - used) : 0n,
-    accepted: top,
+    // The highest that is alive: one for as much over a new nonce must be taken, and not be told for the same.
+    accepted: isBacked(channel, row) ? top : (row.ring.at(-1)?.max ?? row.settled),
     consumed: charged,
     charged: grantedIn(channel),
     isDraining: usableFunds(channel) < top,

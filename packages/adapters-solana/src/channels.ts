@@ -1,0 +1,26 @@
+export {
+  type ChannelSeeds,
+  channelAddress,
+  channelsProgram,
+  type Distribution,
+  distributeInstruction,
+  distributionHash,
+  eventAuthority,
+  type Opening,
+  openInstruction,
+  readChannelAccount,
+  reclaimInstruction,
+  type Share,
+  type StoredChannel,
+  settleAndSealInstruction,
+} from './payment-channels/program.ts'
+export {
+  decodeVoucher,
+  encodeVoucher,
+  isProgramVoucher,
+  type ProgramVoucher,
+  type SignedProgramVoucher,
+  settleable,
+  voucherCheckInstruction,
+  withProgramVoucher,
+} from './payment-channels/voucher.ts'
