@@ -83,6 +83,7 @@ label { font-size: .875rem; font-weight: 500 }
 .query input { flex: 1; min-width: 0; padding: .75rem 1rem; font-size: 1rem; border-radius: 10px }
 .query button[type="submit"] { border-radius: 10px; padding-inline: 1.5rem }
 .columns { display: grid; grid-template-columns: 15rem minmax(0, 1fr); gap: 1rem 3.5rem; margin-top: 2.5rem; align-items: start }
+.beside > h2 { display: none; font-size: .9375rem; padding-block: .375rem }
 .filters summary { font-weight: 600; font-size: .9375rem; cursor: pointer; padding-block: .375rem }
 .filters .on { margin-inline-start: .5rem; color: var(--accent); font-weight: 500 }
 .fields { display: grid; gap: 1rem; padding-top: .75rem }
@@ -181,7 +182,7 @@ pre code { font-size: inherit }
 .panel pre + .copy { margin-top: .5rem }
 .panel pre ~ p { margin-top: .75rem }
 .address { display: inline-block; vertical-align: top; max-width: 100% }
-.address summary { cursor: pointer; width: fit-content; white-space: nowrap }
+.address summary { cursor: pointer; width: fit-content; white-space: nowrap; line-height: 1.5rem }
 .address .whole { display: block; padding-block: .25rem; user-select: all; font-size: .8125rem }
 .scroll { overflow-x: auto; margin-top: .75rem }
 table { width: 100%; border-collapse: collapse; font-size: .875rem; overflow-wrap: normal }
@@ -218,8 +219,8 @@ blockquote { margin-top: .375rem; white-space: pre-line }
   main .resource .split > aside { grid-area: 1 / 2 }
   @supports selector(::details-content) {
     .filters::details-content { content-visibility: visible; display: block }
-    .filters summary { pointer-events: none; list-style: none }
-    .filters { position: sticky; top: 1.5rem }
+    .filters summary { display: none }
+    .beside > h2 { display: block }
   }
 }
 @media (max-width: 55.99rem) {

@@ -73,7 +73,7 @@ ${calls.map(
 
 function offers({ prices, accepts }: Listing): Html {
   return html`<section aria-labelledby="offers"><h2 id="offers">Ways to pay</h2>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="offers"><table>
+<div class="scroll" tabindex="0" role="group" aria-labelledby="offers"><table>
 <thead><tr><th scope="col">Price</th><th scope="col">Asset</th><th scope="col">Network</th><th scope="col">Scheme</th><th scope="col">Paid to</th></tr></thead>
 <tbody>${prices.map((price, index) => offerRow(price, accepts[index]?.payTo))}</tbody>
 </table></div></section>`

@@ -84,7 +84,9 @@ function filters(search: Search): Html {
   const { filters: set, wrong } = search
   const on = filtersOn(search).length
   const price = wrong.maxPrice ?? set.maxPrice
-  return html`<details class="filters"${wrong.maxPrice !== undefined && html` open`}>
+  return html`<div class="beside">
+<h2>Filters</h2>
+<details class="filters"${wrong.maxPrice !== undefined && html` open`}>
 <summary>Filters <span id="on" class="on">${on > 0 && `${on} on`}</span></summary>
 <div class="fields">
 <p class="field"><label for="category">Category</label><input id="category" name="category" form="search" list="categories" value="${wrong.category ?? set.category}" placeholder="ai.text-generation" autocapitalize="none" spellcheck="false"></p>
@@ -116,7 +118,8 @@ ${choice(search, {
 <p class="tick"><input type="checkbox" id="healthy" name="healthy" value="true" form="search"${set.healthy === true && html` checked`}> <label for="healthy">Healthy only</label></p>
 <p class="apply"><button type="submit" form="search">Show results</button></p>
 </div>
-</details>`
+</details>
+</div>`
 }
 
 type Option = readonly [value: string, label: string]
