@@ -177,7 +177,7 @@ pre code { font-size: inherit }
 .copy { padding: .125rem .625rem; border: 1px solid var(--edge); border-radius: 6px; background: var(--ground); color: var(--text); font: 500 .75rem/1.6 var(--sans); cursor: pointer }
 .copy:hover { background: var(--raised) }
 .snippet .copy { position: absolute; top: 0; inset-inline-end: 0 }
-.snippet h3 { padding-inline-end: 5rem }
+.snippet h3 { padding-inline-end: 5rem; min-height: 1.75rem }
 .panel pre { background: var(--ground); white-space: pre-wrap; overflow-wrap: anywhere }
 .panel pre + .copy { margin-top: .5rem }
 .panel pre ~ p { margin-top: .75rem }
@@ -237,8 +237,9 @@ blockquote { margin-top: .375rem; white-space: pre-line }
   .listing .price strong, .listing .price span { display: inline }
   .listing .price .more::before { content: "· " }
   .theme span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
-  nav[aria-label="Main"] { gap: 1.125rem }
-  .top .wide { column-gap: 1rem }
+  nav[aria-label="Main"] { gap: 1rem; font-size: .875rem }
+  .top .wide { column-gap: .75rem }
+  .theme { padding-inline: .375rem }
   .query button[type="submit"] { padding-inline: 1rem }
 }
 @media (prefers-reduced-motion: no-preference) {

@@ -71,7 +71,7 @@ function payCall(listing: Listing, { url, method, body, bodyType }: SampleReques
   return {
     id: 'pay',
     title: 'Pay from the shell',
-    note: 'Curl that pays, never more than --max. The key is read from FLOW402X_EVM_PRIVATE_KEY or FLOW402X_SOLANA_PRIVATE_KEY.',
+    note: `Curl that pays, at most ${most === undefined ? 'a dollar unless --max says otherwise' : 'what --max says'}. The key is read from FLOW402X_EVM_PRIVATE_KEY or FLOW402X_SOLANA_PRIVATE_KEY.`,
     code: parts.join(' \\\n  '),
   }
 }
