@@ -77,6 +77,7 @@ const readers: Readonly<Record<string, string>> = {
   'packages/bazaar/src/asking/ask.ts': 'the answers of a bazaar',
   'packages/store/src/claims/record.ts': 'the columns that a store wrote',
   'packages/client/src/http/offer.ts': 'the body of a 402',
+  'packages/bazaar/src/fetching/json.ts': 'what a bazaar is sent, and what it fetches',
   'packages/facilitator/src/http/body-reader.ts': 'the body of a request to verify or settle',
   'packages/stream/src/access/pass.ts': 'what a pass says, once its code is known',
   'packages/testing/src/solana/rpc/server.ts': 'the requests of a JSON-RPC client',

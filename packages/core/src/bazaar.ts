@@ -9,13 +9,13 @@ export type {
   Standing,
   WitnessedPayment,
 } from './bazaar/catalogue.ts'
+export { announcing, type DiscoveryFeed, type ListingNotice, type SettledPayment } from './bazaar/feed.ts'
 export {
   type BazaarDeclaration,
   bazaarDeclaration,
   bazaarKey,
   type Judgement,
   judgeListing,
-  type ListedFacts,
   listingKey,
   plainText,
 } from './bazaar/judge.ts'
@@ -23,6 +23,7 @@ export {
   category,
   type DiscoveryItem,
   discoveryItem,
+  type ListedFacts,
   type Listing,
   type ListingHealth,
   type ListingOwner,
@@ -57,4 +58,4 @@ export {
   type RegisterRequest,
 } from './bazaar/routes.ts'
 export { fact, listingTerms, wordsAsked } from './bazaar/terms.ts'
-export { announcing, type DiscoveryFeed, type ListingNotice, type SettledPayment } from './bazaar/feed.ts'
+export { ownerRecord, type WellKnown, wellKnown, wellKnownPath } from './bazaar/well-known.ts'

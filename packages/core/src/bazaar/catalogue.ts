@@ -20,6 +20,8 @@ export type CatalogueEntry = {
   readonly target: { readonly url: string; readonly method?: string | undefined }
   readonly state: Exclude<ListingState, 'unknown'>
   readonly reason: ListingReason
+  /** What there is to add to the reason: what exactly was wrong the last time. */
+  readonly note?: string | undefined
   readonly since: number
   readonly claims: ListingClaims
   /** The last good look; it stays while a resource is unlisted. */
@@ -101,6 +103,8 @@ export interface CatalogueStore {
   /** The outbox of the same store: what `tell` is written to. */
   readonly outbox: OutboxStore
   find(key: string): Promise<CatalogueEntry | undefined>
+  /** The entries whose target is at this origin and path, whatever their keys. */
+  findAt(page: string): Promise<readonly CatalogueEntry[]>
   /** Entries by their keys, in any order; those that are not there are left out. */
   findAll(keys: readonly string[]): Promise<readonly CatalogueEntry[]>
   /** Writes an entry down where there is none, and gives the one that stands. */

@@ -1,3 +1,4 @@
+import { unlessAborted } from '../calls/abort.ts'
 import type { Facilitator, SettleOptions, Submission } from '../protocol/facilitator.ts'
 import { memberOf } from '../protocol/payment.ts'
 import type { Outcome } from '../protocol/settlement.ts'
@@ -38,7 +39,8 @@ export function announcing<Given extends Facilitator>(
       const outcome = await facilitator.settle(submission, options)
       if (outcome.status !== 'settled' || memberOf(submission.payment.extensions, bazaarKey) == null) return outcome
       try {
-        const notice = await feed.announce({ submission, outcome }, { signal: AbortSignal.timeout(patience) })
+        const signal = AbortSignal.timeout(patience)
+        const notice = await unlessAborted(feed.announce({ submission, outcome }, { signal }), signal)
         return { ...outcome, extensions: { ...outcome.extensions, [bazaarKey]: notice } }
       } catch (error) {
         onError(error)

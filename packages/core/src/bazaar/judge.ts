@@ -4,7 +4,7 @@ import { firstIssue } from '../protocol/headers.ts'
 import { formatDecimal, fromAtomic } from '../protocol/money.ts'
 import { memberOf, type PaymentRequired, type PaymentRequirements } from '../protocol/payment.ts'
 import type { ListingClaims } from './catalogue.ts'
-import { category, type Listing, type ListingPrice, type ListingReason, type ListingStream } from './listing.ts'
+import { category, type ListedFacts, type ListingPrice, type ListingReason, type ListingStream } from './listing.ts'
 
 /** The key of the bazaar extension in a 402 (wire.md §16.1). */
 export const bazaarKey = 'bazaar'
@@ -45,12 +45,6 @@ const streamDeclaration = z.looseObject({
     transports: z.nullish(z.array(z.string().check(z.regex(/^[a-z0-9-]{1,16}$/))).check(z.maxLength(8))),
   }),
 })
-
-/** The part of a listing that its 402 decides; its looks, its payers and its owner are the bazaar's to find out. */
-export type ListedFacts = {
-  // The names that are known: of those that may come besides nothing is judged.
-  [Name in keyof Listing as string extends Name ? never : Exclude<Name, 'health' | 'ratings' | 'owner' | 'listedAt' | 'lastUpdated'>]: Listing[Name]
-}
 
 /** What a 402 comes to in a bazaar: what is listed of it, or why nothing is. */
 export type Judgement =

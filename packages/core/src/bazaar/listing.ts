@@ -81,13 +81,14 @@ export type ListingHealth = z.infer<typeof listingHealth>
 
 /**
  * What payers say (M34): `average` of 1 to 5 stars, each payer weighted; `count` of wallets that rated; `weight` is what their word counts
- * together; `payers` are independent wallets known to have paid, those of the seller left out.
+ * together; `payers` are independent wallets known to have paid, those of the seller left out, and `trust` what their payments count.
  */
 export const listingRatings = z.looseObject({
   average: z.nullish(z.number()),
   count: z.number(),
   weight: z.number(),
   payers: z.number(),
+  trust: z.number(),
 })
 
 /** What payers say. */
@@ -130,6 +131,11 @@ export const listing = z.extend(discoveryItem, {
 /** An item of a bazaar of ours: the official members, and what a buyer compares. All text is data of strangers. */
 export type Listing = z.infer<typeof listing>
 
+const listedFacts = z.omit(listing, { health: true, ratings: true, owner: true, listedAt: true, lastUpdated: true })
+
+/** The part of a listing that its 402 decides; its looks, its payers and its owner are the bazaar's to find out. */
+export type ListedFacts = z.infer<typeof listedFacts>
+
 /** What a bazaar of ours says of an item beyond the official members; nothing of an item of another. */
 export function readListing(item: DiscoveryItem): Listing | undefined {
   return z.safeParse(listing, item).data
@@ -159,9 +165,8 @@ export const listingReasons = {
   bad_offer: 'Its 402 breaks the x402 protocol.',
   bad_discovery: 'Its bazaar extension breaks the rules of discovery.',
   hidden: 'Its seller says that it is not to be found.',
-  pay_to_mismatch: 'The payment that named it went to an address that its own 402 does not name.',
-  template_without_example: 'It is a template, and no URL was given that answers.',
-  too_many: 'Its origin or its payee has as many listings here as one may have.',
+  pay_to_mismatch: 'The payment went to an address that its own 402 does not name.',
+  too_many: 'Its origin has as many entries here as one may have.',
   blocked: 'The operator of this bazaar does not list it.',
 } as const
 

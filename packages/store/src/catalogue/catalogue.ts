@@ -25,6 +25,11 @@ export function sqlCatalogue(
       const [row] = await database.query(run(`SELECT ${entryColumns} FROM flow402x_listings WHERE key = ?1`, [key]))
       return row === undefined ? undefined : readEntry(row)
     },
+    async findAt(page) {
+      return (await database.query(run(`SELECT ${entryColumns} FROM flow402x_listings WHERE page = ?1 ORDER BY key`, [page]))).map(
+        readEntry,
+      )
+    },
     async findAll(keys) {
       if (keys.length === 0) return []
       const { text, values } = table(

@@ -11,6 +11,7 @@ const entryRow = z.object({
   target: z.pipe(json, z.object({ url: text, method: z.optional(text) })),
   state: z.enum(['pending', 'listed', 'unlisted', 'rejected']),
   reason,
+  note: z.nullable(text),
   since: z.number(),
   claims: z.pipe(
     json,
@@ -36,10 +37,12 @@ export const entryColumns = Object.keys(entryRow.shape).join(', ')
 /** The columns that change, in the order of `changeOf`. */
 export const changedColumns = [
   'origin',
+  'page',
   'payee',
   'target',
   'state',
   'reason',
+  'note',
   'since',
   'claims',
   'listing',
@@ -54,6 +57,7 @@ export function changeOf({
   target,
   state,
   reason: why,
+  note,
   since,
   claims,
   listing: listed,
@@ -64,8 +68,23 @@ export function changeOf({
   const terms = state === 'listed' && listed !== undefined ? listingTerms(listed).join(' ') : ''
   const payee = listed?.accepts[0]?.payTo ?? ''
   const told = listed === undefined ? null : JSON.stringify(listed)
-  const where = new URL(target.url).origin
-  return [where, payee, JSON.stringify(target), state, why, since, JSON.stringify(claims), told, terms, quality, failures, nextProbeAt]
+  const { origin, pathname } = new URL(target.url)
+  return [
+    origin,
+    `${origin}${pathname}`,
+    payee,
+    JSON.stringify(target),
+    state,
+    why,
+    note ?? null,
+    since,
+    JSON.stringify(claims),
+    told,
+    terms,
+    quality,
+    failures,
+    nextProbeAt,
+  ]
 }
 
 /** The entry that columns hold. Errors: `store/unreadable`. */
@@ -73,9 +92,10 @@ export function readEntry(row: Row): CatalogueEntry {
   const {
     next_probe_at: nextProbeAt,
     listing: listed,
+    note,
     ...rest
   } = readColumns(row, { schema: entryRow, what: `Listing ${String(row.key)}` })
-  return { ...rest, nextProbeAt, ...(listed === null ? {} : { listing: listed }) }
+  return { ...rest, nextProbeAt, ...(listed === null ? {} : { listing: listed }), ...(note === null ? {} : { note }) }
 }
 
 const candidateRow = z.object({ key: text, quality: z.number(), terms: text, origin: text, payee: text })

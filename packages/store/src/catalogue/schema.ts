@@ -21,11 +21,12 @@ export function catalogueTables(dialect: Dialect): readonly string[] {
   const serial = dialect === 'sqlite' ? 'INTEGER PRIMARY KEY AUTOINCREMENT' : 'SERIAL PRIMARY KEY'
   return [
     `CREATE TABLE flow402x_listings (
-      seq ${serial}, key TEXT NOT NULL UNIQUE, place DOUBLE PRECISION, origin TEXT NOT NULL, payee TEXT NOT NULL, target TEXT NOT NULL,
-      state TEXT NOT NULL, reason TEXT NOT NULL, since DOUBLE PRECISION NOT NULL, claims TEXT NOT NULL, listing TEXT, terms TEXT NOT NULL,
+      seq ${serial}, key TEXT NOT NULL UNIQUE, place DOUBLE PRECISION, origin TEXT NOT NULL, page TEXT NOT NULL, payee TEXT NOT NULL, target TEXT NOT NULL,
+      state TEXT NOT NULL, reason TEXT NOT NULL, note TEXT, since DOUBLE PRECISION NOT NULL, claims TEXT NOT NULL, listing TEXT, terms TEXT NOT NULL,
       quality DOUBLE PRECISION NOT NULL, failures INTEGER NOT NULL, next_probe_at DOUBLE PRECISION NOT NULL, epoch INTEGER NOT NULL)`,
     'CREATE UNIQUE INDEX flow402x_listings_place ON flow402x_listings (place) WHERE place IS NOT NULL',
     'CREATE INDEX flow402x_listings_due ON flow402x_listings (next_probe_at)',
+    'CREATE INDEX flow402x_listings_page ON flow402x_listings (page)',
     'CREATE INDEX flow402x_listings_origin ON flow402x_listings (origin)',
     `CREATE TABLE flow402x_listing_prices (
       place DOUBLE PRECISION NOT NULL, network TEXT NOT NULL, asset TEXT NOT NULL, symbol TEXT NOT NULL, currency TEXT NOT NULL,

@@ -3,6 +3,7 @@ import type { Requirement } from './requirement.ts'
 /** What must hold of the bazaar, by id. */
 export const bazaarRequirements = {
   H39: { text: 'Sellers and bazaars judge a 402 by the same code, and what is refused is told why.', link: 'hazards.md H39' },
+  H40: { text: 'What fails its probes sinks and goes, with its reason, and comes back when it is well.', link: 'hazards.md H40' },
   H41: { text: 'A listing is of the URL that answered and of the payee that its own 402 names.', link: 'hazards.md H41' },
   A20: {
     text: 'What strangers name is fetched from checked public addresses alone, and nothing else is followed.',

@@ -38,7 +38,7 @@ type At = (index: number) => CatalogueStore
 
 function testEntries(at: At): void {
   it('keeps one of 20 at once, as it is, for every connection', async () => {
-    const entry = newEntry({ claims: { name: 'caf\u00e9 \u{1f4b8} \\ " \' ; -- \u0000 $1 ?1', tags: ['a'] } })
+    const entry = newEntry({ note: 'an odd note', claims: { name: 'caf\u00e9 \u{1f4b8} \\ " \' ; -- \u0000 $1 ?1', tags: ['a'] } })
     const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => at(index).add({ ...entry, failures: index })))
     const [added, ...more] = answers.filter((answer) => answer.added)
     expect(more).toEqual([])
@@ -48,6 +48,8 @@ function testEntries(at: At): void {
     expect(await at(1).find('GET https://never.example/')).toBeUndefined()
     expect(await at(1).findAll([entry.key, 'GET https://never.example/', entry.key])).toEqual([added?.entry])
     expect(await at(1).findAll([])).toEqual([])
+    expect(await at(1).findAt(entry.target.url)).toEqual([added?.entry])
+    expect(await at(1).findAt(`${entry.target.url}/b`)).toEqual([])
   })
 
   it('lets one of 20 at once change an entry, and tells of that one change alone', async () => {
@@ -324,7 +326,7 @@ async function list(
     accepts: full.map(({ network, asset, scheme, payTo }) => ({ network, asset, scheme, payTo, amount: '1', maxTimeoutSeconds: 60 })),
     prices: full.map(({ payTo: _, ...price }) => price),
     health: { status: failing ? 'failing' : 'healthy', score: 1 },
-    ratings: { count: 0, weight: 0, payers: 0 },
+    ratings: { count: 0, weight: 0, payers: 0, trust: 0 },
     owner: { verified },
     extensions: { bazaar: {} },
     ...(transports === undefined ? {} : { stream: { rate: '0.01 USD/second', unit: 'second', transports } }),

@@ -1,0 +1,1 @@
+export { type EvmWitnessOptions, evmPaymentWitness } from './receipt/witness.ts'
