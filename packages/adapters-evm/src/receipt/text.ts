@@ -27,7 +27,8 @@ export function evmTextSigner(account: EvmTextAccount): EvmTextSigner {
   }
 }
 
-function textDigest(text: string): Uint8Array {
+/** The digest of a text as wallets sign it (EIP-191). */
+export function textDigest(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(text)
   return keccak(Uint8Array.from([...new TextEncoder().encode(`\u0019Ethereum Signed Message:\n${bytes.length}`), ...bytes]))
 }

@@ -9,9 +9,10 @@ import { type EvmReader, evmReader } from '../chain/reader.ts'
 import { receiptOf } from '../chain/receipt.ts'
 import { isAccepted, proofOf, signatureCheck } from '../checks/proof.ts'
 import { transferred, word } from '../checks/topics.ts'
-import { type Hex, keccak } from '../crypto/bytes.ts'
+import type { Hex } from '../crypto/bytes.ts'
 import { nobleSecp256k1, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { checksumAddress } from '../crypto/signer.ts'
+import { textDigest } from './text.ts'
 
 /** How a bazaar looks at an EVM network. */
 export type EvmWitnessOptions = {
@@ -26,7 +27,7 @@ export type EvmWitnessOptions = {
   readonly fetch?: typeof globalThis.fetch
 }
 
-const foundSchema = z.array(z.looseObject({ topics: z.array(hexSchema), removed: z.nullish(z.boolean()) }))
+const foundSchema = z.array(z.looseObject({ topics: z.array(hexSchema), data: hexSchema, removed: z.nullish(z.boolean()) }))
 const nobody = `0x${'0'.repeat(40)}`
 
 /**
@@ -45,7 +46,7 @@ export function evmPaymentWitness(options: EvmWitnessOptions): PaymentWitness {
     async signed(text, { address, signature, signal }) {
       if (!isAddress(address) || !/^0x(?:[0-9a-fA-F]{2}){1,4096}$/.test(signature)) return false
       await reader.start({ signal })
-      const digest = messageDigest(text)
+      const digest = textDigest(text)
       // It has the form of hex, which was just seen.
       const proof = proofOf(signature as Hex, { payer: address, digest, secp256k1 })
       if (proof === undefined || proof.by === 'undeployed') return false
@@ -61,18 +62,19 @@ export function evmPaymentWitness(options: EvmWitnessOptions): PaymentWitness {
       if (receipt === undefined || !receipt.success || receipt.block > (await finalBlock(rpc, confirmations))) return undefined
       return receipt.logs.flatMap(({ address, topics, data, index }): WitnessedTransfer[] => {
         const [event, from, to, ...more] = topics
-        const amount = decodeWord(hexSchema.parse(data))
+        const amount = decodeWord(z.parse(hexSchema, data))
         if (event?.toLowerCase() !== transferred || from === undefined || to === undefined || more.length > 0 || amount === undefined)
           return []
         return [{ asset: address, from: addressIn(from), to: addressIn(to), amount, index }]
       })
     },
-    async funder(address, { asset, signal }) {
+    async funder(address, { asset, least, signal }) {
       if (!isAddress(address) || !isAddress(asset)) return undefined
       await reader.start({ signal })
       const filter = { address: asset, topics: [transferred, null, word(address)], fromBlock: toQuantity(fromBlock), toBlock: 'latest' }
       const found = await rpc.ask({ method: 'eth_getLogs', params: [filter], result: foundSchema }, { signal }).catch(unsearchable)
-      const first = found.find(({ removed, topics }) => removed !== true && topics.length === 3)?.topics[1]
+      const first = found.find(({ removed, topics, data }) => removed !== true && topics.length === 3 && (decodeWord(data) ?? 0n) >= least)
+        ?.topics[1]
       // What was minted to it has no sender.
       return first === undefined || addressIn(first).toLowerCase() === nobody ? undefined : addressIn(first)
     },
@@ -87,16 +89,4 @@ function unsearchable(error: unknown): z.infer<typeof foundSchema> {
 
 function addressIn(topic: string): Hex {
   return checksumAddress(`0x${topic.slice(-40)}`)
-}
-
-const utf8 = new TextEncoder()
-
-/** The digest of a text as wallets sign it (EIP-191). */
-function messageDigest(text: string): Uint8Array {
-  const body = utf8.encode(text)
-  const head = utf8.encode(`\u0019Ethereum Signed Message:\n${body.length}`)
-  const bytes = new Uint8Array(head.length + body.length)
-  bytes.set(head)
-  bytes.set(body, head.length)
-  return keccak(bytes)
 }

@@ -32,7 +32,8 @@ export function createOwnerCheck({ fetcher, resolveText }: { readonly fetcher: F
       const offers = typeof named === 'string' ? [] : (named.accepts ?? []).map(({ payTo }) => payTo)
       const told = [...(file.payTo ?? []), ...offers]
       // A bare list of URLs stands for the payees that they ask for.
-      if (told.length === 0 || told.some(isPaid)) return { verified: true, by: 'well-known' }
+      if (told.length === 0 || told.some(isPaid))
+        return { verified: true, by: 'well-known', ...(file.receiptKeys == null ? {} : { receiptKeys: file.receiptKeys }) }
     }
     const records = await resolveText(ownerRecord(hostname)).catch(() => [])
     signal?.throwIfAborted()

@@ -37,12 +37,12 @@ const mostHops = 4
 
 /** Hears payers: each word is signed by its wallet and bound to a transfer that the chain itself shows (M34). */
 export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: PayersOptions) {
-  const known = new Map<string, Promise<string>>()
+  const known = new Map<string, Promise<readonly string[]>>()
 
-  /** Who stands behind a wallet: the first funder of its funders, as far as the chain says. */
-  function clusterOf(witness: PaymentWitness, address: string, options: FunderOptions): Promise<string> {
-    const name = `${witness.network} ${options.asset} ${spelled(address)}`
-    const found = known.get(name) ?? rootOf(witness, address, options)
+  /** Who stands behind a wallet, from itself to the first funder of its funders, as far as the chain says. */
+  function fundersOf(witness: PaymentWitness, address: string, options: FunderOptions): Promise<readonly string[]> {
+    const name = `${witness.network} ${options.asset} ${options.least} ${spelled(address)}`
+    const found = known.get(name) ?? findFunders(witness, address, options)
     known.delete(name)
     known.set(name, found)
     found.catch(() => known.delete(name))
@@ -51,16 +51,14 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
     return found
   }
 
-  async function rootOf(witness: PaymentWitness, address: string, options: FunderOptions): Promise<string> {
-    let root = spelled(address)
-    const seen = new Set([root])
-    for (let hop = 0; hop < mostHops; hop += 1) {
-      const funder = spelled((await witness.funder(root, options)) ?? root)
-      if (seen.has(funder) || hubs.some((hub) => sameAddress(hub, funder))) break
-      seen.add(funder)
-      root = funder
+  async function findFunders(witness: PaymentWitness, address: string, options: FunderOptions): Promise<readonly string[]> {
+    const chain = [spelled(address)]
+    while (chain.length <= mostHops) {
+      const funder = await witness.funder(chain.at(-1) ?? address, options)
+      if (funder === undefined || chain.includes(spelled(funder)) || hubs.some((hub) => sameAddress(hub, funder))) break
+      chain.push(spelled(funder))
     }
-    return root
+    return chain
   }
 
   /** The transfer that paid for a listing, as its chain shows it; what the chain does not show is nothing. */
@@ -81,11 +79,13 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
   }
 
   async function keep(key: string, { witness, transfer }: Exclude<Found, string>, { transaction, signal }: ClaimedPayment): Promise<void> {
-    const { from: payer, to: payTo, asset, index } = transfer
-    const [payerCluster, sellerCluster] = await Promise.all([payer, payTo].map((one) => clusterOf(witness, one, { asset, signal })))
+    const { from: payer, to: payTo, asset, amount, index } = transfer
+    const chain = await fundersOf(witness, payer, { asset, least: amount, signal })
+    // Whoever pays a seller funds him, so that a seller stands for himself; but who spends the seller's money is the seller's.
+    const sellerCluster = spelled(payTo)
+    const payerCluster = chain.includes(sellerCluster) ? sellerCluster : (chain.at(-1) ?? spelled(payer))
     const { network } = witness
-    const clusters = { payerCluster: payerCluster ?? payer, sellerCluster: sellerCluster ?? payTo }
-    await catalogue.witness({ network, transaction, index, key, payer, payTo, ...clusters, at: clock() })
+    await catalogue.witness({ network, transaction, index, key, payer, payTo, payerCluster, sellerCluster, at: clock() })
   }
 
   /** Keeps a payment for a listing, and says whether its chain shows one. */
@@ -114,7 +114,8 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
     const signs = verifiers.length > 0 && Object.hasOwn(listing.extensions ?? {}, offerReceiptKey)
     if (receipt == null && signs) return refused('no_receipt', 'This seller signs receipts: send the one for this payment.')
     if (receipt != null && verifiers.length > 0) {
-      const expected = { url: rating.resource, payer, network, transaction, payTo: found.transfer.to, verifiers }
+      const { receiptKeys: keys } = listing.owner
+      const expected = { url: rating.resource, payer, network, transaction, payTo: found.transfer.to, verifiers, keys: keys ?? [] }
       const standing = await checkReceipt(receipt, expected)
       if (standing.status === 'invalid') return refused('bad_receipt', `The receipt proves nothing: ${standing.why}.`)
     }
@@ -127,7 +128,7 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
   return { witnessPayment, rate }
 }
 
-type FunderOptions = { readonly asset: string; readonly signal?: AbortSignal | undefined }
+type FunderOptions = { readonly asset: string; readonly least: bigint; readonly signal?: AbortSignal | undefined }
 type Offer = Listing['accepts'][number]
 
 /** The least that pays an offer: a ceiling and a channel settle less than they name. */

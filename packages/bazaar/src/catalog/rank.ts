@@ -27,12 +27,12 @@ export function ratingsOf({ payers, ratings }: Standing): ListingRatings {
   return { ...average, count: heard.length, weight: round(weight), payers: voices.size, trust: round(sum([...voices.values()])) }
 }
 
-/** From 0 to 1: where a listing stands among others that answer a question equally well. What nobody vouches for stays below 0.45. */
+/** From 0 to 1: where a listing stands among others that answer a question equally well. What nobody vouches for stays below a third. */
 export function qualityOf({ health, owner, ratings }: Merits): number {
   const { average, weight, trust } = ratings
   const paid = 1 - Math.exp(-trust / 2)
   const stars = ((average ?? prior.stars) * weight + prior.stars * prior.weight) / (weight + prior.weight)
-  const merit = 0.2 + 0.1 * Number(owner.verified) + 0.45 * paid + 0.25 * ((stars - 1) / 4)
+  const merit = 0.15 + 0.05 * Number(owner.verified) + 0.55 * paid + 0.25 * ((stars - 1) / 4)
   return merit * health.score
 }
 
@@ -42,7 +42,7 @@ const mostOfOne = 3
 /** Candidates in the order in which a buyer is shown them: by quality, words in names and tags first, no owner filling the page. */
 export function ranked(candidates: readonly Candidate[], words: string): readonly Candidate[] {
   const asked = wordsAsked(words)
-  const scored = candidates.map((candidate) => ({ candidate, score: candidate.quality * (0.7 + 0.3 * shareOf(candidate, asked)) }))
+  const scored = candidates.map((candidate) => ({ candidate, score: candidate.quality * (0.85 + 0.15 * shareOf(candidate, asked)) }))
   const seen = new Map<string, number>()
   return scored
     .toSorted((a, b) => b.score - a.score)

@@ -93,7 +93,10 @@ export type KeptRating = Pick<RatingStatement, 'network' | 'payer' | 'transactio
 
 /** What is known of who paid for a listing, from which its standing is counted (M34). */
 export type Standing = {
-  /** Payments for the listing, one for each cluster of payers that is not the seller's own, and how many unrelated sellers it has paid besides. */
+  /**
+   * The clusters that paid for the listing, without the seller's own, and how many unrelated sellers each has paid besides: those that some
+   * other cluster pays too.
+   */
   readonly payers: readonly { readonly cluster: string; readonly unrelatedSellers: number }[]
   readonly ratings: readonly (KeptRating & { readonly cluster: string })[]
 }

@@ -95,7 +95,12 @@ export const listingRatings = z.looseObject({
 export type ListingRatings = z.infer<typeof listingRatings>
 
 /** Whether the owner of the URL proved the listing his own (H41), and by what. */
-export const listingOwner = z.looseObject({ verified: z.boolean(), by: z.nullish(z.enum(['well-known', 'dns'])) })
+export const listingOwner = z.looseObject({
+  verified: z.boolean(),
+  by: z.nullish(z.enum(['well-known', 'dns'])),
+  /** Keys that he lets sign receipts beside the wallets that are paid. */
+  receiptKeys: z.nullish(z.array(z.string())),
+})
 
 /** Whether the owner of the URL proved the listing his own, and by what. */
 export type ListingOwner = z.infer<typeof listingOwner>

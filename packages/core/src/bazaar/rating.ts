@@ -76,6 +76,12 @@ export interface PaymentWitness {
   ): Promise<boolean>
   /** The token transfers of a transaction that succeeded and that nothing undoes; nothing for any other, whatever it is. */
   transfers(transaction: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<readonly WitnessedTransfer[] | undefined>
-  /** Who first sent this token to a wallet: wallets of one funder count as one. Nothing where the chain does not say. */
-  funder(address: string, options: { readonly asset: string; readonly signal?: AbortSignal | undefined }): Promise<string | undefined>
+  /**
+   * Who first sent a wallet at least so much of a token: wallets of one funder count as one. Nothing where the chain does not say. Less than
+   * `least` makes nobody a funder, or a stranger could make himself everybody's.
+   */
+  funder(
+    address: string,
+    options: { readonly asset: string; readonly least: bigint; readonly signal?: AbortSignal | undefined },
+  ): Promise<string | undefined>
 }

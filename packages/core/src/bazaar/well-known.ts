@@ -11,6 +11,8 @@ export const wellKnownPath = '/.well-known/x402'
 export const wellKnown = z.looseObject({
   resources: z.array(z.union([z.string(), z.looseObject({ resource: z.string(), accepts: z.nullish(z.array(paymentRequirements)) })])),
   payTo: z.nullish(z.array(z.string())),
+  /** Keys that sign offers and receipts beside the wallets in `payTo`. */
+  receiptKeys: z.nullish(z.array(z.string().check(z.maxLength(128))).check(z.maxLength(16))),
 })
 
 /** What stands at `/.well-known/x402`. */

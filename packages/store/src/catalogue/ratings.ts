@@ -29,10 +29,13 @@ const keepRating = `INSERT INTO flow402x_listing_ratings (${columns})
     WHERE flow402x_listing_ratings.issued_at < excluded.issued_at
   RETURNING key`
 const mostHeard = 500
-// A cluster that pays its own sellers is no payer; what it has paid to others' tells how much its word counts.
+// A cluster that pays its own sellers is no payer. What it has paid to others tells how much its word counts, where somebody else pays
+// them as well: sellers that only one cluster pays may be its own.
 const payers = `SELECT c.payer_cluster AS cluster,
     (SELECT COUNT(DISTINCT o.seller_cluster) FROM flow402x_listing_payments o
-      WHERE o.payer_cluster = c.payer_cluster AND o.seller_cluster <> o.payer_cluster AND o.seller_cluster <> c.seller_cluster) AS others
+      WHERE o.payer_cluster = c.payer_cluster AND o.seller_cluster <> o.payer_cluster AND o.seller_cluster <> c.seller_cluster
+        AND EXISTS (SELECT 1 FROM flow402x_listing_payments w
+          WHERE w.seller_cluster = o.seller_cluster AND w.payer_cluster <> o.payer_cluster AND w.payer_cluster <> w.seller_cluster)) AS others
   FROM (SELECT DISTINCT payer_cluster, seller_cluster FROM flow402x_listing_payments
     WHERE key = ?1 AND payer_cluster <> seller_cluster LIMIT ${mostHeard}) c`
 const ratings = `SELECT ${columns} FROM flow402x_listing_ratings WHERE key = ?1 ORDER BY issued_at DESC LIMIT ${mostHeard}`

@@ -38,6 +38,7 @@ export function catalogueTables(dialect: Dialect): readonly string[] {
       payer_cluster TEXT NOT NULL, seller_cluster TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, PRIMARY KEY (network, tx, log_index))`,
     'CREATE INDEX flow402x_listing_payments_key ON flow402x_listing_payments (key, payer)',
     'CREATE INDEX flow402x_listing_payments_payer ON flow402x_listing_payments (payer_cluster, seller_cluster)',
+    'CREATE INDEX flow402x_listing_payments_seller ON flow402x_listing_payments (seller_cluster, payer_cluster)',
     `CREATE TABLE flow402x_listing_ratings (
       key TEXT NOT NULL, network TEXT NOT NULL, payer TEXT NOT NULL, tx TEXT NOT NULL, stars INTEGER NOT NULL, comment TEXT,
       issued_at DOUBLE PRECISION NOT NULL, receipt TEXT, cluster TEXT NOT NULL, PRIMARY KEY (key, network, payer))`,

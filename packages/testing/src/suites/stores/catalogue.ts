@@ -240,9 +240,15 @@ function testStanding(at: At): void {
     const pay = (payment: Partial<WitnessedPayment>) => at(0).witness(newPayment({ key, sellerCluster: 'seller', ...payment }))
     await pay({ payerCluster: honest, payer: 'w1' })
     await pay({ payerCluster: honest, payer: 'w2' })
-    for (const seller of ['x', 'y', 'y', honest]) await pay({ payerCluster: honest, key: `${key}${seller}`, sellerCluster: seller })
+    for (const seller of [`${honest}x`, `${honest}y`, `${honest}y`, honest])
+      await pay({ payerCluster: honest, key: `${key}${seller}`, sellerCluster: seller })
+    for (const seller of ['x', 'y'].map((one) => `${honest}${one}`))
+      await pay({ payerCluster: `${honest}2`, key: `${key}${seller}`, sellerCluster: `${seller}` })
     await pay({ payerCluster: ring })
     for (let index = 0; index < 5; index += 1) await pay({ payerCluster: ring, key: `${key}${index}`, sellerCluster: ring })
+    // Sellers that nobody else pays, and one that only pays itself besides.
+    for (const seller of ['own1', 'own2']) await pay({ payerCluster: ring, key: `${key}${seller}`, sellerCluster: `${ring}${seller}` })
+    await pay({ payerCluster: `${ring}own1`, key: `${key}own1`, sellerCluster: `${ring}own1` })
     await pay({ payerCluster: 'seller' })
     const { payers } = await at(1).standing(key)
     expect(payers.toSorted((a, b) => b.unrelatedSellers - a.unrelatedSellers)).toEqual([
