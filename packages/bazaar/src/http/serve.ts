@@ -12,8 +12,6 @@ export type ServeOptions = Omit<EndpointOptions, 'callerOf'> & {
   readonly port?: number
   /** The header in which a proxy of one's own says who asks, such as `x-real-ip`; without it the peer's address is what counts. */
   readonly callerHeader?: string
-  /** Answers what is no route of the bazaar, such as its pages. */
-  readonly pages?: (request: Request) => Promise<Response | undefined>
 }
 
 /** A bazaar that listens; `close` resolves when the last answer is out. It leaves the bazaar itself open. */
@@ -21,7 +19,7 @@ export type ServedBazaar = { readonly url: string; close(): Promise<void> }
 
 /** Serves a bazaar over HTTP with nothing but Node. Rejects when it cannot listen. */
 export async function serveBazaar(bazaar: Bazaar, options: ServeOptions = {}): Promise<ServedBazaar> {
-  const { host = '127.0.0.1', port = 0, callerHeader, pages, ...endpoint } = options
+  const { host = '127.0.0.1', port = 0, callerHeader, ...endpoint } = options
   const callers = new WeakMap<Request, string>()
   const handle = bazaarEndpoint(bazaar, { ...endpoint, callerOf: (request) => callers.get(request) })
   const underWay = new Set<Promise<void>>()
@@ -44,7 +42,7 @@ export async function serveBazaar(bazaar: Bazaar, options: ServeOptions = {}): P
     if (request === undefined) return void outgoing.writeHead(400, { connection: 'close' }).end()
     const said = callerHeader === undefined ? undefined : request.headers.get(callerHeader)
     callers.set(request, said ?? incoming.socket.remoteAddress ?? '')
-    const response = (await pages?.(request)) ?? (await handle(request))
+    const response = await handle(request)
     const body = Buffer.from(await response.arrayBuffer())
     const headers = { ...Object.fromEntries(response.headers), 'content-length': body.length }
     // A body that was refused unread would otherwise hold the connection.

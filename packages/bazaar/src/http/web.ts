@@ -13,6 +13,8 @@ export type EndpointOptions = {
   readonly callerOf?: (request: Request) => string | undefined
   /** How often one caller may read (120 at once, ten a second) and write (10 at once, one in 6 seconds), unless told. */
   readonly limits?: { readonly read?: Limit; readonly write?: Limit }
+  /** Answers what is no route of the interface, under the same limits: `createPages`. */
+  readonly pages?: (request: Request) => Promise<Response>
   readonly onEvent?: (event: BazaarEvent) => void
   /** Unix milliseconds. */
   readonly clock?: () => number
@@ -30,7 +32,7 @@ const anyOrigin = { 'access-control-allow-origin': '*' }
  */
 export function bazaarEndpoint(
   bazaar: Bazaar,
-  { callerOf = () => undefined, limits = {}, onEvent = () => {}, clock = Date.now }: EndpointOptions = {},
+  { callerOf = () => undefined, limits = {}, pages, onEvent = () => {}, clock = Date.now }: EndpointOptions = {},
 ): (request: Request) => Promise<Response> {
   const mayRead = createLimiter(limits.read ?? { most: 120, every: 100 }, clock)
   const mayWrite = createLimiter(limits.write ?? { most: 10, every: 6000 }, clock)
@@ -43,6 +45,7 @@ export function bazaarEndpoint(
       const wait = (request.method === 'GET' ? mayRead : mayWrite)(callerOf(request) ?? '')
       if (wait > 0) throw bazaarErrors('request/too-many', { seconds: Math.ceil(wait / 1000) })
       if (pathname.endsWith('/openapi.json')) return json(described)
+      if (pages !== undefined && !names.some((name) => pathname.endsWith(bazaarRoutes[name].path))) return await pages(request)
       const route = routeOf(pathname, request.method)
       const input = request.method === 'GET' ? Object.fromEntries(searchParams) : readJson(await textOf(request))
       return json(JSON.stringify(await answers[route](bazaar, input, request.signal)))
