@@ -1,0 +1,80 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createFacilitator } from '@flow402x/facilitator'
+import { sqliteStore } from '@flow402x/store/sqlite'
+import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { nonceVoucherFacilitator, solanaChain } from '../facilitator.ts'
+import { openShop } from '../fixtures/streams.ts'
+import { nonceVoucherClient } from './payer/client.ts'
+import { nonceVoucherServer } from './server.ts'
+
+let local: SolanaChain
+beforeAll(async () => {
+  local = await startSolanaChain({ slotTime: 20 })
+})
+afterAll(() => local?.stop())
+
+it('a stream over a channel of nonces flows while it is paid, gates when it is not, and what was delivered is settled', async () => {
+  verifies('T25')
+  verifies('T11')
+  const { network, rpcUrl } = local
+  const store = sqliteStore(join(await mkdtemp(join(tmpdir(), 'flow402x-')), 'books.db'))
+  const scheme = nonceVoucherServer({ network, rpcUrl, payTo: local.seller.address, store })
+  const chain = solanaChain({ network, rpcUrl, signers: [local.facilitator.privateKey] })
+  const facilitator = createFacilitator({ schemes: [nonceVoucherFacilitator({ chain })], store, confirmTimeout: 10_000 })
+  const runner = scheme.vouchers?.runner({ facilitator })
+  const shop = await openShop([scheme], { facilitator, store })
+  try {
+    const client = nonceVoucherClient({ network, rpcUrl, signer: local.buyer.privateKey })
+    const [requirements] = (await shop.offer()).accepts
+    if (requirements === undefined) throw new Error('nothing is offered')
+    expect(requirements).toMatchObject({ scheme: 'flow402x-nonce', amount: '50000', extra: { nonceAuthority: local.facilitator.address } })
+    expect(client.supports(requirements)).toBe(true)
+    const before = await local.balanceOf(local.seller.address)
+    const window = 10_000n
+    const account = await client.lanes?.open(requirements, window, { now: Date.now() / 1000, maxTimeoutSeconds: 60 })
+    if (account === undefined) throw new Error('no lanes')
+    const reading = await shop.open(account.payment())
+    expect(reading.status).toBe(200)
+    // A second was signed for: it is delivered, and not a chunk more.
+    const gated = async (times: number) =>
+      await vi.waitFor(() => expect(reading.controls.filter(({ t }) => t === 'gated')).toHaveLength(times), 6000)
+    await gated(1)
+    const first = reading.items.length
+    expect(first).toBeGreaterThan(5)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(reading.items).toHaveLength(first)
+    const consumed = (): bigint => reading.controls.findLast(({ consumed: said }) => said !== undefined)?.consumed ?? 0n
+    expect(consumed()).toBe(10_000n)
+    const tick = await account.slide({ used: 10_000n, window, least: 1n })
+    if (tick === undefined) throw new Error('nothing to sign')
+    expect(await shop.slide(reading.sid, tick)).toMatchObject({ status: 200 })
+    await gated(2)
+    expect(reading.items.length).toBeGreaterThan(first)
+    await runner?.round({ all: true })
+    expect((await local.balanceOf(local.seller.address)) - before).toBeGreaterThanOrEqual(10_000n)
+    // A tick over the nonce of before is dead; its payer reads the chain and signs for the same anew.
+    const dead = await account.slide({ used: 20_000n, window, least: 1n })
+    if (dead === undefined) throw new Error('nothing to sign')
+    const refused = await shop.slide(reading.sid, dead)
+    expect(refused).toMatchObject({ status: 402, text: expect.stringContaining('stale_nonce') })
+    const anew = await account.renew?.()
+    if (anew === undefined) throw new Error('not renewed')
+    expect(await shop.slide(reading.sid, anew)).toMatchObject({ status: 200 })
+    await gated(3)
+    expect(await shop.end(reading.sid)).toBe(200)
+    await vi.waitFor(() => expect(reading.controls.some(({ t }) => t === 'receipt')).toBe(true), 3000)
+    expect(consumed()).toBe(30_000n)
+    await account.close(30_000n)
+    await runner?.round({ all: true })
+    expect((await local.balanceOf(local.seller.address)) - before).toBe(30_000n)
+  } finally {
+    await shop.close()
+    await runner?.close()
+    await facilitator.close()
+    await store.close()
+  }
+}, 30_000)
