@@ -86,7 +86,7 @@ export async function openLane(paying: Paying): Promise<Opened | { readonly answ
   const row = rowOf(paying, { id, grade, channelId: channel.id, payer: channel.payer })
   // The row stands first: a lane in the books that nobody knows would never end.
   await engine.lanes.open(row)
-  const step = { id, channelId: channel.id, epoch: row.epoch, used: 0n, slice: sliceOf(offer.terms) }
+  const step = { id, channelId: channel.id, epoch: row.epoch, used: 0n, slice: sliceOf(offer.terms, grade) }
   const taken = await taking(paying, { step, grade, signature }).catch(async (error: unknown) => {
     // Whether it was taken nobody knows: if it was, this gives it back.
     await offer.rail.end(step, { refundable: true }).catch(() => undefined)
@@ -284,7 +284,7 @@ export async function takeOver(
     if (taken !== undefined) {
       // A lane keeps the rate that it was opened with.
       const terms = { ...offer.terms, rate: taken.rate }
-      const step = { id, channelId: taken.channelId, epoch: taken.epoch, used: taken.used, slice: sliceOf(terms) }
+      const step = { id, channelId: taken.channelId, epoch: taken.epoch, used: taken.used, slice: sliceOf(terms, taken.grade) }
       const standing = await offer.rail.adopt(step)
       if ('reason' in standing) {
         await engine.lanes.checkpoint(instance.owner, [{ ...taken, state: 'ended', since: engine.clock(), reason: 'lost' }])

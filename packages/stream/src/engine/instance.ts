@@ -1,4 +1,4 @@
-import type { LaneRefusal, LaneRow, LaneStanding, LaneStore, LaneTerms, Rail, RailLane, StreamTerms } from '@flow402x/core/stream'
+import type { Grade, LaneRefusal, LaneRow, LaneStanding, LaneStore, LaneTerms, Rail, RailLane, StreamTerms } from '@flow402x/core/stream'
 import { costOf, greater, type Units, unitsFor } from '@flow402x/core/stream'
 import { createLive, type LaneKeeper, type LiveLane, type Patience } from '../lane/live.ts'
 import { createTimers } from '../lane/timers.ts'
@@ -41,6 +41,8 @@ export interface Instance {
   begin(beginning: Beginning): LiveLane
   /** When a lease that is taken now ends (Unix ms). */
   leaseUntil(): number
+  /** Asks the books how a lane stands. */
+  look(lane: LiveLane): Promise<void>
   /** How a step of a lane is told to its rail. */
   stepOf(lane: LiveLane): RailLane
   /** Makes a lane its own that another let go or lost. */
@@ -87,7 +89,7 @@ export function createInstance(options: InstanceOptions): Instance {
     channelId: lane.lane.channelId,
     epoch: lane.epoch,
     used: lane.used,
-    slice: sliceOf(lane.terms),
+    slice: sliceOf(lane.terms, lane.lane.grade),
   })
   const lose = (lane: LiveLane, reason: string): void => {
     if (live.get(lane.lane.id) !== lane) return
@@ -219,6 +221,7 @@ export function createInstance(options: InstanceOptions): Instance {
   const instance: Instance = {
     owner,
     stepOf,
+    look: keeper.grow,
     find: (id) => live.get(id),
     leaseUntil() {
       // Who owned nothing renewed nothing.
@@ -281,9 +284,9 @@ export function createInstance(options: InstanceOptions): Instance {
   return instance
 }
 
-/** The most that is granted ahead: what the largest window costs (M29). */
-export function sliceOf({ rate, windowMax, buy }: StreamTerms): bigint {
-  return costOf(rate, windowMax > buy ? windowMax : buy)
+/** The most that is granted ahead: what the largest window of a grade costs (M29). */
+export function sliceOf({ rate, windowMax, buy }: Pick<StreamTerms, 'rate' | 'windowMax' | 'buy'>, grade: Grade): bigint {
+  return costOf(rate, grade === 'A' ? buy : windowMax)
 }
 
 /** Units by the last checkpoint, and no fewer than what the books have charged for. */

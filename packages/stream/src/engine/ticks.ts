@@ -132,6 +132,7 @@ export function createTicks(base: Base): Ticks {
         raised = await rail.raise({ max: voucher.max, signature }, step, { opens: false })
       }
       if (!('reason' in raised)) await arrived(found, raised)
+      else if (raised.status === 423 && found.live !== undefined) void base.instance.look(found.live)
       for (const other of group.slice(at)) other.answer(raised)
       return
     }
@@ -139,7 +140,7 @@ export function createTicks(base: Base): Ticks {
   const stepOf = ({ offers }: Pick<Route, 'offers'>, { id, live, row }: Found): RailLane => {
     if (live !== undefined) return base.instance.stepOf(live)
     const terms = offers.all.find(({ scheme }) => scheme.scheme === row.scheme && scheme.network === row.network)?.terms
-    return { id, channelId: row.channelId, slice: terms === undefined ? 0n : sliceOf({ ...terms, rate: row.rate }) }
+    return { id, channelId: row.channelId, slice: terms === undefined ? 0n : sliceOf({ ...terms, rate: row.rate }, row.grade) }
   }
   /** Credit came: the lane goes on, here or where its owner hears of it. */
   async function arrived({ id, live }: Found, standing: LaneStanding): Promise<void> {
@@ -178,7 +179,10 @@ export function createTicks(base: Base): Ticks {
       return 'reason' in raised ? refused(paying, raised).answer : receipted(base, receiptOf(undefined, moved.moved))
     }
     const bought = await offer.rail.buy(submission, stepOf(route, found), { opens: false })
-    if ('reason' in bought) return refused(paying, bought).answer
+    if ('reason' in bought) {
+      if (bought.status === 423 && found.live !== undefined) void base.instance.look(found.live)
+      return refused(paying, bought).answer
+    }
     await arrived(found, bought.standing)
     return receipted(base, receiptOf(bought.receipt, moved.moved))
   }

@@ -159,13 +159,17 @@ export function createLive(plan: LivePlan): LiveLane {
     drop()
     ring(keeper.patience.detached, () => void api.end('idle'))
   }
+  /** Its payer takes his money out: what he was granted is delivered, and nothing comes after that. */
+  const drain = (): void => {
+    enter('draining')
+    tell({ t: 'gated', reason: 'withdrawing' })
+    void api.end('withdrawn')
+  }
   const shut = (): void => {
     if (!isFlowing()) return
     gate = !isLeased() ? 'lease' : standing.isDraining ? 'withdrawing' : 'credit'
     if (gate === 'withdrawing') {
-      enter('draining')
-      tell({ t: 'gated', reason: gate })
-      void api.end('withdrawn')
+      drain()
       return
     }
     enter('gated')
@@ -271,7 +275,8 @@ export function createLive(plan: LivePlan): LiveLane {
     credit(next) {
       settle()
       standing = next
-      if (state === 'gated' && pays(isTimed ? 0n : (waiting[0]?.units ?? 0n))) open()
+      if (next.isDraining && state === 'gated' && gate === 'credit') drain()
+      else if (state === 'gated' && pays(isTimed ? 0n : (waiting[0]?.units ?? 0n))) open()
       else if (state === 'low' && own() - used + next.ahead > lowCost) {
         enter('flowing')
         watch()

@@ -2,6 +2,17 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  F21: { text: 'A flood of ticks costs little: 404 before cryptography, 429 for each lane.', link: 'streaming.md §10 F21' },
+  F15: { text: 'A deposit that fails opens nothing.', link: 'streaming.md §10 F15' },
+  F5: { text: 'A payer who withdraws while it streams gets no new credit.', link: 'streaming.md §10 F5' },
+  T19: { text: 'Forged ticks are refused before any signature is looked at.', link: 'streaming.md §15 T19' },
+  'FS1-RESUME': { text: 'A lane goes on where it was, for who knows its name and for nobody else.', link: 'streaming.md §6 M7' },
+  'FS1-GATE': {
+    text: 'The gate stands before the write: what is not paid is neither asked of a source nor charged, and gated time costs nothing.',
+    link: 'streaming.md §4',
+  },
+  F22: { text: 'A wall clock that jumps costs nobody anything.', link: 'streaming.md §10 F22' },
+  T11: { text: 'Whoever stops paying gets nothing beyond his credit.', link: 'streaming.md §15 T11' },
   'FS1-SOCKET': {
     text: 'A socket is one lane: a message leaves when it is paid, reserved bytes close it with 1002, more than 32 waiting ticks with 1008.',
     link: 'streaming.md §6',

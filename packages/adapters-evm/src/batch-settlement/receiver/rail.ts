@@ -51,8 +51,10 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
   const paid = (change: (channel: Channel) => Changed<LaneResult>) => (channel: Channel) =>
     isDraining(channel) ? { channel, result: { lane: 'draining' as const, channel } } : told(change)(channel)
   const isShort = ({ lane }: Step): boolean => lane === 'beyond'
+  // Channels that payments have named and whose key signed: an id is the hash of its config, so nobody can name another's.
+  const named = new Map<string, ChannelConfig>()
   const configOf = async (id: string): Promise<ChannelConfig | undefined> => {
-    return z.safeParse(configSchema, (await books.find(bookId(id)))?.config).data
+    return named.get(bookId(id)) ?? z.safeParse(configSchema, (await books.find(bookId(id)))?.config).data
   }
   const channelOf = (config: ChannelConfig, id: string): RailChannel => ({
     id: bookId(id),
@@ -78,7 +80,12 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
   return {
     async check(submission) {
       const payload = checked(submission)
-      return 'reason' in payload ? payload : channelOf(payload.channelConfig, payload.voucher.channelId)
+      if ('reason' in payload) return payload
+      const id = bookId(payload.voucher.channelId)
+      const [oldest] = named.keys()
+      if (named.size >= mostNamed && oldest !== undefined) named.delete(oldest)
+      named.set(id, payload.channelConfig)
+      return channelOf(payload.channelConfig, id)
     },
     async channel(id) {
       const config = await configOf(id)
@@ -120,6 +127,8 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
     end: (lane, { refundable }) => settled(lane.channelId, (channel) => endLane(channel, { ...stepOf(lane), refundable })),
   }
 }
+
+const mostNamed = 4096
 
 const over: LaneRefusal = { status: 410, reason: batchReason('missing_channel'), message: 'This lane is over.' }
 

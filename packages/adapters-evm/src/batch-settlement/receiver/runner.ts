@@ -96,7 +96,7 @@ export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
   const round: ChannelRunner['round'] = async ({ all = false, signal } = {}) => {
     if (!(await lead())) return { led: false, claimed: 0, settled: 0n }
     const happened = await watch.look({ signal })
-    await work.learn(happened ?? (await work.owing()), signal)
+    await work.learn(happened ?? (await work.watched()), signal)
     if (happened === undefined) for (const receiver of await work.receivers()) unpaid.add(receiver)
     let [claimed, settled] = [0, 0n]
     for (const batch of batches(await work.due(all))) {
@@ -175,9 +175,12 @@ function roundWork(options: ChannelRunnerOptions) {
   }
 
   return {
-    async owing(): Promise<readonly string[]> {
+    /** What must be looked at by whoever does not know what happened: channels that owe, and those over which something flows. */
+    async watched(): Promise<readonly string[]> {
       const ids: string[] = []
-      for await (const channel of books.store.list({ side: 'receiver', owed: true })) if (isOurs(channel)) ids.push(channel.id)
+      for await (const channel of books.store.list({ side: 'receiver' })) {
+        if (isOurs(channel) && (channel.owedSince !== undefined || channel.lanes !== undefined)) ids.push(channel.id)
+      }
       return ids
     },
     async receivers(): Promise<readonly string[]> {
