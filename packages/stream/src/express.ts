@@ -1,1 +1,1 @@
-export { streamed, ticks } from './bindings/express.ts'
+export { bytes, gated, streamed, ticks } from './bindings/express.ts'

@@ -1,1 +1,1 @@
-export { streamed, ticks } from './bindings/hono.ts'
+export { bytes, streamed, ticks } from './bindings/hono.ts'

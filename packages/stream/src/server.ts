@@ -1,7 +1,11 @@
 export { createPasses, type Pass, type Passes, type PassKind } from './access/pass.ts'
 export { createViews, type View, type ViewGrant, type Views, type ViewsOptions } from './access/view.ts'
 export { type AskedWindow, createWindows, type WindowGrant, type Windows, type WindowsOptions } from './access/window.ts'
-export { serveNode, tickNode } from './bindings/node.ts'
+export { type BytesOptions, type SoldBytes, serveBytesNode, serveBytesWeb } from './bindings/bytes.ts'
+export { type Entered, enter, unpaid } from './bindings/enter.ts'
+export { type GateOptions, gateNode } from './bindings/gate.ts'
+export { type NodeAsked, type NodeVisit, serveNode, tickNode } from './bindings/node.ts'
+export { type SocketOptions, type SocketServer, sockets, type Upgrade } from './bindings/socket.ts'
 export { type Source, serveWeb } from './bindings/web.ts'
 export type { Admission } from './engine/entry.ts'
 export type { StreamEvent } from './engine/instance.ts'
@@ -15,5 +19,14 @@ export { type KeyedOptions, keyedPlaylist, type Playlist, parsePlaylist, type Se
 export type { Lane, LaneEvent, LaneReceipt, LaneState } from './lane/lane.ts'
 export { askedBytes, type ByteSource, type BytesOnLane, fileSource, partOnLane, unsatisfiable, wholeOnLane } from './transports/range.ts'
 export { type PaidSocket, type RawSocket, runSocket, type SocketRun, type Ticked } from './transports/socket.ts'
-export { type ByteMeter, byteMeter, type Clockwork, createTap, type Recording, type Tap, type TapOptions } from './transports/tap.ts'
+export {
+  type ByteMeter,
+  byteMeter,
+  type Clockwork,
+  createTap,
+  type Recording,
+  type Tap,
+  type TapOptions,
+  wallMeter,
+} from './transports/tap.ts'
 export { type TappedEnd, tapResponse } from './transports/tapped-response.ts'

@@ -17,6 +17,11 @@ export const streamErrors = defineErrors({
     ...atStart,
     message: ({ why }: { why: string }) => `Nothing was paid: ${why}.`,
   },
+  'flow/no-clock': {
+    ...atStart,
+    message: (_: Record<never, never>) =>
+      `Nobody can tell how many seconds these bytes are, so that none of them left: send a file with res.sendFile, give a duration or a bitrate, or charge for the time that passes with clock: 'wall'.`,
+  },
   'stream/unread-file': {
     ...atStart,
     message: ({ path }: { path: string }) =>

@@ -4,16 +4,18 @@ import { paid } from '@flow402x/server/express'
 import { createViews } from '@flow402x/stream/server'
 import type { RequestHandler, Response } from 'express'
 import { streamErrors } from './errors.ts'
+import { type RateOptions, rateMiddleware } from './rate-middleware.ts'
 import { openSeller, type Seller, type SellerOptions } from './seller.ts'
 import { type FlowPrice, friendlyHeaders, rateOf } from './words.ts'
 
 /** What is charged for what follows. */
-export type FlowOptions = SellerOptions & {
-  /** Dollars for each view: who has paid sees it again for as long as `viewSeconds`, thirty days unless told. */
-  readonly perView?: FlowPrice
-  readonly viewSeconds?: number
-  readonly onEvent?: (event: ServerEvent) => void
-}
+export type FlowOptions = SellerOptions &
+  Partial<RateOptions> & {
+    /** Dollars for each view: who has paid sees it again for as long as `viewSeconds`, thirty days unless told. */
+    readonly perView?: FlowPrice
+    readonly viewSeconds?: number
+    readonly onEvent?: (event: ServerEvent) => void
+  }
 
 /**
  * Charges for what follows, in Express: when the money flows, it flows. What the words leave unsaid is read from the environment
@@ -22,9 +24,13 @@ export type FlowOptions = SellerOptions & {
  * Errors, at once: `flow/no-variable`, which names what is missing, `flow/bad-price`, and those of `openSeller`.
  */
 export function flowMiddleware(options: FlowOptions): RequestHandler {
-  const { perView } = options
-  if (perView === undefined) throw streamErrors('flow/bad-price', { why: 'neither a rate nor a price for each view was given' })
-  return viewMiddleware(openSeller(options), { ...options, perView })
+  const { perView, rate } = options
+  if ((perView === undefined) === (rate === undefined))
+    throw streamErrors('flow/bad-price', { why: 'give either a rate, in dollars for each second, or a price for each view' })
+  if (perView !== undefined) return viewMiddleware(openSeller(options), { ...options, perView })
+  if (rate === undefined) throw streamErrors('flow/bad-price', { why: 'no rate was given' })
+  rateOf(rate, 'second')
+  return rateMiddleware(openSeller(options), { ...options, rate })
 }
 
 function viewMiddleware(seller: Seller, { perView, viewSeconds, onEvent }: FlowOptions & { readonly perView: FlowPrice }): RequestHandler {

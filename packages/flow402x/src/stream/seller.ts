@@ -1,5 +1,5 @@
-import { exactEvmServer } from '@flow402x/adapters-evm/server'
-import { exactSolanaServer } from '@flow402x/adapters-solana/server'
+import { batchSettlementServer, exactEvmServer } from '@flow402x/adapters-evm/server'
+import { exactSolanaServer, nonceVoucherServer } from '@flow402x/adapters-solana/server'
 import { type Asset, assetOf, type Facilitator, networkFamily, parseNetwork, type ServerScheme, type Store } from '@flow402x/core'
 import { httpFacilitator } from '@flow402x/server'
 import { sqliteStore } from '@flow402x/store/sqlite'
@@ -32,6 +32,8 @@ export type Seller = {
   readonly secret: string
   /** One payment, one purchase. */
   readonly exact: ServerScheme
+  /** Streams of payments, over channels. */
+  readonly channels: ServerScheme
 }
 
 /**
@@ -44,8 +46,6 @@ export function openSeller({ token, recipient, env = process.env, ...given }: Se
   const network = parseNetwork(given.network)
   const asset = assetOf(network, token)
   const rpcUrl = needRpcUrl(env, network)
-  const scheme = { network, rpcUrl, payTo: recipient, asset: asset.symbol }
-  const exact = networkFamily(network) === 'solana' ? exactSolanaServer(scheme) : exactEvmServer(scheme)
   const secret = needVariable(
     env,
     'FLOW402X_SECRET',
@@ -53,5 +53,9 @@ export function openSeller({ token, recipient, env = process.env, ...given }: Se
   )
   const facilitator = given.facilitator ?? httpFacilitator(needVariable(env, 'FLOW402X_FACILITATOR_URL', 'the URL of your facilitator'))
   const store = given.store ?? sqliteStore(needVariable(env, 'FLOW402X_STORE', 'the file of your books, on a local disk'))
-  return { network, asset, recipient, rpcUrl, store, facilitator, secret, exact }
+  const scheme = { network, rpcUrl, payTo: recipient, asset: asset.symbol }
+  const isSolana = networkFamily(network) === 'solana'
+  const exact = isSolana ? exactSolanaServer(scheme) : exactEvmServer(scheme)
+  const channels = isSolana ? nonceVoucherServer({ ...scheme, store }) : batchSettlementServer({ ...scheme, store })
+  return { network, asset, recipient, rpcUrl, store, facilitator, secret, exact, channels }
 }

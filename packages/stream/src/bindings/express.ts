@@ -1,6 +1,8 @@
-import type { Request, RequestHandler } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import type { StreamRoute } from '../engine/streams.ts'
 import type { PumpOptions } from '../transports/pump.ts'
+import { type BytesOptions, serveBytesNode } from './bytes.ts'
+import { type GateOptions, gateNode } from './gate.ts'
 import { type NodeAsked, serveNode, tickNode } from './node.ts'
 import type { Source } from './web.ts'
 
@@ -13,6 +15,21 @@ export function streamed(route: StreamRoute, source: Source, options: Partial<Pu
 /** Takes the ticks of a route in Express 5: `app.post('/live/tick', ticks(route))`. */
 export function ticks(route: StreamRoute): RequestHandler {
   return (request, response) => tickNode(route, { request, response, asked: askedOf(request) })
+}
+
+/** Serves bytes as they are paid in Express 5: `app.get('/film', bytes(route, { find }))`. */
+export function bytes(route: StreamRoute, options: BytesOptions): RequestHandler {
+  return (request, response) => serveBytesNode(route, { request, response, asked: askedOf(request), options })
+}
+
+/**
+ * Charges in Express 5 for whatever the handlers after it write, by `sendFile`, a pipe or anything else:
+ * `app.get('/film', gated(route, measure), handler)`.
+ */
+export function gated(route: StreamRoute, measure: (request: Request, response: Response) => GateOptions): RequestHandler {
+  return async (request, response, next) => {
+    if (await gateNode(route, { request, response, asked: askedOf(request), options: measure(request, response) })) next()
+  }
 }
 
 function askedOf(request: Request): NodeAsked {

@@ -1,6 +1,7 @@
 import type { Handler } from 'hono'
 import type { StreamRoute } from '../engine/streams.ts'
 import type { PumpOptions } from '../transports/pump.ts'
+import { type BytesOptions, serveBytesWeb } from './bytes.ts'
 import { type Source, serveWeb, webAnswer, webRequest } from './web.ts'
 
 /** Delivers a source as events or lines over a paid lane in Hono: `app.get('/live', streamed(route, source))`. */
@@ -12,4 +13,10 @@ export function streamed(route: StreamRoute, source: Source, options: Partial<Pu
 /** Takes the ticks of a route in Hono: `app.post('/live/tick', ticks(route))`. */
 export function ticks(route: StreamRoute): Handler {
   return async (context) => webAnswer(await route.tick(webRequest(context.req.raw)))
+}
+
+/** Serves bytes as they are paid in Hono: `app.get('/film', bytes(route, { find }))`. */
+export function bytes(route: StreamRoute, options: BytesOptions): Handler {
+  const serve = serveBytesWeb(route, options)
+  return (context) => serve(context.req.raw)
 }

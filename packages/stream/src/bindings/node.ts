@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
+import { heartbeat } from '../transports/heartbeat.ts'
 import { contentTypes, type PumpOptions, pings, pump, type Sink } from '../transports/pump.ts'
 import type { Source } from './web.ts'
 
@@ -25,11 +26,6 @@ export function answerNode(response: ServerResponse, { status, headers, body }: 
   response.writeHead(status, headers)
   response.end(body)
 }
-
-// Edges cut what is silent for about 100 s, some after 60 (streaming.md §11).
-const pingAfter = 15_000
-const pinged = new Set<() => void>()
-let pinging: ReturnType<typeof setInterval> | undefined
 
 /** Charges for a stream and writes it to Node's own response, which costs a third of the web's. */
 export async function serveNode(
@@ -71,17 +67,8 @@ function responseSink(response: ServerResponse, ping: string): { readonly sink: 
     if (!written && !response.writableNeedDrain) response.write(ping)
     written = false
   }
-  pinged.add(beat)
-  pinging ??= every(pingAfter, () => {
-    for (const one of pinged) one()
-  })
   return {
-    quiet() {
-      pinged.delete(beat)
-      if (pinged.size > 0) return
-      clearInterval(pinging)
-      pinging = undefined
-    },
+    quiet: heartbeat(beat),
     sink: {
       get isClosed() {
         return response.destroyed || response.writableEnded
@@ -90,26 +77,21 @@ function responseSink(response: ServerResponse, ping: string): { readonly sink: 
         written = true
         return response.destroyed || response.write(text)
       },
-      drained: () =>
-        new Promise((resolve) => {
-          if (response.destroyed || !response.writableNeedDrain) {
-            resolve()
-            return
-          }
-          const go = (): void => {
-            response.off('drain', go).off('close', go)
-            resolve()
-          }
-          response.on('drain', go).on('close', go)
-        }),
+      drained: () => drained(response),
     },
   }
 }
 
-function every(milliseconds: number, work: () => void): ReturnType<typeof setInterval> {
-  const timer = setInterval(work, milliseconds)
-  timer.unref()
-  return timer
+/** Waits until a response takes more, or nothing will be taken any more. */
+export function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.destroyed || !response.writableNeedDrain) return resolve()
+    const go = (): void => {
+      response.off('drain', go).off('close', go)
+      resolve()
+    }
+    response.on('drain', go).on('close', go)
+  })
 }
 
 function readBody(request: IncomingMessage, limit: number): Promise<string | undefined> {

@@ -49,6 +49,8 @@ export interface StreamRoute {
   tickFrame(tick: FrameTick): Promise<Ticked>
   /** A lane that was opened at `tickUrl`, for a transport that names it: nothing where it is not to be had here. */
   attach(sid: string): Promise<Lane | undefined>
+  /** What every answer over one of its lanes says. */
+  readonly headers: Readonly<Record<string, string>>
   readonly options: StreamRate
 }
 
@@ -159,6 +161,7 @@ function routeOf(engine: Engine, options: StreamRate): StreamRoute {
       }
     },
     attach: (sid) => attach(engine, sid),
+    headers: commonHeaders(engine.cors),
   }
 }
 

@@ -1,4 +1,5 @@
-import { bytesPerUnit, oneUnit, type Units } from '@flow402x/core/stream'
+import { pause } from '@flow402x/core'
+import { bytesPerUnit, oneUnit, readUnits, type Units } from '@flow402x/core/stream'
 import type { Lane } from '../lane/lane.ts'
 import { transportErrors } from './errors.ts'
 
@@ -25,8 +26,19 @@ export function byteMeter(unit: string, recording?: Recording): ByteMeter {
   throw transportErrors('stream/no-meter', { unit })
 }
 
+/** For lanes whose time passes by itself: bytes cost nothing, and flow while there is credit. */
+export const wallMeter: ByteMeter = { unitsOf: () => 0n, bytesFor: () => BigInt(Number.MAX_SAFE_INTEGER) }
+
 /** A clock that never goes back, in milliseconds, and how to wait by it. */
 export type Clockwork = { readonly now: () => number; readonly sleep: (ms: number, signal: AbortSignal) => Promise<void> }
+
+/** The time of this machine. */
+export const realTime: Clockwork = { now: () => performance.now(), sleep: (ms, signal) => pause(ms, signal).catch(() => {}) }
+
+/** A number of units as people write it, or the usual one. */
+export function readUnitsOr(count: number | undefined, usual: number): Units {
+  return readUnits(String(count ?? usual)) ?? BigInt(usual) * oneUnit
+}
 
 /** What bytes flow through on a lane: each is paid before it is released. */
 export interface Tap {

@@ -1,0 +1,82 @@
+import type { StreamRequest } from '../engine/request.ts'
+import type { StreamRoute } from '../engine/streams.ts'
+import type { Lane } from '../lane/lane.ts'
+import { askedBytes, type ByteSource, partOnLane, unsatisfiable, wholeOnLane } from '../transports/range.ts'
+import { byteMeter, type Clockwork, type Recording, readUnitsOr, realTime } from '../transports/tap.ts'
+import { type Entered, enter, unpaid } from './enter.ts'
+import { answerNode, drained, type NodeVisit, nodeRequest } from './node.ts'
+import { webAnswer, webRequest } from './web.ts'
+
+/** What a route of bytes gives: bytes, and where seconds of a recording are charged how long they last (10⁻⁹ s). */
+export type SoldBytes = { readonly source: ByteSource; readonly length?: bigint }
+
+/** How bytes are served. */
+export type BytesOptions = {
+  /** What is asked for; nothing where it is not there, which is 404 and costs nothing. */
+  readonly find: (request: StreamRequest) => Promise<SoldBytes | undefined> | SoldBytes | undefined
+  /** Time, for a recording that is not fetched in parts: it is sent no faster than it plays. */
+  readonly pace?: Clockwork | undefined
+}
+
+/** Serves bytes as they are paid (streaming.md §11 b): parts as long as their money, and the whole as it flows. */
+export async function serveBytes(route: StreamRoute, request: StreamRequest, { find, pace = realTime }: BytesOptions): Promise<Response> {
+  const sold = await find(request)
+  if (sold === undefined) return new Response('Not found', { status: 404 })
+  const asked = askedBytes({ get: (name) => request.header(name) ?? null }, sold.source)
+  // Said before anything is paid: nobody buys what is not there.
+  if (asked === 'unsatisfiable') return unsatisfiable(sold.source)
+  const entered = await enter(route, request)
+  if (entered.kind === 'answer') return webAnswer(entered.answer)
+  const { unit } = entered.lane
+  const recording: Recording | undefined = sold.length === undefined ? undefined : { size: BigInt(sold.source.size), length: sold.length }
+  const bytes = {
+    lane: lastingAsLong(entered),
+    meter: byteMeter(unit, recording),
+    source: sold.source,
+    window: readUnitsOr(route.options.window, 2),
+  }
+  if (!asked.isPart) return dressed(wholeOnLane(bytes, unit === 'second' ? { pace } : {}), entered)
+  const part = partOnLane(bytes, asked)
+  if (part !== undefined) return dressed(part, entered)
+  entered.lane.release()
+  return webAnswer(await unpaid(route, request))
+}
+
+/** The same on Node. */
+export async function serveBytesNode(
+  route: StreamRoute,
+  { request, response, asked, options }: NodeVisit & { readonly options: BytesOptions },
+): Promise<void> {
+  const given = await serveBytes(route, nodeRequest(request, asked), options)
+  if (given.body === null) return answerNode(response, { status: given.status, headers: Object.fromEntries(given.headers) })
+  response.writeHead(given.status, Object.fromEntries(given.headers))
+  const reader = given.body.getReader()
+  const gone = (): void => void reader.cancel().catch(() => {})
+  response.once('close', gone)
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      if (response.destroyed) return
+      if (!response.write(next.value)) await drained(response)
+    }
+    response.off('close', gone)
+    response.end()
+  } catch {
+    // Never a clean end before the content's.
+    response.destroy()
+  }
+}
+
+/** The same on the web platform. */
+export function serveBytesWeb(route: StreamRoute, options: BytesOptions): (request: Request) => Promise<Response> {
+  return (request) => serveBytes(route, webRequest(request), options)
+}
+
+/** A lane that was opened for one answer ends with it. */
+function lastingAsLong({ lane, keeps }: Entered & { readonly kind: 'lane' }): Lane {
+  return keeps ? lane : Object.create(lane, { release: { value: () => void lane.end('end of answer') } })
+}
+
+function dressed(response: Response, { headers }: Entered & { readonly kind: 'lane' }): Response {
+  for (const [name, value] of Object.entries(headers)) if (!response.headers.has(name)) response.headers.set(name, value)
+  return response
+}
