@@ -58,9 +58,15 @@ export function sockets(route: StreamRoute, { sockets: server, serve, units, fir
     )
     if (admission.kind === 'answer') return refuse(socket, admission.answer)
     const { lane, headers } = admission
-    socket.once('close', () => lane.release())
+    // An upgrade that comes to nothing leaves no lane behind.
+    const gone = (): void => lane.release()
+    if (socket.destroyed) return gone()
+    socket.once('close', gone)
     said.set(request, headers)
-    server.handleUpgrade(request, socket, head, (raw) => runSocket(raw, { ...run, lane }))
+    server.handleUpgrade(request, socket, head, (raw) => {
+      socket.off('close', gone)
+      runSocket(raw, { ...run, lane })
+    })
   }
 }
 
