@@ -46,6 +46,10 @@ export const streamRequirements = {
     link: 'DESIGN.md §8.1',
   },
   T8: { text: 'Who has paid a view sees it again without paying; another viewer is asked for money.', link: 'streaming.md §15 T8' },
+  T6: {
+    text: 'A socket is paid by frames of 98 bytes, and nothing is charged while it is paused for thirty seconds.',
+    link: 'streaming.md §15 T6',
+  },
   T7: { text: 'A pass is good until its time and not a millisecond longer, and no store is asked.', link: 'streaming.md §15 T7' },
   T3: {
     text: 'Ten thousand tokens at a tenth of an atomic unit cost a thousand, exactly.',
