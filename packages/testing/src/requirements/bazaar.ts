@@ -24,6 +24,10 @@ export const bazaarRequirements = {
   },
   'BAZAAR-LEASES': { text: 'Of several instances on one store one looks at a resource at a time.', link: 'DESIGN §6' },
   H27: { text: 'A 402 and the payment that echoes it stay within 8 kB; what does not fit is said elsewhere.', link: 'hazards.md H27' },
+  SDK: {
+    text: 'The snippets of the sovereign seller and buyer run as written: nothing is sold unpaid, and no retry, batch or cache pays twice.',
+    link: 'DESIGN.md §8.2',
+  },
   'BAZAAR-CLIENT': {
     text: 'A client of any bazaar gets what it asked for, typed, page after page, and nothing without end.',
     link: 'issue 8 §3',
