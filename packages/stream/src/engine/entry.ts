@@ -150,7 +150,8 @@ export function laneHeaders(route: Route, { live, receipt }: Opened): Readonly<R
   })
 }
 
-function offerAnswer(
+/** The offers, and why they are made: where a payment was refused, with what its payer may sign anew. */
+export function offerAnswer(
   { engine, offers }: Route,
   {
     url,
@@ -160,7 +161,9 @@ function offerAnswer(
     extra,
   }: { url: string; error: string; offer?: StreamOffer; detail?: string | undefined; extra?: LaneRefusal['extra'] },
 ): StreamAnswer {
-  const required = offers.challenge(url, { error, ...(offer && { offer }), ...(extra && { extra }) })
+  const { origin, pathname } = new URL(url)
+  // A query may name a lane, and what an offer says is passed on.
+  const required = offers.challenge(`${origin}${pathname}`, { error, ...(offer && { offer }), ...(extra && { extra }) })
   return {
     status: 402,
     headers: { ...commonHeaders(engine.cors), ...offers.headers, 'Content-Type': 'application/problem+json', 'PAYMENT-REQUIRED': required },

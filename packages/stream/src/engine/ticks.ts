@@ -13,7 +13,7 @@ import {
 import type { Lane } from '../lane/lane.ts'
 import type { LiveLane } from '../lane/live.ts'
 import type { Ticked } from '../transports/socket.ts'
-import { bringIn, laneHeaders, openLane, readPaying, receiptOf, refused } from './entry.ts'
+import { bringIn, laneHeaders, offerAnswer, openLane, readPaying, receiptOf, refused } from './entry.ts'
 import { engineErrors } from './errors.ts'
 import { sliceOf } from './instance.ts'
 import { commonHeaders, jsonText, problem, type StreamAnswer, type StreamRequest } from './request.ts'
@@ -189,6 +189,8 @@ export function createTicks(base: Base): Ticks {
   async function message(route: Route, request: StreamRequest): Promise<StreamAnswer> {
     const { engine } = route
     const text = await request.body(mostBody)
+    // Any x402 client asks before it pays.
+    if (text === '') return offerAnswer(route, { url: request.url, error: 'Payment required' })
     const said = text === undefined ? undefined : readLaneMessage(text)
     if (said === undefined) throw engineErrors('stream/malformed', { why: 'it is neither a tick nor a word about a lane' })
     const found = await find(said.sid)

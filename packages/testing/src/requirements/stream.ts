@@ -2,6 +2,7 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  T1: { text: 'The official client opens a stream, keeps it flowing by windows, and is charged what flowed.', link: 'streaming.md §15 T1' },
   F21: { text: 'A flood of ticks costs little: 404 before cryptography, 429 for each lane.', link: 'streaming.md §10 F21' },
   F15: { text: 'A deposit that fails opens nothing.', link: 'streaming.md §10 F15' },
   F5: { text: 'A payer who withdraws while it streams gets no new credit.', link: 'streaming.md §10 F5' },
