@@ -1,7 +1,4 @@
-import { pause } from '@flow402x/core'
 import {
-  bazaarDeclaration,
-  bazaarKey,
   type CatalogueEntry,
   type CatalogueQuery,
   type CatalogueStore,
@@ -10,9 +7,7 @@ import {
   type DiscoveryList,
   type DiscoveryListQuery,
   type DiscoverySearchQuery,
-  judgeListing,
   type Listing,
-  type ListingNotice,
   type ListingQuery,
   type ListingReason,
   type ListingStatus,
@@ -23,17 +18,17 @@ import {
   type RatingRequest,
   type RatingResponse,
   type RegisterRequest,
-  type SettledPayment,
 } from '@flow402x/core/bazaar'
 import type { StatementVerifier } from '@flow402x/core/receipt'
-import * as z from 'zod/mini'
 import { createFetcher, type FetcherOptions } from '../fetching/fetcher.ts'
+import { createAnnouncer } from './announcer.ts'
 import { bazaarErrors } from './errors.ts'
 import { createListings, type Rhythm } from './listings.ts'
 import { createOwnerCheck, type ResolveText, systemText } from './owner.ts'
 import { createPayers } from './payers.ts'
 import { createProbe } from './probe.ts'
 import { ranked } from './rank.ts'
+import { createRounds } from './rounds.ts'
 
 /** What went on inside, for who runs it. */
 export type BazaarEvent =
@@ -96,7 +91,6 @@ const defaultRhythm: Rhythm = { every: 900_000, first: 60_000, longest: 7 * 86_4
 // As many candidates are weighed for one question.
 const mostWeighed = 400
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
-const paymentTries = [0, 2000, 5000, 15_000, 30_000]
 
 /** A marketplace over a catalogue: it lists what it has seen itself, and says of everything else why it is not listed. */
 export function createBazaar(options: BazaarOptions): Bazaar {
@@ -117,88 +111,22 @@ export function createBazaar(options: BazaarOptions): Bazaar {
   const { witnesses = [], verifiers = [], hubs = [] } = options
   const payers = createPayers({ catalogue, witnesses, verifiers, hubs, clock })
   const closing = new AbortController()
+  const { signal: closed } = closing
   const underWay = new Set<Promise<unknown>>()
-  let timer: ReturnType<typeof setTimeout> | undefined
-  let running: Promise<number> | undefined
+  const lease = 4 * (fetching.timeout ?? 10_000) + 20_000
+  const rounds = createRounds({ catalogue, listings, atOnce, tick, lease, clock, onEvent, closed })
 
   const tracked = <Result>(work: Promise<Result>): Promise<Result> => {
     const held = work.catch(() => undefined).finally(() => underWay.delete(held))
     underWay.add(held)
     return work
   }
+  const networks = witnesses.map(({ network }) => network)
+  const announce = createAnnouncer({ catalogue, listings, payers, networks, clock, onEvent, closed, tracked })
   const open = (signal?: AbortSignal): AbortSignal => {
     if (closing.signal.aborted) throw bazaarErrors('bazaar/closed', {})
     signal?.throwIfAborted()
     return signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal])
-  }
-
-  async function lookRound(): Promise<number> {
-    let looked = 0
-    try {
-      while (!closing.signal.aborted) {
-        const now = clock()
-        // Twice as long as a look may take, so that nobody else takes what is being looked at.
-        const entries = await catalogue.due({ now, until: now + 4 * (fetching.timeout ?? 10_000) + 20_000, most: atOnce })
-        if (entries.length === 0) break
-        for (const end of await Promise.allSettled(entries.map(lookAt))) {
-          if (end.status === 'fulfilled') looked += 1
-          else if (!closing.signal.aborted) onEvent({ type: 'failed', what: 'round', error: end.reason })
-        }
-      }
-    } catch (error) {
-      onEvent({ type: 'failed', what: 'round', error })
-    }
-    return looked
-  }
-
-  async function lookAt(entry: CatalogueEntry): Promise<void> {
-    const { key, state, reason } = (await listings.lookAt(entry, closing.signal)) ?? entry
-    onEvent({ type: 'looked', key, state, reason })
-  }
-
-  function round(): Promise<number> {
-    running ??= lookRound().finally(() => {
-      running = undefined
-    })
-    return running
-  }
-
-  async function announce({ submission, outcome }: SettledPayment): Promise<ListingNotice> {
-    const { payment } = submission
-    const { resource, extensions, accepted } = payment
-    if (resource == null || !URL.canParse(resource.url)) return { status: 'rejected', reason: 'bad_url' }
-    const method = methodIn(extensions?.[bazaarKey]) ?? 'GET'
-    const required = { x402Version: 2 as const, resource, accepts: [accepted], extensions }
-    const judged = judgeListing(required, { url: resource.url, method })
-    const key = 'facts' in judged ? judged.facts.key : listingKey(method, resource.url)
-    // What payers write is no proof of anything: the resource is looked at before it is listed.
-    const entry = await listings.admit({ ...listings.blank({ url: resource.url, method }), key, claims: {} })
-    if (entry === undefined) return { status: 'rejected', reason: 'too_many' }
-    const { transaction, network, payer } = outcome
-    if (payer !== undefined) void tracked(countPayment(key, { transaction, network, payer }))
-    if (entry.state === 'listed') {
-      const isPayee = entry.listing?.accepts.some(({ payTo }) => payTo === accepted.payTo) ?? false
-      return isPayee ? { status: 'success', reason: 'live' } : { status: 'rejected', reason: 'pay_to_mismatch' }
-    }
-    if (entry.state !== 'pending') await catalogue.update(entry, { ...entry, nextProbeAt: clock() })
-    return { status: 'processing', reason: 'probe_pending' }
-  }
-
-  /** A payment counts once its chain shows it and its resource is listed: both may take a moment. */
-  async function countPayment(key: string, payment: { transaction: string; network: string; payer: string }): Promise<void> {
-    if (!witnesses.some(({ network }) => network === payment.network)) return
-    try {
-      for (const wait of paymentTries) {
-        await pause(wait, closing.signal)
-        const listing = (await catalogue.find(key))?.listing
-        const seen = listing === undefined ? 'unseen' : await payers.witnessPayment(listing, { ...payment, signal: closing.signal })
-        if (seen === 'unseen') continue
-        if (seen !== 'other') await listings.weigh(key)
-        return
-      }
-    } catch (error) {
-      if (!closing.signal.aborted) onEvent({ type: 'failed', what: 'payment', error })
-    }
   }
 
   /** The entry that a URL means: by its own key, or by the one under which its page is listed. */
@@ -276,18 +204,12 @@ export function createBazaar(options: BazaarOptions): Bazaar {
       return entry === undefined ? statusOf({ resource: url, state: 'unknown', reason: 'never_seen' }) : statusOfEntry(entry)
     },
     feed: { announce: (payment, { signal } = {}) => tracked(Promise.resolve(open(signal)).then(() => announce(payment))) },
-    round,
-    start() {
-      const next = async (): Promise<void> => {
-        await round()
-        if (!closing.signal.aborted) timer = setTimeout(() => void next(), tick)
-      }
-      void next()
-    },
+    round: rounds.round,
+    start: rounds.start,
     async close() {
       closing.abort()
-      clearTimeout(timer)
-      while (underWay.size > 0 || running !== undefined) await Promise.all([...underWay, running])
+      while (underWay.size > 0) await Promise.all(underWay)
+      await rounds.close()
     },
   }
 }
@@ -310,11 +232,6 @@ function readCursor(cursor: string | undefined): number {
   if (cursor === undefined) return 0
   if (!/^\d{1,4}$/.test(cursor)) throw bazaarErrors('request/malformed', { why: 'its cursor is none of ours' })
   return Number(cursor)
-}
-
-function methodIn(declared: unknown): string | undefined {
-  const { method } = z.safeParse(bazaarDeclaration, declared).data?.info.input ?? {}
-  return methods.find((one) => one === method?.toUpperCase())
 }
 
 type Told = {

@@ -45,15 +45,25 @@ export type Proposal = { readonly url: string; readonly method?: string | undefi
 export type Standing = Pick<CatalogueEntry, 'state' | 'reason' | 'note'> & { readonly entry?: CatalogueEntry | undefined }
 
 /** The listings of a catalogue, as they come, change and go. */
-export type Listings = ReturnType<typeof createListings>
+export type Listings = {
+  /** Looks at what was proposed now, and writes down what came of it. */
+  propose(proposal: Proposal, signal: AbortSignal | undefined): Promise<Standing>
+  /** The entry of a key, or a new one while its origin may have more. */
+  admit(entry: NewEntry): Promise<CatalogueEntry | undefined>
+  /** An entry that is looked at as soon as may be. */
+  blank(target: CatalogueEntry['target']): Omit<NewEntry, 'key' | 'claims'>
+  /** Looks at an entry that is due. */
+  lookAt(entry: CatalogueEntry, signal?: AbortSignal): Promise<CatalogueEntry | undefined>
+  /** Counts anew what payers say of a listing. */
+  weigh(key: string): Promise<void>
+}
 
 const lookAgain = 3
 
 /** Keeps listings by looking at them: nothing is listed that was not seen, and nothing goes without a reason (H12, H40). */
-export function createListings(options: ListingsOptions) {
+export function createListings(options: ListingsOptions): Listings {
   const { catalogue, probe, owner, rhythm, perOrigin, tells, blocks, clock, random } = options
 
-  /** Looks at what was proposed now, and writes down what came of it. */
   async function propose({ url, method, claims }: Proposal, signal: AbortSignal | undefined): Promise<Standing> {
     if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) return { state: 'rejected', reason: 'bad_url' }
     if (blocks(url)) return { state: 'rejected', reason: 'blocked' }
@@ -65,7 +75,6 @@ export function createListings(options: ListingsOptions) {
     return { state, reason, note, entry: { state, reason, note, ...after } }
   }
 
-  /** The entry of a key, or a new one while its origin may have more. */
   async function admit(entry: NewEntry): Promise<CatalogueEntry | undefined> {
     const standing = await catalogue.find(entry.key)
     if (standing !== undefined) return standing
@@ -154,14 +163,12 @@ export function createListings(options: ListingsOptions) {
     propose,
     admit,
     blank,
-    /** Looks at an entry that is due. */
-    async lookAt(entry: CatalogueEntry, signal?: AbortSignal): Promise<CatalogueEntry | undefined> {
+    async lookAt(entry, signal) {
       const { target, claims } = entry
       const look: Look = blocks(target.url) ? { live: false, reason: 'blocked' } : await probe(target, { claims, signal })
       return record(entry, look, signal)
     },
-    /** Counts anew what payers say of a listing. */
-    async weigh(key: string): Promise<void> {
+    async weigh(key) {
       for (let attempt = 0; attempt < lookAgain; attempt += 1) {
         const entry = await catalogue.find(key)
         if (entry?.listing === undefined) return

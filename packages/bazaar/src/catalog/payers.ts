@@ -32,11 +32,19 @@ export type ClaimedPayment = {
 
 type Found = 'unseen' | 'other' | { readonly witness: PaymentWitness; readonly transfer: WitnessedTransfer }
 
+/** Payers of listings. */
+export type Payers = {
+  /** Keeps a payment for a listing, and says whether its chain shows one. */
+  witnessPayment(listing: Pick<Listing, 'key' | 'accepts'>, payment: ClaimedPayment): Promise<'unseen' | 'other' | 'kept'>
+  /** Takes a rating, or says why not. */
+  rate(entry: CatalogueEntry, rating: RatingRequest, signal: AbortSignal | undefined): Promise<RatingResponse>
+}
+
 const mostKnown = 10_000
 const mostHops = 4
 
 /** Hears payers: each word is signed by its wallet and bound to a transfer that the chain itself shows (M34). */
-export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: PayersOptions) {
+export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: PayersOptions): Payers {
   const known = new Map<string, Promise<readonly string[]>>()
 
   /** Who stands behind a wallet, from itself to the first funder of its funders, as far as the chain says. */
@@ -88,7 +96,6 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
     await catalogue.witness({ network, transaction, index, key, payer, payTo, payerCluster, sellerCluster, at: clock() })
   }
 
-  /** Keeps a payment for a listing, and says whether its chain shows one. */
   async function witnessPayment(listing: Pick<Listing, 'key' | 'accepts'>, payment: ClaimedPayment): Promise<'unseen' | 'other' | 'kept'> {
     const found = await findTransfer(listing, payment)
     if (typeof found === 'string') return found
@@ -96,7 +103,6 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
     return 'kept'
   }
 
-  /** Takes a rating, or says why not. */
   async function rate(entry: CatalogueEntry, rating: RatingRequest, signal: AbortSignal | undefined): Promise<RatingResponse> {
     const { listing, key } = entry
     const { network, payer, transaction, receipt, issuedAt } = rating

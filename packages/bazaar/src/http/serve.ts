@@ -80,8 +80,8 @@ function requestOf(
   for (const [name, values] of Object.entries(incoming.headersDistinct)) for (const value of values ?? []) headers.append(name, value)
   const bodyless = method === 'GET' || method === 'HEAD'
   if (bodyless) return new Request(`${origin}${target}`, { method, headers, signal: gone.signal })
-  // Node's Web streams are the platform's own under another name, and it wants to be told that they are read while they are sent.
-  const body = Readable.toWeb(incoming) as unknown
-  const init = { method, headers, signal: gone.signal, body, duplex: 'half' } as RequestInit
+  // Node's Web streams are the platform's own under another name; `duplex`, which bodies that are read while they are sent need, is not
+  // among the platform's types yet.
+  const init = { method, headers, signal: gone.signal, body: Readable.toWeb(incoming), duplex: 'half' } as RequestInit
   return new Request(`${origin}${target}`, init)
 }

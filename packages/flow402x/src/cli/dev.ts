@@ -7,16 +7,17 @@ import { cliErrors } from './errors.ts'
 import { keyVariables } from './key.ts'
 import { rpcVariable } from './rpc-url.ts'
 
-const usage = 'flow402x dev [--network base-sepolia[,…]] [--facilitator-port N] [--seller-port N] [--json]'
+const usage = 'flow402x dev [--network base-sepolia[,…]] [--facilitator-port N] [--seller-port N] [--bazaar-port N] [--json]'
 
 /** `flow402x dev`: a local world that runs until it is interrupted. */
 export const dev: Command = {
-  summary: 'Starts local chains with USDC, EVM and Solana, a facilitator and a paid sample seller.',
+  summary: 'Starts local chains with USDC, EVM and Solana, a facilitator, a paid sample seller and a bazaar that lists it.',
   usage: `${usage}
 
   --network NAMES          networks to imitate, by name or CAIP-2 id; base-sepolia,solana-devnet unless given
   --facilitator-port N     a free port unless given
   --seller-port N          a free port unless given
+  --bazaar-port N          a free port unless given
   --json                   prints one line of JSON with every address and URL, and nothing else, on standard output
 
 It runs until it is interrupted. All keys are published development keys: never send them money.`,
@@ -47,11 +48,18 @@ function readOptions(args: readonly string[]) {
     ...(network === undefined ? {} : { networks: network.split(',') }),
     ...port('facilitatorPort', ports['facilitator-port']),
     ...port('sellerPort', ports['seller-port']),
+    ...port('bazaarPort', ports['bazaar-port']),
   }
 }
 
 const option = { type: 'string' } as const
-const options = { network: option, 'facilitator-port': option, 'seller-port': option, json: { type: 'boolean' } } as const
+const options = {
+  network: option,
+  'facilitator-port': option,
+  'seller-port': option,
+  'bazaar-port': option,
+  json: { type: 'boolean' },
+} as const
 
 function port<Name extends string>(name: Name, text: string | undefined): { readonly [key in Name]?: number } {
   if (text === undefined) return {}
@@ -61,7 +69,7 @@ function port<Name extends string>(name: Name, text: string | undefined): { read
   return { [name]: value } as { readonly [key in Name]: number }
 }
 
-function describe({ evm, solana, facilitator, seller }: DevWorld): string {
+function describe({ evm, solana, facilitator, seller, bazaar }: DevWorld): string {
   const all = solana === undefined ? evm : [...evm, solana]
   const chains = all.map(({ network, rpcUrl, usdc }) => `  ${formatNetwork(network)} (${network})  ${rpcUrl}  USDC ${usdc}`)
   const routes = seller.routes.map(
@@ -77,6 +85,8 @@ Facilitator
   ${facilitator.url}
 Paid routes
 ${routes.join('\n')}
+Bazaar
+  ${bazaar.url}
 
 Pay one of them from another terminal, with a key of either chain (each account holds 1,000 local USDC):
 ${payers.join('\n')}

@@ -1,4 +1,5 @@
 import { toProblem, X402Error } from '@flow402x/core'
+import { bazaar } from './bazaar.ts'
 import { channels } from './channels.ts'
 import type { Command, Terminal } from './command.ts'
 import { dev } from './dev.ts'
@@ -6,7 +7,7 @@ import { cliErrors } from './errors.ts'
 import { pay } from './pay.ts'
 import { wallet } from './wallet.ts'
 
-const commands: Readonly<Record<string, Command>> = { channels, dev, pay, wallet }
+const commands: Readonly<Record<string, Command>> = { bazaar, channels, dev, pay, wallet }
 
 /**
  * Runs `flow402x` with its arguments and gives the exit code: 0 when it did what was asked, 1 when not, 2 for a wrong call.

@@ -1,15 +1,21 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import { exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
 import { exactSolanaServer, transferProofSolanaServer } from '@flow402x/adapters-solana/server'
 import { coinOf, type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme } from '@flow402x/core'
+import { announcing } from '@flow402x/core/bazaar'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { createServer } from '@flow402x/server'
 import { memoryStore } from '@flow402x/store/memory'
+import { sqliteStore } from '@flow402x/store/sqlite'
 import type { EvmChain, SolanaChain } from '@flow402x/testing'
 import { cliErrors } from '../cli/errors.ts'
+import { type Marketplace, openMarketplace } from './marketplace.ts'
 import { type SampleRoute, sampleRoutes, sampleSeller } from './sample-seller.ts'
 import type { DevChain, DevRoute, DevWorld } from './world.ts'
 
@@ -22,6 +28,7 @@ export type DevOptions = {
   readonly networks?: readonly string[]
   readonly facilitatorPort?: number
   readonly sellerPort?: number
+  readonly bazaarPort?: number
   /** Told of each step as it is done. */
   readonly onProgress?: (step: string) => void
   /** Ends the start. */
@@ -55,9 +62,11 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
     ending.push(async () => void (await Promise.all(all.map((chain) => chain.stop()))))
     for (const chain of all) onProgress(`${chain.network} at ${chain.rpcUrl}, USDC ${chain.usdc.address}`)
 
-    const facilitator = createFacilitator({ schemes: facilitatorSchemes(started) })
-    ending.push(() => facilitator.close())
-    await facilitator.start()
+    const local = createFacilitator({ schemes: facilitatorSchemes(started) })
+    ending.push(() => local.close())
+    const [market] = await Promise.all([openBazaar(started, options.bazaarPort), local.start()])
+    ending.push(() => market.close())
+    const facilitator = announcing(local, { feed: market.bazaar.feed })
     const served = await serveFacilitator(facilitator, { port: options.facilitatorPort ?? 0 }).catch(portTaken(options.facilitatorPort))
     ending.push(() => served.close())
     onProgress(`facilitator at ${served.url}`)
@@ -80,9 +89,32 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
     const seller = await listen(sampleSeller(servers), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
     ending.push(() => seller.close())
     onProgress(`seller at ${seller.url}`)
-    return { world: worldOf(started, { facilitator: served.url, seller: seller.url }), chains, solana: solana[0], close }
+    const world = worldOf(started, { facilitator: served.url, seller: seller.url, bazaar: market.url })
+    for (const { method, path } of sampleRoutes) await market.bazaar.register({ url: `${seller.url}${path}`, method })
+    onProgress(`bazaar at ${market.url}`)
+    return { world, chains, solana: solana[0], close }
   } catch (error) {
     await close()
+    throw error
+  }
+}
+
+/** A bazaar in a file that ends with this world. */
+async function openBazaar({ chains }: Started, port = 0): Promise<Marketplace> {
+  const folder = await mkdtemp(join(tmpdir(), 'flow402x-bazaar-'))
+  const store = sqliteStore(join(folder, 'bazaar.db'))
+  const drop = async () => {
+    await store.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    const rpcUrls = Object.fromEntries(chains.map(({ network, rpcUrl }) => [network, rpcUrl]))
+    const market = await openMarketplace({ store, rpcUrls, port, confirmations: 0n, fetching: { allowLoopback: true } }).catch(
+      portTaken(port),
+    )
+    return { ...market, close: () => market.close().then(drop) }
+  } catch (error) {
+    await drop()
     throw error
   }
 }
@@ -146,7 +178,10 @@ function sellsFor(network: string, coin: string): boolean {
   return coinOf(network)?.symbol === coin
 }
 
-function worldOf({ chains, solana }: Started, urls: { readonly facilitator: string; readonly seller: string }): DevWorld {
+function worldOf(
+  { chains, solana }: Started,
+  urls: { readonly facilitator: string; readonly seller: string; readonly bazaar: string },
+): DevWorld {
   const [onSolana] = solana
   return {
     evm: chains.map(chainOf),
@@ -159,6 +194,7 @@ function worldOf({ chains, solana }: Started, urls: { readonly facilitator: stri
         ...solana.flatMap(({ network }) => routesOn(network, ['exact'])),
       ],
     },
+    bazaar: { url: urls.bazaar },
   }
 }
 

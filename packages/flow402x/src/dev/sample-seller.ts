@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { httpResource } from '@flow402x/bazaar/seller'
 import { formatDecimal, settlementOverridesHeader } from '@flow402x/core'
 import type { PaidOptions, Server } from '@flow402x/server'
 import { paid } from '@flow402x/server/node'
@@ -6,9 +7,13 @@ import * as z from 'zod/mini'
 
 /** A route of the sample seller: what it asks and what it gives. */
 export type SampleRoute = PaidOptions & {
-  readonly method: string
+  readonly method: 'GET' | 'POST'
   readonly path: string
   readonly price: string
+  readonly description: string
+  /** What a marketplace lists it under. */
+  readonly serviceName: string
+  readonly category: string
   /** How it is paid: its price, what was used up to its price, or a transfer of a chain's coin that its buyer makes himself. */
   readonly scheme: 'exact' | 'upto' | 'transfer-proof'
   /** The coin that is transferred. */
@@ -21,6 +26,8 @@ export const sampleRoutes: readonly SampleRoute[] = [
   {
     method: 'GET',
     path: '/weather',
+    serviceName: 'Sample weather',
+    category: 'data.weather',
     scheme: 'exact',
     price: '$0.001',
     description: 'The weather at a place',
@@ -30,6 +37,8 @@ export const sampleRoutes: readonly SampleRoute[] = [
   {
     method: 'POST',
     path: '/ai/generate',
+    serviceName: 'Sample stories',
+    category: 'ai.text-generation',
     scheme: 'exact',
     price: '$0.02',
     description: 'A short story for a prompt',
@@ -39,6 +48,8 @@ export const sampleRoutes: readonly SampleRoute[] = [
   {
     method: 'POST',
     path: '/ai/tokens',
+    serviceName: 'Sample long stories',
+    category: 'ai.text-generation',
     scheme: 'upto',
     price: '$0.05',
     description: 'A long story for a prompt, at $0.0001 for each token',
@@ -48,6 +59,8 @@ export const sampleRoutes: readonly SampleRoute[] = [
   {
     method: 'GET',
     path: '/primes.csv',
+    serviceName: 'Sample primes',
+    category: 'data.mathematics',
     scheme: 'exact',
     price: '$0.05',
     flow: 'upfront',
@@ -58,6 +71,8 @@ export const sampleRoutes: readonly SampleRoute[] = [
   {
     method: 'GET',
     path: '/forecast',
+    serviceName: 'Sample forecast',
+    category: 'data.weather',
     scheme: 'transfer-proof',
     coin: 'ETH',
     price: '0.0001 ETH',
@@ -68,6 +83,8 @@ export const sampleRoutes: readonly SampleRoute[] = [
   {
     method: 'GET',
     path: '/premium',
+    serviceName: 'Sample premium forecast',
+    category: 'data.weather',
     scheme: 'transfer-proof',
     coin: 'SOL',
     price: '0.001 SOL',
@@ -84,7 +101,7 @@ type Till = Exclude<SampleRoute['scheme'], 'transfer-proof'> | NonNullable<Sampl
 export function sampleSeller(
   servers: Readonly<Record<Till, Server | undefined>>,
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const routes = new Map(
+  const routes = new Map<string, ReturnType<typeof charged>>(
     sampleRoutes.flatMap((route) => {
       const server = servers[route.coin ?? (route.scheme === 'upto' ? 'upto' : 'exact')]
       return server === undefined ? [] : [[`${route.method} ${route.path}`, charged(server, route)] as const]
@@ -103,8 +120,9 @@ export function sampleSeller(
   }
 }
 
-function charged(server: Server, { method: _, path: __, scheme: ___, coin: ____, serve, ...options }: SampleRoute) {
-  return paid(server, options, serve)
+function charged(server: Server, { method, path, category, scheme: _, coin: __, serve, ...options }: SampleRoute) {
+  const { extensions } = httpResource({ ...options, method, path, category }).terms
+  return paid(server, { ...options, extensions }, serve)
 }
 
 function weather(request: IncomingMessage, response: ServerResponse): void {

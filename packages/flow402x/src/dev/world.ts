@@ -25,4 +25,6 @@ export type DevWorld = {
   readonly solana?: DevChain
   readonly facilitator: { readonly url: string }
   readonly seller: { readonly url: string; readonly routes: readonly DevRoute[] }
+  /** A marketplace in which the seller is listed. */
+  readonly bazaar: { readonly url: string }
 }
