@@ -4,6 +4,7 @@ import type { RetentionOptions } from '@flow402x/core/memory'
 import { Pool } from 'pg'
 import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
 import { sqlChannels } from '../channels/channels.ts'
+import { postgresInbox } from '../channels/inbox.ts'
 import { sqlLanes } from '../channels/lanes.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
@@ -60,7 +61,10 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     outbox,
     channels: sqlChannels(database),
     catalogue: sqlCatalogue(database, { outbox, dialect: 'postgres' }),
-    lanes: sqlLanes(database),
+    lanes: sqlLanes(
+      database,
+      typeof source === 'string' ? postgresInbox(source, (text, values) => database.query({ text, values })) : undefined,
+    ),
     close,
   }
 }

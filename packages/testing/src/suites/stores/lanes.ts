@@ -79,6 +79,21 @@ export function testLanes({ noJournal }: StoreSuite, open: () => readonly LaneSt
     expect((await tries(start + 15_001)).filter((one) => one !== undefined)).toMatchObject([{ epoch: 3, used: 3n }])
   })
 
+  it('carries messages between those that listen', async () => {
+    const inboxes = open().flatMap(({ inbox }) => inbox ?? [])
+    const [first] = inboxes
+    if (first === undefined) throw new Error('it carries no messages')
+    const owner = crypto.randomUUID()
+    const heard: string[] = []
+    const deafen = await first.listen(owner, (message) => heard.push(message))
+    await first.tell(crypto.randomUUID(), 'to another')
+    await first.tell(owner, 'credit abc')
+    await expect.poll(() => heard).toEqual(['credit abc'])
+    await deafen()
+    await first.tell(owner, 'too late')
+    expect(heard).toEqual(['credit abc'])
+  })
+
   it('lists what was left, ends a lane once, and forgets it', async () => {
     const lanes = Array.from({ length: 70 }, () => newLane({ leaseUntil: 5 }))
     await Promise.all(lanes.map((lane) => at(0).open(lane)))
