@@ -2,6 +2,13 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  F12: { text: 'With the store down nothing unpaid leaves.', link: 'streaming.md §10 F12' },
+  F10: { text: 'What was delivered since the last checkpoint of a crash is the seller’s loss, and no more.', link: 'streaming.md §10 F10' },
+  F8: { text: 'A voucher that was not stored is not acknowledged, and is sent again.', link: 'streaming.md §10 F8' },
+  T24: { text: 'A database that is away gates all lanes, leaks nothing, and lets them go on.', link: 'streaming.md §15 T24' },
+  T22: { text: 'A voucher whose answer was lost is taken again, and is no second credit.', link: 'streaming.md §15 T22' },
+  T21: { text: 'A lane whose owner was killed goes on elsewhere: no unit is billed twice.', link: 'streaming.md §15 T21' },
+  T14: { text: 'One voucher at two instances is accepted once, a thousand times over.', link: 'streaming.md §15 T14' },
   T1: { text: 'The official client opens a stream, keeps it flowing by windows, and is charged what flowed.', link: 'streaming.md §15 T1' },
   F21: { text: 'A flood of ticks costs little: 404 before cryptography, 429 for each lane.', link: 'streaming.md §10 F21' },
   F15: { text: 'A deposit that fails opens nothing.', link: 'streaming.md §10 F15' },

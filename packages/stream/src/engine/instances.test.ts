@@ -1,0 +1,252 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { paymentSignatureHeader } from '@flow402x/core'
+import { postgresStore } from '@flow402x/store/postgres'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { verifies } from '@flow402x/testing/requirements'
+import { startPostgres, type TestServer } from '@flow402x/testing/servers'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { slowTokens } from '../fixtures/slow-tokens.ts'
+import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+
+let chain: EvmChain
+let facilitator: EscrowFacilitator
+let database: TestServer
+const closing: (() => Promise<unknown>)[] = []
+beforeAll(async () => {
+  ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
+  facilitator = await escrowFacilitator(chain)
+}, 60_000)
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+afterAll(async () => {
+  await chain?.stop()
+  await database?.stop()
+})
+
+const token = 10n
+const tokens = { rate: '0.00001 USD/token', buy: 100, window: 40, windowMax: 40, tick: 20 }
+
+async function openStore(url = database.url) {
+  const store = await postgresStore(url, { connections: 4 })
+  closing.push(() => store.close())
+  return store
+}
+
+async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> = {}, url = database.url): Promise<StreamShop> {
+  const shop = await openShop({ chain, facilitator, rate: tokens, source: slowTokens, store: await openStore(url), ...plan })
+  closing.push(() => shop.close())
+  return shop
+}
+
+/** What all items of the two readings are: none missing, none twice beyond `again`. */
+function numbered(items: readonly string[]): number[] {
+  return items.map((item) => Number(item.slice('token '.length)))
+}
+
+describe('two instances on one PostgreSQL', () => {
+  test('hand a lane over: the first writes where it is before the second begins', async () => {
+    verifies(['M25', 'FS1-RESUME'])
+    const [first, second] = [await open(), await open()]
+    const payer = await first.newPayer(100_000n)
+    const reading = await first.open(payer.voucher(100n * token))
+    await vi.waitFor(() => expect(reading.items.length).toBeGreaterThan(5))
+    const resumed = await second.read({ 'Payment-Resume': `${reading.sid}; from=${reading.items.length}` })
+    expect([resumed.status, resumed.sid]).toEqual([200, reading.sid])
+    await reading.ended
+    const delivered = reading.items.length
+    await vi.waitFor(() => expect(resumed.items.length).toBeGreaterThan(5))
+    // A tick lands at the one that no longer has it, and the other hears of it.
+    await vi.waitFor(() => expect(resumed.controls.map(({ t }) => t)).toContain('need'), 5000)
+    expect(await first.buy(reading.sid, payer.voucher(200n * token))).toMatchObject({ status: 204 })
+    await vi.waitFor(() => expect(delivered + resumed.items.length).toBeGreaterThan(105), 5000)
+    const { body } = await second.post({ sid: reading.sid, op: 'close' })
+    await resumed.ended
+    const all = numbered([...reading.items, ...resumed.items])
+    // What was on its way when the first stopped may come twice, and was paid once.
+    expect(new Set(all).size).toBe(Math.max(...all) + 1)
+    expect(await first.row(payer)).toMatchObject({ charged: BigInt(String(body.consumed)) })
+    expect(BigInt(String(body.consumed))).toBeLessThanOrEqual(BigInt(new Set(all).size + 1) * token)
+    expect(first.events.map(({ type }) => type)).not.toContain('error')
+  })
+
+  test('an operation reaches the instance that has the lane', async () => {
+    verifies('FS1-RESUME')
+    const [first, second] = [await open(), await open()]
+    const payer = await first.newPayer(100_000n)
+    const reading = await first.open(payer.voucher(100n * token))
+    expect((await second.post({ sid: reading.sid, op: 'close' })).status).toBe(200)
+    await reading.ended
+    expect(reading.controls.at(-1)).toMatchObject({ t: 'end', reason: 'closed' })
+    await vi.waitFor(async () => expect((await first.row(payer)).lanes).toBeUndefined())
+    expect((await second.post({ sid: reading.sid, op: 'pause' })).status).toBe(410)
+  })
+})
+
+/** A seller in a process of its own. */
+async function startSeller(options: { lease: number; checkpointEvery: number }): Promise<{ url: string; child: ChildProcess }> {
+  const child = fork(fileURLToPath(new URL('../fixtures/stream-process.ts', import.meta.url)), [], {
+    execArgv: ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')],
+  })
+  closing.push(async () => child.kill('SIGKILL'))
+  const answered = new Promise<string>((resolve, reject) => {
+    child.once('message', (url) => resolve(String(url)))
+    child.once('exit', () => reject(new RangeError('the seller died')))
+  })
+  const [kind] = (await facilitator.supported()).kinds
+  const { network, rpcUrl, seller } = chain
+  const receiverAuthorizer = kind?.extra?.receiverAuthorizer
+  child.send({ network, rpcUrl, payTo: seller.address, receiverAuthorizer, database: database.url, rate: tokens, ...options })
+  return { url: await answered, child }
+}
+
+describe('a seller that dies', () => {
+  test('is replaced once its lease is over: nothing is billed twice, and nothing that arrived is forgotten', async () => {
+    verifies(['T21', 'F10'])
+    const lease = 1500
+    const { url, child } = await startSeller({ lease, checkpointEvery: 200 })
+    const heir = await open({ streams: { lease, checkpointEvery: 200 } })
+    const payer = await heir.newPayer(100_000n)
+    const said = { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(await payer.voucher(100n * token)) }
+    const response = await fetch(`${url}/live`, { headers: said })
+    expect(response.status).toBe(200)
+    const sid = /sid="([-\w]+)"/.exec(response.headers.get('Payment-Stream') ?? '')?.[1] ?? ''
+    const seen = { text: '' }
+    const reading = drain(response, seen)
+    const received = (): number => seen.text.split('data: token ').length - 1
+    await vi.waitFor(() => expect(received()).toBeGreaterThan(40), 5000)
+    child.kill('SIGKILL')
+    await reading
+    const died = performance.now()
+    const arrived = received()
+    const resumed = await heir.read({ 'Payment-Resume': `${sid}; from=${arrived}` })
+    expect([resumed.status, resumed.sid]).toEqual([200, sid])
+    expect(performance.now() - died).toBeLessThan(lease + 4000)
+    await vi.waitFor(() => expect(resumed.items.length).toBeGreaterThan(5))
+    const { body } = await heir.post({ sid, op: 'close' })
+    await resumed.ended
+    expect(numbered(resumed.items)[0]).toBe(arrived)
+    const consumed = BigInt(String(body.consumed))
+    const delivered = BigInt(arrived + resumed.items.length)
+    expect(consumed).toBeGreaterThanOrEqual(delivered * token)
+    expect(consumed).toBeLessThanOrEqual((delivered + 1n) * token)
+    expect(await heir.row(payer)).toMatchObject({ charged: consumed, top: 100n * token })
+  }, 30_000)
+
+  test('and whose payer does not come back: what the last checkpoint knows is charged, the rest is his again', async () => {
+    verifies(['F1', 'F10'])
+    const lease = 600
+    const { url, child } = await startSeller({ lease, checkpointEvery: 100 })
+    const heir = await open({ streams: { lease, patience: { detached: 300 } } })
+    const payer = await heir.newPayer(100_000n)
+    const said = { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(await payer.voucher(100n * token)) }
+    const response = await fetch(`${url}/live`, { headers: said })
+    const seen = { text: '' }
+    const reading = drain(response, seen)
+    await vi.waitFor(() => expect(seen.text.split('data: token ').length).toBeGreaterThan(30), 5000)
+    child.kill('SIGKILL')
+    await reading
+    const received = seen.text.split('data: token ').length - 1
+    await vi.waitFor(
+      async () => {
+        await heir.streams.sweep()
+        expect((await heir.row(payer)).lanes).toBeUndefined()
+      },
+      { timeout: 5000, interval: 100 },
+    )
+    const { charged, free } = await heir.row(payer)
+    // In the payer's favour, and by no more than what a crash may cost: what came since the last checkpoint.
+    expect(charged).toBeLessThanOrEqual(BigInt(received + 1) * token)
+    expect(charged).toBeGreaterThan(0n)
+    expect(free).toEqual([{ from: charged, to: 100n * token, spent: true }])
+  }, 30_000)
+
+  test('after it took a voucher and before it said so: the same voucher again is no second credit', async () => {
+    verifies(['T22', 'F8'])
+    const [first, second] = [await open(), await open()]
+    const payer = await first.newPayer(100_000n)
+    const reading = await first.open(payer.voucher(20n * token), 'B')
+    const tick = await payer.voucher(60n * token)
+    expect((await first.slide(reading.sid, tick)).status).toBe(200)
+    // Its answer was lost, as far as the payer knows: he sends it again, here and elsewhere.
+    const answers = await Promise.all([first.slide(reading.sid, tick), second.slide(reading.sid, tick), second.slide(reading.sid, tick)])
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+    const row = await first.row(payer)
+    expect(row.top).toBe(60n * token)
+    const [lane] = row.lanes ?? []
+    expect((lane?.used ?? 0n) + (lane?.credit ?? []).reduce((sum, { from, to }) => sum + to - from, 0n)).toBe(60n * token)
+  })
+})
+
+test('a database that is away gates lanes within a window and leaks nothing; the same voucher goes on when it is back', async () => {
+  verifies(['T24', 'F12'])
+  const line = await breakable(new URL(database.url))
+  const shop = await open({ rate: { ...tokens, window: 20, windowMax: 20 } }, line.url)
+  const payer = await shop.newPayer(100_000n)
+  const reading = await shop.open(payer.voucher(20n * token), 'B')
+  await vi.waitFor(() => expect(reading.items.length).toBeGreaterThan(5))
+  line.cut()
+  const voucher = await payer.voucher(60n * token)
+  expect(await shop.slide(reading.sid, voucher)).toMatchObject({ status: 503 })
+  await vi.waitFor(() => expect(reading.items.length).toBe(20), 3000)
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  expect(reading.items).toHaveLength(20)
+  line.mend()
+  await vi.waitFor(async () => expect((await shop.slide(reading.sid, voucher)).status).toBe(200), { timeout: 5000, interval: 300 })
+  await vi.waitFor(() => expect(reading.items.length).toBe(60), 5000)
+  const { body } = await shop.post({ sid: reading.sid, op: 'close' })
+  expect(body).toMatchObject({ state: 'ended', consumed: `${60n * token}` })
+  expect(await shop.row(payer)).toMatchObject({ charged: 60n * token, top: 60n * token })
+}, 30_000)
+
+async function drain(response: Response, seen: { text: string }): Promise<void> {
+  const reader = response.body?.getReader()
+  const decoder = new TextDecoder()
+  try {
+    for (let next = await reader?.read(); next?.done === false; next = await reader?.read())
+      seen.text += decoder.decode(next.value, { stream: true })
+  } catch {
+    // It was broken off.
+  }
+}
+
+/** A way to a server that can be cut and mended. */
+async function breakable(to: URL): Promise<{ url: string; cut(): void; mend(): void }> {
+  const sockets = new Set<Socket>()
+  let isCut = false
+  const server: Server = createServer((socket) => {
+    if (isCut) {
+      socket.destroy()
+      return
+    }
+    const far = connect(Number(to.port), to.hostname)
+    for (const [one, other] of [
+      [socket, far],
+      [far, socket],
+    ] as const) {
+      sockets.add(one)
+      one.on('error', () => other.destroy()).on('close', () => other.destroy())
+    }
+    socket.pipe(far).pipe(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closing.push(() => new Promise((resolve) => server.close(resolve)))
+  const address = server.address()
+  const url = new URL(to)
+  url.port = String(typeof address === 'object' ? address?.port : '')
+  return {
+    url: url.href,
+    cut() {
+      isCut = true
+      for (const socket of sockets) socket.destroy()
+      sockets.clear()
+    },
+    mend() {
+      isCut = false
+    },
+  }
+}
