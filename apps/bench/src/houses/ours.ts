@@ -12,7 +12,7 @@ import {
 } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer, exactEvmServer } from '@flow402x/adapters-evm/server'
 import { createClient, rememberOffers } from '@flow402x/client'
-import type { ClientScheme, Facilitator, FacilitatorScheme } from '@flow402x/core'
+import type { ClientScheme, Facilitator, FacilitatorScheme, Store } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { createServer, type Server } from '@flow402x/server'
@@ -48,22 +48,37 @@ export async function ourServer({ facilitator, payTo }: { facilitator: Facilitat
   return server
 }
 
+/** Where books are kept: SQLite's in a folder that goes with the process. */
+export type Books = 'memory' | 'SQLite'
+
+/** A store that is empty. */
+export async function storeOf(books: Books): Promise<Store> {
+  if (books === 'memory') return memoryStore({ force: true })
+  const folder = await mkdtemp(join(tmpdir(), 'flow402x-bench-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return sqliteStore(join(folder, 'books.db'))
+}
+
+/** Brings deposits into channels, in process. */
+export async function ourChannelFacilitator({ rpcUrl, key }: { readonly rpcUrl: string; readonly key: string }): Promise<Facilitator> {
+  const chain = evmChain({ network, rpcUrl, signers: [key] })
+  const facilitator = createFacilitator({ schemes: [batchSettlementFacilitator({ chain })] })
+  await facilitator.start()
+  return facilitator
+}
+
 type ChannelSale = {
   readonly rpcUrl: string
   readonly key: string
   readonly payTo: string
   readonly curve: Curve
-  readonly books: 'memory' | 'SQLite'
+  readonly books: Books
 }
 
 /** What sells over channels in our house, with its facilitator in process. */
 export async function ourChannelServer({ rpcUrl, key, payTo, curve, books }: ChannelSale): Promise<Server> {
-  const chain = evmChain({ network, rpcUrl, signers: [key] })
-  const facilitator = createFacilitator({ schemes: [batchSettlementFacilitator({ chain })] })
-  await facilitator.start()
-  const folder = books === 'memory' ? undefined : await mkdtemp(join(tmpdir(), 'flow402x-bench-'))
-  const store = folder === undefined ? memoryStore({ force: true }) : sqliteStore(join(folder, 'books.db'))
-  if (folder !== undefined) process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const facilitator = await ourChannelFacilitator({ rpcUrl, key })
+  const store = await storeOf(books)
   const scheme = batchSettlementServer({
     network,
     payTo,

@@ -2,8 +2,8 @@ import { connect, type Socket } from 'node:net'
 import { percentile } from '../report/figure.ts'
 
 /**
- * What a load is: one fixed request, sent so often over so many kept connections, one at a time on each. Where there are `payments`,
- * each connection sends its own, one after the other.
+ * What a load is: one fixed request, sent so often over so many kept connections, one at a time on each. Where there are `payments`, which
+ * are headers, or `posts`, which are bodies in JSON, each connection sends its own, one after the other.
  */
 export type Load = {
   readonly url: string
@@ -11,6 +11,7 @@ export type Load = {
   readonly connections: number
   readonly status: number
   readonly payments?: readonly (readonly string[])[]
+  readonly posts?: readonly (readonly string[])[]
 }
 
 /** What came of a load; latencies in milliseconds. */
@@ -20,23 +21,27 @@ export type LoadResult = { readonly perSecond: number; readonly p50: number; rea
  * Sends bytes over bare sockets, so that the load costs less than what it loads. Rejects when an answer has another status
  * than expected.
  */
-export async function hammer({ url, requests, connections, status, payments }: Load): Promise<LoadResult> {
+export async function hammer({ url, requests, connections, status, payments, posts }: Load): Promise<LoadResult> {
   const { hostname, port, pathname, host } = new URL(url)
-  const head = `GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\n`
-  const bytes = `${head}\r\n`
+  const head = `${posts === undefined ? 'GET' : 'POST'} ${pathname} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\n`
+  const bytes = (own: string | undefined): string => {
+    if (own === undefined) return `${head}\r\n`
+    if (posts === undefined) return `${head}payment-signature: ${own}\r\n\r\n`
+    return `${head}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(own)}\r\n\r\n${own}`
+  }
   const latencies: number[] = []
   let left = requests
   const one = (connection: number) =>
     new Promise<void>((resolve, reject) => {
       const socket = connect(Number(port), hostname).setNoDelay(true)
       let sent = 0
-      const purse = payments?.[connection]?.values()
+      const purse = (payments ?? posts)?.[connection]?.values()
       const next = () => {
-        const payment = purse?.next().value
-        if (left === 0 || (purse !== undefined && payment === undefined)) return void socket.end(resolve)
+        const own = purse?.next().value
+        if (left === 0 || (purse !== undefined && own === undefined)) return void socket.end(resolve)
         left -= 1
         sent = performance.now()
-        socket.write(payment === undefined ? bytes : `${head}payment-signature: ${payment}\r\n\r\n`)
+        socket.write(bytes(own))
       }
       readAnswers(socket, (given) => {
         latencies.push(performance.now() - sent)

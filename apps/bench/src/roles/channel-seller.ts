@@ -3,7 +3,7 @@ import { paymentMiddleware } from '@x402/express'
 import express from 'express'
 import { listen } from '../houses/listen.ts'
 import { officialChannelServer } from '../houses/official.ts'
-import { type Curve, ourChannelServer } from '../houses/ours.ts'
+import { type Books, type Curve, ourChannelServer } from '../houses/ours.ts'
 import { goods, type House, network, paths, price } from '../houses/terms.ts'
 import { playRole, roleArgument } from '../measure/part.ts'
 
@@ -12,7 +12,7 @@ export type ChannelSellerArgument = {
   readonly house: House
   readonly curve: Curve
   /** The official server keeps its own in memory. */
-  readonly books: 'memory' | 'SQLite'
+  readonly books: Books
   readonly rpcUrl: string
   readonly key: string
   readonly payTo: string

@@ -7,6 +7,7 @@ import { settle } from './settle.ts'
 import { size } from './size.ts'
 import { start } from './start.ts'
 import { store } from './store.ts'
+import { stream } from './stream.ts'
 import { verifyEvm } from './verify-evm.ts'
 import { verifySvm } from './verify-svm.ts'
 import { voucher } from './voucher.ts'
@@ -22,7 +23,7 @@ export const rows: readonly Row[] = [
   settle,
   endToEnd,
   voucher,
-  later('stream', 'signed ticks per second per core'),
+  stream,
   store,
   later('bazaar', 'search p95 at 100,000 listings'),
   size,

@@ -1,0 +1,47 @@
+import type { RequestListener } from 'node:http'
+import { privateKeySigner } from '@flow402x/adapters-evm/client'
+import { batchSettlementServer } from '@flow402x/adapters-evm/server'
+import { createStreams, type Source, serveNode, sockets, tickNode } from '@flow402x/stream/server'
+import { WebSocketServer } from 'ws'
+import { listen } from '../houses/listen.ts'
+import { type Books, ourChannelFacilitator, storeOf } from '../houses/ours.ts'
+import { network } from '../houses/terms.ts'
+import { playRole, roleArgument } from '../measure/part.ts'
+
+/** Who sells streams: lanes that stay open without a word, and tokens that come as fast as they are paid. */
+export type StreamSellerArgument = {
+  readonly books: Books
+  readonly rpcUrl: string
+  readonly key: string
+  readonly payTo: string
+}
+
+const { books, rpcUrl, key, payTo } = roleArgument<StreamSellerArgument>()
+const store = await storeOf(books)
+const scheme = batchSettlementServer({ network, payTo, rpcUrl, store, authorizer: privateKeySigner(key) })
+const forLong = 3_600_000
+const streams = createStreams({
+  schemes: [scheme],
+  facilitator: await ourChannelFacilitator({ rpcUrl, key }),
+  store,
+  // As many ticks as come, and gated lanes that wait: what a tick and a waiting stream cost is measured.
+  ticksPerSecond: 1e9,
+  patience: { gated: forLong, paused: forLong, detached: forLong },
+})
+const idle = streams.route({ rate: '0.01 USD/second', tickUrl: '/idle/tick', ws: '/idle/ws' })
+const tokens = streams.route({ rate: '0.0001 USD/token', tickUrl: '/tokens/tick' })
+const nothing: Source = async function* ({ signal }) {
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+  yield* []
+}
+const words: Source = async function* () {
+  for (;;) yield 'token'
+}
+const serve: RequestListener = (request, response) => {
+  const path = request.url?.split('?')[0]
+  if (path === '/idle') void serveNode(idle, { request, response, source: nothing, options: { format: 'sse' } })
+  else if (path === '/tokens') void serveNode(tokens, { request, response, source: words, options: { format: 'sse' } })
+  else void tickNode(path === '/idle/tick' ? idle : tokens, { request, response })
+}
+const upgrade = sockets(idle, { sockets: new WebSocketServer({ noServer: true }), serve: () => new Promise(() => {}) })
+playRole({ url: await listen(serve, (request, socket, head) => void upgrade(request, socket, head)) })
