@@ -132,13 +132,17 @@ export function createBazaar(options: BazaarOptions): Bazaar {
   /** The entry that a URL means: by its own key, or by the one under which its page is listed. */
   async function entryAt({ url, method }: ListingQuery): Promise<CatalogueEntry | undefined> {
     if (!URL.canParse(url)) return undefined
-    const { origin, pathname } = new URL(url)
+    const { origin, pathname, hash } = new URL(url)
     const verbs = method === undefined ? methods : [method.toUpperCase()]
     const [byKey, byPage] = await Promise.all([
       catalogue.findAll(verbs.map((verb) => listingKey(verb, url))),
       catalogue.findAt(`${origin}${pathname}`),
     ])
-    const fits = byPage.filter((entry) => method === undefined || entry.key.startsWith(`${method.toUpperCase()} `))
+    const fits = byPage.filter(({ key }) => {
+      // The tools of one server share its URL, and are told apart by what follows it.
+      const isOther = hash !== '' && key.startsWith('MCP ') && new URL(key.slice('MCP '.length)).hash !== hash
+      return !isOther && (method === undefined || key.startsWith(`${method.toUpperCase()} `))
+    })
     const all = [...byKey, ...fits]
     return all.find(({ state }) => state === 'listed') ?? all[0]
   }

@@ -202,6 +202,7 @@ blockquote { margin-top: .375rem; white-space: pre-line }
 .by { display: flex; flex-wrap: wrap; gap: 0 .5rem; margin-top: .375rem }
 .by span:last-child { margin-inline-start: .5rem }
 .hint { display: block; margin-top: 1rem; max-width: 40rem }
+#results > .hint { margin-block: 0 .75rem }
 
 .form { display: grid; gap: 1.25rem; margin-top: 2rem; max-width: 34rem }
 .form .hint { margin-top: .25rem }

@@ -4,6 +4,7 @@ import * as z from 'zod/mini'
 import type { Bazaar, BazaarEvent } from '../catalog/bazaar.ts'
 import { bazaarErrors } from '../catalog/errors.ts'
 import { readJson } from '../fetching/json.ts'
+import { textOf } from './body.ts'
 import { createLimiter, type Limit } from './limits.ts'
 import { openApi } from './openapi.ts'
 
@@ -23,7 +24,7 @@ export type EndpointOptions = {
 type Route = keyof typeof bazaarRoutes
 type Answer = (bazaar: Bazaar, input: unknown, signal: AbortSignal) => Promise<object>
 
-const bodyLimit = 65_536
+const reads = new Set(['GET', 'HEAD'])
 const anyOrigin = { 'access-control-allow-origin': '*' }
 
 /**
@@ -42,7 +43,7 @@ export function bazaarEndpoint(
     try {
       if (request.method === 'OPTIONS') return preflight()
       const { pathname, searchParams } = new URL(request.url)
-      const wait = (request.method === 'GET' ? mayRead : mayWrite)(callerOf(request) ?? '')
+      const wait = (reads.has(request.method) ? mayRead : mayWrite)(callerOf(request) ?? '')
       if (wait > 0) throw bazaarErrors('request/too-many', { seconds: Math.ceil(wait / 1000) })
       if (pathname.endsWith('/openapi.json')) return json(described)
       if (pages !== undefined && !names.some((name) => pathname.endsWith(bazaarRoutes[name].path))) return await pages(request)
@@ -83,22 +84,6 @@ function routeOf(pathname: string, method: string): Route {
   throw here.length === 0
     ? bazaarErrors('request/not-found', { path: pathname.slice(0, 200) })
     : bazaarErrors('request/bad-method', { method, allowed })
-}
-
-/** The body of a request, up to a limit. Errors: `request/too-large`. */
-async function textOf({ body }: Request): Promise<string> {
-  const decoder = new TextDecoder()
-  let [text, length] = ['', 0]
-  const reader = body?.getReader()
-  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
-    length += part.value.length
-    if (length > bodyLimit) {
-      await reader?.cancel()
-      throw bazaarErrors('request/too-large', { limit: bodyLimit })
-    }
-    text += decoder.decode(part.value, { stream: true })
-  }
-  return text + decoder.decode()
 }
 
 function json(body: string, init: { readonly status?: number; readonly headers?: Record<string, string> } = {}): Response {

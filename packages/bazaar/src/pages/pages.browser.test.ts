@@ -37,10 +37,12 @@ describe.skipIf(noChromium !== undefined)(`the pages of a bazaar in Chromium${no
     await page.getByRole('button', { name: 'Look at it and list it' }).click()
     expect(await page.getByRole('alert').textContent()).toContain('URL')
     expect(await page.getByLabel('URL').getAttribute('aria-invalid')).toBe('true')
-    await page.getByLabel('URL').fill('https://new.example/thing')
+    await page
+      .getByLabel('URL')
+      .fill(visits.town.put(`${visits.town.at('new')}/thing`, { resource: { url: '', serviceName: 'A new thing' } }))
     await page.getByRole('button', { name: 'Look at it and list it' }).click()
     await page.waitForURL(/\/resource/)
-    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('This is about to be looked at')
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('A new thing')
   })
 
   it('follows what is typed, and tells how much is found', async () => {

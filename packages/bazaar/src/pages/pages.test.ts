@@ -6,16 +6,24 @@ import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attacks, hostileMarket } from '../fixtures/hostile.ts'
 import { market, opinions } from '../fixtures/market.ts'
-import { seed, sourceOf } from '../fixtures/seeded.ts'
-import { createPages } from './pages.ts'
+import { seed, seededNow, seedOpinions } from '../fixtures/seeded.ts'
+import { openTown, type Town } from '../fixtures/town.ts'
+import { type Bazaar, bazaarEndpoint, createBazaar, createPages } from '../server.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'flow402x-pages-'))
 const store = sqliteStore(join(folder, 'bazaar.db'))
 const tale = 'https://api.taleworks.example/v1/tell'
-const errors: unknown[] = []
-const pages = createPages(sourceOf(store.catalogue, new Map([[`POST ${tale}`, opinions]])), { onError: (error) => errors.push(error) })
+const failures: unknown[] = []
+let town: Town
+let bazaar: Bazaar
+let pages: (request: Request) => Promise<Response>
 
 beforeAll(async () => {
+  town = await openTown()
+  bazaar = createBazaar({ store, fetching: town.fetching, resolveText: async () => [], clock: () => seededNow })
+  // As it is served: behind the routes and the limits of the interface.
+  const limits = { read: { most: 10_000, every: 1 } }
+  pages = bazaarEndpoint(bazaar, { limits, pages: createPages(bazaar, { onEvent: (event) => failures.push(event) }) })
   for (const one of [...market, ...hostileMarket.slice(2)]) await seed(store.catalogue, one)
   for (let index = 0; index < 25; index += 1) {
     await seed(store.catalogue, {
@@ -25,10 +33,13 @@ beforeAll(async () => {
       amount: '700000',
     })
   }
+  await seedOpinions(store.catalogue, { key: `POST ${tale}`, opinions })
   await seed(store.catalogue, { url: 'https://gone.example/x', name: 'Gone' }, 'dead')
   await seed(store.catalogue, { url: 'https://inside.example/x', name: 'Inside' }, 'blocked_address')
 })
 afterAll(async () => {
+  await bazaar.close()
+  await town.close()
   await store.close()
   rmSync(folder, { recursive: true })
 })
@@ -98,7 +109,7 @@ describe('the page of a search', () => {
     ]) {
       expect((await ask(path)).status, path).toBe(200)
     }
-    expect(errors).toEqual([])
+    expect(failures).toEqual([])
   })
 
   it('says what to do where there is nothing', async () => {
@@ -107,11 +118,10 @@ describe('the page of a search', () => {
     expect(markup).toContain('href="/?query=xyzzy"')
     const address = await read('/?query=https%3A%2F%2Fgone.example%2Fx')
     expect(address).toContain('href="/resource?url=https%3A%2F%2Fgone.example%2Fx')
-    const empty = createPages({
-      ...sourceOf(store.catalogue),
-      list: async () => ({ x402Version: 2, items: [], pagination: { limit: 20, offset: 0, total: 0 } }),
-    })
+    const bare = sqliteStore(join(folder, 'bare.db'))
+    const empty = createPages(createBazaar({ store: bare }))
     expect(seen(await (await empty(new Request('https://bazaar.example/'))).text())).toContain('Nothing is listed yet')
+    await bare.close()
   })
 })
 
@@ -126,7 +136,7 @@ describe('the page of a resource', () => {
       'It answers with a 402 whose offers are listed.',
       '4.7 of 5, by 43 wallets that paid; together their word weighs 30.1. 128 independent wallets paid.',
       'bedtime stories',
-      'Weight 0.92',
+      'Weight 0.82',
       'by its .well-known/x402',
       "npx flow402x pay 'https://api.taleworks.example/v1/tell' \\ -H 'content-type: application/json' \\ -d '{\"prompt\":\"A lighthouse that keeps time\",\"words\":300}' \\ --max '$0.005'",
       'Limit, says its seller 100/hour',
@@ -140,6 +150,17 @@ describe('the page of a resource', () => {
     const page = seen(await read(resource('https://live.courtside.example/cam/1')))
     for (const text of ['Rate 0.01 USD/second', 'Window 10 seconds ahead, at most $0.10', 'Travels by hls, window, ws'])
       expect(page).toContain(text)
+  })
+
+  it('tells the tools of one server apart', async () => {
+    const url = 'https://tools.ledgerly.example/mcp'
+    await seed(store.catalogue, { url, method: 'POST', name: 'Charts', input: { type: 'mcp', toolName: 'draw chart' } })
+    for (const [tool, name] of [
+      ['ask_filing', 'Ledgerly'],
+      ['draw chart', 'Charts'],
+    ] as const) {
+      expect(await read(resource(`${url}#${tool}`, 'MCP')), tool).toContain(`<h1><bdi>${name}</bdi></h1>`)
+    }
   })
 
   it('shows the configuration of an MCP tool', async () => {
@@ -265,10 +286,22 @@ describe('registration', () => {
       body: new URLSearchParams(fields),
     })
 
-  it('takes a resource in and leads to its page', async () => {
-    const answer = await send({ url: ' https://new.example/thing ', method: '', name: '', description: '', category: '', tags: '' })
-    expect([answer.status, answer.headers.get('location')]).toEqual([303, '/resource?url=https%3A%2F%2Fnew.example%2Fthing&method=GET'])
-    expect(seen(await read(answer.headers.get('location') ?? ''))).toContain('This is about to be looked at')
+  it('looks at a resource, lists it and leads to its page', async () => {
+    const url = town.put(`${town.at('new')}/thing`, { resource: { url: '', serviceName: 'A new thing' } })
+    const answer = await send({ url: ` ${url} `, method: '', name: 'Ignored', description: 'Said', category: 'tools', tags: 'one, two' })
+    expect([answer.status, answer.headers.get('location')]).toEqual([303, resource(url)])
+    const page = seen(await read(resource(url)))
+    for (const text of ['A new thing', 'Said', 'tools one two', '$0.01 per request', 'USDC Base Sepolia exact'])
+      expect(page).toContain(text)
+  })
+
+  it('says why something is not listed', async () => {
+    verifies('H12')
+    const answer = await send({ url: `${town.at('new')}/nothing` })
+    expect(answer.status).toBe(303)
+    expect(seen(await read(answer.headers.get('location') ?? ''))).toMatch(/This was not listed .* It answers, but with no 402/)
+    const odd = await send({ url: 'ftp://new.example/thing' })
+    expect([odd.status, seen(await odd.text())]).toEqual([422, expect.stringContaining('It is no URL that can be listed.')])
   })
 
   it('keeps what was written where something is wrong, and says what', async () => {
@@ -282,8 +315,16 @@ describe('registration', () => {
   })
 
   it('is not sent by another site', async () => {
-    expect((await send({ url: 'https://other.example/x' }, { 'sec-fetch-site': 'cross-site' })).status).toBe(403)
-    expect((await ask(resource('https://other.example/x'))).status).toBe(404)
+    const url = town.put(`${town.at('other')}/x`, {})
+    expect((await send({ url }, { 'sec-fetch-site': 'cross-site' })).status).toBe(403)
+    expect((await ask(resource(url))).status).toBe(404)
+  })
+
+  it('is bounded: in size, and in how often one caller may', async () => {
+    expect((await send({ url: 'x', name: 'x'.repeat(70_000) })).status).toBe(413)
+    const few = bazaarEndpoint(bazaar, { pages: createPages(bazaar), limits: { write: { most: 1, every: 60_000 } } })
+    const post = () => few(new Request('https://bazaar.example/register', { method: 'POST', body: new URLSearchParams({ url: 'x' }) }))
+    expect([(await post()).status, (await post()).status]).toEqual([422, 429])
   })
 })
 
@@ -313,15 +354,15 @@ describe('answers', () => {
   })
 
   it('say that the catalogue is out of order, and nothing of why', async () => {
-    const reason = new Error('secret of the database')
+    const closed = sqliteStore(join(folder, 'closed.db'))
+    await closed.close()
     const told: unknown[] = []
-    const broken = createPages(
-      { ...sourceOf(store.catalogue), list: () => Promise.reject(reason) },
-      { onError: (error) => told.push(error) },
-    )
+    const broken = createPages(createBazaar({ store: closed }), { onEvent: (event) => told.push(event) })
     const answer = await broken(new Request('https://bazaar.example/'))
     expect([answer.status, answer.headers.get('retry-after'), answer.headers.get('cache-control')]).toEqual([503, '5', 'no-store'])
-    expect(await answer.text()).not.toContain('secret')
-    expect(told).toEqual([reason])
+    expect(seen(await answer.text())).toMatch(
+      /The catalogue did not answer This is not your doing\. Try again in a moment\. Search the bazaar/,
+    )
+    expect(told).toEqual([{ type: 'failed', what: 'request', error: expect.any(Error) }])
   })
 })

@@ -71,7 +71,7 @@ ${field('tags', { form, wrong, input: html` placeholder="stories, english"` })}
 <section class="panel"><h2>What happens</h2>
 <ol class="steps"><li>The address is called without paying. It must be public and https.</li><li>Its 402 is judged. If it cannot be listed, you are told why.</li><li>It is looked at again from time to time: what fails sinks, what is dead leaves, and the reason stays to be read.</li></ol></section>
 <section class="panel"><h2>Get the verified mark</h2>
-<p>Serve <code>/.well-known/x402</code> on the same origin with this address in it, or set a DNS record that names it. Sellers made with Flow402x serve it already.</p></section>
+<p>Serve <code>/.well-known/x402</code> on the same origin with the address among its resources, or set a TXT record at <code>_x402.</code> before the host that says <code>payTo=</code> and one of the addresses that your 402 names.</p></section>
 <section class="panel" id="api"><h2>For programs</h2>
 <pre tabindex="0" role="region" aria-label="The same as a request"><code data-copy>POST /discovery/register
 content-type: application/json

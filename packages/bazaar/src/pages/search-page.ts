@@ -171,9 +171,11 @@ function chips(search: Search): Part {
   )
 }
 
-function notes({ wrong }: Search, { partial }: Found): Part {
+function notes({ wrong, words }: Search, { partial }: Found): Part {
   const [[name, text = ''] = []] = Object.entries(wrong)
+  const address = /^https?:\/\/\S+$/.test(words) && resourcePath({ resource: words, method: '' })
   return html`${name !== undefined && html`<p id="wrong" class="note" role="alert">${name === 'maxPrice' ? 'The highest price is a number such as 0.05' : `“${name}” cannot be looked for like that`}; “${said(text, 40)}” was left out.</p>`}
+${address && html`<p class="hint">Looking for one address? <a href="${address}">See where it stands here, and why.</a></p>`}
 ${partial && html`<p class="hint">Nothing has all of these words. These have some of them.</p>`}`
 }
 
@@ -208,10 +210,6 @@ function nothing(search: Search): Html {
   }
   if (search.words === '' && filtersOn(search).length === 0) {
     return html`<div class="empty"><h2>Nothing is listed yet</h2><p>Be the first: give the address of something that answers with a 402.</p><p><a class="button" href="/register">List a resource</a></p></div>`
-  }
-  const address = /^https?:\/\/\S+$/.test(search.words) && resourcePath({ resource: search.words, method: '' })
-  if (address) {
-    return html`<div class="empty"><h2>Looking for one address?</h2><p>This bazaar can say where it stands, and why.</p><p><a class="button" href="${address}">Look it up</a></p></div>`
   }
   const wider = filtersOn(search).length > 0 && search.words !== ''
   return html`<div class="empty"><h2>Nothing matches</h2><p>Try fewer or other words, or a wider filter.</p><p>${wider && html`<a class="button" href="${searchPath({ words: search.words, filters: {} })}">Search without filters</a> `}<a class="button quiet" href="/">See everything</a></p></div>`
