@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,6 +58,24 @@ it('a payment is announced by the facilitator, counted from the chain, and rated
   const client = createBazaarClient({ url: dev.world.bazaar.url })
   expect(await client.rate({ purchase, stars: 5, comment: 'Right about the rain' }, { signer })).toEqual({ accepted: true })
   expect(await asked()).toMatchObject({ count: 1, average: 5 })
+})
+
+it.each([
+  ['GET', '/weather'],
+  ['POST', '/ai/generate'],
+])('the page of %s %s shows a command that pays for it', async (method, path) => {
+  verifies('BAZAAR-CALLS')
+  const asked = new URLSearchParams({ url: `${dev.world.seller.url}${path}`, method })
+  const page = await (await fetch(`${dev.world.bazaar.url}/resource?${asked}`)).text()
+  const [, shown = ''] = /<h3 id="pay">.*?<code data-copy>(.*?)<\/code>/s.exec(page) ?? []
+  const command = shown.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)))
+  // What a shell makes of it, up to the program that npx would start.
+  const shell = `npx() { shift; printf '%s\\0' "$@"; }\n${command}`
+  const words = execFileSync('sh', ['-c', shell], { encoding: 'utf8' }).split('\0').slice(0, -1)
+  expect(words.slice(0, 2)).toEqual(['pay', `${dev.world.seller.url}${path}`])
+  const { given, notes } = terminal({ FLOW402X_EVM_PRIVATE_KEY: dev.chains[0]?.buyer.privateKey ?? '' })
+  expect(await runCommand(words, given)).toBe(0)
+  expect(notes.join()).toMatch(/0x[0-9a-f]{64}/)
 })
 
 it('hosts a bazaar in a file, which keeps what it lists', async () => {

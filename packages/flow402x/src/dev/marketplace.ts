@@ -34,10 +34,7 @@ export async function openMarketplace(options: MarketplaceOptions): Promise<Mark
     ...(port === undefined ? {} : { port }),
     ...(callerHeader === undefined ? {} : { callerHeader }),
     ...told,
-    pages: createPages(bazaar, {
-      ...(name === undefined ? {} : { name }),
-      onError: (error) => onEvent?.({ type: 'failed', what: 'request', error }),
-    }),
+    pages: createPages(bazaar, { ...(name === undefined ? {} : { name }), ...told }),
   })
   bazaar.start()
   return {

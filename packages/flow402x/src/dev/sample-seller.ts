@@ -121,7 +121,9 @@ export function sampleSeller(
 }
 
 function charged(server: Server, { method, path, category, scheme: _, coin: __, serve, ...options }: SampleRoute) {
-  const { extensions } = httpResource({ ...options, method, path, category }).terms
+  // What is posted here is a prompt; marketplaces show how.
+  const posted = method === 'POST' ? { body: z.object({ prompt: z.string() }), example: { body: { prompt: 'a lighthouse' } } } : {}
+  const { extensions } = httpResource({ ...options, ...posted, method, path, category }).terms
   return paid(server, { ...options, extensions }, serve)
 }
 
