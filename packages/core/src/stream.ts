@@ -75,6 +75,7 @@ export {
   controlEventName,
   controlMember,
   type LaneMessage,
+  readClosedAnswer,
   readControlEvent,
   readControlLine,
   readLaneMessage,

@@ -7,17 +7,9 @@ import {
   type SettleResponse,
   type SignedPayment,
 } from '@flow402x/core'
-import {
-  costOf,
-  type LaneAccount,
-  readStreamOffer,
-  type StreamTerms,
-  type StreamWallet,
-  streamKey,
-  type WalletLane,
-} from '@flow402x/core/stream'
+import { costOf, type LaneAccount, readStreamOffer, type StreamWallet, streamKey, type WalletLane } from '@flow402x/core/stream'
 import { correctionIn } from '../correction/correction.ts'
-import type { Candidate, Terms } from '../engine/choose.ts'
+import { type Candidate, sameTerms, type Terms } from '../engine/choose.ts'
 import { ask, type Client, walletOf } from '../engine/client.ts'
 import { clientErrors } from '../engine/errors.ts'
 import { consider, pay, type Wallet } from '../engine/pay.ts'
@@ -42,25 +34,20 @@ export function streamWallet(client: Client): StreamWallet {
       const assetOf = ({ network, asset }: { network: string; asset: string }) => wallet.limits.asset(network, asset)
       const stream = required && readStreamOffer(required, { headers: answer.response.headers, assetOf })
       const [chosen] = stream === undefined ? [] : (await consider(wallet, answer)).candidates
-      const entry = stream?.entries.find(({ requirements }) => isEntry(requirements, chosen))
-      if (stream === undefined || chosen?.scheme.lanes === undefined || entry === undefined) {
-        const response = await pay(wallet, answer, undefined)
-        return { response, url, ...(stream && { terms: stream.terms }) }
-      }
-      const terms = { ...stream.terms, rate: entry.rate }
-      const opened = await openLane(wallet, answer, { chosen, terms, window: costOf(terms.rate, window(terms)) })
-      return { ...opened, url, terms }
+      const entry = stream?.entries.find(({ requirements }) => chosen !== undefined && sameTerms(requirements, chosen.terms.requirements))
+      if (stream === undefined || chosen === undefined || entry === undefined)
+        return { response: await pay(wallet, answer, undefined), url }
+      const about = { url, terms: { ...stream.terms, rate: entry.rate }, asset: chosen.terms.asset }
+      if (chosen.scheme.lanes === undefined) return { response: await pay(wallet, answer, undefined), ...about }
+      const ahead = costOf(entry.rate, window(about.terms))
+      return { ...(await openLane(wallet, answer, { chosen, window: ahead })), ...about }
     },
   }
 }
 
-function isEntry(requirements: Terms['requirements'], chosen: Candidate | undefined): boolean {
-  return chosen !== undefined && JSON.stringify(requirements) === JSON.stringify(chosen.terms.requirements)
-}
+type Opening = { readonly chosen: Candidate; readonly window: bigint }
 
-type Opening = { readonly chosen: Candidate; readonly terms: StreamTerms; readonly window: bigint }
-
-async function openLane(wallet: Wallet, asked: Asked, { chosen, terms, window }: Opening) {
+async function openLane(wallet: Wallet, asked: Asked, { chosen, window }: Opening) {
   const { message, response: first } = asked
   const { url, signal } = message
   const { requirements } = chosen.terms
@@ -75,7 +62,7 @@ async function openLane(wallet: Wallet, asked: Asked, { chosen, terms, window }:
     await first.body?.cancel()
     account = await chosen.scheme.lanes?.open(requirements, window, given)
     if (account === undefined) throw clientErrors('client/no-payable-offer', { url, leftOut: [] })
-    const lane = walletLane(wallet, asked, { account, allowance, chosen, terms, window, given })
+    const lane = walletLane(wallet, asked, { account, allowance, chosen, window, given })
     await lane.cover()
     const response = await lane.enter()
     return { response, lane: lane.lane }
@@ -93,7 +80,7 @@ type Laning = Opening & {
   readonly given: PrepareOptions
 }
 
-function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, terms, window, given }: Laning) {
+function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, window, given }: Laning) {
   const { message, offer } = asked
   const { requirements } = chosen.terms
   let covered = window
@@ -152,7 +139,6 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
   }
 
   const lane: WalletLane = {
-    terms,
     standing: account.standing,
     async slide(step) {
       const { used, credit } = account.standing()
@@ -165,7 +151,8 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
       }
       const voucher = await account.slide(counted)
       await cover()
-      await allowance.spend(account.standing().used)
+      // The server may count a little less in the end.
+      await allowance.spend(account.standing().used - step.window)
       return voucher
     },
     header: () => paymentSignatureHeader.encode(signedBy(account.payment()).payment),

@@ -54,6 +54,9 @@ export type TickAnswer = z.infer<typeof tickAnswer>
 /** What a tick that is stale is told: from where its payer may sign on. */
 export const staleAnswer = z.looseObject({ accepted: amount })
 
+/** The answer to a word about a lane: of one that was closed, what was used of it in all. */
+const laneAnswer = z.looseObject({ state: z.string(), consumed: z.optional(amount) })
+
 /**
  * What a server says inside a body (M5 of streaming.md §6): credit runs low, so much more is needed, the gate is shut or open, the lane
  * came to this. `need` is the ceiling to sign for; `units` of a receipt are those that were delivered.
@@ -92,6 +95,12 @@ export function readTickAnswer(text: string): TickAnswer | undefined {
 /** Reads from where a stale tick's payer may sign on; nothing for an answer that does not say. */
 export function readStaleAnswer(text: string): bigint | undefined {
   return read(staleAnswer, text)?.accepted
+}
+
+/** Reads what was used in all of a lane that was closed; nothing for an answer that does not say. */
+export function readClosedAnswer(text: string): bigint | undefined {
+  const answer = read(laneAnswer, text)
+  return answer?.state === 'ended' ? answer.consumed : undefined
 }
 
 /** Reads the data of a control event in SSE; nothing for anything else. */

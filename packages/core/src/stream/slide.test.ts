@@ -65,6 +65,23 @@ describe('a payer’s sliding voucher', () => {
     expect(again.result).toEqual({ max: 21n, used: 0n, credit: 16n, grown: 16n })
   })
 
+  it('gives itself back what its receiver did not count', () => {
+    verifies('M29')
+    const ticked = slid(slid(empty, { opens: true }).channel, { used: 15n }).channel
+    const left = leaveLane(ticked, { id: 'a', used: 12n, now: 2 }).channel
+    expect([left.charged, left.top, left.free]).toEqual([
+      12n,
+      35n,
+      [
+        { from: 12n, to: 15n, spent: true },
+        { from: 15n, to: 20n, spent: true },
+        { from: 20n, to: 35n, spent: true },
+      ],
+    ])
+    expect(slid(left, { id: 'b', opens: true, window: 23n }).result).toMatchObject({ max: 36n, credit: 24n })
+    expect(leaveLane(left, { id: 'a', used: 1n, now: 2 }).channel).toBe(left)
+  })
+
   it('takes what a dead process had signed for its lanes as spent', () => {
     verifies('F1')
     const opened = slid(empty, { opens: true, until: 50 })

@@ -1,4 +1,4 @@
-import { type Changed, type Channel, greater, lesser, withDebt } from '../channel/channel.ts'
+import { bounded, type Changed, type Channel, greater, lesser, withDebt } from '../channel/channel.ts'
 import { creditOf, endLane, growLane, type LaneWithheld, laneOf, raiseVoucher } from './lane.ts'
 
 /**
@@ -47,10 +47,19 @@ export function slideVoucher(channel: Channel, slide: Slide): Changed<Slid | Lan
   return { channel: written, result: { max: next.top, used: result.used, credit, grown: result.used + credit - before } }
 }
 
-/** Ends a payer's lane: `used` of it is charged, and the rest is credit, which later work signs again before anything new. */
+/**
+ * Ends a payer's lane: `used` of it is charged, and the rest is credit, which later work signs again before anything new. What these books
+ * had counted and its receiver did not is credit as well.
+ */
 export function leaveLane(channel: Channel, { id, used, now }: Pick<Slide, 'id' | 'used' | 'now'>): Changed<void> {
-  const { channel: next } = endLane(channel, { id, used, slice: 0n, now, refundable: true })
-  return { channel: next, result: undefined }
+  const lane = laneOf(channel, id)
+  if (lane === undefined) return { channel, result: undefined }
+  const { channel: ended } = endLane(channel, { id, used, slice: 0n, now, refundable: true })
+  const back = greater(lane.used - greater(used, 0n), 0n)
+  if (back === 0n) return { channel: ended, result: undefined }
+  const end = lane.credit[0]?.from ?? ended.top
+  const free = bounded([...ended.free, { from: end - back, to: end, spent: true }])
+  return { channel: withDebt({ ...ended, charged: ended.charged - back, free }, now), result: undefined }
 }
 
 /** What a dead process had signed for its lanes counts as spent, unless the receiver himself says that it was not. */

@@ -1,3 +1,4 @@
+import type { Asset } from '../protocol/asset.ts'
 import type { PaymentRequirements } from '../protocol/payment.ts'
 import type { Correction, Prepared, PrepareOptions } from '../protocol/scheme.ts'
 import type { SettleResponse } from '../protocol/settlement.ts'
@@ -58,18 +59,19 @@ export interface StreamWallet {
   open(input: RequestInfo | URL, init: RequestInit, plan: { readonly window: (terms: StreamTerms) => Units }): Promise<OpenedStream>
 }
 
-/** An open route. `terms` are those it offered, if it asked for money; `lane` is there where it is paid by sliding vouchers. */
+/** An open route. `terms` are those it offered, if it offered a stream, with the rate in `asset`; `lane` is there where sliding vouchers pay for it. */
 export type OpenedStream = {
   readonly response: Response
   /** Where it answered, after redirects. */
   readonly url: string
   readonly terms?: StreamTerms
+  /** What it is paid in. */
+  readonly asset?: Asset
   readonly lane?: WalletLane
 }
 
 /** One lane within a wallet's budget. Amounts are atomic; every signature is reserved before it is made. */
 export interface WalletLane {
-  readonly terms: StreamTerms
   standing(): Slid
   /** As `LaneAccount.slide`. Errors: `client/over-budget`, which signs nothing. */
   slide(step: { readonly used: bigint; readonly window: bigint; readonly least: bigint }): Promise<StreamVoucher | undefined>

@@ -2,6 +2,15 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  F6: { text: 'A server that takes money and delivers nothing gets one window.', link: 'streaming.md §10 F6' },
+  'FS1-CLIENT-BUDGET': {
+    text: 'What a stream signs is reserved in the budget before, and the stream ends where the budget does.',
+    link: 'streaming.md §2',
+  },
+  'FS1-CLIENT-TICKS': {
+    text: 'A refused tick is followed by no further signature, but where it says from where to sign.',
+    link: 'streaming.md §6',
+  },
   F12: { text: 'With the store down nothing unpaid leaves.', link: 'streaming.md §10 F12' },
   F10: { text: 'What was delivered since the last checkpoint of a crash is the seller’s loss, and no more.', link: 'streaming.md §10 F10' },
   F8: { text: 'A voucher that was not stored is not acknowledged, and is sent again.', link: 'streaming.md §10 F8' },

@@ -98,10 +98,13 @@ function createLane({ desk, voucherSigner, tell }: Payer, offer: ChannelOffer): 
     await sign()
   }
 
-  async function newFilling(amount: bigint, given: PrepareOptions): Promise<Filling | undefined> {
+  /** A deposit for `amount` more and for what the seller advises, or for `least` where that is more. */
+  async function newFilling(amount: bigint, given: PrepareOptions, least = 0n): Promise<Filling | undefined> {
     const row = await book.find(channelId)
     if (row === undefined) throw channelErrors('evm/no-channel', { channelId })
-    const made = await prepareFilling(desk, { ...offer, amount }, { ...drawOptions(given), fill: row, fits: false })
+    const { minDeposit = 0n } = offer
+    const sized = { ...offer, amount, minDeposit: minDeposit > least ? minDeposit : least }
+    const made = await prepareFilling(desk, sized, { ...drawOptions(given), fill: row, fits: false })
     return made && { ...made, by: id }
   }
 
@@ -168,7 +171,7 @@ function createLane({ desk, voucherSigner, tell }: Payer, offer: ChannelOffer): 
     async topUp(least, given) {
       const row = await book.find(channelId)
       if (row === undefined || filling !== undefined || row.filling !== undefined || usableFunds(row) - row.top >= least) return undefined
-      const fresh = await newFilling(least, given)
+      const fresh = await newFilling(1n, given, least)
       const taken = await book.change(channelId, (channel) => {
         const isFree = fresh !== undefined && channel.filling === undefined
         return { channel: isFree ? { ...channel, filling: fresh } : channel, result: isFree }

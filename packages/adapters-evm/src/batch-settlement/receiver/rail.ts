@@ -120,7 +120,9 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
         paid((channel) => raiseVoucher(channel, { ...stepOf(lane), max, signature, opens })),
         { now: clock(), signal, config, isShort },
       )
-      return typeof step === 'string' ? { status: 402, reason: unseen[step] } : answerOf(step, 0n)
+      if (typeof step === 'string') return { status: 402, reason: unseen[step] }
+      // Who opens with an old voucher may have lost his books: his own newest one shows him where he stands.
+      return answerOf(opens && step.lane === 'stale' ? { ...step, lane: 'sold' } : step, 0n)
     },
     grow: (lane) => settled(lane.channelId, (channel) => growLane(channel, drained(channel, stepOf(lane)))),
     adopt: (lane) => settled(lane.channelId, (channel) => adoptLane(channel, drained(channel, { ...stepOf(lane), epoch: lane.epoch }))),

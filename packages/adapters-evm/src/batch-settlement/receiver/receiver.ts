@@ -9,9 +9,11 @@ import {
   type Submission,
   sameAddress,
   takeStretch,
+  usableFunds,
   type VoucherRefusal,
   type Withheld,
 } from '@flow402x/core'
+import { isSliding } from '@flow402x/core/stream'
 import { claimable, type Drawn, refuseTerms, type VoucherCheck } from '../voucher.ts'
 import { type BatchPayload, type BatchReason, type BatchRefusal, batchReason, readBatchPayload, type VoucherClaim } from '../wire.ts'
 import { bookId, claimOf, type ReceiverBooks, stateOf } from './books.ts'
@@ -92,7 +94,8 @@ export function channelReceiver({ books, chain, checkVoucher }: ChannelReceiverO
       if (known === undefined) return undefined
       const amount = BigInt(requirements.amount)
       const filled: ChannelFunds = { ...known.funds, balance: known.funds.balance + more }
-      const { result } = takeStretch({ ...known, funds: filled }, { id: '', max, amount, now, until: now })
+      const there = { ...known, funds: filled }
+      const result = isSliding(payment) ? refuseSliding(there, max) : takeStretch(there, { id: '', max, amount, now, until: now }).result
       return result === undefined ? undefined : refusalOf(result, { channel: known, amount })
     },
     async extend({ id, voucher }, until) {
@@ -132,6 +135,12 @@ function refuseOffer({ channelConfig }: Drawn, { payment: { accepted }, requirem
   if (accepted.network !== requirements.network) return { reason: batchReason('network_mismatch') }
   if (!sameAddress(accepted.asset, requirements.asset)) return { reason: batchReason('token_mismatch') }
   return refuseTerms(channelConfig, requirements)
+}
+
+/** Deposits also come in the midst of a stream, with a voucher that is taken already. */
+function refuseSliding(channel: Channel, max: bigint): Withheld | undefined {
+  if (max < channel.top) return 'sold'
+  return max > usableFunds(channel) ? 'beyond' : undefined
 }
 
 /** Why nothing is known of a channel. */

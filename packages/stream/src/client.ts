@@ -1,0 +1,9 @@
+export type { SseChunk } from './client/lines.ts'
+export {
+  type PaidStream,
+  type PayStreamOptions,
+  payStream,
+  type StreamChunk,
+  type StreamEvent,
+  type StreamReceipt,
+} from './client/pay-stream.ts'

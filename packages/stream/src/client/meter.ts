@@ -1,0 +1,68 @@
+import { bytesPerUnit, costOf, oneUnit, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
+
+/**
+ * Counts what a payer has received of a stream, in its unit: time while bytes come, or bytes. What nobody can count from outside, such as
+ * tokens, is what its server says, and never more than was signed.
+ */
+export interface Meter {
+  /** So many bytes of the application came, or a sign of life (0). */
+  received(bytes: number): void
+  /** The server says that so much (atomic) was used of the lane. */
+  said(consumed: bigint): void
+  /** Whether the gate is open, by the server's word: a shut one costs nothing. */
+  flows(isOpen: boolean): void
+  /** What was received, as far as `signed` (atomic) pays for it. */
+  units(signed: bigint): Units
+  /** Whether anything came since this was last asked. */
+  hasMoved(): boolean
+}
+
+/** A meter of these terms; `now` is monotonic, in milliseconds. */
+export function createMeter({ unit, clock, rate, tick }: StreamTerms, now: () => number): Meter {
+  const perUnit = bytesPerUnit(unit)
+  const isTime = unit === 'second' && clock === 'wall'
+  let [bytes, said, moved] = [0n, 0n, false]
+  let [flowed, last, isOpen, alive] = [0, now(), true, now()]
+
+  /** Time counts while something comes, and one tick longer. */
+  function pass(): void {
+    const at = now()
+    const until = Math.min(at, alive + Number(tick) / 1e6)
+    if (isOpen && until > last) flowed += until - last
+    last = at
+  }
+
+  function counted(): Units {
+    if (isTime) {
+      pass()
+      return BigInt(Math.floor(flowed * 1e6))
+    }
+    return perUnit === undefined ? unitsFor(rate, said) : (bytes * oneUnit) / perUnit
+  }
+
+  return {
+    received(count) {
+      // What came shows that time was not idle until now.
+      alive = now()
+      pass()
+      bytes += BigInt(count)
+      moved = true
+    },
+    said(consumed) {
+      if (consumed > said) said = consumed
+    },
+    flows(flowing) {
+      pass()
+      isOpen = flowing
+    },
+    units(signed) {
+      const units = counted()
+      return costOf(rate, units) > signed ? unitsFor(rate, signed) : units
+    },
+    hasMoved() {
+      const has = moved
+      moved = false
+      return has
+    },
+  }
+}

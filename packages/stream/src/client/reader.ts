@@ -1,0 +1,196 @@
+import { isX402Error } from '@flow402x/core'
+import {
+  type ControlEvent,
+  costOf,
+  type OpenedStream,
+  paymentStreamHeader,
+  readClosedAnswer,
+  type Units,
+  writeMessage,
+  writeUnits,
+} from '@flow402x/core/stream'
+import { readerErrors } from './errors.ts'
+import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
+import { createMeter } from './meter.ts'
+import type { PaidStream, PayStreamOptions, Plan, StreamChunk, StreamReceipt } from './pay-stream.ts'
+import { slidingTill, type Till, windowTill } from './till.ts'
+
+type Opened = OpenedStream & { readonly plan: Plan | undefined }
+type Reading = PayStreamOptions & { readonly over: AbortController }
+
+/** Reads an open stream and pays for it meanwhile. */
+export function createReader(opened: Opened, options: Reading): PaidStream {
+  const { wallet, over, reopens = 5, onEvent = () => {}, sleep = wait, now = () => performance.now(), init = {} } = options
+  const { url, terms, plan } = opened
+  const sid = sidIn(opened.response)
+  const meter = terms && createMeter(terms, now)
+  const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
+  let [chunks, bytes, reason] = [0, 0n, '']
+  let said: bigint | undefined
+  let [isPaused, isOver, hasBegun] = [false, false, false]
+  let closing: Promise<StreamReceipt> | undefined
+  let settle: (receipt: StreamReceipt) => void = () => {}
+  const receipt = new Promise<StreamReceipt>((resolve) => {
+    settle = resolve
+  })
+
+  const received = (): Units => meter?.units(till?.signed() ?? 0n) ?? 0n
+
+  async function tell(op: 'pause' | 'resume' | 'close'): Promise<string> {
+    if (terms === undefined || sid === undefined) return ''
+    const headers = { 'Content-Type': 'application/json' }
+    // A page that is left can still say so.
+    const sent = wallet.send(new URL(terms.tickUrl, url), { method: 'POST', headers, body: writeMessage({ sid, op }), keepalive: true })
+    return await sent.then((response) => response.text()).catch(() => '')
+  }
+
+  /** What the server says that the lane used: it cannot be more than was signed. */
+  function believe(consumed: bigint | undefined): void {
+    const signed = till?.signed() ?? 0n
+    if (consumed !== undefined && consumed > signed) throw readerErrors('stream/overcharged', { url, said: consumed, signed })
+    said = consumed ?? said
+  }
+
+  async function finish(why: string): Promise<StreamReceipt> {
+    isOver = true
+    const units = received()
+    try {
+      if (said === undefined) believe(readClosedAnswer(await tell('close')))
+    } finally {
+      over.abort(new DOMException('The stream is closed.', 'AbortError'))
+      const consumed = said ?? (terms === undefined ? 0n : costOf(terms.rate, units))
+      await till?.close(consumed)
+      settle({ units: writeUnits(units), consumed, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
+    }
+    return await receipt
+  }
+
+  function close(why: string): Promise<StreamReceipt> {
+    closing ??= finish(why)
+    return closing
+  }
+
+  /** A word of the server's; says whether it was the last. */
+  async function hear(event: ControlEvent): Promise<boolean> {
+    onEvent(event)
+    const { t, consumed } = event
+    // What nobody here can count grows only while something comes.
+    if (consumed !== undefined && meter?.hasMoved()) meter.said(consumed)
+    if (t === 'gated' || t === 'open') meter?.flows(t === 'open')
+    if (t === 'receipt' || t === 'end') {
+      reason = event.reason ?? t
+      believe(consumed)
+      return true
+    }
+    if (t !== 'open') await till?.advance(received())
+    return t === 'gated' && isSpent()
+  }
+
+  /** Whether nothing more comes because nothing more is paid: by agreement, or by trouble, which is thrown. */
+  function isSpent(): boolean {
+    const trouble = till?.trouble()
+    if (trouble !== undefined) throw trouble
+    return till?.isDone() === true
+  }
+
+  async function* read(): AsyncGenerator<StreamChunk> {
+    let response = opened.response
+    for (let tries = 0; ; ) {
+      try {
+        for await (const item of itemsOf(response)) {
+          tries = 0
+          if ('control' in item) {
+            if (await hear(item.control)) return
+            continue
+          }
+          if (!isPaused) meter?.flows(true)
+          meter?.received('chunk' in item ? item.bytes : 0)
+          void till?.advance(received())
+          if (!('chunk' in item)) continue
+          chunks += 1
+          bytes += BigInt(item.bytes)
+          yield item.chunk
+          if (plan?.units !== undefined && received() >= plan.units) return
+        }
+        return
+      } catch (error) {
+        if (isX402Error(error) || isOver || over.signal.aborted || options.signal?.aborted) throw error
+        tries += 1
+        if (till === undefined || tries > reopens) throw readerErrors('stream/broken', { url, tries, cause: error })
+        await sleep(50 * 2 ** tries)
+        response = (await reopen(till)) ?? response
+      }
+    }
+  }
+
+  /** The same lane on another connection, with the newest voucher (M7); nothing where the server cannot be reached. */
+  async function reopen(paying: Till): Promise<Response | undefined> {
+    const headers = new Headers(init.headers)
+    const from = writeUnits(received())
+    headers.set('Payment-Resume', `${sid}; from=${from}`)
+    for (const [name, value] of Object.entries(paying.ticket())) headers.set(name, value)
+    const response = await wallet.send(url, { ...init, headers, signal: over.signal }).catch(() => undefined)
+    const status = response?.status
+    if (status === 404 || status === 410) throw readerErrors('stream/lane-over', { url, status })
+    if (response?.ok !== true) return undefined
+    onEvent({ t: 'resumed', from })
+    return response
+  }
+
+  async function* iterate(): AsyncGenerator<StreamChunk> {
+    if (hasBegun) throw readerErrors('stream/bad-option', { option: 'stream', why: 'it is read once' })
+    hasBegun = true
+    try {
+      yield* read()
+    } catch (error) {
+      // Who closed it wanted no error.
+      if (!isOver || isX402Error(error)) throw error
+    } finally {
+      await close('read')
+    }
+  }
+
+  return {
+    response: opened.response,
+    grade: opened.lane === undefined ? (terms === undefined ? 'free' : 'A') : 'B',
+    terms,
+    receipt,
+    async pause() {
+      isPaused = true
+      meter?.flows(false)
+      await tell('pause')
+    },
+    async resume() {
+      await tell('resume')
+      isPaused = false
+      meter?.flows(true)
+    },
+    close: () => close('closed'),
+    [Symbol.asyncIterator]: iterate,
+  }
+}
+
+function tillOf(
+  { lane, url }: Opened,
+  { terms, window, most }: Plan,
+  { wallet, sid, now, sleep }: Reading & { readonly sid: string; now: () => number; sleep: (ms: number) => Promise<void> },
+): Till {
+  const given = { wallet, url, sid, tickUrl: new URL(terms.tickUrl, url).href, terms, window, most, now, sleep }
+  return lane === undefined ? windowTill(given) : slidingTill(lane, given)
+}
+
+function sidIn({ headers }: Response): string | undefined {
+  const text = headers.get(paymentStreamHeader.name)
+  return text === null ? undefined : paymentStreamHeader.decode(text).sid
+}
+
+function itemsOf({ headers, body }: Response): AsyncIterable<Item<StreamChunk>> {
+  const type = headers.get('Content-Type') ?? ''
+  const stream = body ?? new ReadableStream<Uint8Array>({ start: (controller) => controller.close() })
+  if (/^text\/event-stream\b/i.test(type)) return sseItems(stream)
+  return /^application\/(x-)?(ndjson|jsonl|json-lines)\b/i.test(type) ? ndjsonItems(stream) : byteItems(stream)
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

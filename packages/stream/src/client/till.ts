@@ -1,0 +1,231 @@
+import { isX402Error, type X402Error } from '@flow402x/core'
+import {
+  costOf,
+  greater,
+  lesser,
+  readStaleAnswer,
+  readTickAnswer,
+  type StreamTerms,
+  type StreamVoucher,
+  type StreamWallet,
+  type Units,
+  type WalletLane,
+  writeMessage,
+} from '@flow402x/core/stream'
+import { readerErrors } from './errors.ts'
+
+/** What pays for a stream while it flows. Amounts are atomic, of the lane alone. */
+export interface Till {
+  /** So much may be delivered by what was signed. */
+  signed(): bigint
+  /** Pays on for what was received, if that is worth it; one payment is under way at a time. */
+  advance(received: Units): Promise<void>
+  /** Why nothing more is paid; nothing while all is well, or where the agreed end is reached. */
+  trouble(): X402Error | undefined
+  /** Whether all was paid that is to be paid. */
+  isDone(): boolean
+  /** What brings the lane back: the headers of the request that reopens it. */
+  ticket(): Readonly<Record<string, string>>
+  /** The stream is over: so much of it was used. */
+  close(used: bigint): Promise<void>
+}
+
+/** How a till is made. `most`: the most (atomic) that is ever signed for the stream. */
+export type TillOptions = {
+  readonly wallet: StreamWallet
+  readonly url: string
+  readonly sid: string
+  readonly tickUrl: string
+  readonly terms: StreamTerms
+  readonly window: Units
+  readonly most: bigint | undefined
+  readonly now: () => number
+  readonly sleep: (ms: number) => Promise<void>
+}
+
+const cleanMs = 60_000
+const mostTries = 5
+const reserveWindows = 30n
+
+/** Pays by a sliding voucher (grade B): never more than was received and one window, which doubles for each minute without trouble. */
+export function slidingTill(lane: WalletLane, options: TillOptions): Till {
+  const { wallet, url, sid, tickUrl, terms, most, now, sleep } = options
+  const { rate, tick, windowMax } = terms
+  const forLane = named(tickUrl, sid)
+  let window = options.window
+  let [cleanSince, seq] = [now(), 0]
+  let trouble: X402Error | undefined
+  let under: Promise<void> | undefined
+  // The stream goes on while a deposit comes in.
+  let filling: Promise<boolean> | undefined
+
+  const signed = (): bigint => lane.standing().used + lane.standing().credit
+  const ahead = (used: bigint): bigint => {
+    const whole = costOf(rate, window)
+    return most === undefined ? whole : lesser(most - used, whole)
+  }
+
+  /** Trust grows with every minute in which nothing was amiss (streaming.md §2). */
+  function trust(isClean: boolean): void {
+    if (!isClean) [window, cleanSince] = [options.window, now()]
+    else if (now() - cleanSince >= cleanMs && window < windowMax) {
+      window = lesser(window * 2n, windowMax)
+      cleanSince = now()
+    }
+  }
+
+  async function pay(received: Units): Promise<void> {
+    const used = costOf(rate, received)
+    trust(true)
+    const step = greater(tick, window / 2n)
+    const isLast = most !== undefined && used + ahead(used) >= most
+    const voucher = await slide({ used, window: ahead(used), least: isLast ? 1n : costOf(rate, step) })
+    if (voucher === undefined) return
+    await send(voucher, received)
+    const [reserve, rest] = [reserveWindows * costOf(rate, options.window), most === undefined ? undefined : most - signed()]
+    const least = rest === undefined ? reserve : lesser(rest, reserve)
+    if (least <= 0n) return
+    filling ??= lane
+      .topUp(forLane, least)
+      .catch(ignored)
+      .finally(() => {
+        filling = undefined
+      })
+  }
+
+  async function slide(step: { used: bigint; window: bigint; least: bigint }): Promise<StreamVoucher | undefined> {
+    try {
+      return await lane.slide(step)
+    } catch (error) {
+      if (!isX402Error(error, 'evm/channel-empty') || !(await (filling ?? lane.topUp(forLane, step.window)))) throw error
+      return await lane.slide(step)
+    }
+  }
+
+  async function send(voucher: StreamVoucher, received: Units): Promise<void> {
+    seq += 1
+    let current = voucher
+    for (let tries = 1; ; tries++) {
+      const body = writeMessage({ sid, seq, voucher: current, seen: { units: received } })
+      const response = await wallet
+        .send(tickUrl, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body })
+        .catch(() => undefined)
+      const { status = 503 } = response ?? {}
+      const text = (await response?.text().catch(() => '')) ?? ''
+      if (status === 200) return believe(text)
+      trust(false)
+      if (tries >= mostTries) throw refused(status, text)
+      if (status === 409) current = await above(text, current)
+      else if (status === 429 || status === 503) await sleep(retryAfter(response) ?? 100 * 2 ** tries)
+      else if (status !== 402 || !(await lane.topUp(forLane, ahead(lane.standing().used)))) throw refused(status, text)
+    }
+  }
+
+  /** A server that counts more than was signed for is told nothing more. */
+  function believe(text: string): void {
+    const answer = readTickAnswer(text)
+    if (answer !== undefined && answer.charged > answer.accepted)
+      throw readerErrors('stream/overcharged', { url, said: answer.charged, signed: answer.accepted })
+  }
+
+  /** A later voucher was faster: only what the books themselves have signed may be passed over. */
+  async function above(text: string, { maxClaimableAmount }: StreamVoucher): Promise<StreamVoucher> {
+    const accepted = readStaleAnswer(text)
+    const { used, max } = lane.standing()
+    if (accepted === undefined || accepted < maxClaimableAmount) throw refused(409, text)
+    const next = await lane.slide({ used, window: signed() - used + 1n, least: 1n })
+    if (next === undefined || next.maxClaimableAmount <= accepted)
+      throw readerErrors('stream/overcharged', { url, said: accepted, signed: max })
+    return next
+  }
+
+  function refused(status: number, text: string): X402Error {
+    if (status === 404 || status === 410) return readerErrors('stream/lane-over', { url, status })
+    return readerErrors('stream/tick-refused', { url, status, why: text === '' ? '' : `: ${text.slice(0, 200)}` })
+  }
+
+  return {
+    signed,
+    async advance(received) {
+      if (trouble !== undefined) return
+      // Ticks that meet one under way are of no use: the next one says more.
+      if (under !== undefined) return await under
+      under = pay(received)
+        .catch((error: unknown) => {
+          if (!isX402Error(error)) throw error
+          trouble = error
+        })
+        .finally(() => {
+          under = undefined
+        })
+      await under
+    },
+    trouble: () => trouble,
+    isDone: () => most !== undefined && signed() >= most,
+    ticket: () => ({ 'PAYMENT-SIGNATURE': lane.header() }),
+    async close(used) {
+      await Promise.all([under, filling])
+      await lane.close(used)
+    },
+  }
+}
+
+/** Buys window after window (grade A), as any x402 client does: each is one payment of its wallet, whatever the scheme. */
+export function windowTill({ wallet, url, sid, tickUrl, terms, most }: TillOptions): Till {
+  const { rate, buy, tick } = terms
+  const price = costOf(rate, buy)
+  const forLane = named(tickUrl, sid)
+  let bought = price
+  let trouble: X402Error | undefined
+  let under: Promise<void> | undefined
+
+  async function pay(): Promise<void> {
+    const response = await wallet.fetch(forLane, { method: 'POST' })
+    await response.body?.cancel()
+    if (response.status === 404 || response.status === 410) throw readerErrors('stream/lane-over', { url, status: response.status })
+    if (!response.ok) throw readerErrors('stream/tick-refused', { url, status: response.status, why: '' })
+    bought += price
+  }
+
+  return {
+    signed: () => bought,
+    async advance(received) {
+      const isLow = bought - costOf(rate, received) <= costOf(rate, tick)
+      if (trouble !== undefined || !isLow || (most !== undefined && bought + price > most)) return
+      if (under !== undefined) return await under
+      under = pay()
+        .catch((error: unknown) => {
+          if (!isX402Error(error)) throw error
+          trouble = error
+        })
+        .finally(() => {
+          under = undefined
+        })
+      await under
+    },
+    trouble: () => trouble,
+    isDone: () => most !== undefined && bought + price > most,
+    ticket: () => ({}),
+    async close() {
+      await under
+    },
+  }
+}
+
+/** A payment by itself names its lane in the URL (M2). */
+function named(tickUrl: string, sid: string): string {
+  const target = new URL(tickUrl)
+  target.searchParams.set('sid', sid)
+  return target.href
+}
+
+function retryAfter(response: Response | undefined): number | undefined {
+  const text = response?.headers.get('Retry-After') ?? ''
+  return /^\d{1,3}$/.test(text) ? Number(text) * 1000 : undefined
+}
+
+// A channel that could not be filled now is filled later, or runs out and says so.
+function ignored(error: unknown): boolean {
+  if (!isX402Error(error)) throw error
+  return false
+}
