@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
+import { batchSettlementFacilitator, evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import { exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
-import { exactSolanaFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
+import { exactSolanaFacilitator, nonceVoucherFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
 import { exactSolanaServer, transferProofSolanaServer } from '@flow402x/adapters-solana/server'
 import { coinOf, type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme } from '@flow402x/core'
 import { announcing } from '@flow402x/core/bazaar'
@@ -149,11 +149,14 @@ function facilitatorSchemes({ chains, solana }: Started): FacilitatorScheme[] {
   return [
     ...chains.flatMap(({ network, rpcUrl, facilitator: { privateKey } }) => {
       const chain = evmChain({ network, rpcUrl, signers: [privateKey] })
-      return [exactEvmFacilitator({ chain }), uptoEvmFacilitator({ chain })]
+      // Claims for receivers that have no key of their own; what goes back to payers they sign for themselves.
+      const receiverAuthorizer = { signer: privateKey, mayRefund: () => false }
+      return [exactEvmFacilitator({ chain }), uptoEvmFacilitator({ chain }), batchSettlementFacilitator({ chain, receiverAuthorizer })]
     }),
-    ...solana.map(({ network, rpcUrl, facilitator: { privateKey } }) =>
-      exactSolanaFacilitator({ chain: solanaChain({ network, rpcUrl, signers: [privateKey] }) }),
-    ),
+    ...solana.flatMap(({ network, rpcUrl, facilitator: { privateKey } }) => {
+      const chain = solanaChain({ network, rpcUrl, signers: [privateKey] })
+      return [exactSolanaFacilitator({ chain }), nonceVoucherFacilitator({ chain })]
+    }),
   ]
 }
 
