@@ -29,7 +29,7 @@ describe.each(['solana', 'base'] as const)('money that streams to an address on 
     verifies('FLOW-API')
     const [env, recipient] = [environment(), chains()[provider].seller.address]
     const wallet = env[provider === 'solana' ? 'FLOW402X_SOLANA_PRIVATE_KEY' : 'FLOW402X_EVM_PRIVATE_KEY']
-    const client = new FlowClient({ provider, token: 'USDC', wallet, env })
+    const client = new FlowClient({ provider, token: 'USDC', wallet, env, store: memoryStore() })
     const seen: DirectPayment[] = []
     const before = await held(provider, recipient)
     const receipt = await client.payStream({ recipient, rate: 0.01, duration: 1, window: 0.5, onPayment: (payment) => seen.push(payment) })

@@ -1,6 +1,7 @@
 import type { StreamRoute } from '../engine/streams.ts'
-import { type ByteMeter, type Clockwork, createTap, readUnitsOr, realTime } from '../transports/tap.ts'
+import { type ByteMeter, type Clockwork, createTap, realTime } from '../transports/tap.ts'
 import { tapResponse } from '../transports/tapped-response.ts'
+import { aheadOf } from './bytes.ts'
 import { enter } from './enter.ts'
 import { answerNode, type NodeVisit, nodeRequest } from './node.ts'
 
@@ -34,7 +35,7 @@ export async function gateNode(
     return false
   }
   for (const [name, value] of Object.entries({ ...entered.headers, ...headers })) response.setHeader(name, value)
-  const window = readUnitsOr(route.options.window, 2)
+  const window = aheadOf(route, pace !== undefined)
   tapResponse(response, {
     tapOf: async () => createTap({ lane, window, meter: await meterOf(), pace: pace === 'real' ? realTime : pace }),
     end(how) {

@@ -1,4 +1,4 @@
-import { bytesPerUnit, costOf, oneUnit, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
+import { bytesPerUnit, costOf, greater, oneUnit, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
 
 /**
  * Counts what a payer has received of a stream, in its unit: time while bytes come, or bytes. What nobody can count from outside, such as
@@ -20,7 +20,7 @@ export interface Meter {
 /** A meter of these terms; `now` is monotonic, in milliseconds. */
 export function createMeter({ unit, clock, rate, tick }: StreamTerms, now: () => number): Meter {
   const perUnit = bytesPerUnit(unit)
-  const isTime = unit === 'second' && clock === 'wall'
+  const isTime = unit === 'second'
   let [bytes, said, moved] = [0n, 0n, false]
   let [flowed, last, isOpen, alive] = [0, now(), true, now()]
 
@@ -35,7 +35,9 @@ export function createMeter({ unit, clock, rate, tick }: StreamTerms, now: () =>
   function counted(): Units {
     if (isTime) {
       pass()
-      return BigInt(Math.floor(flowed * 1e6))
+      const passed = BigInt(Math.floor(flowed * 1e6))
+      // A recording comes no faster than it plays, but where its server says so.
+      return clock === 'wall' ? passed : greater(passed, unitsFor(rate, said))
     }
     return perUnit === undefined ? unitsFor(rate, said) : (bytes * oneUnit) / perUnit
   }

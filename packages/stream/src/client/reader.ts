@@ -6,6 +6,7 @@ import {
   paymentStreamHeader,
   readClosedAnswer,
   type Units,
+  unitsFor,
   writeMessage,
   writeUnits,
 } from '@flow402x/core/stream'
@@ -93,11 +94,43 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     return till?.isDone() === true
   }
 
+  /** For how long nothing may come where all is signed that will be signed, in milliseconds: what is left of its time, and a moment. */
+  function patience(): number | undefined {
+    if (till?.isDone() !== true || terms === undefined) return undefined
+    const left = terms.unit === 'second' ? Number(unitsFor(terms.rate, till.signed()) - received()) / 1e6 : 0
+    return left + moment
+  }
+
+  /** What comes, until nothing more will: a body of plain bytes cannot say that its gate is shut for good. */
+  async function* whileFlowing<Value>(items: AsyncIterable<Value>): AsyncGenerator<Value> {
+    const iterator = items[Symbol.asyncIterator]()
+    let nap: Promise<undefined> | undefined
+    try {
+      for (let heard = now(), next = iterator.next(); ; ) {
+        nap ??= sleep(moment).then(() => {
+          nap = undefined
+          return undefined
+        })
+        const result = await Promise.race([next, nap])
+        const most = patience()
+        if (result === undefined && most !== undefined && now() - heard > most) return
+        if (result === undefined) continue
+        if (result.done === true) return
+        yield result.value
+        heard = now()
+        next = iterator.next()
+      }
+    } finally {
+      // What still waits for bytes ends with the connection.
+      iterator.return?.()?.catch(() => {})
+    }
+  }
+
   async function* read(): AsyncGenerator<StreamChunk> {
     let response = opened.response
     for (let tries = 0; ; ) {
       try {
-        for await (const item of itemsOf(response)) {
+        for await (const item of whileFlowing(itemsOf(response))) {
           tries = 0
           if ('control' in item) {
             if (await hear(item.control)) return
@@ -190,6 +223,9 @@ function itemsOf({ headers, body }: Response): AsyncIterable<Item<StreamChunk>> 
   if (/^text\/event-stream\b/i.test(type)) return sseItems(stream)
   return /^application\/(x-)?(ndjson|jsonl|json-lines)\b/i.test(type) ? ndjsonItems(stream) : byteItems(stream)
 }
+
+// How long a gate is looked at before it is taken for shut, in milliseconds.
+const moment = 1000
 
 function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))

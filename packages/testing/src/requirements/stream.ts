@@ -165,10 +165,6 @@ export const streamRequirements = {
     text: 'Where a chain pays a voucher exactly, the one that is settled is the highest that was consumed to its end.',
     link: 'streaming.md §1.4',
   },
-  T11: {
-    text: 'Who stops paying gets nothing after his credit: not one chunk.',
-    link: 'streaming.md §15 T11',
-  },
   'FS1-WINDOWS': {
     text: 'Where a chain has no vouchers a window is a whole payment, settled before it is sold, sold once, and not given back.',
     link: 'streaming.md §12.4',
