@@ -101,36 +101,11 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     return left + moment
   }
 
-  /** What comes, until nothing more will: a body of plain bytes cannot say that its gate is shut for good. */
-  async function* whileFlowing<Value>(items: AsyncIterable<Value>): AsyncGenerator<Value> {
-    const iterator = items[Symbol.asyncIterator]()
-    let nap: Promise<undefined> | undefined
-    try {
-      for (let heard = now(), next = iterator.next(); ; ) {
-        nap ??= sleep(moment).then(() => {
-          nap = undefined
-          return undefined
-        })
-        const result = await Promise.race([next, nap])
-        const most = patience()
-        if (result === undefined && most !== undefined && now() - heard > most) return
-        if (result === undefined) continue
-        if (result.done === true) return
-        yield result.value
-        heard = now()
-        next = iterator.next()
-      }
-    } finally {
-      // What still waits for bytes ends with the connection.
-      iterator.return?.()?.catch(() => {})
-    }
-  }
-
   async function* read(): AsyncGenerator<StreamChunk> {
     let response = opened.response
     for (let tries = 0; ; ) {
       try {
-        for await (const item of whileFlowing(itemsOf(response))) {
+        for await (const item of whileFlowing(itemsOf(response), { now, sleep, patience })) {
           tries = 0
           if ('control' in item) {
             if (await hear(item.control)) return
@@ -222,6 +197,34 @@ function itemsOf({ headers, body }: Response): AsyncIterable<Item<StreamChunk>> 
   const stream = body ?? new ReadableStream<Uint8Array>({ start: (controller) => controller.close() })
   if (/^text\/event-stream\b/i.test(type)) return sseItems(stream)
   return /^application\/(x-)?(ndjson|jsonl|json-lines)\b/i.test(type) ? ndjsonItems(stream) : byteItems(stream)
+}
+
+/** What comes, until nothing more will: a body of plain bytes cannot say that its gate is shut for good. */
+async function* whileFlowing<Value>(
+  items: AsyncIterable<Value>,
+  { now, sleep, patience }: { now: () => number; sleep: (ms: number) => Promise<void>; patience: () => number | undefined },
+): AsyncGenerator<Value> {
+  const iterator = items[Symbol.asyncIterator]()
+  let nap: Promise<undefined> | undefined
+  try {
+    for (let heard = now(), next = iterator.next(); ; ) {
+      nap ??= sleep(moment).then(() => {
+        nap = undefined
+        return undefined
+      })
+      const result = await Promise.race([next, nap])
+      const most = patience()
+      if (result === undefined && most !== undefined && now() - heard > most) return
+      if (result === undefined) continue
+      if (result.done === true) return
+      yield result.value
+      heard = now()
+      next = iterator.next()
+    }
+  } finally {
+    // What still waits for bytes ends with the connection.
+    iterator.return?.()?.catch(() => {})
+  }
 }
 
 // How long a gate is looked at before it is taken for shut, in milliseconds.
