@@ -35,9 +35,22 @@ test('a row runs in processes of its own and gives figures that survive JSON', a
   }
 })
 
-test('a row whose path does not exist says so', async () => {
+test('the row of the bazaar searches what it filled, on both stores', async () => {
   const figures = await rows.find(({ name }) => name === 'bazaar')?.run(context)
-  expect(figures).toMatchObject([{ row: 'bazaar', status: 'not alive yet', targets: [] }])
+  const found = (engine: string) => ({
+    row: 'bazaar',
+    figure: `search p95 at 200 listings, ${engine}`,
+    unit: 'ms',
+    status: 'measured',
+    ours: { median: expect.any(Number), samples: 1 },
+    targets: [{ text: '≤ 50 ms', kind: 'absolute' }],
+  })
+  expect(figures).toMatchObject([found('SQLite'), found('PostgreSQL')])
+})
+
+test('a row whose path does not exist says so', async () => {
+  const figures = await rows.find(({ name }) => name === 'stream')?.run(context)
+  expect(figures).toMatchObject([{ row: 'stream', status: 'not alive yet', targets: [] }])
   expect(missesIn(figures ?? [])).toEqual([])
   expect(terminalTable(figures ?? [])).toContain('not alive yet')
 })

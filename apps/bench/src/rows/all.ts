@@ -1,4 +1,5 @@
 import { absent, type Row } from '../report/figure.ts'
+import { bazaar } from './bazaar.ts'
 import { challenge } from './challenge.ts'
 import { endToEnd } from './end-to-end.ts'
 import { paidFetch } from './paid-fetch.ts'
@@ -25,7 +26,7 @@ export const rows: readonly Row[] = [
   voucher,
   stream,
   store,
-  later('bazaar', 'search p95 at 100,000 listings'),
+  bazaar,
   size,
   start,
 ]

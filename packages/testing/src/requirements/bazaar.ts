@@ -22,6 +22,7 @@ export const bazaarRequirements = {
     text: 'All filters of the standard and of this project, ranking and paging hold on every store.',
     link: 'wire.md §16.1',
   },
+  'BAZAAR-LIMITS': { text: 'One caller has so many questions and registrations at a time, and takes none of others.', link: 'issue 8 §2' },
   'BAZAAR-LEASES': { text: 'Of several instances on one store one looks at a resource at a time.', link: 'DESIGN §6' },
   H27: { text: 'A 402 and the payment that echoes it stay within 8 kB; what does not fit is said elsewhere.', link: 'hazards.md H27' },
   SDK: {
