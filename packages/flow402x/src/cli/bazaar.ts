@@ -24,7 +24,7 @@ export const bazaar: Command = {
   --allow-loopback    for development: lists http servers of this machine too
   --json              prints one line of JSON, {"url": …}, on standard output and nothing else
 
-Ratings are taken on every EVM network whose node is named, such as ${rpcVariable('eip155:8453')}.
+Ratings are taken on every network whose node is named, such as ${rpcVariable('eip155:8453')}.
 ${webhook.url} and ${webhook.secret} name who is told of listings that come and go.
 It runs until it is interrupted.`,
   async run(args, terminal) {

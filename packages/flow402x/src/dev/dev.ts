@@ -100,7 +100,7 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
 }
 
 /** A bazaar in a file that ends with this world. */
-async function openBazaar({ chains }: Started, port = 0): Promise<Marketplace> {
+async function openBazaar({ chains, solana }: Started, port = 0): Promise<Marketplace> {
   const folder = await mkdtemp(join(tmpdir(), 'flow402x-bazaar-'))
   const store = sqliteStore(join(folder, 'bazaar.db'))
   const drop = async () => {
@@ -108,10 +108,8 @@ async function openBazaar({ chains }: Started, port = 0): Promise<Marketplace> {
     await rm(folder, { recursive: true, force: true })
   }
   try {
-    const rpcUrls = Object.fromEntries(chains.map(({ network, rpcUrl }) => [network, rpcUrl]))
-    const market = await openMarketplace({ store, rpcUrls, port, confirmations: 0n, fetching: { allowLoopback: true } }).catch(
-      portTaken(port),
-    )
+    const rpcUrls = Object.fromEntries([...chains, ...solana].map(({ network, rpcUrl }) => [network, rpcUrl]))
+    const market = await openMarketplace({ store, rpcUrls, port, shallow: true, fetching: { allowLoopback: true } }).catch(portTaken(port))
     return { ...market, close: () => market.close().then(drop) }
   } catch (error) {
     await drop()

@@ -1,0 +1,1 @@
+export { type SolanaWitnessOptions, solanaPaymentWitness } from './receipt/witness.ts'
