@@ -10,6 +10,7 @@ export {
   type BatchResult,
   createX402SDK,
   type EventOf,
+  type RateService,
   type SDKEvent,
   type SpendingControls,
   type X402SDK,

@@ -1,8 +1,9 @@
 import { exactEvmClient, privateKeySigner, transferProofEvmClient } from '@flow402x/adapters-evm/client'
 import { evmChain } from '@flow402x/adapters-evm/facilitator'
-import { evmStatementVerifier } from '@flow402x/adapters-evm/receipt'
+import { evmStatementVerifier, evmTextSigner } from '@flow402x/adapters-evm/receipt'
 import { exactSolanaClient, secretKeySender, solanaReader } from '@flow402x/adapters-solana/client'
-import { solanaStatementVerifier } from '@flow402x/adapters-solana/receipt'
+import { solanaStatementVerifier, solanaTextSigner } from '@flow402x/adapters-solana/receipt'
+import { createBazaarClient, type Rating, type TextSigner } from '@flow402x/bazaar/client'
 import {
   type Client,
   type ClientEvent,
@@ -13,6 +14,7 @@ import {
   signedReceipts,
 } from '@flow402x/client'
 import { type Asset, assetId, assetOf, type ClientScheme, parseNetwork } from '@flow402x/core'
+import type { RatingResponse } from '@flow402x/core/bazaar'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import { rpcVariable } from '../cli/rpc-url.ts'
 import { type Environment, needRpcUrl, needVariable } from '../stream/environment.ts'
@@ -73,11 +75,16 @@ export type X402SDK = {
   batch(requests: readonly BatchRequest[], options?: { readonly concurrency?: number }): Promise<readonly BatchResult[]>
   discoverServices(query?: DiscoverServices): Promise<readonly Service[]>
   registerService(service: RegisterService): Promise<Registered>
+  /** Rates what was bought (of `purchases`), signed by the wallet that paid, with the seller's receipt where there is one. */
+  rateService(rating: RateService): Promise<RatingResponse>
   /** Listens to one kind of event, or to all by `'*'`; what is returned ends it. */
   on<Type extends SDKEvent['type'] | '*'>(type: Type, listener: (event: EventOf<Type>) => void): () => void
   spent(): Promise<Spending>
   purchases(): AsyncIterable<Purchase>
 }
+
+/** What is said of a purchase. */
+export type RateService = Rating & { readonly marketplace?: string; readonly signal?: AbortSignal }
 
 /** The events of one kind. */
 export type EventOf<Type> = Type extends '*' ? SDKEvent : Extract<SDKEvent, { readonly type: Type }>
@@ -128,6 +135,8 @@ export function createX402SDK(privateKey: string, networkName: string, options: 
       }),
     discoverServices: async (query = {}) => discover(place(query.marketplace), query),
     registerService: async (service) => register(place(service.marketplace), service),
+    rateService: async ({ marketplace, signal, ...rating }) =>
+      createBazaarClient(place(marketplace)).rate(rating, { signer: wallet.texts, signal }),
     on(type, listener) {
       const own = listeners.get(type) ?? new Set()
       // An event of this kind is what reaches the listeners of this kind.
@@ -205,7 +214,7 @@ async function inTurn<Item>(items: readonly Item[], { concurrency, run }: Turns<
 }
 
 type WalletParts = { readonly privateKey: string; readonly network: string; readonly env: Environment; readonly options: X402SDKOptions }
-type WalletOf = { readonly address: string; readonly client: Parameters<typeof createClient>[0] }
+type WalletOf = { readonly address: string; readonly texts: TextSigner; readonly client: Parameters<typeof createClient>[0] }
 
 function walletOf({ privateKey, network, env, options }: WalletParts): WalletOf {
   const { currency, spending = {} } = options
@@ -218,9 +227,10 @@ function walletOf({ privateKey, network, env, options }: WalletParts): WalletOf 
     ? () => sqliteStore(needVariable(env, 'FLOW402X_WALLET_FILE', 'the file of your wallet, on a local disk'))
     : undefined
   const store = options.store ?? (file === undefined || file === '' ? needed?.() : sqliteStore(file))
-  const { address, schemes } = schemesFor({ privateKey, network, env, isCoin })
+  const { texts, schemes } = schemesFor({ privateKey, network, env, isCoin })
   return {
-    address,
+    address: texts.address,
+    texts,
     client: {
       schemes,
       budget: budgetOf(spending, network),
@@ -240,13 +250,13 @@ function schemesFor({
     const signer = secretKeySender(privateKey)
     const rpcUrl = env[rpcVariable(network)]
     const reader = rpcUrl === undefined ? {} : { reader: solanaReader({ rpcUrl }) }
-    return { address: signer.address, schemes: [exactSolanaClient({ signer, networks: [network], ...reader })] }
+    return { texts: solanaTextSigner(signer), schemes: [exactSolanaClient({ signer, networks: [network], ...reader })] }
   }
   const key = hexKey(privateKey)
   const signer = privateKeySigner(key)
   const exact: ClientScheme = exactEvmClient({ signer, networks: [network] })
   const coin = isCoin ? [transferProofEvmClient({ chain: evmChain({ network, rpcUrl: needRpcUrl(env, network), signers: [key] }) })] : []
-  return { address: signer.address, schemes: [...coin, exact] }
+  return { texts: evmTextSigner(signer), schemes: [...coin, exact] }
 }
 
 function budgetOf({ perRequest, caps = {}, ...rest }: SpendingControls, network: string) {
