@@ -15,6 +15,9 @@ it('tells the whole story and agrees with the chain', { timeout: 90_000 }, async
   expect(story).toMatch(
     /"amount_lamports":1000000[\s\S]*X-Payment-Signature: \w{86,88}[\s\S]*400 {4}the same proof again: duplicate_settlement[\s\S]*seller \+0\.001 SOL/,
   )
+  expect(story).toMatch(
+    /finds {2}0\.002 USDC, failing[\s\S]*finds {2}0\.004 USDC, healthy: Teller[\s\S]*seller \+0\.004 USDC; the receipt that the seller signed is valid[\s\S]*rated {2}5 of 5 stars/,
+  )
   // Tokens at $0.0001 each, up to a ceiling.
   const [, made = '0'] = /"tokens":(\d+)/.exec(lines.join('\n')) ?? []
   const paid = `0.${String(Number(made)).padStart(4, '0')}`.replace(/0+$/, '')

@@ -4,6 +4,7 @@ import { exactSolanaClient, secretKeySender } from '@flow402x/adapters-solana/cl
 import { type Client, createClient, receiptOf, type Terms } from '@flow402x/client'
 import { type ClientScheme, formatAmount, formatNetwork, toProblem, X402Error } from '@flow402x/core'
 import { type Dev, startDev } from 'flow402x'
+import { buyInTheBazaar } from './market.ts'
 import { gasOf, payThousandCalls } from './thousand-calls.ts'
 import { answerPlainChallenge, payInEther } from './transfers.ts'
 
@@ -74,6 +75,7 @@ export async function tellStory({ once, signal, say }: StoryOptions): Promise<nu
     for (const scene of scenes) await play(dev, { stage: solana, scene, title: scene.title, say })
     await payInEther(dev, { title: '8. ETH-priced route', say })
     await answerPlainChallenge(dev, { title: '9. Solana plain challenge', say })
+    await buyInTheBazaar(dev, { title: '10. An agent in the bazaar', say })
     say(`The story took ${seconds(started)} in all.`)
     if (once) return 0
     say(`\nThe seller stays at ${dev.world.seller.url}. Press Ctrl-C to stop.`)
