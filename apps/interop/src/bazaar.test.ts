@@ -1,8 +1,14 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createBazaarClient } from '@flow402x/bazaar/client'
 import { httpResource, mcpResource, type Resource } from '@flow402x/bazaar/seller'
+import { createBazaar, serveBazaar } from '@flow402x/bazaar/server'
 import { judgeListing } from '@flow402x/core/bazaar'
 import { createServer } from '@flow402x/server'
 import { paid } from '@flow402x/server/fetch'
 import { memoryStore } from '@flow402x/store/memory'
+import { sqliteStore } from '@flow402x/store/sqlite'
 import type { EvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { getRequestListener } from '@hono/node-server'
@@ -15,6 +21,7 @@ import {
   extractDiscoveryInfo,
   validateDiscoveryExtension,
   validateDiscoveryExtensionSpec,
+  withBazaar,
 } from '@x402/extensions/bazaar'
 import { wrapFetchWithPayment } from '@x402/fetch'
 import express from 'express'
@@ -111,6 +118,46 @@ describe('what our sellers say', () => {
         output: { example: { text: 'Once, a fox.' } },
       },
     })
+  })
+})
+
+describe('a bazaar of ours', () => {
+  it('is listed and searched by the official client, page by page', async () => {
+    verifies('BAZAAR-CLIENT')
+    const folder = mkdtempSync(join(tmpdir(), 'flow402x-interop-'))
+    const store = sqliteStore(join(folder, 'bazaar.db'))
+    const bazaar = createBazaar({ store, fetching: { allowLoopback: true }, resolveText: async () => [] })
+    const served = await serveBazaar(bazaar)
+    try {
+      const facilitator = world.facilitators['ours, HTTP']
+      const server = createServer({
+        facilitator: facilitator.value,
+        store: memoryStore({ force: true }),
+        schemes: [world.schemes.ourServer(world.chain.seller.address, facilitator)],
+      })
+      const shop = await listen(getRequestListener(paid(server, story.terms, () => Response.json({ text: 'Once.' }))))
+      open.push(shop)
+      for (const page of ['a', 'b', 'c'])
+        expect(await createBazaarClient({ url: served.url }).register({ url: `${shop.url}/${page}`, method: 'POST' })).toMatchObject({
+          state: 'listed',
+        })
+      const official = withBazaar(new HTTPFacilitatorClient({ url: served.url })).extensions.bazaar
+      const listed = await official.listResources({ type: 'http', network, limit: 2, offset: 1 })
+      expect(listed).toMatchObject({ x402Version: 2, pagination: { limit: 2, offset: 1, total: 3 } })
+      expect(listed.items).toHaveLength(2)
+      const found = await official.search({ query: 'story', limit: 10 })
+      expect(found.resources).toHaveLength(3)
+      expect(found.resources[0]).toMatchObject({ type: 'http', accepts: [{ network, amount: '10000' }], serviceName: 'Teller' })
+      // And ours reads the same.
+      const ours: string[] = []
+      for await (const { key } of createBazaarClient({ url: served.url }).search({ query: 'story' })) ours.push(key)
+      expect(ours.toSorted()).toEqual(['a', 'b', 'c'].map((page) => `POST ${shop.url}/${page}`))
+    } finally {
+      await bazaar.close()
+      await served.close()
+      await store.close()
+      rmSync(folder, { recursive: true })
+    }
   })
 })
 
