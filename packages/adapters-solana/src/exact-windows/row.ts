@@ -18,7 +18,15 @@ type Arrival = z.infer<typeof arrival>
 const rememberedFor = 86_400
 
 /** A new row of a payer's windows: nothing has come in. */
-export function windowsFor({ id, network, payer }: { readonly id: string; readonly network: string; readonly payer: string }) {
+export function windowsFor({
+  id,
+  network,
+  payer,
+}: {
+  readonly id: string
+  readonly network: string
+  readonly payer: string
+}): Omit<Channel, 'side' | 'epoch'> {
   const funds = { balance: 0n, claimed: 0n, withdrawing: 0n, withdrawalAt: 0, refundNonce: 0n, readAt: 0 }
   const config = writeRow({ payer, arrivals: [] })
   return { id, network, config, funds, refunding: 0n, charged: 0n, top: 0n, held: [], free: [] }

@@ -103,7 +103,11 @@ const fillingMs = 180_000
  * the offer advises is followed up to the cap. Errors: `solana/deposit-cap`, `solana/no-sol`, `solana/channel-busy`, `solana/not-filled`,
  * those of the chain.
  */
-export async function fill(desk: NonceDesk, channel: NonceChannel, given: Abortable & { readonly need: bigint; readonly advised: bigint }) {
+export async function fill(
+  desk: NonceDesk,
+  channel: NonceChannel,
+  given: Abortable & { readonly need: bigint; readonly advised: bigint },
+): Promise<void> {
   const { book, clock, maxDeposit } = desk
   const { need, advised, signal } = given
   const id = channelIdOf(channel)
