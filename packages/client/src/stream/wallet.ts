@@ -155,6 +155,11 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
       await allowance.spend(account.standing().used - step.window)
       return voucher
     },
+    async renew() {
+      const voucher = await account.renew?.(message.signal)
+      if (voucher !== undefined) await allowance.signed(signedBy(account.payment()))
+      return voucher
+    },
     header: () => paymentSignatureHeader.encode(signedBy(account.payment()).payment),
     async topUp(url, least) {
       const prepared = await account.topUp(least, { ...given, now: Math.floor(wallet.now() / 1000) })

@@ -75,6 +75,8 @@ export interface WalletLane {
   standing(): Slid
   /** As `LaneAccount.slide`. Errors: `client/over-budget`, which signs nothing. */
   slide(step: { readonly used: bigint; readonly window: bigint; readonly least: bigint }): Promise<StreamVoucher | undefined>
+  /** As `LaneAccount.renew`: what is sent in the place of a tick that was answered 402. It sets nothing more aside. */
+  renew(): Promise<StreamVoucher | undefined>
   /** The newest voucher as the value of `PAYMENT-SIGNATURE`. */
   header(): string
   /** Brings another deposit to `url` where less than `least` is left to sign for; `false` where none was needed or it was not taken. */
