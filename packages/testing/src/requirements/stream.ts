@@ -169,12 +169,4 @@ export const streamRequirements = {
     text: 'Where a chain has no vouchers a window is a whole payment, settled before it is sold, sold once, and not given back.',
     link: 'streaming.md §12.4',
   },
-  T14: {
-    text: 'What was paid once is granted once, over any number of instances that race for it.',
-    link: 'streaming.md §15 T14',
-  },
-  F8: {
-    text: 'A crash before a payment is written down costs nobody anything: its payer sends the same again.',
-    link: 'streaming.md §10 F8',
-  },
 } as const satisfies Readonly<Record<string, Requirement>>
