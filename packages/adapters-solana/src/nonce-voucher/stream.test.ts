@@ -1,6 +1,8 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createClient, streamWallet } from '@flow402x/client'
+import { paymentStreamHeader } from '@flow402x/core/stream'
 import { createFacilitator } from '@flow402x/facilitator'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
@@ -17,9 +19,8 @@ beforeAll(async () => {
 })
 afterAll(() => local?.stop())
 
-it('a stream over a channel of nonces flows while it is paid, gates when it is not, and what was delivered is settled', async () => {
-  verifies('T25')
-  verifies('T11')
+/** A seller of an SSE route over channels of nonces, with his books in a file. */
+async function seller() {
   const { network, rpcUrl } = local
   const store = sqliteStore(join(await mkdtemp(join(tmpdir(), 'flow402x-')), 'books.db'))
   const scheme = nonceVoucherServer({ network, rpcUrl, payTo: local.seller.address, store })
@@ -27,6 +28,23 @@ it('a stream over a channel of nonces flows while it is paid, gates when it is n
   const facilitator = createFacilitator({ schemes: [nonceVoucherFacilitator({ chain })], store, confirmTimeout: 10_000 })
   const runner = scheme.vouchers?.runner({ facilitator })
   const shop = await openShop([scheme], { facilitator, store })
+  return {
+    shop,
+    runner,
+    async close() {
+      await shop.close()
+      await runner?.close()
+      await facilitator.close()
+      await store.close()
+    },
+  }
+}
+
+it('a stream over a channel of nonces flows while it is paid, gates when it is not, and what was delivered is settled', async () => {
+  verifies('T25')
+  verifies('T11')
+  const { network, rpcUrl } = local
+  const { shop, runner, close } = await seller()
   try {
     const client = nonceVoucherClient({ network, rpcUrl, signer: local.buyer.privateKey })
     const [requirements] = (await shop.offer()).accepts
@@ -72,9 +90,43 @@ it('a stream over a channel of nonces flows while it is paid, gates when it is n
     await runner?.round({ all: true })
     expect((await local.balanceOf(local.seller.address)) - before).toBe(30_000n)
   } finally {
-    await shop.close()
-    await runner?.close()
-    await facilitator.close()
-    await store.close()
+    await close()
+  }
+}, 30_000)
+
+it('a client within its budget opens such a stream, and signs anew what a settlement has ended', async () => {
+  verifies('T25')
+  const { network, rpcUrl } = local
+  const { shop, runner, close } = await seller()
+  try {
+    const buyer = local.accounts.findLast(({ role }) => role === 'buyer')
+    if (buyer === undefined) throw new Error('no buyer')
+    const scheme = nonceVoucherClient({ network, rpcUrl, signer: buyer.privateKey })
+    const wallet = streamWallet(createClient({ schemes: [scheme], budget: { perPayment: '$1', total: '$2' } }))
+    const stopped = new AbortController()
+    const { response, lane, terms } = await wallet.open(`${shop.url}/live`, { signal: stopped.signal }, { window: () => 1_000_000_000n })
+    expect(response.status).toBe(200)
+    expect(terms).toMatchObject({ unit: 'second', clock: 'wall' })
+    if (lane === undefined) throw new Error('it was paid by windows')
+    const { sid = '' } = paymentStreamHeader.decode(response.headers.get('Payment-Stream') ?? '')
+    const slide = async (used: bigint) => {
+      const voucher = await lane.slide({ used, window: 10_000n, least: 1n })
+      if (voucher === undefined) throw new Error('nothing to sign')
+      return await shop.slide(sid, voucher)
+    }
+    // The window is over: what was delivered of it stands in the books with the next tick.
+    await new Promise((resolve) => setTimeout(resolve, 1300))
+    expect(await slide(10_000n)).toMatchObject({ status: 200 })
+    expect(await runner?.round({ all: true })).toMatchObject({ settled: 10_000n })
+    expect(await slide(20_000n)).toMatchObject({ status: 402, text: expect.stringContaining('stale_nonce') })
+    const anew = await lane.renew()
+    expect(anew).toMatchObject({ maxClaimableAmount: 30_000n })
+    if (anew === undefined) throw new Error('not renewed')
+    expect(await shop.slide(sid, anew)).toMatchObject({ status: 200 })
+    expect(await lane.renew()).toBeUndefined()
+    await lane.close(20_000n)
+    stopped.abort()
+  } finally {
+    await close()
   }
 }, 30_000)
