@@ -88,7 +88,7 @@ async function readAdvances(
 }
 
 /** What a mined transaction settled over a channel: what reached the receiver out of the purse by a voucher, and by nothing else. */
-export function movedBy({ transaction, success, accounts, tokens }: MinedTransaction, channel: NonceChannel): bigint {
+function movedBy({ transaction, success, accounts, tokens }: MinedTransaction, channel: NonceChannel): bigint {
   const voucher = success ? readVoucher(channel, transaction) : undefined
   if (voucher === undefined) return 0n
   const { purse } = accountsOf(channel)

@@ -4,9 +4,6 @@ import { splToken } from '../chain/programs.ts'
 import { type StoredAccount, storedNonce } from '../chain/reader.ts'
 import { accountsOf, bytesOf, type NonceChannel } from './channel.ts'
 
-/** The accounts of a channel as a chain keeps them: nonce, purse and multisig. */
-export type StoredChannel = readonly (StoredAccount | undefined)[]
-
 /** The bytes of a nonce account, of a token account and of a multisig. */
 export const accountBytes = { nonce: 80, purse: 165, multisig: 355 } as const
 

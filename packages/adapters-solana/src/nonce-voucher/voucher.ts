@@ -26,7 +26,7 @@ const instructionsHead = [
 const amountAt = blockhashAt + 32 + instructionsHead.length
 
 /** How long the message of every voucher is. */
-export const voucherBytes = amountAt + 8 + 1 + 1
+const voucherBytes = amountAt + 8 + 1 + 1
 
 /**
  * The message that a voucher is a signature of (FS/1 §12.3): a v0 transaction that advances the channel's nonce and moves `amount` from the

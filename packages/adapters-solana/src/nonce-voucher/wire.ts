@@ -14,7 +14,7 @@ const signature = z.string().check(z.refine((text) => decodeBase58(text)?.length
  * A voucher as a payment carries it: everything up to `maxClaimableAmount` over the channel's life, of which `settled` was paid in earlier
  * epochs; the signature is over the rest, on `nonce`.
  */
-export const wireVoucher = z.object({
+const wireVoucher = z.object({
   channelId: addressSchema,
   maxClaimableAmount: amount,
   settled: amount,
@@ -81,7 +81,7 @@ export function refuseTerms({ channel, voucher }: NoncePayload, { payment, requi
 }
 
 /** Whether a channel is one that requirements ask for. */
-export function refuseChannel(channel: NonceChannel, { payTo, asset, extra }: PaymentRequirements): NonceRefusal | undefined {
+function refuseChannel(channel: NonceChannel, { payTo, asset, extra }: PaymentRequirements): NonceRefusal | undefined {
   if (channel.receiver !== payTo) return { reason: nonceReason('receiver_mismatch') }
   if (channel.asset !== asset) return { reason: nonceReason('asset_mismatch') }
   const terms = z.safeParse(nonceExtra, extra)
