@@ -54,7 +54,7 @@ export function simulator(
     if (results === undefined) return { runsPayerCode: true, refusal: rehearsal.burned }
     return rehearsal.judge({ reads: results.slice(0, reads.length), acts: [...results.slice(reads.length), ...last] })
   }
-  const shared = coalesce((rehearsals: readonly Rehearsal[]) => together(chain, rehearsals), { most: 32, atOnce: 4, patience })
+  const shared = coalesce((rehearsals: readonly Rehearsal[]) => together(chain, rehearsals), { most: 32, atOnce: 4, patience, company })
   return async (rehearsal, { signal } = {}) => {
     signal?.throwIfAborted()
     if (rehearsal.alone || rehearsal.direct !== undefined) return alone(rehearsal, signal)
@@ -70,6 +70,8 @@ export function numberIn(result: CallResult | undefined): bigint | undefined {
 
 // Nodes count calls and blocks take seconds: under load a payment waits these milliseconds for another's call to end.
 const patience = 25
+// And these for as many as came with the last: who verifies one at a time waits for nobody.
+const company = 5
 
 // A payer's code runs twice, in the check and in the settlement; Multicall3 and the reads come on top.
 const gasFor = ({ maxGasPerPayment }: EvmChain): bigint => 2n * maxGasPerPayment + 200_000n

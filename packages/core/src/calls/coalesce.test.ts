@@ -85,3 +85,40 @@ test('a request that fails fails its own questions, and the next ones are asked'
   broken = false
   expect(await ask(3)).toBe(3)
 })
+
+test('with company, a question waits for as many as shared the last request, and one by itself for nobody', async () => {
+  const requests: number[] = []
+  const ask = coalesce(
+    async (items: readonly number[]) => {
+      requests.push(items.length)
+      return items
+    },
+    { most: 10, atOnce: 4, company: 60_000 },
+  )
+  // A minute would not pass: whoever is alone waits for nobody.
+  for (const item of [1, 2]) expect(await ask(item)).toBe(item)
+  expect(await Promise.all([ask(3), ask(4), ask(5)])).toEqual([3, 4, 5])
+  const answers = [ask(6)]
+  await tick()
+  answers.push(ask(7))
+  await tick()
+  expect(requests).toEqual([1, 1, 3])
+  answers.push(ask(8))
+  expect(await Promise.all(answers)).toEqual([6, 7, 8])
+  expect(requests).toEqual([1, 1, 3, 3])
+})
+
+test('where no company comes, a question goes without it, and the next waits for nobody', async () => {
+  const requests: number[] = []
+  const ask = coalesce(
+    async (items: readonly number[]) => {
+      requests.push(items.length)
+      return items
+    },
+    { most: 10, atOnce: 4, company: 20 },
+  )
+  await Promise.all([ask(1), ask(2)])
+  expect(await ask(3)).toBe(3)
+  expect(await ask(4)).toBe(4)
+  expect(requests).toEqual([2, 1, 1])
+})

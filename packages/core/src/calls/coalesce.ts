@@ -6,6 +6,8 @@ export type CoalesceOptions = {
   readonly atOnce: number
   /** So many milliseconds questions that do not fill a request wait for one under way to end; none unless told. */
   readonly patience?: number
+  /** So many milliseconds a question waits for as many as shared the last request, if that was more than one; none unless told. */
+  readonly company?: number
 }
 
 /**
@@ -15,15 +17,17 @@ export type CoalesceOptions = {
  */
 export function coalesce<Item, Answer>(
   ask: (items: readonly Item[]) => Promise<readonly Answer[]>,
-  { most, atOnce, patience = 0 }: CoalesceOptions,
+  { most, atOnce, patience = 0, company = 0 }: CoalesceOptions,
 ): (item: Item) => Promise<Answer> {
   type Waiting = { readonly item: Item; readonly answer: (given: Answer) => void; readonly fail: (error: unknown) => void }
   const waiting: Waiting[] = []
   let running = 0
+  let sharers = 1
   let impatient: ReturnType<typeof setTimeout> | undefined
 
   async function run(group: readonly Waiting[]): Promise<void> {
     running += 1
+    sharers = group.length
     try {
       const answers = await ask(group.map(({ item }) => item))
       group.forEach((one, index) => {
@@ -43,6 +47,12 @@ export function coalesce<Item, Answer>(
     if (running < atOnce && waiting.length > 0) impatient ??= setTimeout(go, patience)
   }
 
+  /** Who comes while nothing is under way need not be the only one. */
+  function arrive(): void {
+    if (running === 0 && company > 0 && waiting.length < sharers) impatient ??= setTimeout(go, company)
+    else next()
+  }
+
   function go(): void {
     clearTimeout(impatient)
     impatient = undefined
@@ -52,6 +62,6 @@ export function coalesce<Item, Answer>(
   return (item) =>
     new Promise((answer, fail) => {
       waiting.push({ item, answer, fail })
-      if (waiting.length === 1 || waiting.length === most) queueMicrotask(next)
+      if (waiting.length === 1 || waiting.length === sharers || waiting.length === most) queueMicrotask(arrive)
     })
 }
