@@ -3,6 +3,7 @@ import * as z from 'zod/mini'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { hastenKeccak } from '../crypto/fast-keccak.ts'
 import { fastestSecp256k1 } from '../crypto/native-secp256k1.ts'
+import { recallingSecp256k1 } from '../crypto/recalling-secp256k1.ts'
 import { canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { privateKeySigner } from '../crypto/signer.ts'
 import { decodeAggregate, encodeAggregate, hexSchema, multicall3, type Target } from './abi.ts'
@@ -75,7 +76,7 @@ export interface EvmChain extends ChainWriter, EvmReader {
 export function evmChain(options: EvmChainOptions): EvmChain {
   const { clock = Date.now, fees = {}, maxGasPerPayment = 1_000_000n } = options
   void hastenKeccak()
-  const secp256k1 = options.secp256k1 ?? fastestSecp256k1()
+  const secp256k1 = recallingSecp256k1(options.secp256k1 ?? fastestSecp256k1())
   const senders = sendersOf(options.signers, secp256k1)
   const signers = [...senders.values()].map(({ address }) => address)
   const [firstSigner = multicall3] = signers

@@ -55,10 +55,14 @@ export type ExactReason = (typeof exactReasons)[number]
 /** Why a payment is refused: the spec's string, and where it helps a sentence. */
 export type Refusal = AnyRefusal<ExactReason>
 
-/** The payload of a payment, or nothing where it is no EIP-3009 payload. */
-export function readPayload(payment: PaymentPayload): ExactPayload | undefined {
-  const parsed = z.safeParse(exactPayload, payment.payload)
-  return parsed.success ? parsed.data : undefined
+const read = new WeakMap<object, ExactPayload | undefined>()
+
+/** The payload of a payment, or nothing where it is no EIP-3009 payload; each is read once, for what came over the wire is not changed. */
+export function readPayload({ payload }: PaymentPayload): ExactPayload | undefined {
+  if (read.has(payload)) return read.get(payload)
+  const parsed = z.safeParse(exactPayload, payload).data
+  read.set(payload, parsed)
+  return parsed
 }
 
 /**
