@@ -1,3 +1,4 @@
+export { type PaidDownload, type PayDownloadOptions, payDownload } from './client/download.ts'
 export type { SseChunk } from './client/lines.ts'
 export {
   type PaidStream,

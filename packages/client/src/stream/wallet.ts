@@ -15,7 +15,7 @@ import { clientErrors } from '../engine/errors.ts'
 import { consider, pay, type Wallet } from '../engine/pay.ts'
 import { bindingOf, clockSkew, hex, withPayment } from '../engine/sign.ts'
 import { checkPayee } from '../guard/payees.ts'
-import { readMessage, sendMessage } from '../http/message.ts'
+import { type Message, readMessage, sendMessage } from '../http/message.ts'
 import type { Asked } from '../http/offer-memory.ts'
 import { receiptOf } from '../http/receipt.ts'
 import { type Allowance, createAllowance } from './allowance.ts'
@@ -26,7 +26,7 @@ export function streamWallet(client: Client): StreamWallet {
   return {
     fetch: client.fetch,
     send: wallet.fetch,
-    async open(input, init, { window }) {
+    async open(input, init, { window, atTick = false }) {
       const answer = await ask(wallet, await readMessage(input, init))
       const { url } = answer.message
       if (!('offer' in answer)) return { response: answer.response, url }
@@ -40,14 +40,20 @@ export function streamWallet(client: Client): StreamWallet {
       const about = { url, terms: { ...stream.terms, rate: entry.rate }, asset: chosen.terms.asset }
       if (chosen.scheme.lanes === undefined) return { response: await pay(wallet, answer, undefined), ...about }
       const ahead = costOf(entry.rate, window(about.terms))
-      return { ...(await openLane(wallet, answer, { chosen, window: ahead })), ...about }
+      const door = atTick ? doorAt(answer.message, about.terms.tickUrl) : answer.message
+      return { ...(await openLane(wallet, answer, { chosen, window: ahead, door })), ...about }
     },
   }
 }
 
-type Opening = { readonly chosen: Candidate; readonly window: bigint }
+/** Where a lane is opened that another transport names (M1 of streaming.md §6). */
+function doorAt(message: Message, tickUrl: string): Message {
+  return { ...message, url: new URL(tickUrl, message.url).href, method: 'POST', headers: new Headers(), body: undefined }
+}
 
-async function openLane(wallet: Wallet, asked: Asked, { chosen, window }: Opening) {
+type Opening = { readonly chosen: Candidate; readonly window: bigint; readonly door: Message }
+
+async function openLane(wallet: Wallet, asked: Asked, { chosen, window, door }: Opening) {
   const { message, response: first } = asked
   const { url, signal } = message
   const { requirements } = chosen.terms
@@ -62,7 +68,7 @@ async function openLane(wallet: Wallet, asked: Asked, { chosen, window }: Openin
     await first.body?.cancel()
     account = await chosen.scheme.lanes?.open(requirements, window, given)
     if (account === undefined) throw clientErrors('client/no-payable-offer', { url, leftOut: [] })
-    const lane = walletLane(wallet, asked, { account, allowance, chosen, window, given })
+    const lane = walletLane(wallet, asked, { account, allowance, chosen, window, door, given })
     await lane.cover()
     const response = await lane.enter()
     return { response, lane: lane.lane }
@@ -80,7 +86,7 @@ type Laning = Opening & {
   readonly given: PrepareOptions
 }
 
-function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, window, given }: Laning) {
+function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, window, door, given }: Laning) {
   const { message, offer } = asked
   const { requirements } = chosen.terms
   let covered = window
@@ -109,7 +115,7 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
   }
 
   async function deliver(signed: SignedPayment): Promise<{ readonly response: Response; readonly receipt: SettleResponse | undefined }> {
-    const response = await sendMessage(withPayment(message, signed), { fetch: wallet.fetch, redirect: 'manual' })
+    const response = await sendMessage(withPayment(door, signed), { fetch: wallet.fetch, redirect: 'manual' })
     const isRedirect = response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400)
     if (isRedirect) throw clientErrors('client/paid-redirect-refused', { url: message.url, why: 'a stream opens where it is offered' })
     return { response, receipt: receiptOf(response) }

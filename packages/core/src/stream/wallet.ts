@@ -56,8 +56,11 @@ export interface StreamWallet {
    * Opens a route: unpaid where it asks nothing, by a sliding voucher of `window` where it offers a stream that can be paid so, else by
    * its price. Errors: `stream/offer-inconsistent`, `client/…`, those of the scheme.
    */
-  open(input: RequestInfo | URL, init: RequestInit, plan: { readonly window: (terms: StreamTerms) => Units }): Promise<OpenedStream>
+  open(input: RequestInfo | URL, init: RequestInit, plan: OpeningPlan): Promise<OpenedStream>
 }
+
+/** How a route is opened: how much is paid ahead, and with `atTick` at its tick URL, for a lane that another transport names. */
+export type OpeningPlan = { readonly window: (terms: StreamTerms) => Units; readonly atTick?: boolean }
 
 /** An open route. `terms` are those it offered, if it offered a stream, with the rate in `asset`; `lane` is there where sliding vouchers pay for it. */
 export type OpenedStream = {

@@ -61,8 +61,8 @@ async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<{ read
   if (rest !== '') yield { line: rest, length: rest.length }
 }
 
-/** Browsers cannot all iterate over bodies. */
-async function* readAll(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** The chunks of a body: not every browser can iterate over one. */
+export async function* readAll(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = body.getReader()
   try {
     for (;;) {

@@ -89,16 +89,15 @@ export async function payStream(options: PayStreamOptions): Promise<PaidStream> 
   const { wallet, url, init = {}, signal } = options
   const over = new AbortController()
   const both = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal])
-  const limits = { window: readOption('window', options.window), units: readOption('units', options.units) }
-  const opened = await wallet.open(url, { ...init, signal: both }, { window: (terms) => windowOf(terms, limits) })
-  const { response, terms, lane } = opened
+  const { window, plan } = planOf(options)
+  const opened = await wallet.open(url, { ...init, signal: both }, { window })
+  const { response, lane } = opened
   if (!response.ok) {
     await response.body?.cancel()
     await lane?.close(0n)
     throw readerErrors('stream/not-open', { url: opened.url, status: response.status, why: 'it answered without one' })
   }
-  const plan = terms && { terms, window: windowOf(terms, limits), units: limits.units, most: mostOf(opened, options, limits.units) }
-  return createReader({ ...opened, plan }, { ...options, over })
+  return createReader({ ...opened, plan: plan(opened) }, { ...options, over })
 }
 
 /** What of a stream is read and paid for: `window` ahead, and in all no more than `units` and `most` (atomic). */
@@ -107,6 +106,21 @@ export type Plan = {
   readonly window: Units
   readonly units: Units | undefined
   readonly most: bigint | undefined
+}
+
+/** Reads the limits of options: what is paid ahead on terms, and the plan for what was opened. Errors: `stream/bad-option`. */
+export function planOf(options: Pick<PayStreamOptions, 'window' | 'units' | 'budget'>): {
+  window(terms: StreamTerms): Units
+  plan(opened: OpenedStream): Plan | undefined
+} {
+  const limits = { window: readOption('window', options.window), units: readOption('units', options.units) }
+  return {
+    window: (terms) => windowOf(terms, limits),
+    plan(opened) {
+      const { terms } = opened
+      return terms && { terms, window: windowOf(terms, limits), units: limits.units, most: mostOf(opened, options, limits.units) }
+    },
+  }
 }
 
 function readOption(option: string, text: string | undefined): Units | undefined {
@@ -121,7 +135,11 @@ function windowOf({ window, windowMax }: StreamTerms, limits: { window: Units | 
   return [limits.window ?? window, windowMax].reduce(lesser, units)
 }
 
-function mostOf({ terms, asset }: OpenedStream, { budget }: PayStreamOptions, units: Units | undefined): bigint | undefined {
+function mostOf(
+  { terms, asset }: OpenedStream,
+  { budget }: Pick<PayStreamOptions, 'budget'>,
+  units: Units | undefined,
+): bigint | undefined {
   const byUnits = terms && units !== undefined ? costOf(terms.rate, units) : undefined
   const byBudget = budget !== undefined && asset !== undefined ? priceInAsset(parsePrice(budget), asset) : undefined
   if (byUnits === undefined || byBudget === undefined) return byUnits ?? byBudget

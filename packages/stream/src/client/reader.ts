@@ -1,20 +1,11 @@
 import { isX402Error } from '@flow402x/core'
-import {
-  type ControlEvent,
-  costOf,
-  type OpenedStream,
-  paymentStreamHeader,
-  readClosedAnswer,
-  type Units,
-  unitsFor,
-  writeMessage,
-  writeUnits,
-} from '@flow402x/core/stream'
+import { type ControlEvent, costOf, type OpenedStream, paymentStreamHeader, type Units, unitsFor, writeUnits } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
 import { createMeter } from './meter.ts'
 import type { PaidStream, PayStreamOptions, Plan, StreamChunk, StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
+import { believed, closeLane, tellLane } from './words.ts'
 
 type Opened = OpenedStream & { readonly plan: Plan | undefined }
 type Reading = PayStreamOptions & { readonly over: AbortController }
@@ -35,32 +26,19 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     settle = resolve
   })
 
+  const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
   const received = (): Units => meter?.units(till?.signed() ?? 0n) ?? 0n
-
-  async function tell(op: 'pause' | 'resume' | 'close'): Promise<string> {
-    if (terms === undefined || sid === undefined) return ''
-    const headers = { 'Content-Type': 'application/json' }
-    // A page that is left can still say so.
-    const sent = wallet.send(new URL(terms.tickUrl, url), { method: 'POST', headers, body: writeMessage({ sid, op }), keepalive: true })
-    return await sent.then((response) => response.text()).catch(() => '')
-  }
-
-  /** What the server says that the lane used: it cannot be more than was signed. */
-  function believe(consumed: bigint | undefined): void {
-    const signed = till?.signed() ?? 0n
-    if (consumed !== undefined && consumed > signed) throw readerErrors('stream/overcharged', { url, said: consumed, signed })
-    said = consumed ?? said
-  }
 
   async function finish(why: string): Promise<StreamReceipt> {
     isOver = true
     const units = received()
+    const counted = () => (terms === undefined ? 0n : costOf(terms.rate, units))
     try {
-      if (said === undefined) believe(readClosedAnswer(await tell('close')))
+      if (till !== undefined && ear !== undefined && said === undefined) said = await closeLane(ear, till, counted)
+      else await till?.close(said ?? counted())
     } finally {
       over.abort(new DOMException('The stream is closed.', 'AbortError'))
-      const consumed = said ?? (terms === undefined ? 0n : costOf(terms.rate, units))
-      await till?.close(consumed)
+      const consumed = said ?? counted()
       settle({ units: writeUnits(units), consumed, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
     }
     return await receipt
@@ -80,7 +58,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     if (t === 'gated' || t === 'open') meter?.flows(t === 'open')
     if (t === 'receipt' || t === 'end') {
       reason = event.reason ?? t
-      believe(consumed)
+      said = believed(consumed, { till, url }) ?? said
       return true
     }
     if (t !== 'open') await till?.advance(received())
@@ -166,10 +144,10 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     async pause() {
       isPaused = true
       meter?.flows(false)
-      await tell('pause')
+      if (ear !== undefined) await tellLane(ear, 'pause')
     },
     async resume() {
-      await tell('resume')
+      if (ear !== undefined) await tellLane(ear, 'resume')
       isPaused = false
       meter?.flows(true)
     },

@@ -41,6 +41,8 @@ export type TillOptions = {
   readonly most: bigint | undefined
   readonly now: () => number
   readonly sleep: (ms: number) => Promise<void>
+  /** How a voucher travels; by a POST to `tickUrl` unless told. */
+  readonly carry?: ((voucher: StreamVoucher) => void) | undefined
 }
 
 const cleanMs = 60_000
@@ -81,7 +83,8 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
     const isLast = most !== undefined && used + ahead(used) >= most
     const voucher = await slide({ used, window: ahead(used), least: isLast ? 1n : costOf(rate, step) })
     if (voucher === undefined) return
-    await send(voucher, received)
+    if (options.carry === undefined) await send(voucher, received)
+    else options.carry(voucher)
     const [reserve, rest] = [reserveWindows * costOf(rate, options.window), most === undefined ? undefined : most - signed()]
     const least = rest === undefined ? reserve : lesser(rest, reserve)
     if (least <= 0n) return

@@ -1,0 +1,146 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { batchSettlementClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
+import { batchSettlementServer } from '@flow402x/adapters-evm/server'
+import { createClient, streamWallet } from '@flow402x/client'
+import type { Facilitator, Store } from '@flow402x/core'
+import { costOf, oneUnit } from '@flow402x/core/stream'
+import { createFacilitator } from '@flow402x/facilitator'
+import { memoryStore } from '@flow402x/store/memory'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
+import express from 'express'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { bytes, ticks } from '../express.ts'
+import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { createStreams } from '../server.ts'
+import { payDownload } from './download.ts'
+import { type PayStreamOptions, payStream, type StreamChunk, type StreamEvent } from './pay-stream.ts'
+
+let chain: EvmChain
+let facilitator: Facilitator & { close(): Promise<void> }
+const open: (() => Promise<void>)[] = []
+beforeAll(async () => {
+  chain = await startEvmChain()
+  const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
+  const made = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
+  await made.start()
+  facilitator = made
+})
+afterAll(async () => {
+  await Promise.all(open.map((stop) => stop()))
+  await facilitator?.close()
+  await chain?.stop()
+})
+
+const rate = { numerator: 10_000n, denominator: 1n }
+
+async function shopOf(plan: Partial<ShopPlan> = {}): Promise<StreamShop> {
+  const scheme = { authorizer: privateKeySigner(chain.seller.privateKey), ...plan.scheme }
+  const shop = await openShop({ chain, facilitator, ...plan, scheme })
+  open.push(() => shop.close())
+  return shop
+}
+
+let accounts = 2
+
+/** A buyer with a channel of his own. */
+function newBuyer() {
+  accounts += 1
+  const { privateKey } = chain.accounts[accounts] ?? chain.buyer
+  const store = memoryStore()
+  const own = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [privateKey] })
+  const client = createClient({ schemes: [batchSettlementClient({ signer: privateKeySigner(privateKey), store, chains: [own] })], store })
+  return { client, wallet: streamWallet(client), payerRow: () => rowOf(store, 'payer') }
+}
+
+async function rowOf({ channels }: Pick<Store, 'channels'>, side: 'payer' | 'receiver') {
+  for await (const row of channels.list({ side })) return row
+  return undefined
+}
+
+async function read(options: PayStreamOptions, most = Number.POSITIVE_INFINITY) {
+  const events: StreamEvent[] = []
+  const stream = await payStream({ ...options, onEvent: (event) => events.push(event) })
+  const chunks: StreamChunk[] = []
+  for await (const chunk of stream) if (chunks.push(chunk) >= most) break
+  return { stream, chunks, events, receipt: await stream.receipt }
+}
+
+it('pays our own seller second by second, and both books and the budget end alike', async () => {
+  verifies(['T2', 'M29'])
+  const shop = await shopOf()
+  const buyer = newBuyer()
+  const { stream, events, receipt } = await read({ wallet: buyer.wallet, url: `${shop.url}/live`, units: '5' })
+  expect(events.map(({ t }) => t)).toEqual(['low', 'gated'])
+  expect(stream.grade).toBe('B')
+  const [payer, seller] = [await buyer.payerRow(), await rowOf(shop.store, 'receiver')]
+  expect([payer?.charged, payer?.top]).toEqual([seller?.charged, seller?.top])
+  expect([receipt.consumed, receipt.consumed <= costOf(rate, 5n * oneUnit)]).toEqual([seller?.charged, true])
+  expect((await buyer.client.spent()).total).toMatchObject({ committed: `$${Number(receipt.consumed) / 1e6}`, reserved: '$0' })
+})
+
+it('downloads a file that is sold by its bytes, part by part, and has every byte of it', async () => {
+  verifies('T4')
+  const file = crypto.getRandomValues(new Uint8Array(60_000))
+  const shop = await byteShop(file)
+  const buyer = newBuyer()
+  const download = await payDownload({ wallet: buyer.wallet, url: `${shop.url}/file` })
+  const parts: Uint8Array[] = []
+  for await (const part of download) parts.push(part)
+  expect([download.size, Buffer.concat(parts).equals(file)]).toEqual([60_000n, true])
+  expect(shop.parts.length).toBeGreaterThan(3)
+  const [payer, seller] = [await buyer.payerRow(), await rowOf(shop.store, 'receiver')]
+  expect([payer?.charged, seller?.charged, payer?.top]).toEqual([60_000n, 60_000n, seller?.top])
+})
+
+it('pays for no more of a file than is read', async () => {
+  verifies('T4')
+  const shop = await byteShop(new Uint8Array(500_000))
+  const buyer = newBuyer()
+  let count = 0
+  for await (const part of await payDownload({ wallet: buyer.wallet, url: `${shop.url}/file` })) {
+    count += part.length
+    if (count > 30_000) break
+  }
+  const row = await buyer.payerRow()
+  expect((row?.top ?? 0n) <= BigInt(count) + 16_000n).toBe(true)
+  expect(row?.charged).toBe((await rowOf(shop.store, 'receiver'))?.charged)
+})
+
+/** Sells a file at one atomic unit a byte, 16,000 of them ahead. */
+async function byteShop(file: Uint8Array) {
+  const store = memoryStore()
+  const { network, rpcUrl } = chain
+  const authorizer = privateKeySigner(chain.seller.privateKey)
+  const scheme = batchSettlementServer({ network, payTo: chain.seller.address, rpcUrl, store, authorizer })
+  const streams = createStreams({ schemes: [scheme], facilitator, store, secret: 'x'.repeat(32), ticksPerSecond: 1000 })
+  const numbers = { buy: 32_000, tick: 8000, window: 16_000, windowMax: 32_000 }
+  const route = streams.route({ rate: '0.000001 USD/byte', tickUrl: '/file/tick', ...numbers })
+  const source = {
+    size: file.length,
+    etag: '"1"',
+    async *read(from: number, to: number) {
+      yield file.subarray(from, to)
+    },
+  }
+  const app = express()
+  const parts: string[] = []
+  app.use((request, _, next) => {
+    if (request.headers.range !== undefined) parts.push(request.headers.range)
+    next()
+  })
+  app.get('/file', bytes(route, { find: () => ({ source }) }))
+  app.post('/file/tick', ticks(route))
+  const server = createServer(app).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  open.push(async () => {
+    await streams.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  // Of a server that listens on a port it is the address.
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, store, parts }
+}
