@@ -94,6 +94,7 @@ ${payers.join('\n')}
 
 Sell with this facilitator:
   export FLOW402X_FACILITATOR_URL=${facilitator.url}
+  export FLOW402X_SECRET=$(openssl rand -hex 32) FLOW402X_STORE=./flow402x-books.db
 ${all.map(({ network, rpcUrl }) => `  export ${rpcVariable(network)}=${rpcUrl}`).join('\n')}
 
 Press Ctrl-C to stop.

@@ -3,10 +3,10 @@ import { createServer as createHttpServer, type RequestListener } from 'node:htt
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { batchSettlementFacilitator, evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
-import { exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
+import { batchSettlementServer, exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { exactSolanaFacilitator, nonceVoucherFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
-import { exactSolanaServer, transferProofSolanaServer } from '@flow402x/adapters-solana/server'
-import { coinOf, type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme } from '@flow402x/core'
+import { exactSolanaServer, nonceVoucherServer, transferProofSolanaServer } from '@flow402x/adapters-solana/server'
+import { coinOf, type FacilitatorScheme, networkFamily, parseNetwork, type ServerScheme, type Store } from '@flow402x/core'
 import { announcing } from '@flow402x/core/bazaar'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
@@ -17,6 +17,7 @@ import type { EvmChain, SolanaChain } from '@flow402x/testing'
 import { cliErrors } from '../cli/errors.ts'
 import { type Marketplace, openMarketplace } from './marketplace.ts'
 import { type SampleRoute, sampleRoutes, sampleSeller } from './sample-seller.ts'
+import { sampleStreams, streamRoutes } from './sample-streams.ts'
 import type { DevChain, DevRoute, DevWorld } from './world.ts'
 
 /** What a local world shall hold. */
@@ -86,7 +87,9 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
       SOL: selling(byTransfer.SOL),
     }
     await Promise.all(Object.values(servers).map((server) => server?.start()))
-    const seller = await listen(sampleSeller(servers), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
+    const streams = sampleStreams({ schemes: channelSchemes(started, store), facilitator, store })
+    ending.push(() => streams.close())
+    const seller = await listen(sampleSeller(servers, streams.listeners), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
     ending.push(() => seller.close())
     onProgress(`seller at ${seller.url}`)
     const world = worldOf(started, { facilitator: served.url, seller: seller.url, bazaar: market.url })
@@ -165,6 +168,13 @@ function serverSchemes({ chains, solana }: Started): ServerScheme[] {
   ]
 }
 
+function channelSchemes({ chains, solana }: Started, store: Store): ServerScheme[] {
+  return [
+    ...chains.map(({ network, rpcUrl, seller }) => batchSettlementServer({ network, rpcUrl, payTo: seller.address, store })),
+    ...solana.map(({ network, rpcUrl, seller }) => nonceVoucherServer({ network, rpcUrl, payTo: seller.address, store })),
+  ]
+}
+
 function transferSchemes({ chains, solana }: Started): Readonly<Record<'ETH' | 'SOL', readonly ServerScheme[]>> {
   const secret = `${crypto.randomUUID()}${crypto.randomUUID()}`
   return {
@@ -191,8 +201,8 @@ function worldOf(
     seller: {
       url: urls.seller,
       routes: [
-        ...chains.flatMap(({ network }) => routesOn(network, ['exact', 'upto'])),
-        ...solana.flatMap(({ network }) => routesOn(network, ['exact'])),
+        ...chains.flatMap(({ network }) => [...routesOn(network, ['exact', 'upto']), ...streamsOn(network, 'batch-settlement')]),
+        ...solana.flatMap(({ network }) => [...routesOn(network, ['exact']), ...streamsOn(network, 'flow402x-nonce')]),
       ],
     },
     bazaar: { url: urls.bazaar },
@@ -203,6 +213,10 @@ function routesOn(network: string, schemes: readonly string[]): DevRoute[] {
   return sampleRoutes
     .filter(({ scheme, coin }) => (coin === undefined ? schemes.includes(scheme) : sellsFor(network, coin)))
     .map((route) => routeOf(route, network))
+}
+
+function streamsOn(network: string, scheme: string): DevRoute[] {
+  return streamRoutes.map((route) => ({ ...route, scheme, network }))
 }
 
 function routeOf({ method, path, price, scheme }: SampleRoute, network: string): DevRoute {

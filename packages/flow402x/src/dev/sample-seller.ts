@@ -100,13 +100,15 @@ type Till = Exclude<SampleRoute['scheme'], 'transfer-proof'> | NonNullable<Sampl
 /** The sample seller as a listener of `node:http`, with a server for each way to be paid. */
 export function sampleSeller(
   servers: Readonly<Record<Till, Server | undefined>>,
+  more: ReadonlyMap<string, (request: IncomingMessage, response: ServerResponse) => unknown> = new Map(),
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const routes = new Map<string, ReturnType<typeof charged>>(
-    sampleRoutes.flatMap((route) => {
+  const routes = new Map<string, (request: IncomingMessage, response: ServerResponse) => unknown>([
+    ...sampleRoutes.flatMap((route) => {
       const server = servers[route.coin ?? (route.scheme === 'upto' ? 'upto' : 'exact')]
       return server === undefined ? [] : [[`${route.method} ${route.path}`, charged(server, route)] as const]
     }),
-  )
+    ...more,
+  ])
   return (request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://seller.invalid')
     const method = request.method === 'OPTIONS' ? (request.headers['access-control-request-method'] ?? 'GET') : request.method
@@ -158,7 +160,8 @@ async function tokens(request: IncomingMessage, response: ServerResponse): Promi
   json(response, { status: 200, body: { model: 'sample-rules-1', tokens: made.length, text: made.join(' ') } })
 }
 
-function* tokensOf(prompt: string): Generator<string> {
+/** The words of a story for a prompt. */
+export function* tokensOf(prompt: string): Generator<string> {
   const parts = prompt.split(',').map((part) => part.trim())
   for (const [index] of parts.entries()) yield* tell([...parts.slice(index), ...parts.slice(0, index)].join(',')).split(' ')
 }

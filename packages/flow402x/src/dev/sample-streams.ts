@@ -1,0 +1,81 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Facilitator, ServerScheme, Store } from '@flow402x/core'
+import { oneUnit } from '@flow402x/core/stream'
+import { createStreams, type SoldBytes, type StreamRoute, serveBytesNode, serveNode, tickNode } from '@flow402x/stream/server'
+import { tokensOf } from './sample-seller.ts'
+import { sampleVideo } from './sample-video.ts'
+
+/** What the sample seller sells by the unit, as it is listed. */
+export const streamRoutes = [
+  { method: 'GET', path: '/video.mp4', price: '$0.01/second' },
+  { method: 'GET', path: '/chat', price: '$0.0001/token' },
+] as const
+
+/** A listener of `node:http` for one method and path. */
+export type Listener = (request: IncomingMessage, response: ServerResponse) => unknown
+
+/** Streams that are sold: their listeners by method and path, and their end. */
+export type SampleStreams = { readonly listeners: ReadonlyMap<string, Listener>; close(): Promise<void> }
+
+/** How streams are paid. */
+export type SampleStreamsOptions = { readonly schemes: readonly ServerScheme[]; readonly facilitator: Facilitator; readonly store: Store }
+
+const seconds = 60
+
+/** A video by the second and a chat by the token, over channels of every local chain. */
+export function sampleStreams({ schemes, facilitator, store }: SampleStreamsOptions): SampleStreams {
+  const streams = createStreams({ schemes, facilitator, store })
+  const runners = schemes.flatMap(({ vouchers }) => vouchers?.runner({ facilitator }) ?? [])
+  for (const runner of runners) runner.start()
+  const video = streams.route({ rate: '0.01 USD/second', clock: 'media', tickUrl: '/video.mp4/tick', mimeType: 'video/mp4' })
+  const chat = streams.route({ rate: '0.0001 USD/token', buy: 50, window: 20, windowMax: 200, tickUrl: '/chat/tick' })
+  let film: Promise<SoldBytes> | undefined
+  const find = (): Promise<SoldBytes> => {
+    film ??= sampleVideo({ seconds }).then(soldFilm)
+    return film
+  }
+  return {
+    listeners: new Map<string, Listener>([
+      ['GET /video.mp4', (request, response) => serveBytesNode(video, { request, response, options: { find } })],
+      ['POST /video.mp4/tick', ticksOf(video)],
+      ['GET /chat', (request, response) => serveNode(chat, { request, response, source: words(request), options: { format: 'sse' } })],
+      ['POST /chat/tick', ticksOf(chat)],
+    ]),
+    async close() {
+      await Promise.all(runners.map((runner) => runner.close()))
+      await streams.close()
+    },
+  }
+}
+
+function ticksOf(route: StreamRoute): Listener {
+  return (request, response) => tickNode(route, { request, response })
+}
+
+function soldFilm(bytes: Uint8Array): SoldBytes {
+  const source = {
+    size: bytes.length,
+    type: 'video/mp4',
+    etag: `"${bytes.length}"`,
+    async *read(from: number, to: number) {
+      yield bytes.subarray(from, to)
+    },
+  }
+  return { source, length: BigInt(seconds) * oneUnit }
+}
+
+/** The story of a prompt, word by word, from where its reader has it. */
+function words(request: IncomingMessage) {
+  const prompt = new URL(request.url ?? '/', 'http://seller.invalid').searchParams.get('prompt')?.slice(0, 500) ?? 'a fox, a coin, the sea'
+  return async function* ({ from, signal }: { readonly from: bigint; readonly signal: AbortSignal }) {
+    let index = 0n
+    for (const token of tokensOf(prompt)) {
+      if (signal.aborted) return
+      if (index * oneUnit >= from) {
+        yield token
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      index += 1n
+    }
+  }
+}
