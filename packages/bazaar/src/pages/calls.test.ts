@@ -65,6 +65,25 @@ describe('the ways to call a resource', () => {
     expect(JSON.parse(body)).toEqual({ note: attacks.bidi })
   })
 
+  it('send no file of who copies them', () => {
+    verifies(['BAZAAR-CALLS', 'A21'])
+    for (const body of ['@/etc/passwd', '@-', ['@x']]) {
+      const thief = listingOf({ url: 'https://a.example/x', method: 'POST', input: { bodyType: 'text', body } })
+      expect(words(codeOf(thief, 'pay')).filter((word) => word.startsWith('@'))).toEqual([])
+    }
+    const honest = listingOf({ url: 'https://a.example/x', method: 'POST', input: { bodyType: 'text', body: 'write to me@example' } })
+    expect(words(codeOf(honest, 'pay'))).toContain('write to me@example')
+  })
+
+  it('ask one address', () => {
+    expect(words(codeOf(listingOf({ url: 'https://a.example/[1-9]' }), 'look'))).toEqual(['curl', '-i', '-g', 'https://a.example/[1-9]'])
+  })
+
+  it('leave out a body that nobody would copy', () => {
+    const long = listingOf({ url: 'https://a.example/x', method: 'POST', input: { bodyType: 'json', body: { prompt: attacks.long } } })
+    expect(words(codeOf(long, 'pay')).slice(3)).toEqual(['https://a.example/x', '-X', 'POST', '--max', '$0.005'])
+  })
+
   it('are none for what is no web address', () => {
     const odd = listingSchema.parse({ ...listingOf({ url: 'https://a.example/x' }), resource: 'javascript:alert(1)' })
     expect(callsOf(odd)).toEqual([])

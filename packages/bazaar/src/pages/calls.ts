@@ -36,14 +36,20 @@ function requestOf({ method, extensions }: Listing, where: string): SampleReques
   if (url.search === '')
     for (const [name, value] of Object.entries(queryParams ?? {}).slice(0, 16)) url.searchParams.set(name, sampleText(value))
   const verb = /^[A-Z]{3,7}$/.test(method) ? method : 'GET'
-  if (['GET', 'HEAD'].includes(verb) || body === undefined || bodyType === 'form-data') return { url: url.href, method: verb }
+  const sent = ['GET', 'HEAD'].includes(verb) ? undefined : bodyOf(body, bodyType)
+  return { url: url.href, method: verb, ...sent }
+}
+
+// A longer sample is no line to copy.
+const mostBody = 2000
+
+/** A body as it is sent; nothing for one that is no text, or that `-d` would take for the name of a file of the buyer's. */
+function bodyOf(body: unknown, bodyType: string | null | undefined): Pick<SampleRequest, 'body' | 'bodyType'> | undefined {
+  if (body === undefined || bodyType === 'form-data') return undefined
   const isText = bodyType === 'text' && typeof body === 'string'
-  return {
-    url: url.href,
-    method: verb,
-    body: isText ? body : visibleJson(body),
-    bodyType: isText ? 'text/plain' : 'application/json',
-  }
+  const text = isText ? body : visibleJson(body)
+  if (text.length > mostBody || text.startsWith('@')) return undefined
+  return { body: text, bodyType: isText ? 'text/plain' : 'application/json' }
 }
 
 function sampleText(value: unknown): string {
@@ -51,7 +57,8 @@ function sampleText(value: unknown): string {
 }
 
 function lookCall({ url, method }: SampleRequest): Call {
-  const flags = method === 'GET' ? '' : ` -X ${method}`
+  // Curl takes brackets for a list of addresses unless it is told not to.
+  const flags = `${/[[\]{}]/.test(url) ? ' -g' : ''}${method === 'GET' ? '' : ` -X ${method}`}`
   return {
     id: 'look',
     title: 'See its price',

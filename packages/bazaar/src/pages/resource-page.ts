@@ -16,6 +16,7 @@ import {
   ratingMark,
   rounded,
   said,
+  shortened,
   shownPrice,
   titleOf,
   verifiedMark,
@@ -27,7 +28,7 @@ export function resourcePage(
   { status, ratings }: { readonly status: ListingStatus; readonly ratings: readonly PublishedRating[] },
 ): Page {
   return {
-    title: titleOf(listing),
+    title: shortened(titleOf(listing), 80),
     body: html`<article class="resource">
 <p class="back"><a href="/">All resources</a></p>
 ${opening(listing)}

@@ -13,6 +13,7 @@ import {
   plural,
   ratingMark,
   said,
+  shortened,
   shownPrice,
   titleOf,
   verifiedMark,
@@ -34,7 +35,7 @@ export function searchPage(search: Search, found: Found): Page {
   const { words, page } = search
   const asked = words !== '' || page > 1 || filtersOn(search).length > 0
   return {
-    title: words === '' ? 'Search' : `“${words}”`,
+    title: words === '' ? 'Search' : `“${shortened(words, 80)}”`,
     current: 'search',
     indexed: !asked,
     body: html`${bar(search)}

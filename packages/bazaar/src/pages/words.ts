@@ -1,5 +1,5 @@
 import { findAsset, formatDecimal, formatNetwork, parseDecimal } from '@flow402x/core'
-import type { Listing, ListingPrice, ListingState } from '@flow402x/core/bazaar'
+import type { Listing, ListingPrice } from '@flow402x/core/bazaar'
 import { type Html, html } from '../frame/html.ts'
 
 /** At most so many characters of a text, with an ellipsis for the rest. */
@@ -72,26 +72,13 @@ export function networkName(network: string): string {
 }
 
 /** The two ends of an address, which is how people tell them apart at a glance. */
-export function shortAddress(address: string): string {
+function shortAddress(address: string): string {
   return address.length <= 16 ? address : `${address.slice(0, address.startsWith('0x') ? 6 : 4)}…${address.slice(-4)}`
 }
 
 /** The networks of a listing, each once, in the order of its offers. */
 export function networksOf({ prices }: Listing): string[] {
   return [...new Set(prices.map(({ network }) => network))]
-}
-
-const stateWords: Readonly<Record<ListingState, string>> = {
-  unknown: 'Not known here',
-  pending: 'About to be looked at',
-  listed: 'Listed',
-  unlisted: 'No longer listed',
-  rejected: 'Not listed',
-}
-
-/** A state as people read it. */
-export function stateName(state: ListingState): string {
-  return stateWords[state]
 }
 
 const healthWords = { healthy: 'Healthy', failing: 'Failing', unknown: 'Not checked yet' } as const
