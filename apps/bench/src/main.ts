@@ -35,7 +35,7 @@ const figures: Figure[] = []
 for (const { name, run } of chosen) {
   const found = await run(context).catch((error: unknown) => {
     console.error(error)
-    return [absent({ row: name, figure: 'the row failed', note: String(error).slice(0, 200) }, 'unavailable')]
+    return [absent({ row: name, figure: 'the row failed', note: String(error).slice(0, 200) })]
   })
   figures.push(...found)
   if (values.json) for (const figure of found) console.log(JSON.stringify({ ...figure, machine: machineFacts() }))

@@ -4,12 +4,12 @@ export type Side = { readonly median: number; readonly low: number; readonly hig
 /** What a figure is held to. A `ratio` compares with a peer of the same run and gates; an `absolute` depends on the machine. */
 export type Target = { readonly text: string; readonly kind: 'ratio' | 'absolute'; readonly met: boolean }
 
-/** One measured figure. `ratio` is ours over official; `status` tells a figure from a row whose path or engine is absent. */
+/** One measured figure. `ratio` is ours over official; `status` tells a figure from a row whose engine is absent. */
 export type Figure = {
   readonly row: string
   readonly figure: string
   readonly unit: string
-  readonly status: 'measured' | 'not alive yet' | 'unavailable'
+  readonly status: 'measured' | 'unavailable'
   readonly ours?: Side
   readonly official?: Side
   readonly floor?: Side
@@ -60,8 +60,8 @@ export function figureOf(measured: Measured, targets: readonly Judge[] = []): Fi
 }
 
 /** A figure that cannot be measured now, with the reason. */
-export function absent(figure: Pick<Figure, 'row' | 'figure' | 'note'>, status: 'not alive yet' | 'unavailable' = 'not alive yet'): Figure {
-  return { ...figure, unit: '', status, targets: [] }
+export function absent(figure: Pick<Figure, 'row' | 'figure' | 'note'>): Figure {
+  return { ...figure, unit: '', status: 'unavailable', targets: [] }
 }
 
 /** The medians a target is judged on. */

@@ -1,4 +1,4 @@
-import { absent, type Row } from '../report/figure.ts'
+import type { Row } from '../report/figure.ts'
 import { bazaar } from './bazaar.ts'
 import { challenge } from './challenge.ts'
 import { endToEnd } from './end-to-end.ts'
@@ -30,8 +30,3 @@ export const rows: readonly Row[] = [
   size,
   start,
 ]
-
-/** A row whose path does not exist yet: it stands in the table, so that nobody takes it for measured. */
-function later(name: string, figure: string): Row {
-  return { name, run: async () => [absent({ row: name, figure })] }
-}

@@ -58,10 +58,10 @@ const roles = [
 ] as const
 
 async function installs({ onProgress, share }: Context): Promise<Figure[]> {
-  if (share < 1) return [absent({ row, figure: 'install size', note: 'not in a quick run' }, 'unavailable')]
+  if (share < 1) return [absent({ row, figure: 'install size', note: 'not in a quick run' })]
   onProgress('building and installing the packages')
   const failure = await buildPackages()
-  if (failure !== undefined) return [absent({ row, figure: 'install size', note: failure }, 'unavailable')]
+  if (failure !== undefined) return [absent({ row, figure: 'install size', note: failure })]
   const folder = await mkdtemp(join(tmpdir(), 'flow402x-bench-'))
   try {
     const figures: Figure[] = []
@@ -69,7 +69,7 @@ async function installs({ onProgress, share }: Context): Promise<Figure[]> {
     return figures
   } catch (error) {
     const note = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown'
-    return [absent({ row, figure: 'install size', note }, 'unavailable')]
+    return [absent({ row, figure: 'install size', note })]
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -19,7 +19,7 @@ export const start: Row = {
   async run(context) {
     context.onProgress('building the packages')
     const failure = await buildPackages()
-    if (failure !== undefined) return [absent({ row, figure: 'start to listening, and memory', note: failure }, 'unavailable')]
+    if (failure !== undefined) return [absent({ row, figure: 'start to listening, and memory', note: failure })]
     await build({
       entryPoints: programs.map((name) => fileURLToPath(new URL(`../programs/${name}.ts`, import.meta.url))),
       outdir: compiled,
