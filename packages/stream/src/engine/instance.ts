@@ -67,15 +67,13 @@ const kept = 7 * 86_400_000
 export function createInstance(options: InstanceOptions): Instance {
   const { lanes: store, lease, emit, clock, monotonic, railOf } = options
   const owner = crypto.randomUUID()
-  const live = new Map<string, LiveLane & { readonly rail?: never }>()
+  const live = new Map<string, LiveLane>()
   const rails = new Map<string, Rail>()
   const timers = createTimers(monotonic)
   let leaseEnd = monotonic() + lease
-  let rounds: ReturnType<typeof setInterval>[] = []
+  let rounds: readonly (() => void)[] = []
   const expecting = new Map<string, () => void>()
   let deaf: Promise<() => Promise<void>> | undefined
-  let renewing: Promise<void> | undefined
-  let writing: Promise<void> | undefined
 
   const guard = async (work: () => Promise<void>): Promise<void> => {
     try {
@@ -195,27 +193,14 @@ export function createInstance(options: InstanceOptions): Instance {
     else if (lane !== undefined && word === 'close') void lane.end('closed')
     else if (word === 'released') expecting.get(id)?.()
   }
-  const every = (milliseconds: number, work: () => Promise<void>): void => {
-    const round = setInterval(() => void guard(work), milliseconds)
-    if (typeof round === 'object' && 'unref' in round) round.unref()
-    rounds.push(round)
-  }
   const start = (): void => {
     deaf ??= store.inbox?.listen(owner, hear)
     if (rounds.length > 0) return
-    every(lease / renewals, async () => {
-      renewing ??= renew().finally(() => {
-        renewing = undefined
-      })
-      await renewing
-    })
-    every(options.checkpointEvery, async () => {
-      writing ??= write().finally(() => {
-        writing = undefined
-      })
-      await writing
-    })
-    every(lease, () => instance.sweep())
+    rounds = [
+      every(lease / renewals, () => guard(renew)),
+      every(options.checkpointEvery, () => guard(write)),
+      every(lease, () => guard(() => instance.sweep())),
+    ]
   }
 
   const instance: Instance = {
@@ -263,18 +248,15 @@ export function createInstance(options: InstanceOptions): Instance {
       for await (const row of store.abandoned(clock() - options.patience.detached)) {
         const rail = railOf(row)
         const taken = rail && (await instance.take(row.id))
-        if (taken === undefined) continue
-        const step = { id: row.id, channelId: row.channelId, epoch: taken.epoch, used: taken.used, slice: 0n }
-        await rail?.adopt(step)
-        const end = await rail?.end(step, { refundable: row.refundable })
-        const used = end === undefined || 'reason' in end ? taken.used : end.used
+        if (rail === undefined || taken === undefined) continue
+        const used = await endLeft(taken, rail)
         await store.checkpoint(owner, [{ ...taken, used, state: 'ended', since: clock(), reason: 'left' }])
         emit({ type: 'laneEnded', lane: row.id, payer: row.payer, used, reason: 'left' })
       }
       await store.purge(clock() - kept)
     },
     async close() {
-      for (const round of rounds) clearInterval(round)
+      for (const stop of rounds) stop()
       rounds = []
       await Promise.all([...live.values()].map((lane) => lane.end('closed by its server')))
       await (await deaf)?.()
@@ -282,6 +264,28 @@ export function createInstance(options: InstanceOptions): Instance {
     },
   }
   return instance
+}
+
+/** Ends a lane that nobody delivers over any more, by its last checkpoint; says what was used. */
+async function endLeft(row: LaneRow, rail: Rail): Promise<bigint> {
+  const step = { id: row.id, channelId: row.channelId, epoch: row.epoch, used: row.used, slice: 0n }
+  await rail.adopt(step)
+  const end = await rail.end(step, { refundable: row.refundable })
+  return 'reason' in end ? row.used : end.used
+}
+
+/** Works again and again, one round at a time, and keeps no process alive; until the answer is called. */
+function every(milliseconds: number, work: () => Promise<void>): () => void {
+  let running = false
+  const timer = setInterval(() => {
+    if (running) return
+    running = true
+    void work().finally(() => {
+      running = false
+    })
+  }, milliseconds)
+  if (typeof timer === 'object' && 'unref' in timer) timer.unref()
+  return () => clearInterval(timer)
 }
 
 /** The most that is granted ahead: what the largest window of a grade costs (M29). */

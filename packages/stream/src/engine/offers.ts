@@ -121,7 +121,7 @@ export async function offersOf(
   const all = schemes.map(({ scheme, rail }): StreamOffer => {
     const kind = kinds.find((one) => one.x402Version === 2 && one.scheme === scheme.scheme && one.network === scheme.network)
     if (kind === undefined) throw engineErrors('config/stream-unsupported', { scheme: scheme.scheme, network: scheme.network })
-    const decimals = scheme.asset?.decimals ?? 6
+    const decimals = decimalsOf(scheme)
     const terms = termsOf(options, { decimals, refundable: rail.refundable })
     const price = { amount: fromAtomic(costOf(terms.rate, terms.buy), decimals), symbol: rate.price.symbol }
     const made = scheme.requirements({ price, kind, payTo: options.payTo, maxTimeoutSeconds, flow: 'authorization' })
@@ -149,6 +149,12 @@ export async function offersOf(
       return paymentRequiredHeader.encode(required)
     },
   }
+}
+
+/** The decimals of what a scheme is paid in. Errors: `config/no-rail`. */
+export function decimalsOf({ scheme, asset }: ServerScheme): number {
+  if (asset === undefined) throw engineErrors('config/no-rail', { scheme })
+  return asset.decimals
 }
 
 /** A scheme that can carry streams. */

@@ -7,7 +7,7 @@ import type { Ticked } from '../transports/socket.ts'
 import { type Admission, admit } from './entry.ts'
 import { engineErrors } from './errors.ts'
 import { createInstance, type Instance, type StreamEvent } from './instance.ts'
-import { type Offers, offersOf, type RailScheme, type StreamRate, termsOf } from './offers.ts'
+import { decimalsOf, type Offers, offersOf, type RailScheme, type StreamRate, termsOf } from './offers.ts'
 import { commonHeaders, preflight, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import { createSids, type Random, type Sids } from './sids.ts'
 import { attach, createTicks, type FrameTick, type Ticks } from './ticks.ts'
@@ -132,7 +132,7 @@ export function createStreams(options: StreamsOptions): Streams {
 
 function routeOf(engine: Engine, options: StreamRate): StreamRoute {
   // What is wrong with a price is said before anybody asks for it.
-  for (const { scheme, rail } of engine.schemes) termsOf(options, { decimals: scheme.asset?.decimals ?? 6, refundable: rail.refundable })
+  for (const { scheme, rail } of engine.schemes) termsOf(options, { decimals: decimalsOf(scheme), refundable: rail.refundable })
   const ready = readiness(async () => ({ engine, options, offers: await offersOf(options, engine) }), engine.monotonic)
   const answered = async (request: StreamRequest, work: (route: Route) => Promise<StreamAnswer>): Promise<StreamAnswer> => {
     try {

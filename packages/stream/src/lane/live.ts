@@ -9,7 +9,9 @@ import {
   type Units,
   unitsFor,
 } from '@flow402x/core/stream'
+import { createHolding } from './holding.ts'
 import type { Lane, LaneEvent, LaneReceipt, LaneState } from './lane.ts'
+import { createMeter } from './meter.ts'
 import type { Alarm, Timers } from './timers.ts'
 
 /** How long a lane stays in a state that delivers nothing, in milliseconds (streaming.md §7.1). */
@@ -39,7 +41,6 @@ export interface LiveLane {
   readonly units: Units
   readonly used: bigint
   readonly standing: LaneStanding
-  readonly replayed: Units
   /** A new holder, in the place of the one before. `from`: where he has his content from on. */
   hold(from?: Units): Lane
   /** What the books say it may deliver now. */
@@ -76,94 +77,54 @@ export type LivePlan = {
   readonly clock: () => number
 }
 
-type Waiting = { readonly units: Units; readonly pays: boolean; readonly answer: (isPaid: boolean) => void }
-type Holder = { readonly over: AbortController; readonly from: Units; readonly hearing: Set<(event: LaneEvent) => void> }
 type GateReason = 'credit' | 'withdrawing' | 'lease'
-
-// Of what was delivered, this part may be delivered once more for nothing, beside one window (M25).
-const replayedPart = 10n
 
 /** A lane on its instance. */
 export function createLive(plan: LivePlan): LiveLane {
   const { terms, keeper, clock } = plan
   const { rate } = terms
   const isTimed = terms.clock === 'wall'
-  const windowCost = costOf(rate, terms.window)
-  const lowCost = costOf(rate, terms.tick / 2n)
-  let { epoch, standing, units, replayed } = plan
-  let used = standing.used
+  const [windowCost, lowCost] = [costOf(rate, terms.window), costOf(rate, terms.tick / 2n)]
+  let { epoch, standing } = plan
   let state: LaneState = 'detached'
   let since = clock()
   let gate: GateReason | undefined
-  let runsFrom: number | undefined
-  let holder: Holder | undefined
-  let free: Units = 0n
-  let waiting: Waiting[] = []
   let alarm: Alarm | undefined
   let ending: Promise<LaneReceipt> | undefined
   let reason: string | undefined
   let isGrowing = false
   let written = ''
 
-  const own = (): bigint => standing.granted
-  const isLeased = (): boolean => keeper.now() < keeper.leaseEnd()
+  const { now, leaseEnd, timers, patience } = keeper
+  const isLeased = (): boolean => now() < leaseEnd()
   const isFlowing = (): boolean => state === 'flowing' || state === 'low'
-
-  /** Counts the time that went by, up to the end of the credit. */
-  const settle = (): void => {
-    if (runsFrom === undefined) return
-    const elapsed = BigInt(Math.floor((Math.min(keeper.now(), keeper.leaseEnd()) - runsFrom) * 1e6))
-    if (elapsed <= 0n) return
-    runsFrom += Number(elapsed) / 1e6
-    units = greater(units, lesser(units + elapsed, unitsFor(rate, own())))
-    used = costOf(rate, units)
-  }
-  const fits = (more: Units): boolean => {
-    if (!isFlowing() || !isLeased()) return false
-    return isTimed ? pays(0n) : pays(more)
-  }
-  const pay = (more: Units): void => {
-    if (isTimed || more === 0n) return
-    const again = lesser(more, free)
-    free -= again
-    replayed += again
-    units += more - again
-    used = costOf(rate, units)
-    watch()
-  }
-  const tell = (event: Pick<LaneEvent, 't' | 'reason'>): void => {
-    const ttl = api.ttl()
-    const full: LaneEvent = { ...event, consumed: used, charged: own(), units, need: api.need(), ...(ttl === undefined ? {} : { ttl }) }
-    for (const hear of holder?.hearing ?? []) hear(full)
+  const { granted, used } = standing
+  const counted = { units: plan.units, used, replayed: plan.replayed, granted, now, until: leaseEnd }
+  const meter = createMeter({ rate, isTimed, window: terms.window, ...counted })
+  const tell = (t: LaneEvent['t'], why?: string): void => {
+    const ttl = live.ttl()
+    const said = { t, consumed: meter.used, charged: meter.granted, units: meter.units, need: live.need() }
+    holding.tell({ ...said, ...(ttl === undefined ? {} : { ttl }), ...(why === undefined ? {} : { reason: why }) })
   }
   const enter = (next: LaneState): void => {
-    if (next === state) return
-    settle()
-    if (state === 'flowing' || next === 'flowing' || next !== 'low') since = clock()
+    if (next !== 'low' && next !== state) since = clock()
     state = next
-    runsFrom = isTimed && isFlowing() ? (runsFrom ?? keeper.now()) : undefined
+    meter.run(isFlowing())
   }
   const ring = (after: number, then: () => void): void => {
     alarm?.cancel()
-    alarm = keeper.timers.at(keeper.now() + after, then)
-  }
-  const drop = (): void => {
-    const late = waiting
-    waiting = []
-    for (const { answer } of late) answer(false)
-    holder?.over.abort()
-    holder = undefined
+    alarm = timers.at(now() + after, then)
   }
   const detach = (): void => {
     enter('detached')
-    drop()
-    ring(keeper.patience.detached, () => void api.end('idle'))
+    holding.drop()
+    ring(patience.detached, () => void live.end('idle'))
   }
   /** Its payer takes his money out: what he was granted is delivered, and nothing comes after that. */
   const drain = (): void => {
     enter('draining')
-    tell({ t: 'gated', reason: 'withdrawing' })
-    void api.end('withdrawn')
+    tell('gated', 'withdrawing')
+    void live.end('withdrawn')
   }
   const shut = (): void => {
     if (!isFlowing()) return
@@ -173,74 +134,75 @@ export function createLive(plan: LivePlan): LiveLane {
       return
     }
     enter('gated')
-    tell({ t: 'gated', reason: gate })
-    if (gate === 'credit') tell({ t: 'need' })
-    ring(keeper.patience.gated, detach)
+    tell('gated', gate)
+    if (gate === 'credit') tell('need')
+    ring(patience.gated, detach)
     if (standing.ahead > 0n) grow()
   }
   const grow = (): void => {
     if (isGrowing) return
     isGrowing = true
-    void keeper.grow(api).finally(() => {
+    void keeper.grow(live).finally(() => {
       isGrowing = false
     })
   }
   /** Looks what is to be done now, and when to look again. */
   const watch = (): void => {
     if (!isFlowing()) return
-    settle()
-    const left = own() - used
-    if (isTimed && !pays(0n)) {
+    if (!isLeased() || (isTimed && !meter.affords(0n))) {
       shut()
       return
     }
+    const left = meter.granted - meter.used
     if (standing.ahead > 0n && left < windowCost / 2n) grow()
     if (left + standing.ahead <= lowCost && state === 'flowing') {
       enter('low')
-      tell({ t: 'low' })
+      tell('low')
     }
-    if (!isTimed) return
-    // What comes next: more is to be granted, credit runs low, or it is over.
-    const marks = [standing.ahead > 0n ? left - windowCost / 2n : 0n, state === 'flowing' ? left + standing.ahead - lowCost : 0n, left]
+    if (isTimed) ring(Math.min(untilNext(left), leaseEnd() - now()), watch)
+  }
+  /** How long until more is to be granted, credit runs low, or it is over; in milliseconds. */
+  const untilNext = (left: bigint): number => {
+    const marks = [standing.ahead > 0n ? left - windowCost / 2n : 0n, state === 'flowing' ? left + standing.ahead - lowCost : 0n]
     const next = marks.filter((mark) => mark > 0n).reduce(lesser, left)
-    const timeOfCredit = unitsFor(rate, used + next) - units
-    ring(Math.min(Number(timeOfCredit) / 1e6, keeper.leaseEnd() - keeper.now()), watchOrShut)
-  }
-  const watchOrShut = (): void => {
-    if (isLeased()) watch()
-    else shut()
-  }
-  const serve = (): void => {
-    for (let [first] = waiting; first !== undefined && fits(first.units); [first] = waiting) {
-      waiting.shift()
-      if (first.pays) pay(first.units)
-      first.answer(true)
-    }
-    if (waiting.length > 0 || (isTimed && !fits(0n))) shut()
-    else watch()
+    return Number(unitsFor(rate, meter.used + next) - meter.units) / 1e6
   }
   const open = (): void => {
     alarm?.cancel()
     const wasShut = state === 'gated'
     gate = undefined
     enter('flowing')
-    if (wasShut && fits(waiting[0]?.units ?? 0n)) tell({ t: 'open' })
-    serve()
+    if (wasShut && isLeased() && meter.affords(holding.wanted())) tell('open')
+    if (holding.serve() || (isTimed && !meter.affords(0n))) shut()
+    else watch()
   }
-  const ask = (mine: Holder, { units: more, pays: isPaid }: Pick<Waiting, 'units' | 'pays'>): boolean | Promise<boolean> => {
-    if (holder !== mine || state === 'ended') return false
-    settle()
-    if (waiting.length === 0 && fits(more)) {
-      if (isPaid) pay(more)
-      return true
-    }
-    return new Promise((answer) => {
-      waiting.push({ units: more, pays: isPaid, answer })
-      if (isFlowing()) shut()
-    })
+  const finish = async (why: string): Promise<LaneReceipt> => {
+    const receipt = (): LaneReceipt => ({ sid: plan.sid, units: meter.units, used: meter.used, reason: reason ?? why })
+    if (state === 'ended') return receipt()
+    alarm?.cancel()
+    enter('ended')
+    reason = why
+    holding.refuse()
+    await keeper.finish(live, why)
+    tell('receipt', why)
+    tell('end', why)
+    holding.drop()
+    return receipt()
   }
-
-  const api: LiveLane = {
+  const holding = createHolding({
+    sid: plan.sid,
+    unit: terms.unit,
+    clock: terms.clock,
+    meter,
+    state: () => state,
+    isOpen: () => isFlowing() && isLeased(),
+    paid: watch,
+    waits: shut,
+    detach,
+    end: (why) => live.end(why),
+  })
+  const mark = (): string => `${meter.units} ${meter.replayed} ${state === 'low' ? 'flowing' : state}`
+  const live: LiveLane = {
     sid: plan.sid,
     lane: plan.lane,
     terms,
@@ -251,41 +213,32 @@ export function createLive(plan: LivePlan): LiveLane {
       return state
     },
     get units() {
-      settle()
-      return units
+      return meter.units
     },
     get used() {
-      settle()
-      return used
+      return meter.used
     },
     get standing() {
       return standing
     },
-    get replayed() {
-      return replayed
-    },
     hold(from) {
-      settle()
-      drop()
-      const mine: Holder = { over: new AbortController(), from: isTimed ? units : startOf(from), hearing: new Set() }
-      holder = mine
+      const lane = holding.take(from)
       if (state === 'detached') open()
-      return handleOf(mine)
+      return lane
     },
     credit(next) {
-      settle()
       standing = next
-      if (next.isDraining && state === 'gated' && gate === 'credit') drain()
-      else if (state === 'gated' && pays(isTimed ? 0n : (waiting[0]?.units ?? 0n))) open()
-      else if (state === 'low' && own() - used + next.ahead > lowCost) {
-        enter('flowing')
+      meter.granted = next.granted
+      if (state !== 'gated') {
+        if (state === 'low' && meter.granted - meter.used + next.ahead > lowCost) enter('flowing')
         watch()
-      } else watch()
+      } else if (next.isDraining && gate === 'credit') drain()
+      else if (meter.affords(holding.wanted())) open()
     },
     pause() {
       if (!isFlowing() && state !== 'gated') return
       enter('paused')
-      ring(keeper.patience.paused, () => void api.end('paused for too long'))
+      ring(patience.paused, () => void live.end('paused for too long'))
     },
     resume() {
       if (state === 'paused') open()
@@ -295,124 +248,36 @@ export function createLive(plan: LivePlan): LiveLane {
       return ending
     },
     fence(why) {
-      settle()
       alarm?.cancel()
-      state = 'ended'
+      enter('ended')
       reason = why
-      runsFrom = undefined
-      tell({ t: 'gated', reason: 'lease' })
-      drop()
+      tell('gated', 'lease')
+      holding.drop()
     },
     reclaim(next, found) {
       epoch = next
-      api.credit(found)
+      live.credit(found)
       if (state === 'gated' && gate === 'lease') open()
     },
     checkpoint() {
-      settle()
       written = mark()
-      return { id: plan.lane.id, epoch, units, used, replayed, state: rowState(state), since, reason }
+      const { units, used: cost, replayed } = meter
+      return { id: plan.lane.id, epoch, units, used: cost, replayed, state: rowState(state), since, reason }
     },
     get hasMoved() {
-      settle()
       return mark() !== written
     },
     need() {
       const { accepted, consumed } = standing
       if (plan.lane.grade === 'A') return accepted + costOf(rate, terms.buy)
-      const wanted = consumed + (used - standing.used) + windowCost
-      return wanted > accepted ? wanted : accepted + 1n
+      return greater(consumed + (meter.used - standing.used) + windowCost, accepted + 1n)
     },
     ttl() {
       if (terms.unit !== 'second') return undefined
-      return Number(unitsFor(rate, own() + standing.ahead) - units) / 1e9
+      return Number(unitsFor(rate, meter.granted + standing.ahead) - meter.units) / 1e9
     },
   }
-  return api
-
-  function mark(): string {
-    return `${units} ${replayed} ${state === 'low' ? 'flowing' : state}`
-  }
-  /** Whether there is credit for so much, whatever the lane is doing. */
-  function pays(more: Units): boolean {
-    const paid = greater(0n, more - free)
-    return paid === 0n ? free > 0n || unitsFor(rate, own()) > units : costOf(rate, units + paid) <= own()
-  }
-  /** From where a holder has his content: what he missed of the last window costs nothing again, seldom enough (M25). */
-  function startOf(from: Units = units): Units {
-    const most = unitsFor(rate, own())
-    if (from >= units) {
-      // He knows better than a checkpoint what arrived, as long as it was granted.
-      units = greater(units, lesser(from, most))
-      used = costOf(rate, units)
-      free = 0n
-      return units
-    }
-    const allowance = terms.window + units / replayedPart - replayed
-    free = greater(0n, lesser(lesser(units - from, terms.window), allowance))
-    return from
-  }
-  async function finish(why: string): Promise<LaneReceipt> {
-    settle()
-    if (state === 'ended') return { sid: plan.sid, units, used, reason: reason ?? why }
-    alarm?.cancel()
-    enter('ended')
-    reason = why
-    const late = waiting
-    waiting = []
-    for (const { answer } of late) answer(false)
-    await keeper.finish(api, why)
-    tell({ t: 'receipt', reason: why })
-    tell({ t: 'end', reason: why })
-    drop()
-    return { sid: plan.sid, units, used, reason: why }
-  }
-  function handleOf(mine: Holder): Lane {
-    return {
-      sid: plan.sid,
-      unit: terms.unit,
-      clock: terms.clock,
-      from: mine.from,
-      signal: mine.over.signal,
-      get state() {
-        return holder === mine || state === 'ended' ? state : 'detached'
-      },
-      get units() {
-        return api.units
-      },
-      get used() {
-        return api.used
-      },
-      get granted() {
-        return own()
-      },
-      remaining() {
-        settle()
-        return holder === mine && isFlowing() && isLeased() ? unitsFor(rate, own()) - units + free : 0n
-      },
-      debit: (more) => ask(mine, { units: more, pays: true }),
-      ready: (more) => ask(mine, { units: more, pays: false }),
-      take(most, step) {
-        if (holder !== mine || !isFlowing() || !isLeased() || waiting.length > 0) return 0n
-        settle()
-        const left = unitsFor(rate, own()) - units + free
-        const some = lesser(most, left) / step
-        if (some > 0n) pay(some * step)
-        return some > 0n ? some * step : 0n
-      },
-      hear(listener) {
-        mine.hearing.add(listener)
-        return () => void mine.hearing.delete(listener)
-      },
-      release() {
-        if (holder === mine && state !== 'ended') detach()
-      },
-      end: (why = 'finished') => (holder === mine || ending !== undefined ? api.end(why) : Promise.resolve(standingReceipt())),
-    }
-  }
-  function standingReceipt(): LaneReceipt {
-    return { sid: plan.sid, units, used, reason: 'resumed elsewhere' }
-  }
+  return live
 }
 
 function rowState(state: LaneState): LaneCheckpoint['state'] {
