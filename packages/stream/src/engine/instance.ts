@@ -1,4 +1,4 @@
-import type { Grade, LaneRefusal, LaneRow, LaneStanding, LaneStore, LaneTerms, Rail, RailLane, StreamTerms } from '@flow402x/core/stream'
+import type { Grade, LaneRow, LaneStanding, LaneStore, LaneTerms, Rail, RailLane, StreamTerms } from '@flow402x/core/stream'
 import { costOf, greater, type Units, unitsFor } from '@flow402x/core/stream'
 import { createLive, type LaneKeeper, type LiveLane, type Patience } from '../lane/live.ts'
 import { createTimers } from '../lane/timers.ts'
@@ -75,20 +75,7 @@ export function createInstance(options: InstanceOptions): Instance {
   const expecting = new Map<string, () => void>()
   let deaf: Promise<() => Promise<void>> | undefined
 
-  const guard = async (work: () => Promise<void>): Promise<void> => {
-    try {
-      await work()
-    } catch (error) {
-      emit({ type: 'error', error })
-    }
-  }
-  const stepOf = (lane: LiveLane): RailLane => ({
-    id: lane.lane.id,
-    channelId: lane.lane.channelId,
-    epoch: lane.epoch,
-    used: lane.used,
-    slice: sliceOf(lane.terms, lane.lane.grade),
-  })
+  const guard = (work: () => Promise<void>): Promise<void> => work().catch((error: unknown) => emit({ type: 'error', error }))
   const lose = (lane: LiveLane, reason: string): void => {
     if (live.get(lane.lane.id) !== lane) return
     forget(lane)
@@ -99,24 +86,17 @@ export function createInstance(options: InstanceOptions): Instance {
     live.delete(lane.lane.id)
     rails.delete(lane.lane.id)
   }
-  const settled = (lane: LiveLane, answer: LaneStanding | LaneRefusal): void => {
+  const clocks = { now: monotonic, timers, patience: options.patience, leaseEnd: () => leaseEnd }
+  const ends = (lane: LiveLane, reason: string) => guard(() => finish(lane, { reason }))
+  const keeper: LaneKeeper = { ...clocks, grow: (lane) => guard(() => grow(lane)), finish: ends }
+
+  async function grow(lane: LiveLane): Promise<void> {
+    const answer = await rails.get(lane.lane.id)?.grow(stepOf(lane))
+    if (answer === undefined) return
     if (!('reason' in answer)) lane.credit(answer)
     else if (answer.status === 410) lose(lane, 'another delivers it')
   }
-  const keeper: LaneKeeper = {
-    now: monotonic,
-    timers,
-    patience: options.patience,
-    leaseEnd: () => leaseEnd,
-    grow: (lane) =>
-      guard(async () => {
-        const answer = await rails.get(lane.lane.id)?.grow(stepOf(lane))
-        if (answer !== undefined) settled(lane, answer)
-      }),
-    finish: (lane, reason) => guard(() => finish(lane, { reason, tries: endTries })),
-  }
-
-  async function finish(lane: LiveLane, { reason, tries }: { reason: string; tries: number }): Promise<void> {
+  async function finish(lane: LiveLane, { reason, tries = endTries }: { reason: string; tries?: number }): Promise<void> {
     const rail = rails.get(lane.lane.id)
     try {
       await rail?.end(stepOf(lane), { refundable: lane.lane.refundable })
@@ -241,9 +221,7 @@ export function createInstance(options: InstanceOptions): Instance {
         const alarm = timers.at(monotonic() + most, done)
         expecting.set(id, done)
       }),
-    async checkpoint() {
-      await write()
-    },
+    checkpoint: write,
     async sweep() {
       for await (const row of store.abandoned(clock() - options.patience.detached)) {
         const rail = railOf(row)
@@ -264,6 +242,11 @@ export function createInstance(options: InstanceOptions): Instance {
     },
   }
   return instance
+}
+
+function stepOf(lane: LiveLane): RailLane {
+  const { id, channelId, grade } = lane.lane
+  return { id, channelId, epoch: lane.epoch, used: lane.used, slice: sliceOf(lane.terms, grade) }
 }
 
 /** Ends a lane that nobody delivers over any more, by its last checkpoint; says what was used. */
