@@ -5,6 +5,7 @@ import { createClient, streamWallet } from '@flow402x/client'
 import { paymentStreamHeader } from '@flow402x/core/stream'
 import { createFacilitator } from '@flow402x/facilitator'
 import { sqliteStore } from '@flow402x/store/sqlite'
+import { payStream } from '@flow402x/stream/client'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
@@ -130,3 +131,36 @@ it('a client within its budget opens such a stream, and signs anew what a settle
     await close()
   }
 }, 30_000)
+
+it('is read by `payStream` over settlements in its middle, with no chunk unpaid and none lost', async () => {
+  verifies('T25')
+  const { network, rpcUrl } = local
+  const { shop, runner, close } = await seller()
+  try {
+    const buyer = local.accounts.findLast(({ role, address }) => role === 'buyer' && address !== local.accounts.at(-1)?.address)
+    if (buyer === undefined) throw new Error('no buyer')
+    const before = await local.balanceOf(local.seller.address)
+    const scheme = nonceVoucherClient({ network, rpcUrl, signer: buyer.privateKey })
+    const wallet = streamWallet(createClient({ schemes: [scheme], budget: { perPayment: '$1', total: '$2' } }))
+    const stream = await payStream({ wallet, url: `${shop.url}/live`, units: '6' })
+    expect(stream.grade).toBe('B')
+    let settled = 0n
+    let chunks = 0
+    for await (const _ of stream) {
+      chunks += 1
+      // Twice while it flows, and the payer hears of it only by his next tick.
+      if (chunks === 50 || chunks === 80) settled += (await runner?.round({ all: true }))?.settled ?? 0n
+    }
+    const receipt = await stream.receipt
+    expect(settled).toBeGreaterThan(0n)
+    expect(receipt.signed).toBeLessThanOrEqual(60_000n)
+    expect(receipt.consumed).toBeGreaterThan(50_000n)
+    await runner?.round({ all: true })
+    const paid = (await local.balanceOf(local.seller.address)) - before
+    // All but what lies between the last voucher that was consumed to its end and the end of the lane: one tick at most.
+    expect(paid).toBeGreaterThanOrEqual(receipt.consumed - 20_000n)
+    expect(paid).toBeLessThanOrEqual(receipt.consumed)
+  } finally {
+    await close()
+  }
+}, 40_000)

@@ -120,7 +120,13 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
       if (tries >= mostTries) throw refused(status, text)
       if (status === 409) current = await above(text, current)
       else if (status === 429 || status === 503) await sleep(retryAfter(response) ?? 100 * 2 ** tries)
-      else if (status !== 402 || !(await lane.topUp(forLane, ahead(lane.standing().used)))) throw refused(status, text)
+      else if (status !== 402) throw refused(status, text)
+      else {
+        // Some rails' settlements end what was signed before; else there is too little in the channel.
+        const anew = await lane.renew()
+        if (anew === undefined && !(await lane.topUp(forLane, ahead(lane.standing().used)))) throw refused(status, text)
+        current = anew ?? current
+      }
     }
   }
 

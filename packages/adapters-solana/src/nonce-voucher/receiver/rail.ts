@@ -11,6 +11,7 @@ import {
   type LaneStanding,
   type LaneStep,
   type LaneWithheld,
+  lesser,
   type Rail,
   type RailChannel,
   type RailLane,
@@ -228,14 +229,16 @@ function amountsOf({ voucher }: NoncePayload) {
 function standingOf(channel: Channel, row: NonceRow, lane: LaneCredit): LaneStanding {
   const { funds, top, charged } = channel
   const { granted, used } = lane
+  const isGood = isBacked(channel, row)
+  // The highest that is alive: one for as much over a new nonce must be taken, and not be told for the same.
+  const accepted = isGood ? top : (row.ring.at(-1)?.max ?? row.settled)
   return {
     granted,
     used,
-    ahead: isBacked(channel, row) ? creditOf(lane) - (granted - used) : 0n,
-    // The highest that is alive: one for as much over a new nonce must be taken, and not be told for the same.
-    accepted: isBacked(channel, row) ? top : (row.ring.at(-1)?.max ?? row.settled),
+    ahead: isGood ? creditOf(lane) - (granted - used) : 0n,
+    accepted,
     consumed: charged,
-    charged: grantedIn(channel),
+    charged: isGood ? grantedIn(channel) : lesser(grantedIn(channel), accepted),
     isDraining: usableFunds(channel) < top,
     channel: { balance: funds.balance, claimed: funds.claimed, withdrawRequestedAt: 0 },
   }
