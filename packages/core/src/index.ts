@@ -3,6 +3,7 @@ export { type CoalesceOptions, coalesce } from './calls/coalesce.ts'
 export { type HttpAnswer, type HttpCall, httpCall } from './calls/http-call.ts'
 export { type HttpRpcOptions, httpRpc, parseRpcUrl, type Rpc, type RpcErrors, type RpcRequest } from './calls/json-rpc.ts'
 export { pause } from './calls/pause.ts'
+export { present } from './calls/present.ts'
 export { sha256 } from './calls/sha256.ts'
 export { type ChannelBook, channelBook } from './channel/book.ts'
 export {

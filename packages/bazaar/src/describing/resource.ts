@@ -1,4 +1,4 @@
-import { type Extension, type ExtensionDeclaration, firstIssue } from '@flow402x/core'
+import { type Extension, type ExtensionDeclaration, firstIssue, present } from '@flow402x/core'
 import { bazaarKey } from '@flow402x/core/bazaar'
 import * as z from 'zod/mini'
 import { sellerErrors } from './errors.ts'
@@ -223,10 +223,4 @@ function filled(path: string, params: unknown): string | undefined {
   const names = [...path.matchAll(/:([a-zA-Z0-9_]+)/g)].map(([, name = '']) => name)
   if (names.some((name) => values.get(name) === undefined)) return undefined
   return path.replaceAll(/:([a-zA-Z0-9_]+)/g, (_, name: string) => encodeURIComponent(String(values.get(name))))
-}
-
-function present<Members extends object>(members: Members): { [Name in keyof Members]?: Exclude<Members[Name], undefined> } {
-  const kept = Object.entries(members).filter(([, value]) => value !== undefined)
-  // Only members that are nothing were taken out.
-  return Object.fromEntries(kept) as { [Name in keyof Members]?: Exclude<Members[Name], undefined> }
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini'
+import { present } from '../calls/present.ts'
 import { findAsset } from '../protocol/asset.ts'
 import { firstIssue } from '../protocol/headers.ts'
 import { formatDecimal, fromAtomic } from '../protocol/money.ts'
@@ -233,11 +234,4 @@ function priceOf({ network, asset, scheme, amount }: PaymentRequirements, stream
   const ceiling = scheme === 'upto' ? { upTo: true } : {}
   const asked = known && { ...named, amount: formatDecimal(fromAtomic(BigInt(amount), known.decimals)) }
   return { network, asset, scheme, ...asked, unit: 'request', ...ceiling }
-}
-
-/** The members that are there. */
-function present<Members extends object>(members: Members): { [Name in keyof Members]?: Exclude<Members[Name], undefined | null> } {
-  const kept = Object.entries(members).filter(([, value]) => value != null)
-  // Only members that are nothing were taken out.
-  return Object.fromEntries(kept) as { [Name in keyof Members]?: Exclude<Members[Name], undefined | null> }
 }

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Facilitator, Store } from '@flow402x/core'
+import { type Facilitator, present, type Store } from '@flow402x/core'
 import { createServer, httpFacilitator, type PaidOptions, type PaymentInfo, type ServerEvent } from '@flow402x/server'
 import { paid } from '@flow402x/server/fetch'
 import type { HonoRequest, MiddlewareHandler } from 'hono'
@@ -48,6 +48,9 @@ const opening = new AsyncLocalStorage<(info: PaymentInfo) => Promise<Response>>(
 export function x402(defaults: X402Defaults): MiddlewareHandler {
   const chargeFor = charges(defaults)
   return async (context, next) => {
+    // A browser asks first whether it may pay, and no handler answers that.
+    if (context.req.method === 'OPTIONS' && context.req.header('access-control-request-method') !== undefined)
+      return await chargeFor(defaults)(new Request(context.req.url, { method: 'OPTIONS', headers: context.req.raw.headers }))
     const visit = createVisit(context.req, (terms) => chargeFor({ price: defaults.price, payTo: defaults.payTo, ...terms }))
     visits.set(context.req, visit)
     await next()
@@ -183,10 +186,4 @@ async function readJson(response: Response): Promise<unknown> {
     .clone()
     .json()
     .catch(() => undefined)
-}
-
-function present<Members extends object>(members: Members): { [Name in keyof Members]?: Exclude<Members[Name], undefined> } {
-  const kept = Object.entries(members).filter(([, value]) => value !== undefined)
-  // Only members that are nothing were taken out.
-  return Object.fromEntries(kept) as { [Name in keyof Members]?: Exclude<Members[Name], undefined> }
 }

@@ -71,6 +71,7 @@ async function shop(
   { defaults = {}, before }: { defaults?: Partial<X402Defaults>; before?: (context: Context) => Promise<Response | undefined> } = {},
 ) {
   const app = new Hono()
+  app.onError((_, c) => c.text('broken', 500))
   const seen: string[] = []
   app.use(async (c, next) => {
     seen.push(c.req.header('payment-signature') ?? '')
@@ -117,6 +118,15 @@ describe('the sovereign snippets', () => {
       accepts: [{ amount: '5000', payTo: chain().seller.address }],
     })
     expect(await asked.json()).toMatchObject({ error: 'Payment required', x402Version: 1, accepts: [{ maxAmountRequired: '5000' }] })
+  })
+
+  it('let a browser of another origin ask whether it may pay', async () => {
+    verifies('SDK')
+    const { url } = await shop()
+    const headers = { origin: 'https://app.example', 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-mine' }
+    const answer = await fetch(url, { method: 'OPTIONS', headers })
+    expect(answer.status).toBe(204)
+    expect(answer.headers.get('access-control-allow-headers')).toMatch(/PAYMENT-SIGNATURE.*x-mine/)
   })
 
   it('take the price and payee of a route from its second argument', async () => {

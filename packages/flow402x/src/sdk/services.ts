@@ -1,5 +1,5 @@
 import { createBazaarClient, type FoundListing } from '@flow402x/bazaar/client'
-import { formatNetwork, parseDecimal, parseNetwork, parsePrice, toAtomic } from '@flow402x/core'
+import { formatNetwork, parseDecimal, parseNetwork, parsePrice, present, toAtomic } from '@flow402x/core'
 import type { ListingStatus } from '@flow402x/core/bazaar'
 
 /** What is looked for. Prices are of one request, in dollars unless `currency` names another coin. */
@@ -160,10 +160,4 @@ function compare(a: string | null | undefined, b: string | null | undefined): nu
   if (left === undefined || right === undefined) return left === right ? 0 : left === undefined ? 1 : -1
   const difference = toAtomic(left, 40) - toAtomic(right, 40)
   return difference < 0n ? -1 : difference > 0n ? 1 : 0
-}
-
-function present<Members extends object>(members: Members): { [Name in keyof Members]?: Exclude<Members[Name], undefined | null> } {
-  const kept = Object.entries(members).filter(([, value]) => value != null)
-  // Only members that are nothing were taken out.
-  return Object.fromEntries(kept) as { [Name in keyof Members]?: Exclude<Members[Name], undefined | null> }
 }
