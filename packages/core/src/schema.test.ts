@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest'
 import * as z from 'zod/mini'
+import { bazaarDeclaration } from './bazaar/judge.ts'
+import { discoveryItem, listing } from './bazaar/listing.ts'
+import { ratingRequest, ratingResponse } from './bazaar/rating.ts'
+import { discoveryFound, discoveryList, listingStatus, publishedRatings, registerRequest } from './bazaar/routes.ts'
+import { wellKnown } from './bazaar/well-known.ts'
 import { claimStatusRequest, claimStatusResponse, facilitatorRequest } from './protocol/facilitator.ts'
 import { paymentPayload, paymentRequired, paymentRequirements, resourceInfo } from './protocol/payment.ts'
 import { settleResponse, supportedResponse, verifyResponse } from './protocol/settlement.ts'
@@ -27,6 +32,17 @@ test.each([
   ['payment-requirements-v1', paymentRequirementsV1],
   ['payment-payload-v1', paymentPayloadV1],
   ['facilitator-request-v1', facilitatorRequestV1],
+  ['bazaar-declaration', bazaarDeclaration],
+  ['discovery-item', discoveryItem],
+  ['discovery-list', discoveryList],
+  ['discovery-found', discoveryFound],
+  ['listing', listing],
+  ['listing-status', listingStatus],
+  ['register-request', registerRequest],
+  ['rating-request', ratingRequest],
+  ['rating-response', ratingResponse],
+  ['published-ratings', publishedRatings],
+  ['well-known', wellKnown],
 ] as const)('schema/%s.json says what the schema in the code says', async (name, schema) => {
   const json = z.toJSONSchema(schema, { io: 'input', override: readable })
   await expect(`${JSON.stringify(json, null, 2)}\n`).toMatchFileSnapshot(`../schema/${name}.json`)

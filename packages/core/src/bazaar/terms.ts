@@ -11,7 +11,7 @@ const mostTerms = 160
  * The words of a text as every index has them: lower case, without accents, singular. Chinese, Japanese and Korean have a term for each
  * two letters, for nothing stands between their words.
  */
-export function wordsOf(text: string): string[] {
+function wordsOf(text: string): string[] {
   const plain = text
     .normalize('NFKD')
     .replace(/\p{M}+/gu, '')
