@@ -17,6 +17,8 @@ export type OfferReceiptOptions = {
 type Kept = { readonly validUntil: number; readonly offer: Promise<SignedOffer> }
 
 const mostKept = 256
+// What is signed names its URL, in a header that must stay one that HTTP clients read: what is paid for must not be lost by its receipt.
+const longestUrl = 2048
 
 /** Signs the offers of a server's 402s and the receipts of what was paid (wire.md §16.4), as an extension of the server or of a route. */
 export function offerReceipt(options: OfferReceiptOptions): Extension {
@@ -33,7 +35,7 @@ export function offerReceipt(options: OfferReceiptOptions): Extension {
     ...(offers ? { ask } : {}),
     async receipt({ url, payer, network, transaction, at }: Sold) {
       const signer = signerFor(signers, network)
-      if (signer === undefined || payer === '') return undefined
+      if (signer === undefined || payer === '' || url.length > longestUrl) return undefined
       // The JWS leaves out what EIP-712 writes as an empty text.
       const said = {
         version: 1,
@@ -61,7 +63,7 @@ function offerSigner({
   let signed = 0
   return async ({ scheme, network, asset, payTo, amount, maxTimeoutSeconds }, { url, index, now }) => {
     const signer = signerFor(signers, network)
-    if (signer === undefined) return undefined
+    if (signer === undefined || url.length > longestUrl) return undefined
     const said = { version: 1, resourceUrl: url, scheme, network, asset, payTo, amount } as const
     const id = JSON.stringify([index, said])
     const known = kept.get(id)

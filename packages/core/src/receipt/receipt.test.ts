@@ -123,6 +123,14 @@ describe('a receipt', () => {
     expect(await receiptBy(seller, { payer: '' })).toBeUndefined()
     expect(await receiptBy(seller, { network: 'solana:devnet' })).toBeUndefined()
   })
+
+  it('is not made of a URL so long that its header could not be read', async () => {
+    verifies('H27')
+    const long = `https://api.example/?${'x'.repeat(2100)}`
+    expect(await receiptBy(seller, { url: long })).toBeUndefined()
+    const said = await offerReceipt({ signers: [signedBy(seller)] }).ask?.({ ...asked, resource: { url: long } })
+    expect(said?.info.offers).toEqual([])
+  })
 })
 
 describe('an offer', () => {
