@@ -67,8 +67,7 @@ const kept = 7 * 86_400_000
 export function createInstance(options: InstanceOptions): Instance {
   const { lanes: store, lease, emit, clock, monotonic, railOf } = options
   const owner = crypto.randomUUID()
-  const live = new Map<string, LiveLane>()
-  const rails = new Map<string, Rail>()
+  const [live, rails] = [new Map<string, LiveLane>(), new Map<string, Rail>()]
   const timers = createTimers(monotonic)
   let leaseEnd = monotonic() + lease
   let rounds: readonly (() => void)[] = []
