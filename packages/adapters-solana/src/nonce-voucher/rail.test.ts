@@ -26,7 +26,7 @@ afterAll(() => local?.stop())
 const usd = 1_000_000n
 
 /** A channel with ten dollars in it, and everybody who has to do with it. */
-async function scene({ amount = 10n * usd, store = memoryStore() } = {}) {
+async function scene({ amount = 10n * usd, slice = 3n * usd, store = memoryStore() } = {}) {
   const stage = await openStage(local, { amount })
   const { network, rpcUrl } = local
   const clock = { now: Date.now() }
@@ -45,7 +45,7 @@ async function scene({ amount = 10n * usd, store = memoryStore() } = {}) {
   const lane = (used?: bigint): RailLane => ({
     id: 'lane',
     channelId: id,
-    slice: 3n * usd,
+    slice,
     ...(used === undefined ? {} : { used, epoch: 1 }),
   })
   const epoch = async (): Promise<Epoch> => {
@@ -115,6 +115,17 @@ describe('a lane over a channel of nonces', () => {
       extra: { channelState: { nonce: next.nonce, settled: `${usd}`, transaction: next.last } },
     })
     expect(await s.tick(2n * usd)).toMatchObject({ accepted: 2n * usd })
+  })
+
+  it('grants nothing more upon vouchers that a settlement has ended, until its payer has signed anew', async () => {
+    verifies('T25')
+    const s = await scene({ slice: 200_000n })
+    await s.tick(100_000n, { opens: true })
+    expect(await s.tick(2n * usd)).toMatchObject({ granted: 200_000n, ahead: 1_800_000n })
+    expect(await s.rail.grow(s.lane(150_000n))).toMatchObject({ granted: 350_000n })
+    expect(await s.runner.round({ all: true })).toMatchObject({ settled: 100_000n })
+    expect(await s.rail.grow(s.lane(300_000n))).toMatchObject({ granted: 350_000n, ahead: 0n, accepted: 100_000n })
+    expect(await s.tick(2n * usd)).toMatchObject({ granted: 500_000n, accepted: 2n * usd })
   })
 
   it('takes an exact final voucher, so that nothing of what was delivered is left', async () => {
