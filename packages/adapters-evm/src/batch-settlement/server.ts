@@ -7,10 +7,9 @@ import { assetHere, type EvmSellerOptions, evmSeller } from '../checks/seller.ts
 import type { Secp256k1 } from '../crypto/secp256k1.ts'
 import type { EvmSigner } from '../crypto/signer.ts'
 import { amountUsed } from '../upto/usage.ts'
-import { bookId } from './receiver/books.ts'
 import type { Desk } from './receiver/desk.ts'
 import type { RunnerPolicy } from './receiver/runner.ts'
-import { readBatchPayload } from './wire.ts'
+import { bookId, readBatchPayload } from './wire.ts'
 
 /** What being paid over channels on an EVM network takes. */
 export type BatchSettlementServerOptions = Omit<EvmSellerOptions, 'confirmations' | 'rpcUrl'> & {

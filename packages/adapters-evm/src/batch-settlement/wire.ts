@@ -3,6 +3,7 @@ import * as z from 'zod/mini'
 import { addressSchema, hexText } from '../chain/address.ts'
 import { signatureSchema as signature, uint256 } from '../checks/signed.ts'
 import type { Refusal } from '../checks/simulation.ts'
+import type { Hex } from '../crypto/bytes.ts'
 
 const uint128 = uint256.check(z.refine((value) => value < 1n << 128n))
 const bytes32 = hexText(32)
@@ -197,3 +198,8 @@ export const batchReasons: readonly BatchReason[] = names.map(batchReason)
 
 /** Why a payment over a channel is refused. */
 export type BatchRefusal = Refusal<BatchReason>
+
+/** The id of a channel as the books have it. */
+export function bookId(channelId: string): Hex {
+  return `0x${channelId.slice(2).toLowerCase()}`
+}

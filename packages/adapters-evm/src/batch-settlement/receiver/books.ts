@@ -2,10 +2,9 @@ import { type Changed, type Channel, type ChannelFunds, type ChannelStore, chann
 import * as z from 'zod/mini'
 import { hexText } from '../../chain/address.ts'
 import type { EvmReader } from '../../chain/reader.ts'
-import type { Hex } from '../../crypto/bytes.ts'
 import { stateCalls, stateIn } from '../calls.ts'
 import type { ChannelConfig } from '../channel.ts'
-import { channelConfig, type VoucherClaim } from '../wire.ts'
+import { bookId, channelConfig, type VoucherClaim } from '../wire.ts'
 
 /** What the receiver's books need of a chain. */
 export type ChannelSight = Pick<EvmReader, 'network' | 'read'>
@@ -150,9 +149,4 @@ export function stateOf({ id, funds }: Channel, charged: bigint): Readonly<Recor
     refundNonce: `${funds.refundNonce}`,
     chargedCumulativeAmount: `${charged}`,
   }
-}
-
-/** The id of a channel as the books have it. */
-export function bookId(channelId: string): Hex {
-  return `0x${channelId.slice(2).toLowerCase()}`
 }

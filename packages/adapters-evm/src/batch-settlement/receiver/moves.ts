@@ -13,8 +13,8 @@ import type { EvmSigner } from '../../crypto/signer.ts'
 import { isSet, nonceWord } from '../../permit2/proxy.ts'
 import { depositNonce } from '../channel.ts'
 import { signClaims, signRefund } from '../signing.ts'
-import { batchReason, type VoucherClaim } from '../wire.ts'
-import { bookId, claimOf, type ReceiverBooks, stateOf } from './books.ts'
+import { batchReason, bookId, type VoucherClaim } from '../wire.ts'
+import { claimOf, type ReceiverBooks, stateOf } from './books.ts'
 import type { ChannelReceiver, Checked } from './receiver.ts'
 
 /** What moving a channel's money takes. */

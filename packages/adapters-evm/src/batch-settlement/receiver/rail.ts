@@ -22,8 +22,8 @@ import * as z from 'zod/mini'
 import { toHex } from '../../crypto/bytes.ts'
 import type { ChannelConfig } from '../channel.ts'
 import { claimable, type Drawn, type VoucherCheck } from '../voucher.ts'
-import { batchReason, channelConfig as configSchema } from '../wire.ts'
-import { bookId, type ReceiverBooks, stateOf } from './books.ts'
+import { batchReason, bookId, channelConfig as configSchema } from '../wire.ts'
+import { type ReceiverBooks, stateOf } from './books.ts'
 import { type ChannelReceiver, refusalOf, unseen } from './receiver.ts'
 
 /** What lanes over channels need: the books, and whoever judges payments and vouchers. */

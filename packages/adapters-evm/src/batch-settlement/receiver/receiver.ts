@@ -15,8 +15,16 @@ import {
 } from '@flow402x/core'
 import { isSliding } from '@flow402x/core/stream'
 import { claimable, type Drawn, refuseTerms, type VoucherCheck } from '../voucher.ts'
-import { type BatchPayload, type BatchReason, type BatchRefusal, batchReason, readBatchPayload, type VoucherClaim } from '../wire.ts'
-import { bookId, claimOf, type ReceiverBooks, stateOf } from './books.ts'
+import {
+  type BatchPayload,
+  type BatchReason,
+  type BatchRefusal,
+  batchReason,
+  bookId,
+  readBatchPayload,
+  type VoucherClaim,
+} from '../wire.ts'
+import { claimOf, type ReceiverBooks, stateOf } from './books.ts'
 
 /** What taking vouchers needs: the books of channels, and whoever checks signatures. */
 export type ChannelReceiverOptions = {
