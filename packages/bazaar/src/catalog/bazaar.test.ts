@@ -271,6 +271,11 @@ describe.each(Object.entries(allBooks))('a bazaar on %s', (_, openBooks) => {
     for (const path of ['a', 'b', 'c']) states.push((await bazaar.register({ url: town.put(`${origin}/${path}`, {}) })).reason)
     expect(states).toEqual(['live', 'live', 'too_many'])
     expect((await bazaar.register({ url: `${origin}/a` })).reason).toBe('live')
+    // A stranger who has nothing looked at takes nobody's place.
+    const other = town.at(newHost())
+    for (const path of ['x', 'y', 'z']) expect((await bazaar.register({ url: `${other}/${path}` })).reason).toBe('no_402')
+    expect((await bazaar.listing({ url: `${other}/z` })).state).toBe('unknown')
+    expect((await bazaar.register({ url: town.put(`${other}/a`, {}) })).reason).toBe('live')
   })
 })
 

@@ -23,7 +23,7 @@ import type { StatementVerifier } from '@flow402x/core/receipt'
 import { createFetcher, type FetcherOptions } from '../fetching/fetcher.ts'
 import { createAnnouncer } from './announcer.ts'
 import { bazaarErrors } from './errors.ts'
-import { createListings, type Rhythm } from './listings.ts'
+import { createListings, never, type Rhythm } from './listings.ts'
 import { createOwnerCheck, type ResolveText, systemText } from './owner.ts'
 import { createPayers } from './payers.ts'
 import { createProbe } from './probe.ts'
@@ -53,7 +53,7 @@ export type BazaarOptions = {
   readonly atOnce?: number
   /** How often it is looked what is due, in milliseconds; 1,000 unless told. */
   readonly tick?: number
-  /** The most entries of one origin; 500 unless told. */
+  /** The most listings of one origin, and the most refusals that are remembered of it; 500 unless told. */
   readonly perOrigin?: number
   /** Writes `listing.listed`, `listing.unlisted` and `listing.rejected` into the store's outbox, from which `deliverWebhooks` sends them. */
   readonly tell?: boolean
@@ -254,7 +254,7 @@ function statusOfEntry({ key, target, state, reason, note, since, nextProbeAt, l
     ...statusOf({ resource: listing?.resource ?? target.url, state, reason, note }),
     key,
     since: new Date(since).toISOString(),
-    nextProbeAt: new Date(nextProbeAt).toISOString(),
+    ...(nextProbeAt < never ? { nextProbeAt: new Date(nextProbeAt).toISOString() } : {}),
     ...(state === 'listed' && listing !== undefined ? { listing } : {}),
   }
 }

@@ -60,6 +60,9 @@ export type Listings = {
 
 const lookAgain = 3
 
+/** When what nobody needs to look at again is looked at: the last time there is. */
+export const never = 8.64e15
+
 /** Keeps listings by looking at them: nothing is listed that was not seen, and nothing goes without a reason (H12, H40). */
 export function createListings(options: ListingsOptions): Listings {
   const { catalogue, probe, owner, rhythm, perOrigin, tells, blocks, clock, random } = options
@@ -69,6 +72,10 @@ export function createListings(options: ListingsOptions): Listings {
     if (blocks(url)) return { state: 'rejected', reason: 'blocked' }
     const look = await probe({ url, ...(method === undefined ? {} : { method }) }, { claims, signal })
     const key = look.live ? look.facts.key : listingKey(method ?? 'GET', url)
+    // What is nothing is remembered so that it can be told why, but never in the place of what is something.
+    const { origin } = new URL(url)
+    const isNoise = !look.live && (await catalogue.find(key)) === undefined && (await catalogue.countOf(origin, 'rejected')) >= perOrigin
+    if (isNoise) return { state: 'rejected', reason: look.reason, note: look.note }
     const entry = await admit({ ...blank(look.live ? look.target : { url, method }), key, claims })
     if (entry === undefined) return { state: 'rejected', reason: 'too_many' }
     const { state, reason, note, ...after } = (await record(entry, look, signal)) ?? entry
@@ -78,7 +85,7 @@ export function createListings(options: ListingsOptions): Listings {
   async function admit(entry: NewEntry): Promise<CatalogueEntry | undefined> {
     const standing = await catalogue.find(entry.key)
     if (standing !== undefined) return standing
-    if ((await catalogue.countOf(new URL(entry.target.url).origin)) >= perOrigin) return undefined
+    if ((await catalogue.countOf(new URL(entry.target.url).origin, 'listed')) >= perOrigin) return undefined
     return (await catalogue.add(entry)).entry
   }
 
@@ -133,13 +140,15 @@ export function createListings(options: ListingsOptions): Listings {
     const health: ListingHealth = { status: 'failing', score: roundScore((listing?.health.score ?? 0) * 0.6), checkedAt: iso(now) }
     const hurt = listing && { ...listing, health, lastUpdated: iso(now) }
     const lasts = entry.state === 'listed' && failures < rhythm.failures && !atOnce.has(why.reason)
+    // What never was anything is not looked at for ever, unless somebody asks for it again.
+    const gone = listing === undefined && (failures >= rhythm.failures || atOnce.has(why.reason))
     const state = lasts ? 'listed' : listing === undefined ? 'rejected' : 'unlisted'
     const reason = lasts ? 'failing' : atOnce.has(why.reason) || listing === undefined ? why.reason : 'dead'
     return {
       ...kept(entry, { state, reason, note: why.note ?? why.reason }),
       ...(hurt === undefined ? {} : { listing: hurt, quality: qualityOf(hurt) }),
       failures,
-      nextProbeAt: now + Math.min(rhythm.first * 2 ** Math.min(failures - 1, 30), rhythm.longest) * (0.9 + 0.2 * random()),
+      nextProbeAt: gone ? never : now + Math.min(rhythm.first * 2 ** Math.min(failures - 1, 30), rhythm.longest) * (0.9 + 0.2 * random()),
     }
   }
 

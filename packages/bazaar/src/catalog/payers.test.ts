@@ -50,6 +50,23 @@ describe.each(Object.entries(allBooks))('payers, heard with %s', (_, openBooks) 
     })
   })
 
+  it('lets one transaction pay for one of a seller’s resources, however it is spelled', async () => {
+    verifies('M34')
+    const first = await market.openShop()
+    const page = { accepts: [offer({ payTo: first.payee.address })] }
+    const second = { url: town.put(`${first.url}2`, page), payee: first.payee }
+    await market.bazaar.register({ url: second.url })
+    const transaction = await market.buy(market.buyer(0), first)
+    const say = async (resource: string, spelling: string) =>
+      (await market.bazaar.rate(await signRating(market.buyer(0), { resource, transaction: spelling, stars: 5, comment: 'a\u202E\nb' })))
+        .reason
+    expect(await say(first.url, transaction)).toBeUndefined()
+    expect(await say(second.url, transaction)).toBe('not_newer')
+    expect(await say(second.url, `0x${transaction.slice(2).toUpperCase()}`)).toBe('not_newer')
+    expect(await market.ratingsOf(second)).toMatchObject({ count: 0, payers: 0 })
+    expect((await market.bazaar.ratings({ url: first.url })).ratings).toMatchObject([{ comment: 'a b', transaction }])
+  })
+
   it('hears nobody who did not pay this seller, this price, in this token', async () => {
     verifies('M34')
     const [shop, other] = [await market.openShop(), await market.openShop()]

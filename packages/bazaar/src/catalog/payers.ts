@@ -8,7 +8,7 @@ import type {
   RatingResponse,
   WitnessedTransfer,
 } from '@flow402x/core/bazaar'
-import { ratingText } from '@flow402x/core/bazaar'
+import { plainText, ratingText } from '@flow402x/core/bazaar'
 import { checkReceipt, offerReceiptKey, type StatementVerifier } from '@flow402x/core/receipt'
 
 /** With what payers are heard. */
@@ -93,7 +93,17 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
     const sellerCluster = spelled(payTo)
     const payerCluster = chain.includes(sellerCluster) ? sellerCluster : (chain.at(-1) ?? spelled(payer))
     const { network } = witness
-    await catalogue.witness({ network, transaction, index, key, payer, payTo, payerCluster, sellerCluster, at: clock() })
+    await catalogue.witness({
+      network,
+      transaction: spelled(transaction),
+      index,
+      key,
+      payer,
+      payTo,
+      payerCluster,
+      sellerCluster,
+      at: clock(),
+    })
   }
 
   async function witnessPayment(listing: Pick<Listing, 'key' | 'accepts'>, payment: ClaimedPayment): Promise<'unseen' | 'other' | 'kept'> {
@@ -105,7 +115,9 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
 
   async function rate(entry: CatalogueEntry, rating: RatingRequest, signal: AbortSignal | undefined): Promise<RatingResponse> {
     const { listing, key } = entry
-    const { network, payer, transaction, receipt, issuedAt } = rating
+    const { network, payer, receipt, issuedAt, comment } = rating
+    // One transaction has one spelling, or it could pay twice.
+    const transaction = spelled(rating.transaction)
     const now = clock() / 1000
     if (listing === undefined) return refused('not_listed', 'This resource is not listed here.')
     if (issuedAt > now + 300 || issuedAt < now - 366 * 86_400) return refused('bad_time', 'It is from the future or older than a year.')
@@ -126,7 +138,7 @@ export function createPayers({ catalogue, witnesses, verifiers, hubs, clock }: P
       if (standing.status === 'invalid') return refused('bad_receipt', `The receipt proves nothing: ${standing.why}.`)
     }
     await keep(key, found, payment)
-    if (!(await catalogue.rate({ ...rating, key })))
+    if (!(await catalogue.rate({ ...rating, transaction, key, comment: plainText(comment, 500) })))
       return refused('not_newer', 'A newer rating of this wallet stands, or the payment was for another resource.')
     return { accepted: true }
   }

@@ -127,8 +127,8 @@ export interface CatalogueStore {
   search(query: CatalogueQuery): Promise<readonly Candidate[]>
   /** How many listed entries match. */
   count(query: Omit<CatalogueQuery, 'limit' | 'offset' | 'sort'>): Promise<number>
-  /** How many entries an origin has, in whatever state. */
-  countOf(origin: string): Promise<number>
+  /** How many entries an origin has in a state. */
+  countOf(origin: string, state: CatalogueEntry['state']): Promise<number>
   /** Keeps a payment, and says whether it is new. */
   witness(payment: WitnessedPayment): Promise<boolean>
   /** Keeps a rating in the place of an older one of the same wallet; `false` where that is no older, or the payment is not kept for this listing and wallet. */

@@ -68,8 +68,10 @@ export function sqlCatalogue(
       const [row] = await database.query(countStatement(question, dialect))
       return Number(row?.count)
     },
-    async countOf(origin) {
-      const [row] = await database.query(run('SELECT COUNT(*) AS count FROM flow402x_listings WHERE origin = ?1', [origin]))
+    async countOf(origin, state) {
+      const [row] = await database.query(
+        run('SELECT COUNT(*) AS count FROM flow402x_listings WHERE origin = ?1 AND state = ?2', [origin, state]),
+      )
       return Number(row?.count)
     },
   }
