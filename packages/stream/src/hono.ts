@@ -1,1 +1,1 @@
-export { bytes, streamed, ticks } from './bindings/hono.ts'
+export { bytes, parts, streamed, ticks } from './bindings/hono.ts'

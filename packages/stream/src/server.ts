@@ -5,6 +5,7 @@ export { type BytesOptions, type SoldBytes, serveBytesNode, serveBytesWeb } from
 export { type Entered, enter, unpaid } from './bindings/enter.ts'
 export { type GateOptions, gateNode } from './bindings/gate.ts'
 export { type NodeAsked, type NodeVisit, serveNode, tickNode } from './bindings/node.ts'
+export { servePartNode, servePartWeb, type Take } from './bindings/part.ts'
 export { type SocketOptions, type SocketServer, sockets, type Upgrade } from './bindings/socket.ts'
 export { type Source, serveWeb } from './bindings/web.ts'
 export type { Admission } from './engine/entry.ts'

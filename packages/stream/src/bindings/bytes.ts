@@ -5,7 +5,8 @@ import type { Lane } from '../lane/lane.ts'
 import { askedBytes, type ByteSource, partOnLane, unsatisfiable, wholeOnLane } from '../transports/range.ts'
 import { byteMeter, type Clockwork, type Recording, readUnitsOr, realTime } from '../transports/tap.ts'
 import { type Entered, enter, unpaid } from './enter.ts'
-import { answerNode, drained, type NodeVisit, nodeRequest } from './node.ts'
+import { type NodeVisit, nodeRequest } from './node.ts'
+import { dressed, writeNode } from './part.ts'
 import { webAnswer, webRequest } from './web.ts'
 
 /** What a route of bytes gives: bytes, and where seconds of a recording are charged how long they last (10⁻⁹ s). */
@@ -57,23 +58,7 @@ export async function serveBytesNode(
   route: StreamRoute,
   { request, response, asked, options }: NodeVisit & { readonly options: BytesOptions },
 ): Promise<void> {
-  const given = await serveBytes(route, nodeRequest(request, asked), options)
-  if (given.body === null) return answerNode(response, { status: given.status, headers: Object.fromEntries(given.headers) })
-  response.writeHead(given.status, Object.fromEntries(given.headers))
-  const reader = given.body.getReader()
-  const gone = (): void => void reader.cancel().catch(() => {})
-  response.once('close', gone)
-  try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      if (response.destroyed) return
-      if (!response.write(next.value)) await drained(response)
-    }
-    response.off('close', gone)
-    response.end()
-  } catch {
-    // Never a clean end before the content's.
-    response.destroy()
-  }
+  await writeNode(await serveBytes(route, nodeRequest(request, asked), options), response)
 }
 
 /** The same on the web platform. */
@@ -84,9 +69,4 @@ export function serveBytesWeb(route: StreamRoute, options: BytesOptions): (reque
 /** A lane that was opened for one answer ends with it. */
 function lastingAsLong({ lane, keeps }: Entered & { readonly kind: 'lane' }): Lane {
   return keeps ? lane : Object.create(lane, { release: { value: () => void lane.end('end of answer') } })
-}
-
-function dressed(response: Response, { headers }: Entered & { readonly kind: 'lane' }): Response {
-  for (const [name, value] of Object.entries(headers)) if (!response.headers.has(name)) response.headers.set(name, value)
-  return response
 }

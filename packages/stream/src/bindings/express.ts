@@ -4,6 +4,7 @@ import type { PumpOptions } from '../transports/pump.ts'
 import { type BytesOptions, serveBytesNode } from './bytes.ts'
 import { type GateOptions, gateNode } from './gate.ts'
 import { type NodeAsked, serveNode, tickNode } from './node.ts'
+import { servePartNode, type Take } from './part.ts'
 import type { Source } from './web.ts'
 
 /** Delivers a source as events or lines over a paid lane in Express 5: `app.get('/live', streamed(route, source))`. */
@@ -20,6 +21,11 @@ export function ticks(route: StreamRoute): RequestHandler {
 /** Serves bytes as they are paid in Express 5: `app.get('/film', bytes(route, { find }))`. */
 export function bytes(route: StreamRoute, options: BytesOptions): RequestHandler {
   return (request, response) => serveBytesNode(route, { request, response, asked: askedOf(request), options })
+}
+
+/** Sells what is taken as a whole in Express 5, such as keys of HLS: `app.get('/key/:period', parts(route, take))`. */
+export function parts(route: StreamRoute, take: Take): RequestHandler {
+  return (request, response) => servePartNode(route, { request, response, asked: askedOf(request), take })
 }
 
 /**

@@ -22,7 +22,18 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import * as onExpress from '../express.ts'
 import * as onHono from '../hono.ts'
-import { createStreams, type SoldBytes, type StreamRate, type StreamRoute, type StreamsOptions, sockets } from '../server.ts'
+import {
+  createHlsCounter,
+  createHlsKeys,
+  createStreams,
+  parsePlaylist,
+  type SoldBytes,
+  type StreamRate,
+  type StreamRoute,
+  type StreamsOptions,
+  sockets,
+  type Take,
+} from '../server.ts'
 import type { PaidSocket } from '../transports/socket.ts'
 
 let chain: EvmChain
@@ -142,6 +153,48 @@ describe.each(Object.entries(frameworks))('bytes on %s', (_, mount) => {
     await expect(got.ended).rejects.toThrow()
     expect((await shop.row(payer))?.charged).toBe(BigInt(got.length()))
     expect(content.subarray(0, got.length()).equals(got.bytes())).toBe(true)
+  })
+})
+
+const playlist = parsePlaylist('#EXTM3U\n#EXTINF:2,\n0.ts\n#EXTINF:2,\n1.ts\n#EXTINF:2,\n2.ts\n#EXT-X-ENDLIST')
+const hlsKeys = createHlsKeys({ secret: 'x'.repeat(32), programme: 'film', segmentsPerKey: 1 })
+const sellsKeys = () => {
+  const counter = createHlsCounter({ playlist, keys: hlsKeys })
+  const take: Take = (lane, { url }) => counter.key(lane, Number(new URL(url).searchParams.get('period')))
+  return take
+}
+const keyShops: Record<string, (route: StreamRoute) => RequestListener> = {
+  Express: (route) => express().get('/film', onExpress.parts(route, sellsKeys())).post('/tick', onExpress.ticks(route)),
+  Hono: (route) => {
+    const app = new Hono()
+    app.get('/film', onHono.parts(route, sellsKeys()))
+    app.post('/tick', onHono.ticks(route))
+    return getRequestListener(app.fetch)
+  },
+}
+
+describe.each(Object.entries(keyShops))('keys of HLS on %s', (_, mount) => {
+  it('answer 402 until they are paid, and the next one still does', async () => {
+    verifies('T5')
+    const shop = await openShop({ rate: { rate: '0.01 USD/second', clock: 'media', buy: 2 }, mount })
+    const payer = await shop.newPayer(1_000_000n)
+    const key = (period: number, headers: Record<string, string>) => shop.get(headers, `?period=${period}`)
+    expect((await key(0, {})).status).toBe(402)
+    const first = await key(0, { 'PAYMENT-SIGNATURE': await shop.paying(payer.voucher(20_000n), 'B') })
+    expect([first.status, first.headers.get('cache-control')]).toEqual([200, 'private, no-store, no-transform'])
+    expect(Buffer.from(await first.arrayBuffer()).equals(await hlsKeys.key(0))).toBe(true)
+    const { sid = '' } = paymentStreamHeader.decode(first.headers.get('payment-stream') ?? '')
+    const lane = { 'Flow402x-Lane': `${sid}.${'A'.repeat(43)}` }
+    expect((await key(1, lane)).status).toBe(402)
+    expect((await key(0, lane)).status).toBe(200)
+    await shop.slide(sid, payer.voucher(40_000n))
+    expect((await key(1, lane)).status).toBe(200)
+    expect([(await key(2, lane)).status, (await key(9, lane)).status]).toEqual([402, 404])
+    expect(await shop.say({ sid, op: 'close' })).toMatchObject({ body: { consumed: '40000' } })
+    // Any other x402 client buys the window of a key with each request.
+    const stock = await shop.newPayer(1_000_000n)
+    expect((await key(2, { 'PAYMENT-SIGNATURE': await shop.paying(stock.voucher(20_000n)) })).status).toBe(200)
+    expect((await shop.row(stock))?.charged).toBe(20_000n)
   })
 })
 
@@ -277,7 +330,7 @@ async function openShop({
     http.closeAllConnections()
     await new Promise((resolve) => http.close(resolve))
   })
-  const get = (headers: Record<string, string>) => fetch(`http://${origin}/film`, { headers })
+  const get = (headers: Record<string, string>, query = '') => fetch(`http://${origin}/film${query}`, { headers })
   const post = (init: RequestInit) => fetch(`http://${origin}/tick`, { method: 'POST', ...init })
   const offer = async (): Promise<PaymentRequired> => paymentRequiredHeader.decode((await get({})).headers.get('PAYMENT-REQUIRED') ?? '')
   const say = async (body: unknown) => {
