@@ -39,7 +39,7 @@ const finer = {
   transport: short,
   verified: flag,
   healthy: flag,
-  /** `best` by health and by what independent payers say; `price` from the cheapest; `new` from the latest. */
+  /** `best` by health and by what independent payers say; `price` from the cheapest of the best 2,000 that match; `new` from the latest. */
   sort: z.optional(z.enum(['best', 'price', 'new'])),
 }
 

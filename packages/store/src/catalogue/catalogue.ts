@@ -62,10 +62,16 @@ export function sqlCatalogue(
       return (await database.query(run(take, [now, until, most]))).map(readEntry)
     },
     async search(query) {
-      return (await database.query(searchStatement(query, dialect))).map(readCandidate)
+      const { sort = 'best', words, limit, offset = 0 } = query
+      // An index of words gives all that match: where the best few thousand have enough of them the rest need not be read.
+      if (dialect === 'postgres' && words !== undefined && sort === 'best' && offset === 0) {
+        const near = await database.query(searchStatement(query, { dialect, among: mostNear }))
+        if (near.length === limit) return near.map(readCandidate)
+      }
+      return (await database.query(searchStatement(query, { dialect }))).map(readCandidate)
     },
     async count(question) {
-      const [row] = await database.query(countStatement(question, dialect))
+      const [row] = await database.query(countStatement(question, { dialect }))
       return Number(row?.count)
     },
     async countOf(origin, state) {
@@ -88,6 +94,7 @@ const due = 'next_probe_at <= ?1'
 const take = `UPDATE flow402x_listings SET next_probe_at = ?2 WHERE ${due}
   AND key IN (SELECT key FROM flow402x_listings WHERE ${due} ORDER BY next_probe_at LIMIT ?3) RETURNING ${entryColumns}`
 
+const mostNear = 5000
 const steps = 1023
 const width = 2 ** 32
 

@@ -7,17 +7,24 @@ import type { Dialect } from './schema.ts'
 /** What is looked for, without the page. */
 export type Question = Omit<CatalogueQuery, 'limit' | 'offset' | 'sort'>
 
+/** Where a statement looks: everywhere, or among so many of the best places alone. */
+export type Looking = { readonly dialect: Dialect; readonly among?: number }
+
+// The cheapest are told of so many of the best that match: what is compared has an end, however wide a question is.
+const mostCompared = 2000
+
 /** The statement that finds the places and rows of candidates. */
-export function searchStatement({ limit, offset = 0, sort = 'best', ...question }: CatalogueQuery, dialect: Dialect): Statement {
-  const { text, values, price } = matching(question, dialect)
+export function searchStatement({ limit, offset = 0, sort = 'best', ...question }: CatalogueQuery, looking: Looking): Statement {
+  const { text, values, price } = matching(question, looking)
   const page = `LIMIT ?${values.length + 1} OFFSET ?${values.length + 2}`
   const columns = 'l.key, l.quality, l.terms, l.origin, l.payee'
   // The page is cut from places alone; rows are read for what is on it.
   const cut = {
     best: `SELECT m.place, m.place AS rank ${text} ORDER BY m.place DESC ${page}`,
     new: `SELECT m.place, (SELECT n.seq FROM flow402x_listings n WHERE n.place = m.place) AS rank ${text} ORDER BY rank DESC ${page}`,
-    price: `SELECT m.place, (SELECT MIN(p.price) FROM flow402x_listing_prices p WHERE ${price}) AS rank ${text}
-      AND EXISTS (SELECT 1 FROM flow402x_listing_prices p WHERE ${price} AND p.price IS NOT NULL) ORDER BY rank, m.place DESC ${page}`,
+    price: `SELECT m.place, (SELECT MIN(p.price) FROM flow402x_listing_prices p WHERE ${price}) AS rank FROM (SELECT m.place ${text}
+      AND EXISTS (SELECT 1 FROM flow402x_listing_prices p WHERE ${price} AND p.price IS NOT NULL) ORDER BY m.place DESC LIMIT ${mostCompared}) m
+      ORDER BY rank, m.place DESC ${page}`,
   }[sort]
   const order = sort === 'price' ? 'c.rank, c.place DESC' : 'c.rank DESC'
   return run(`SELECT ${columns} FROM (${cut}) c JOIN flow402x_listings l ON l.place = c.place ORDER BY ${order}`, [
@@ -28,8 +35,8 @@ export function searchStatement({ limit, offset = 0, sort = 'best', ...question 
 }
 
 /** The statement that counts what matches. */
-export function countStatement(question: Question, dialect: Dialect): Statement {
-  const { text, values } = matching(question, dialect)
+export function countStatement(question: Question, looking: Looking): Statement {
+  const { text, values } = matching(question, looking)
   return run(`SELECT COUNT(*) AS count ${text}`, values)
 }
 
@@ -44,7 +51,7 @@ export function sortable(amount: string): string {
 
 type Matching = { readonly text: string; readonly values: readonly Column[]; readonly price: string }
 
-function matching(question: Question, dialect: Dialect): Matching {
+function matching(question: Question, { dialect, among }: Looking): Matching {
   const values: Column[] = []
   const bind = (value: Column): string => `?${values.push(value)}`
   const { price, asked } = priceCondition(question, bind)
@@ -58,7 +65,8 @@ function matching(question: Question, dialect: Dialect): Matching {
     sqlite: () => `flow402x_listing_terms MATCH ${bind(terms.map((group) => `(${group.map(ftsTerm).join(' OR ')})`).join(' AND '))}`,
     postgres: () => `terms @@ CAST(${bind(terms.map((group) => `(${group.map(tsTerm).join(' | ')})`).join(' & '))} AS tsquery)`,
   }[dialect]()
-  const source = `(SELECT rowid AS place FROM flow402x_listing_terms WHERE ${matches})`
+  const best = among === undefined ? '' : `(SELECT rowid, terms FROM flow402x_listing_terms ORDER BY rowid DESC LIMIT ${among}) AS `
+  const source = `(SELECT rowid AS place FROM ${best}flow402x_listing_terms WHERE ${matches})`
   return { text: `FROM ${source} m WHERE ${['1 = 1', ...exists].join(' AND ')}`, values, price }
 }
 

@@ -217,6 +217,7 @@ function testSearch(at: At): void {
     const first = await list(at(0), { name: word, quality: 0.1 })
     const second = await list(at(0), { name: word, quality: 0.2 })
     expect(await find({ words: word })).toEqual([second.key, first.key])
+    expect(await find({ words: word, limit: 1 })).toEqual([second.key])
     const better = await at(1).update(first, { ...first, quality: 0.8 })
     expect(await find({ words: word })).toEqual([first.key, second.key])
     const hidden = better && (await at(2).update(better, { ...better, state: 'unlisted', reason: 'dead' }))
