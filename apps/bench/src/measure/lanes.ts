@@ -8,10 +8,10 @@ import { openPurse, type Purse } from '../houses/purse.ts'
 /** A stream of a seller, and payers who open lanes of it: each a channel of his own, and every lane of grade B. */
 export type Lanes = {
   newPayer(): Promise<Payer>
-  /** Reads a lane over a bare socket, which costs less than what it reads. */
-  read(payer: Payer): Promise<Reading>
+  /** Pays `by` and reads over a bare socket, which costs less than what it reads. */
+  read(payer: Payer, by: bigint): Promise<Reading>
   /** Opens a socket that is a lane, and ticks it. */
-  socket(payer: Payer): Promise<Ticking>
+  socket(payer: Payer, by: bigint): Promise<Ticking>
 }
 
 /** A payer with one channel; each payment of his is for one atomic unit more than the last, or `by` so many. */
@@ -59,15 +59,15 @@ export async function lanesOf(
         },
       }
     },
-    async read(payer) {
-      const payment = await opening(payer, 100n)
+    async read(payer, by) {
+      const payment = await opening(payer, by)
       const socket = connect(Number(port), hostname).setNoDelay(true)
       const sent = performance.now()
       socket.write(`GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\npayment-signature: ${payment}\r\n\r\n`)
       return readLane(socket, sent)
     },
-    async socket(payer) {
-      const headers = { 'PAYMENT-SIGNATURE': await opening(payer, 100n) }
+    async socket(payer, by) {
+      const headers = { 'PAYMENT-SIGNATURE': await opening(payer, by) }
       const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`, 'flow402x.v1', { headers })
       const sid = await new Promise<string>((resolve, reject) => {
         socket.once('upgrade', ({ headers: said }) => resolve(paymentStreamHeader.decode(String(said['payment-stream'])).sid ?? ''))

@@ -16,19 +16,27 @@ export type StreamSellerArgument = {
   readonly payTo: string
 }
 
+/** Lets so many seconds pass at once. */
+export type StreamSellerCalls = { readonly leap: (seconds: number) => void }
+
 const { books, rpcUrl, key, payTo } = roleArgument<StreamSellerArgument>()
 const store = await storeOf(books)
 const scheme = batchSettlementServer({ network, payTo, rpcUrl, store, authorizer: privateKeySigner(key) })
 const forLong = 3_600_000
+// Time passes as it does, and by leaps when the load says so: its ticks come faster than the seconds that they pay.
+let leapt = 0
 const streams = createStreams({
   schemes: [scheme],
   facilitator: await ourChannelFacilitator({ rpcUrl, key }),
   store,
   // As many ticks as come, and gated lanes that wait: what a tick and a waiting stream cost is measured.
   ticksPerSecond: 1e9,
+  monotonic: () => performance.now() + leapt,
+  lease: forLong,
   patience: { gated: forLong, paused: forLong, detached: forLong },
 })
-const idle = streams.route({ rate: '0.01 USD/second', tickUrl: '/idle/tick', ws: '/idle/ws' })
+// An atomic unit a second: each tick is for a second.
+const idle = streams.route({ rate: '0.000001 USD/second', tickUrl: '/idle/tick', ws: '/idle/ws' })
 const tokens = streams.route({ rate: '0.0001 USD/token', tickUrl: '/tokens/tick' })
 const nothing: Source = async function* ({ signal }) {
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
@@ -44,4 +52,9 @@ const serve: RequestListener = (request, response) => {
   else void tickNode(path === '/idle/tick' ? idle : tokens, { request, response })
 }
 const upgrade = sockets(idle, { sockets: new WebSocketServer({ noServer: true }), serve: () => new Promise(() => {}) })
-playRole({ url: await listen(serve, (request, socket, head) => void upgrade(request, socket, head)) })
+const calls: StreamSellerCalls = {
+  leap(seconds) {
+    leapt += seconds * 1000
+  },
+}
+playRole({ url: await listen(serve, (request, socket, head) => void upgrade(request, socket, head)) }, calls)

@@ -8,11 +8,11 @@ import { inFlight } from '../measure/part.ts'
 import { type Role, startRole, withRoles } from '../measure/role.ts'
 import { atLeast, atLeastOfOfficial, atMost, type Context, type Figure, figureOf, percentile, type Row } from '../report/figure.ts'
 import type { ChannelSellerArgument } from '../roles/channel-seller.ts'
-import type { StreamSellerArgument } from '../roles/stream-seller.ts'
+import type { StreamSellerArgument, StreamSellerCalls } from '../roles/stream-seller.ts'
 
 const row = 'stream'
 
-/** Streams over channels: what a signed tick costs, what a stream that waits costs, and how soon money moves it again. */
+/** Streams over channels: what a signed tick costs, what an idle stream costs, and how soon money moves it again. */
 export const stream: Row = {
   name: row,
   async run(context) {
@@ -27,10 +27,15 @@ export const stream: Row = {
 
 const contenders = ['POST', 'WebSocket', 'SQLite', 'official'] as const
 type Contender = (typeof contenders)[number]
-type Seller = Role<{ url: string }, Record<never, never>>
+type Seller = Role<{ url: string }, StreamSellerCalls>
+type Official = Role<{ url: string }, Record<never, never>>
 // As many lanes at once, each over a channel of its own and with one tick under way: so each tick is verified by itself.
 const lanes = 8
 const counts: Readonly<Record<Contender, number>> = { POST: 8000, WebSocket: 8000, SQLite: 8000, official: 400 }
+// So many ticks of a lane come before the seconds that they pay have passed: a channel keeps 32 vouchers apart.
+const ahead = 28
+// What a token costs.
+const token = 100n
 // A channel carries so many lanes at most.
 const lanesOfChannel = 8
 
@@ -46,12 +51,12 @@ async function figures({ rounds, share, profiles, onProgress }: Context, chain: 
   ]
   return withRoles(sellers, async () => {
     // `withRoles` has waited for all of them.
-    const [memory, sqlite, official] = (await Promise.all(sellers)) as [Seller, Seller, Seller]
+    const [memory, sqlite, official] = (await Promise.all(sellers)) as [Seller, Seller, Official]
     onProgress('signed ticks on eight lanes')
     const ticked = await tickFigures(chain, { memory, sqlite, official, rounds, share })
     onProgress('gates that open')
     const gates = await gateFigures(chain, { seller: memory, count: Math.max(5, Math.ceil(300 * share)) })
-    onProgress('streams that wait')
+    onProgress('idle streams')
     const waiting = await idleFigures(chain, { seller: memory, count: Math.max(64, Math.ceil(10_000 * share)) })
     return [...ticked, ...gates, ...waiting]
   })
@@ -99,14 +104,18 @@ async function postedLanes(chain: EvmChain, seller: Seller, salt: bigint): Promi
   const stream = await lanesOf(chain, { url: `${seller.ready.url}/idle`, salt, holds: 1_000_000n })
   const open = await inTurn(lanes, async () => {
     const payer = await stream.newPayer()
-    return { payer, reading: await stream.read(payer) }
+    return { payer, reading: await stream.read(payer, 1n) }
   })
   return {
     async perCore(count) {
       const each = Math.ceil(count / lanes)
       const posts = await Promise.all(open.map(({ payer, reading: { sid } }) => inTurn(each, () => postOf(payer, sid))))
       const before = await seller.usage()
-      await hammer({ url: `${seller.ready.url}/idle/tick`, requests: each * lanes, connections: lanes, status: 200, posts })
+      for (let from = 0; from < each; from += ahead) {
+        const some = posts.map((all) => all.slice(from, from + ahead))
+        await hammer({ url: `${seller.ready.url}/idle/tick`, requests: some.flat().length, connections: lanes, status: 200, posts: some })
+        await seller.call('leap', ahead)
+      }
       return (1e6 * each * lanes) / ((await seller.usage()).cpu - before.cpu)
     },
     end: () => {
@@ -117,17 +126,21 @@ async function postedLanes(chain: EvmChain, seller: Seller, salt: bigint): Promi
 
 async function socketLanes(chain: EvmChain, seller: Seller): Promise<Way> {
   const stream = await lanesOf(chain, { url: `${seller.ready.url}/idle`, salt: 3000n, holds: 1_000_000n })
-  const open = await inTurn(lanes, async (): Promise<Ticking> => stream.socket(await stream.newPayer()))
+  const open = await inTurn(lanes, async (): Promise<Ticking> => stream.socket(await stream.newPayer(), 1n))
   return {
     async perCore(count) {
       const each = Math.ceil(count / lanes)
       const frames = await Promise.all(open.map((one) => inTurn(each, one.frame)))
       const before = await seller.usage()
-      await Promise.all(
-        open.map(async (one, index) => {
-          for (const frame of frames[index] ?? []) await one.tick(frame)
-        }),
-      )
+      for (let from = 0; from < each; from += ahead) {
+        const some = frames.map((all) => all.slice(from, from + ahead))
+        await Promise.all(
+          open.map(async (one, index) => {
+            for (const frame of some[index] ?? []) await one.tick(frame)
+          }),
+        )
+        await seller.call('leap', ahead)
+      }
       return (1e6 * each * lanes) / ((await seller.usage()).cpu - before.cpu)
     },
     end: () => {
@@ -145,15 +158,15 @@ async function gateFigures(
   const payer = await stream.newPayer()
   const firsts: number[] = []
   for (let index = 0; index < Math.min(count, 50); index += 1) {
-    const reading = await stream.read(payer)
+    const reading = await stream.read(payer, token)
     firsts.push(reading.first)
     await post(`${url}/tokens/tick`, JSON.stringify({ sid: reading.sid, op: 'close' }))
     reading.end()
   }
-  const reading = await stream.read(payer)
+  const reading = await stream.read(payer, token)
   const waits: number[] = []
   for (let index = 0; index < count; index += 1) {
-    const tick = await postOf(payer, reading.sid, 100n)
+    const tick = await postOf(payer, reading.sid, token)
     const sent = performance.now()
     const came = reading.more()
     await post(`${url}/tokens/tick`, tick)
@@ -186,7 +199,7 @@ async function idleFigures(
     payers.push(...fresh)
     await inFlight({ count: channels, most: 8 }, async (index) => {
       const payer = fresh[index]
-      if (payer !== undefined) readings.push(...(await inTurn(lanesOfChannel, () => stream.read(payer))))
+      if (payer !== undefined) readings.push(...(await inTurn(lanesOfChannel, () => stream.read(payer, 1n))))
     })
   }
   await open(4)
@@ -196,7 +209,7 @@ async function idleFigures(
   for (const reading of readings) reading.end()
   const each = (memory - before.memory) / (readings.length - warm) / 1024
   return [
-    figureOf({ row, figure: 'memory per stream that waits for money', unit: 'KiB', ours: [each] }, [atMost(16, 'KiB')]),
+    figureOf({ row, figure: 'memory per idle stream', unit: 'KiB', ours: [each] }, [atMost(16, 'KiB')]),
     figureOf({ row, figure: 'streams open at once in one process', unit: '', ours: [readings.length - warm] }, [
       atLeast(10_000, 'streams'),
     ]),
