@@ -22,7 +22,7 @@ export type StreamSellerCalls = { readonly leap: (seconds: number) => void }
 const { books, rpcUrl, key, payTo } = roleArgument<StreamSellerArgument>()
 const store = await storeOf(books)
 const scheme = batchSettlementServer({ network, payTo, rpcUrl, store, authorizer: privateKeySigner(key) })
-const forLong = 3_600_000
+const forLong = 1e9
 // Time passes as it does, and by leaps when the load says so: its ticks come faster than the seconds that they pay.
 let leapt = 0
 const streams = createStreams({

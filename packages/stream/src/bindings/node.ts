@@ -23,7 +23,8 @@ export function nodeRequest(request: IncomingMessage, { url, parsedBody }: NodeA
 
 /** Writes a whole answer. */
 export function answerNode(response: ServerResponse, { status, headers, body }: StreamAnswer): void {
-  response.writeHead(status, headers)
+  // With its length known it leaves as one write.
+  response.writeHead(status, body === undefined ? headers : { ...headers, 'Content-Length': Buffer.byteLength(body) })
   response.end(body)
 }
 

@@ -75,13 +75,13 @@ export function createTicks(base: Base): Ticks {
   }
   const find = async (sid: string): Promise<Found | StreamAnswer> => {
     const { cors, sids, instance, lanes } = base
-    const unknown = problem(engineErrors('stream/unknown-lane', {}), { cors })
-    if (!(await sids.isOurs(sid))) return unknown
+    const unknown = (): StreamAnswer => problem(engineErrors('stream/unknown-lane', {}), { cors })
+    if (!(await sids.isOurs(sid))) return unknown()
     const id = await sids.idOf(sid)
     const live = instance.find(id)
     if (live !== undefined && live.state !== 'ended') return { id, live, row: live.lane }
     const row = await lanes.find(id)
-    if (row === undefined) return unknown
+    if (row === undefined) return unknown()
     return row.state === 'ended' ? problem(engineErrors('stream/over', { reason: row.reason ?? 'ended' }), { cors }) : { id, row }
   }
 
