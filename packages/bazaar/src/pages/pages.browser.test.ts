@@ -2,9 +2,9 @@ import { verifies } from '@flow402x/testing/requirements'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hostileMarket } from '../fixtures/hostile.ts'
-import { noChromium, openVisits, resource, tale } from '../fixtures/visits.ts'
+import { inChromium, noChromium, openVisits, resource, tale } from '../fixtures/visits.ts'
 
-describe.skipIf(noChromium !== undefined)(`the pages of a bazaar in Chromium${noChromium === undefined ? '' : ` (${noChromium})`}`, () => {
+describe.skipIf(noChromium !== undefined)(`the pages of a bazaar ${inChromium}`, { timeout: 60_000 }, () => {
   let visits: Awaited<ReturnType<typeof openVisits>>
   beforeAll(async () => {
     visits = await openVisits()
