@@ -82,6 +82,7 @@ export {
   readStaleAnswer,
   readTickAnswer,
   type StreamVoucher,
+  streamVoucher,
   type TickAnswer,
   writeMessage,
 } from './stream/messages.ts'

@@ -8,3 +8,4 @@ export {
   type StreamEvent,
   type StreamReceipt,
 } from './client/pay-stream.ts'
+export { type PaidWebSocket, type PayWebSocketOptions, payWebSocket, type RawWebSocket } from './client/socket.ts'

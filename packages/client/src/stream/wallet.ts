@@ -7,7 +7,16 @@ import {
   type SettleResponse,
   type SignedPayment,
 } from '@flow402x/core'
-import { costOf, type LaneAccount, readStreamOffer, type StreamWallet, streamKey, type WalletLane } from '@flow402x/core/stream'
+import {
+  costOf,
+  type LaneAccount,
+  readStreamOffer,
+  type StreamWallet,
+  streamKey,
+  streamVoucher,
+  type WalletLane,
+} from '@flow402x/core/stream'
+import * as z from 'zod/mini'
 import { correctionIn } from '../correction/correction.ts'
 import { type Candidate, sameTerms, type Terms } from '../engine/choose.ts'
 import { ask, type Client, walletOf } from '../engine/client.ts'
@@ -167,6 +176,7 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
       return voucher
     },
     header: () => paymentSignatureHeader.encode(signedBy(account.payment()).payment),
+    voucher: () => z.safeParse(streamVoucher, account.payment().payload.voucher).data,
     async topUp(url, least) {
       const prepared = await account.topUp(least, { ...given, now: Math.floor(wallet.now() / 1000) })
       if (prepared === undefined) return false

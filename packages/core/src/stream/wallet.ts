@@ -82,6 +82,8 @@ export interface WalletLane {
   renew(): Promise<StreamVoucher | undefined>
   /** The newest voucher as the value of `PAYMENT-SIGNATURE`. */
   header(): string
+  /** The newest voucher by itself, where its scheme writes vouchers as ticks have them. */
+  voucher(): StreamVoucher | undefined
   /** Brings another deposit to `url` where less than `least` is left to sign for; `false` where none was needed or it was not taken. */
   topUp(url: string, least: bigint): Promise<boolean>
   /** Ends it: `used` is spent, and what was reserved beyond that is free again. */

@@ -13,11 +13,13 @@ import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import express from 'express'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { bytes, ticks } from '../express.ts'
+import { WebSocket, WebSocketServer } from 'ws'
+import { bytes, streamed, ticks } from '../express.ts'
 import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
-import { createStreams } from '../server.ts'
+import { createStreams, sockets } from '../server.ts'
 import { payDownload } from './download.ts'
 import { type PayStreamOptions, payStream, type StreamChunk, type StreamEvent } from './pay-stream.ts'
+import { payWebSocket } from './socket.ts'
 
 let chain: EvmChain
 let facilitator: Facilitator & { close(): Promise<void> }
@@ -109,6 +111,61 @@ it('pays for no more of a file than is read', async () => {
   expect((row?.top ?? 0n) <= BigInt(count) + 16_000n).toBe(true)
   expect(row?.charged).toBe((await rowOf(shop.store, 'receiver'))?.charged)
 })
+
+it('pays for a socket in the socket: a message each, and what both sides count is the same', async () => {
+  verifies('FS1-CLIENT-SOCKET')
+  const shop = await socketShop()
+  const buyer = newBuyer()
+  const connect = (url: string, protocol: string) => new WebSocket(url, protocol, { origin: 'http://page.example' })
+  const socket = await payWebSocket({ wallet: buyer.wallet, url: `${shop.url}/talk`, connect })
+  const heard: string[] = []
+  socket.addEventListener('message', (event) => event instanceof MessageEvent && heard.push(String(event.data)))
+  for (let at = 0; at < 30; at++) socket.send(`${at}`)
+  await expect.poll(() => heard.length, { timeout: 10_000 }).toBe(30)
+  socket.close()
+  const consumed = await socket.consumed
+  expect([heard[0], heard[29], socket.trouble()]).toEqual(['0', '29', undefined])
+  const [payer, seller] = [await buyer.payerRow(), await rowOf(shop.store, 'receiver')]
+  expect([consumed, payer?.charged, seller?.charged]).toEqual([30_000n, 30_000n, 30_000n])
+})
+
+/** Sells a socket that answers each message with itself, for a tenth of a cent. */
+async function socketShop() {
+  const store = memoryStore()
+  const { network, rpcUrl } = chain
+  const authorizer = privateKeySigner(chain.seller.privateKey)
+  const scheme = batchSettlementServer({ network, payTo: chain.seller.address, rpcUrl, store, authorizer })
+  const streams = createStreams({ schemes: [scheme], facilitator, store, secret: 'x'.repeat(32), ticksPerSecond: 1000 })
+  const numbers = { buy: 10, tick: 2, window: 6, windowMax: 20 }
+  const route = streams.route({ rate: '0.001 USD/message', tickUrl: '/talk/tick', ws: '/talk/ws', ...numbers })
+  const app = express()
+  app.get(
+    '/talk',
+    streamed(route, async function* () {}),
+  )
+  app.post('/talk/tick', ticks(route))
+  const server = createServer(app)
+  const serve = async ({
+    messages,
+    send,
+  }: {
+    messages: AsyncIterable<string | Uint8Array>
+    send(message: string | Uint8Array): Promise<boolean>
+  }) => {
+    for await (const message of messages) if (!(await send(message))) return
+  }
+  const upgrade = sockets(route, { sockets: new WebSocketServer({ noServer: true }), serve })
+  server.on('upgrade', (request, socket, head) => void upgrade(request, socket, head))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  open.push(async () => {
+    await streams.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  // Of a server that listens on a port it is the address.
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, store }
+}
 
 /** Sells a file at one atomic unit a byte, 16,000 of them ahead. */
 async function byteShop(file: Uint8Array) {

@@ -58,6 +58,7 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
   let [cleanSince, seq] = [now(), 0]
   let trouble: X402Error | undefined
   let under: Promise<void> | undefined
+  let latest: Units = 0n
   // The stream goes on while a deposit comes in.
   let filling: Promise<boolean> | undefined
 
@@ -65,6 +66,19 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
   const ahead = (used: bigint): bigint => {
     const whole = costOf(rate, window)
     return most === undefined ? whole : lesser(most - used, whole)
+  }
+
+  /** Pays for what came, and for what came meanwhile: the last chunk before a gate shuts has no other after it. */
+  async function catchUp(): Promise<void> {
+    try {
+      for (let paid = -1n; trouble === undefined && latest > paid; ) {
+        paid = latest
+        await pay(paid)
+      }
+    } catch (error) {
+      if (!isX402Error(error)) throw error
+      trouble = error
+    }
   }
 
   /** Trust grows with every minute in which nothing was amiss (streaming.md §2). */
@@ -155,19 +169,12 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
 
   return {
     signed,
-    async advance(received) {
-      if (trouble !== undefined) return
-      // Ticks that meet one under way are of no use: the next one says more.
-      if (under !== undefined) return await under
-      under = pay(received)
-        .catch((error: unknown) => {
-          if (!isX402Error(error)) throw error
-          trouble = error
-        })
-        .finally(() => {
-          under = undefined
-        })
-      await under
+    advance(received) {
+      latest = received
+      under ??= catchUp().finally(() => {
+        under = undefined
+      })
+      return under
     },
     trouble: () => trouble,
     isDone: () => most !== undefined && signed() >= most,

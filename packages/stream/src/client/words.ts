@@ -14,7 +14,10 @@ export async function tellLane({ wallet, tickUrl, sid }: Ear, op: 'pause' | 'res
 }
 
 /** What a server says that a lane used, which cannot be more than was signed. Errors: `stream/overcharged`. */
-export function believed(consumed: bigint | undefined, { till, url }: { readonly till: Till | undefined; readonly url: string }) {
+export function believed(
+  consumed: bigint | undefined,
+  { till, url }: { readonly till: Till | undefined; readonly url: string },
+): bigint | undefined {
   const signed = till?.signed() ?? 0n
   if (consumed !== undefined && consumed > signed) throw readerErrors('stream/overcharged', { url, said: consumed, signed })
   return consumed

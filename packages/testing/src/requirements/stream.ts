@@ -2,6 +2,10 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  'FS1-CLIENT-SOCKET': {
+    text: 'A socket is paid in band, by frames, and what it used is the same on both sides.',
+    link: 'streaming.md §6',
+  },
   F6: { text: 'A server that takes money and delivers nothing gets one window.', link: 'streaming.md §10 F6' },
   'FS1-CLIENT-BUDGET': {
     text: 'What a stream signs is reserved in the budget before, and the stream ends where the budget does.',

@@ -1,0 +1,164 @@
+import type { X402Error } from '@flow402x/core'
+import {
+  costOf,
+  decodeServerFrame,
+  encodeClientFrame,
+  oneUnit,
+  paymentStreamHeader,
+  type ServerFrame,
+  type StreamVoucher,
+  streamSubprotocol,
+  type Units,
+} from '@flow402x/core/stream'
+import { readerErrors } from './errors.ts'
+import { createMeter } from './meter.ts'
+import { type PayStreamOptions, planOf } from './pay-stream.ts'
+import { slidingTill } from './till.ts'
+import { closeLane } from './words.ts'
+
+/** A `WebSocket` of the web or of the package `ws`: as much of it as is used. */
+export interface RawWebSocket {
+  binaryType: string
+  readonly readyState: number
+  readonly bufferedAmount: number
+  send(data: string | Uint8Array<ArrayBuffer>): void
+  close(code?: number, reason?: string): void
+  addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
+  addEventListener(type: 'open' | 'close' | 'error', listener: () => void): void
+}
+
+/** What a socket is opened and paid with. `url` is the route that offers it, by http: the offer says where the socket is. */
+export type PayWebSocketOptions = Pick<
+  PayStreamOptions,
+  'wallet' | 'url' | 'init' | 'units' | 'budget' | 'window' | 'signal' | 'now' | 'sleep'
+> & {
+  /** Makes the socket; the web's own unless told. Where no browser says an origin, it has to. */
+  readonly connect?: (url: string, protocol: string) => RawWebSocket
+  /** Hears what the server says of the lane. */
+  readonly onFrame?: (frame: ServerFrame) => void
+}
+
+/**
+ * A socket that is paid while messages come. It is an `EventTarget` with the events `message`, `close` and `error`, and with `send`,
+ * `close`, `readyState` and `bufferedAmount`, as the web's `WebSocket` has them; it is open when you get it.
+ */
+export interface PaidWebSocket extends EventTarget {
+  readonly url: string
+  readonly readyState: number
+  readonly bufferedAmount: number
+  send(message: string | Uint8Array): void
+  close(code?: number, reason?: string): void
+  /** Why nothing more is paid, where something went wrong. */
+  trouble(): X402Error | undefined
+  /** What it used in all (atomic), once it is over. */
+  readonly consumed: Promise<bigint>
+}
+
+/**
+ * Opens a socket that is one lane (streaming.md §6): ticks travel in it as frames, and what the application says as messages.
+ *
+ * Errors: those of `payStream`.
+ */
+export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWebSocket> {
+  const { wallet, init = {}, signal, now = () => performance.now(), onFrame = () => {} } = options
+  const { sleep = (ms) => new Promise<void>((resolve) => setTimeout(resolve, ms)) } = options
+  const { connect = (url, protocol) => new WebSocket(url, protocol) } = options
+  const { window, plan } = planOf(options)
+  const opened = await wallet.open(options.url, { ...init, ...(signal && { signal }) }, { window, atTick: true })
+  const { response, terms, lane, url } = opened
+  await response.body?.cancel()
+  const said = response.headers.get(paymentStreamHeader.name)
+  const sid = said === null ? undefined : paymentStreamHeader.decode(said).sid
+  const paid = plan(opened)
+  const first = sid === undefined ? undefined : tickOf(sid, lane?.voucher())
+  if (terms?.ws === undefined || lane === undefined || sid === undefined || paid === undefined || first === undefined) {
+    await lane?.close(0n)
+    throw readerErrors('stream/not-open', { url, status: response.status, why: 'it offers no socket that is paid by vouchers' })
+  }
+  const tickUrl = new URL(terms.tickUrl, url).href
+  const place = new URL(terms.ws, url)
+  place.protocol = place.protocol === 'https:' ? 'wss:' : 'ws:'
+  const raw = connect(place.href, streamSubprotocol)
+  raw.binaryType = 'arraybuffer'
+  const meter = createMeter(terms, now)
+  const till = slidingTill(lane, { ...paid, wallet, url, sid, tickUrl, now, sleep, carry: (voucher) => carry(tickOf(sid, voucher)) })
+  const carry = (frame: Uint8Array<ArrayBuffer> | undefined): void => {
+    if (frame !== undefined && raw.readyState === 1) raw.send(frame)
+  }
+  const target = new EventTarget()
+  const { rate } = terms
+  let messages = 0n
+  const received = (): Units => meter.units(till.signed())
+  let finish: (consumed: bigint) => void = () => {}
+  const consumed = new Promise<bigint>((resolve) => {
+    finish = resolve
+  })
+
+  function deliver(data: string | Uint8Array): void {
+    meter.flows(true)
+    // A message is one unit, where units are neither time nor bytes.
+    messages += 1n
+    meter.said(costOf(rate, messages * oneUnit))
+    meter.received(typeof data === 'string' ? new TextEncoder().encode(data).length : data.length)
+    void till.advance(received())
+    target.dispatchEvent(new MessageEvent('message', { data }))
+  }
+  function hear(frame: ServerFrame): void {
+    onFrame(frame)
+    if (frame.type === 'data') deliver(frame.bytes)
+    if (frame.type === 'gated') meter.flows(false)
+    if (frame.type === 'need' || frame.type === 'gated') void till.advance(received())
+  }
+  raw.addEventListener('message', ({ data }) => {
+    if (typeof data === 'string') {
+      deliver(data)
+      return
+    }
+    const frame = data instanceof ArrayBuffer ? decodeServerFrame(new Uint8Array(data)) : undefined
+    if (frame === undefined) raw.close(1002, 'reserved')
+    else hear(frame)
+  })
+  raw.addEventListener('error', () => target.dispatchEvent(new Event('error')))
+  raw.addEventListener('close', () => {
+    const counted = () => costOf(terms.rate, received())
+    void closeLane({ wallet, url, tickUrl, sid }, till, counted)
+      .catch(counted)
+      .then((used) => {
+        finish(used)
+        target.dispatchEvent(new Event('close'))
+      })
+  })
+  signal?.addEventListener('abort', () => raw.close(1000, 'aborted'), { once: true })
+  await opening(raw, place.href)
+  raw.send(first)
+
+  return Object.defineProperties(target, {
+    url: { value: place.href },
+    readyState: { get: () => raw.readyState },
+    bufferedAmount: { get: () => raw.bufferedAmount },
+    send: {
+      value: (message: string | Uint8Array) =>
+        raw.send(typeof message === 'string' ? message : encodeClientFrame({ type: 'data', bytes: message })),
+    },
+    close: { value: (code = 1000, reason?: string) => raw.close(code, reason) },
+    trouble: { value: till.trouble },
+    consumed: { value: consumed },
+    // All of its members are defined just here.
+  }) as PaidWebSocket
+}
+
+function opening(raw: RawWebSocket, url: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = () => reject(readerErrors('stream/not-open', { url, status: 0, why: 'its socket did not open' }))
+    raw.addEventListener('open', resolve)
+    raw.addEventListener('error', failed)
+    raw.addEventListener('close', failed)
+  })
+}
+
+/** A voucher of an EVM channel as a frame; nothing for one of another chain. */
+function tickOf(sid: string, voucher: StreamVoucher | undefined): Uint8Array<ArrayBuffer> | undefined {
+  if (voucher === undefined || !/^0x[0-9a-f]{130}$/i.test(voucher.signature)) return undefined
+  const signature = Uint8Array.from(voucher.signature.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+  return encodeClientFrame({ type: 'tick', family: 'evm', sid, max: voucher.maxClaimableAmount, signature })
+}
