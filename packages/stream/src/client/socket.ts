@@ -78,7 +78,7 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   const tickUrl = new URL(terms.tickUrl, url).href
   const place = new URL(terms.ws, url)
   place.protocol = place.protocol === 'https:' ? 'wss:' : 'ws:'
-  const raw = connect(place.href, streamSubprotocol)
+  const raw: RawWebSocket = connect(place.href, streamSubprotocol)
   raw.binaryType = 'arraybuffer'
   const meter = createMeter(terms, now)
   const till = slidingTill(lane, { ...paid, wallet, url, sid, tickUrl, now, sleep, carry: (voucher) => carry(tickOf(sid, voucher)) })
