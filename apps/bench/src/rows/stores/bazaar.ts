@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startPostgres } from '@flow402x/testing/servers'
-import { startRole, withRoles } from '../measure/role.ts'
-import { atMost, type Context, type Figure, figureOf, type Row } from '../report/figure.ts'
-import type { BazaarArgument, BazaarCalls } from '../roles/bazaar.ts'
+import { startRole, withRoles } from '../../measure/role.ts'
+import { atMost, type Context, type Figure, figureOf, type Row } from '../../report/figure.ts'
+import type { BazaarArgument, BazaarCalls } from '../../roles/bazaar.ts'
 
 const row = 'bazaar'
 const listings = 100_000

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { developmentAccounts } from '@flow402x/testing'
 import { hasRedis, startPostgres, startRedis } from '@flow402x/testing/servers'
-import { startRole, withRoles } from '../measure/role.ts'
-import { absent, atLeast, type Context, type Figure, figureOf, type Row } from '../report/figure.ts'
-import type { StoreArgument, StoreCalls } from '../roles/store.ts'
+import { startRole, withRoles } from '../../measure/role.ts'
+import { absent, atLeast, type Context, type Figure, figureOf, type Row } from '../../report/figure.ts'
+import type { StoreArgument, StoreCalls } from '../../roles/store.ts'
 
 const row = 'store'
 type Engine = StoreArgument['engine']
