@@ -1,10 +1,10 @@
 import { developmentAccounts } from '@flow402x/testing'
-import { paths } from '../houses/terms.ts'
-import { interleave } from '../measure/interleave.ts'
-import { startRole, withRoles } from '../measure/role.ts'
-import { atMostOfOfficial, type Context, counted, figureOf, median, type Row } from '../report/figure.ts'
-import type { BuyerArgument, BuyerCalls } from '../roles/buyer.ts'
-import type { SellerArgument } from '../roles/seller.ts'
+import { paths } from '../../houses/terms.ts'
+import { interleave } from '../../measure/interleave.ts'
+import { startRole, withRoles } from '../../measure/role.ts'
+import { atMostOfOfficial, type Context, counted, figureOf, median, type Row } from '../../report/figure.ts'
+import type { BuyerArgument, BuyerCalls } from '../../roles/buyer.ts'
+import type { SellerArgument } from '../../roles/seller.ts'
 
 const row = 'paid-fetch'
 

@@ -1,8 +1,8 @@
 import { developmentAccounts } from '@flow402x/testing'
-import { interleave } from '../measure/interleave.ts'
-import { startRole, withRoles } from '../measure/role.ts'
-import { atMost, atMostOfOfficial, type Context, figureOf, type Row } from '../report/figure.ts'
-import type { PayloadArgument, PayloadCalls } from '../roles/payload.ts'
+import { interleave } from '../../measure/interleave.ts'
+import { startRole, withRoles } from '../../measure/role.ts'
+import { atMost, atMostOfOfficial, type Context, figureOf, type Row } from '../../report/figure.ts'
+import type { PayloadArgument, PayloadCalls } from '../../roles/payload.ts'
 
 /** What it costs to put a payment into a header and to read it, checked. */
 export const codec: Row = {

@@ -1,10 +1,10 @@
 import { developmentAccounts } from '@flow402x/testing'
-import { paths } from '../houses/terms.ts'
-import { interleave } from '../measure/interleave.ts'
-import { hammer } from '../measure/load.ts'
-import { type Role, startRole, withRoles } from '../measure/role.ts'
-import { atLeast, atMost, atMostOfOfficial, type Context, type Figure, figureOf, type Row } from '../report/figure.ts'
-import type { SellerArgument } from '../roles/seller.ts'
+import { paths } from '../../houses/terms.ts'
+import { interleave } from '../../measure/interleave.ts'
+import { hammer } from '../../measure/load.ts'
+import { type Role, startRole, withRoles } from '../../measure/role.ts'
+import { atLeast, atMost, atMostOfOfficial, type Context, type Figure, figureOf, type Row } from '../../report/figure.ts'
+import type { SellerArgument } from '../../roles/seller.ts'
 
 /** What an unpaid request costs a seller. */
 export const challenge: Row = {

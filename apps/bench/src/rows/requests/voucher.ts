@@ -1,11 +1,11 @@
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { network } from '../houses/terms.ts'
-import { type ChannelShop, openChannelShop } from '../measure/channel-shop.ts'
-import { interleave } from '../measure/interleave.ts'
-import { hammer } from '../measure/load.ts'
-import { startRole, withRoles } from '../measure/role.ts'
-import { atLeastOfOfficial, atMost, type Context, type Figure, figureOf, type Row } from '../report/figure.ts'
-import type { ChannelSellerArgument } from '../roles/channel-seller.ts'
+import { network } from '../../houses/terms.ts'
+import { type ChannelShop, openChannelShop } from '../../measure/channel-shop.ts'
+import { interleave } from '../../measure/interleave.ts'
+import { hammer } from '../../measure/load.ts'
+import { startRole, withRoles } from '../../measure/role.ts'
+import { atLeastOfOfficial, atMost, type Context, type Figure, figureOf, type Row } from '../../report/figure.ts'
+import type { ChannelSellerArgument } from '../../roles/channel-seller.ts'
 
 const row = 'voucher'
 
