@@ -18,7 +18,7 @@ export const streamVoucher = z.object({
 export type StreamVoucher = z.infer<typeof streamVoucher>
 
 /** A tick of grade B (M3 of streaming.md §6). `seq` is for traces; `seen` says what its payer has received. */
-export const streamTick = z.object({
+const streamTick = z.object({
   sid: sidText,
   seq: z.optional(z.int().check(z.nonnegative())),
   voucher: streamVoucher,
@@ -27,7 +27,7 @@ export const streamTick = z.object({
 })
 
 /** A payer's word about his lane (M6 of streaming.md §6): `close` ends the lane and moves no money of the channel. */
-export const streamOp = z.object({
+const streamOp = z.object({
   sid: sidText,
   op: z.enum(['pause', 'resume', 'close']),
   final: z.optional(streamVoucher),
@@ -52,7 +52,7 @@ export const tickAnswer = z.object({
 export type TickAnswer = z.infer<typeof tickAnswer>
 
 /** What a tick that is stale is told: from where its payer may sign on. */
-export const staleAnswer = z.looseObject({ accepted: amount })
+const staleAnswer = z.looseObject({ accepted: amount })
 
 /** The answer to a word about a lane: of one that was closed, what was used of it in all. */
 const laneAnswer = z.looseObject({ state: z.string(), consumed: z.optional(amount) })

@@ -21,7 +21,7 @@ export type BytesOptions = {
 }
 
 /** Serves bytes as they are paid (streaming.md §11 b): parts as long as their money, and the whole as it flows. */
-export async function serveBytes(route: StreamRoute, request: StreamRequest, { find, pace = realTime }: BytesOptions): Promise<Response> {
+async function serveBytes(route: StreamRoute, request: StreamRequest, { find, pace = realTime }: BytesOptions): Promise<Response> {
   const sold = await find(request)
   if (sold === undefined) return new Response('Not found', { status: 404 })
   const asked = askedBytes({ get: (name) => request.header(name) ?? null }, sold.source)

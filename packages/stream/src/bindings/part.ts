@@ -12,7 +12,7 @@ import { webAnswer, webRequest } from './web.ts'
 export type Take = (lane: Lane, request: StreamRequest) => Promise<Response | 'unpaid' | undefined>
 
 /** Sells what is taken as a whole: 402 until it is paid, and 404 for what is not there. */
-export async function servePart(route: StreamRoute, request: StreamRequest, take: Take): Promise<Response> {
+async function servePart(route: StreamRoute, request: StreamRequest, take: Take): Promise<Response> {
   const entered = await enter(route, request)
   if (entered.kind === 'answer') return webAnswer(entered.answer)
   const { lane, keeps } = entered

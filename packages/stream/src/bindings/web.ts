@@ -25,7 +25,7 @@ export function webAnswer({ status, headers, body }: StreamAnswer): Response {
 }
 
 /** Delivers over an admission, or answers it. */
-export function deliverWeb(admission: Admission, source: Source, options: PumpOptions): Response {
+function deliverWeb(admission: Admission, source: Source, options: PumpOptions): Response {
   if (admission.kind === 'answer') return webAnswer(admission.answer)
   const { lane, headers } = admission
   let sink: (Sink & { pulled(): void; cancel(): void }) | undefined

@@ -266,7 +266,7 @@ const lookEvery = 250
 const patienceBeyond = 2000
 
 /** Takes a lane from the instance that has it: that one writes its last checkpoint and lets go, or its lease ends. */
-export async function takeOver(
+async function takeOver(
   { engine, offers }: Pick<Route, 'engine' | 'offers'>,
   { sid, id }: { readonly sid: string; readonly id: string },
 ): Promise<LiveLane | { readonly answer: StreamAnswer } | undefined> {
