@@ -5,6 +5,7 @@ import { type Client, createClient, receiptOf, type Terms } from '@flow402x/clie
 import { type ClientScheme, formatAmount, formatNetwork, toProblem, X402Error } from '@flow402x/core'
 import { type Dev, startDev } from 'flow402x'
 import { buyInTheBazaar } from './market.ts'
+import { watchByTheSecond } from './stream.ts'
 import { gasOf, payThousandCalls } from './thousand-calls.ts'
 import { answerPlainChallenge, payInEther } from './transfers.ts'
 
@@ -76,6 +77,7 @@ export async function tellStory({ once, signal, say }: StoryOptions): Promise<nu
     await payInEther(dev, { title: '8. ETH-priced route', say })
     await answerPlainChallenge(dev, { title: '9. Solana plain challenge', say })
     await buyInTheBazaar(dev, { title: '10. An agent in the bazaar', say })
+    await watchByTheSecond(dev, { title: '11. A stream, by the second', say })
     say(`The story took ${seconds(started)} in all.`)
     if (once) return 0
     say(`\nThe seller stays at ${dev.world.seller.url}. Press Ctrl-C to stop.`)

@@ -9,6 +9,7 @@ import {
 } from '@flow402x/core'
 import {
   costOf,
+  greater,
   type LaneAccount,
   readStreamOffer,
   type StreamWallet,
@@ -161,8 +162,10 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
       const counted = step.used < most ? step : { ...step, used: most }
       const short = counted.used + step.window - most
       if (short > 0n && short >= step.least) {
-        await allowance.add(short)
-        covered += short
+        // What was set aside for a voucher that could not be signed serves the next one.
+        const ahead = counted.used + step.window
+        await allowance.add(ahead - covered)
+        covered = greater(covered, ahead)
       }
       const voucher = await account.slide(counted)
       await cover()

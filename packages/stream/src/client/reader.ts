@@ -72,9 +72,9 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     return till?.isDone() === true
   }
 
-  /** For how long nothing may come where all is signed that will be signed, in milliseconds: what is left of its time, and a moment. */
+  /** For how long nothing may come where nothing more will be signed, in milliseconds: what is left of its time, and a moment. */
   function patience(): number | undefined {
-    if (till?.isDone() !== true || terms === undefined) return undefined
+    if (till === undefined || terms === undefined || !(till.isDone() || till.trouble() !== undefined)) return undefined
     const left = terms.unit === 'second' ? Number(unitsFor(terms.rate, till.signed()) - received()) / 1e6 : 0
     return left + moment
   }
@@ -98,9 +98,12 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
           yield item.chunk
           if (plan?.units !== undefined && received() >= plan.units) return
         }
+        isSpent()
         return
       } catch (error) {
         if (isX402Error(error) || isOver || over.signal.aborted || options.signal?.aborted) throw error
+        // It would not be paid there either.
+        isSpent()
         tries += 1
         if (till === undefined || tries > reopens) throw readerErrors('stream/broken', { url, tries, cause: error })
         await sleep(50 * 2 ** tries)

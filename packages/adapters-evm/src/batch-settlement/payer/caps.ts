@@ -28,7 +28,7 @@ export type DepositCaps = {
 
 /** What deposits are judged by. */
 export type DepositRules = {
-  /** How much to deposit, so that the next payment fits; nothing where it fits already and more would pass a cap. Errors: `evm/deposit-cap`, `evm/no-exit`. */
+  /** How much to deposit, so that the next payment fits; nothing where it fits already and more would pass a cap. Errors: `evm/deposit-cap`, `evm/no-exit`, `evm/wallet-short`. */
   size(offer: ChannelOffer, channel: Channel, options: { readonly signal?: AbortSignal | undefined }): Promise<bigint | undefined>
   /** Whether what is written down by now stays within the caps: two processes may both have found room. */
   holds(offer: ChannelOffer): Promise<boolean>
@@ -78,9 +78,10 @@ export function depositRules(
       const chain = chainOf(network)
       if (chain !== undefined && !allowStuckDeposits) await assertExit(chain, config, signal)
       const held = chain === undefined ? left : await balanceOf(chain, { token: config.token, payer: config.payer, signal })
-      const most = held < left && held >= shortfall ? held : left
+      // What cannot move is not signed: it would stand in the books as long as it lives.
+      if (held < shortfall) throw channelErrors('evm/wallet-short', { receiver: config.receiver, needed: shortfall, held })
       const sized = wanted > shortfall ? wanted : shortfall
-      const deposit = sized < most ? sized : most
+      const deposit = [held, left].reduce((least, one) => (one < least ? one : least), sized)
       return deposit < amount && shortfall === 0n ? undefined : deposit
     },
   }

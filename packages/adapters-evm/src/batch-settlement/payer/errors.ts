@@ -29,6 +29,12 @@ export const channelErrors = defineErrors({
     message: ({ channelId }: { channelId: string }) =>
       `Other calls of this wallet still use channel ${channelId}, whose seller takes one at a time or waits for a deposit. Nothing was signed; call again.`,
   },
+  'evm/wallet-short': {
+    ...unsigned,
+    retry: 'resign',
+    message: ({ receiver, needed, held }: { receiver: string; needed: bigint; held: bigint }) =>
+      `Nothing was signed: a channel to ${receiver} needs ${needed} more units in it, and the wallet holds ${held}. Fill the wallet, and go on.`,
+  },
   'evm/channel-empty': {
     ...unsigned,
     retry: 'resign',
