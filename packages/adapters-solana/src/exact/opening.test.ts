@@ -160,6 +160,7 @@ describe('a sponsor', () => {
     verifies('M19')
     now += 86_400_000
     const owner = await stranger()
+    const { facilitator } = chain
     const before = await chain.solBalance(facilitator.address)
     const dies: typeof fetch = (input, init) =>
       String(init?.body).includes('"getSignatureStatuses"') ? Promise.reject(new TypeError('gone')) : fetch(input, init)
