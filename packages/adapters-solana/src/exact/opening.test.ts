@@ -165,8 +165,9 @@ describe('a sponsor', () => {
     const dies: typeof fetch = (input, init) =>
       String(init?.body).includes('"getSignatureStatuses"') ? Promise.reject(new TypeError('gone')) : fetch(input, init)
     await expect((await sponsoring({ fetch: dies })).open(owner)).rejects.toMatchObject({ code: 'solana/rpc' })
-    // Whoever opens before it is mined pays once more.
+    // Whoever opens before it is confirmed pays once more.
     await expect.poll(() => chain.solBalance(facilitator.address)).toBeLessThan(before)
+    await chain.advance(2)
     expect((await (await sponsoring()).open(owner)).opening).toBeUndefined()
     expect(await (await sponsoring()).open(await stranger())).toHaveProperty('opening')
     await expect((await sponsoring()).open(await stranger())).rejects.toMatchObject(refused)
