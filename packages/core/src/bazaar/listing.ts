@@ -68,7 +68,7 @@ export const listingStream = z.looseObject({
 export type ListingStream = z.infer<typeof listingStream>
 
 /** How a resource was found by the last probes: `score` from 0 to 1 falls with each failure and rises with each success. */
-export const listingHealth = z.looseObject({
+const listingHealth = z.looseObject({
   status: z.enum(['healthy', 'failing', 'unknown']),
   score: z.number().check(z.minimum(0), z.maximum(1)),
   /** ISO 8601, and how long the answer took, in milliseconds. */
@@ -83,7 +83,7 @@ export type ListingHealth = z.infer<typeof listingHealth>
  * What payers say (M34): `average` of 1 to 5 stars, each payer weighted; `count` of wallets that rated; `weight` is what their word counts
  * together; `payers` are independent wallets known to have paid, those of the seller left out, and `trust` what their payments count.
  */
-export const listingRatings = z.looseObject({
+const listingRatings = z.looseObject({
   average: z.nullish(z.number()),
   count: z.number(),
   weight: z.number(),
@@ -95,7 +95,7 @@ export const listingRatings = z.looseObject({
 export type ListingRatings = z.infer<typeof listingRatings>
 
 /** Whether the owner of the URL proved the listing his own (H41), and by what. */
-export const listingOwner = z.looseObject({
+const listingOwner = z.looseObject({
   verified: z.boolean(),
   by: z.nullish(z.enum(['well-known', 'dns'])),
   /** Keys that he lets sign receipts beside the wallets that are paid. */

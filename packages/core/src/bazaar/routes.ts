@@ -44,13 +44,13 @@ const finer = {
 }
 
 /** The query of `GET /discovery/resources`; the members after `limit` and `offset` are this project's. */
-export const discoveryListQuery = z.object({ ...filters, offset: count(1_000_000), ...finer })
+const discoveryListQuery = z.object({ ...filters, offset: count(1_000_000), ...finer })
 
 /** The query of `GET /discovery/resources`. */
 export type DiscoveryListQuery = z.infer<typeof discoveryListQuery>
 
 /** The query of `GET /discovery/search`. */
-export const discoverySearchQuery = z.object({
+const discoverySearchQuery = z.object({
   query: z.string().check(z.minLength(1), z.maxLength(500)),
   ...filters,
   cursor: short,
@@ -118,7 +118,7 @@ export const listingStatus = z.looseObject({
 export type ListingStatus = z.infer<typeof listingStatus>
 
 /** The query of `GET /listing`. */
-export const listingQuery = z.object({
+const listingQuery = z.object({
   url: z.string().check(z.minLength(1), z.maxLength(2048)),
   method: short,
 })
@@ -127,7 +127,7 @@ export const listingQuery = z.object({
 export type ListingQuery = z.infer<typeof listingQuery>
 
 /** One rating as everybody may read it; `comment` is a stranger's text. */
-export const publishedRating = z.looseObject({
+const publishedRating = z.looseObject({
   payer: z.string(),
   network: z.string(),
   transaction: z.string(),
