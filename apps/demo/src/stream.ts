@@ -68,7 +68,7 @@ async function watch(client: Client, { url, seconds, say }: Watching): Promise<F
       if (chunk instanceof Uint8Array) bytes += BigInt(chunk.length)
       if (performance.now() - told < 500) continue
       told = performance.now()
-      say(`  flows  ${kilobytes(bytes).padStart(8)}, ${(await client.spent()).total.reserved} signed for it`)
+      say(`  flows  ${kilobytes(bytes).padStart(8)}, ${(await client.spent()).total.reserved} set aside for it`)
     }
   } catch (error) {
     if (!isX402Error(error, 'evm/wallet-short')) throw error
