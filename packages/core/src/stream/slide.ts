@@ -1,4 +1,4 @@
-import { bounded, type Changed, type Channel, greater, lesser, usableFunds, withDebt } from '../channel/channel.ts'
+import { bounded, type Changed, type Channel, greater, lesser, withDebt } from '../channel/channel.ts'
 import { creditOf, endLane, growLane, type LaneWithheld, laneOf, raiseVoucher } from './lane.ts'
 
 /**
@@ -34,9 +34,7 @@ export function slideVoucher(channel: Channel, slide: Slide): Changed<Slid | Lan
   const used = lesser(greater(slide.used, lane?.used ?? 0n), before)
   const short = used + window - before
   const inherited = current.free.reduce((sum, { from, to }) => sum + to - from, 0n)
-  const [wanted, usable] = [current.top + greater(short - inherited, 1n), usableFunds(current)]
-  // Where there is less than a window, that is signed: nobody opens with a crumb, and nobody leaves one behind.
-  const max = !opens && usable > current.top ? lesser(wanted, usable) : wanted
+  const max = current.top + greater(short - inherited, 1n)
   const step = { id, epoch: 1, used, slice: everything, now, opens, max, signature: '' }
   const isWorthIt = opens || (short > 0n && short >= slide.least)
   const { channel: next, result } = isWorthIt ? raiseVoucher(current, step) : growLane(current, step)
