@@ -27,6 +27,7 @@ export {
   usableFunds,
   type Withheld,
 } from './channel/channel.ts'
+export { ledRunner } from './channel/led-runner.ts'
 export {
   adoptPosition,
   endStretch,

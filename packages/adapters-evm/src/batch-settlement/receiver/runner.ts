@@ -3,11 +3,11 @@ import {
   type Channel,
   type ChannelRunner,
   learnFunds,
+  ledRunner,
   type Outcome,
   parsePrice,
   priceInAsset,
   type RunnerOptions,
-  type SignerLease,
   type Store,
   type Submission,
   sameAddress,
@@ -55,8 +55,6 @@ export type ChannelRunnerOptions = RunnerOptions & {
 
 // The most claims of one transaction (wire.md §21).
 const rowsAtOnce = 100
-// For how many rounds who claims is taken to be alive.
-const leaseRounds = 4
 // A row that would fail is tried again when it has changed, or after so long (ms).
 const poisonedFor = 600_000
 
@@ -73,77 +71,43 @@ type Row = { readonly id: string; readonly claim: VoucherClaim; readonly owed: b
 export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
   const { chain, books, store, clock, onEvent = () => {}, policy, asset } = options
   const { every = 15_000 } = policy
-  const owner = crypto.randomUUID()
-  const name = `channels ${asset.address.toLowerCase()} ${options.authorizer?.address.toLowerCase() ?? ''}`.trim()
   const watch = escrowWatch(chain)
   const work = roundWork(options)
-  const stopped = new AbortController()
   // Receivers for whom something may be claimed and not paid out: whatever became of a claim, it is seen there.
   const unpaid = new Set<string>()
-  let lease: SignerLease | undefined
-  let running: Promise<unknown> | undefined
-  let timer: ReturnType<typeof setTimeout> | undefined
-
-  const lead = async (): Promise<boolean> => {
-    const now = clock()
-    const before = lease?.epoch
-    lease = await store.journal.lease({ network: chain.network, signer: name, owner, now, until: now + leaseRounds * every })
+  return ledRunner({
+    journal: store.journal,
+    network: chain.network,
+    name: `channels ${asset.address.toLowerCase()} ${options.authorizer?.address.toLowerCase() ?? ''}`.trim(),
+    every,
+    clock,
     // Who leads anew does not know what happened meanwhile.
-    if (lease?.epoch !== before) watch.forget()
-    return lease !== undefined
-  }
-
-  const round: ChannelRunner['round'] = async ({ all = false, signal } = {}) => {
-    if (!(await lead())) return { led: false, claimed: 0, settled: 0n }
-    const happened = await watch.look({ signal })
-    await work.learn(happened ?? (await work.watched()), signal)
-    if (happened === undefined) for (const receiver of await work.receivers()) unpaid.add(receiver)
-    let [claimed, settled] = [0, 0n]
-    for (const batch of batches(await work.due(all))) {
-      // Who slept past its lease sends nothing (M6).
-      if (!(await lead())) break
-      const { rows, paid } = await work.claim(batch, signal)
-      claimed += rows.length
-      for (const { claim } of batch) unpaid.add(claim.voucher.channel.receiver)
-      for (const [receiver, amount] of paid) {
-        settled += amount
-        unpaid.delete(receiver)
+    onNewLead: () => watch.forget(),
+    onError: (error) => onEvent({ type: 'error', error }),
+    onClose: () => books.flush(),
+    async round(lead, { all, signal }) {
+      const happened = await watch.look({ signal })
+      await work.learn(happened ?? (await work.watched()), signal)
+      if (happened === undefined) for (const receiver of await work.receivers()) unpaid.add(receiver)
+      let [claimed, settled] = [0, 0n]
+      for (const batch of batches(await work.due(all))) {
+        if (!(await lead())) break
+        const { rows, paid } = await work.claim(batch, signal)
+        claimed += rows.length
+        for (const { claim } of batch) unpaid.add(claim.voucher.channel.receiver)
+        for (const [receiver, amount] of paid) {
+          settled += amount
+          unpaid.delete(receiver)
+        }
       }
-    }
-    for (const receiver of unpaid) {
-      const swept = await work.payOut(receiver, signal)
-      settled += swept ?? 0n
-      if (swept !== undefined) unpaid.delete(receiver)
-    }
-    return { led: true, claimed, settled }
-  }
-
-  const rounds = async (): Promise<void> => {
-    try {
-      await round({ signal: stopped.signal })
-    } catch (error) {
-      if (!stopped.signal.aborted) onEvent({ type: 'error', error })
-    }
-    if (stopped.signal.aborted) return
-    timer = setTimeout(() => {
-      running = rounds()
-    }, every)
-    if (typeof timer === 'object' && 'unref' in timer) timer.unref()
-  }
-
-  return {
-    round,
-    start() {
-      running ??= rounds()
+      for (const receiver of unpaid) {
+        const swept = await work.payOut(receiver, signal)
+        settled += swept ?? 0n
+        if (swept !== undefined) unpaid.delete(receiver)
+      }
+      return { claimed, settled }
     },
-    async close() {
-      stopped.abort()
-      clearTimeout(timer)
-      await running
-      await books.flush()
-      if (lease !== undefined) await store.journal.release(lease)
-    },
-  }
+  })
 }
 
 /** The steps of a round. */

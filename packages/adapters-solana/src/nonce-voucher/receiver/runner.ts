@@ -2,12 +2,12 @@ import {
   type Asset,
   type Channel,
   type ChannelRunner,
+  ledRunner,
   type Outcome,
   type PaymentRequirements,
   parsePrice,
   priceInAsset,
   type RunnerOptions,
-  type SignerLease,
   type Store,
   type Submission,
 } from '@flow402x/core'
@@ -42,9 +42,6 @@ export type NonceRunnerOptions = RunnerOptions & {
 
 type Abortable = { readonly signal?: AbortSignal | undefined }
 
-// For how many rounds who settles is taken to be alive.
-const leaseRounds = 4
-
 /**
  * Settles what channels of nonces owe: of each the highest voucher that was consumed to its end. It is written down before anybody is
  * asked, and asked for again until the chain shows what became of its nonce; one of all processes that share a store does it.
@@ -52,65 +49,32 @@ const leaseRounds = 4
 export function nonceRunner(options: NonceRunnerOptions): ChannelRunner {
   const { books, store, network, asset, policy, clock, onEvent = () => {} } = options
   const { every = 15_000 } = policy
-  const owner = crypto.randomUUID()
-  const name = `${nonceScheme} ${asset.address}`
   const work = settlingWork(options)
-  const stopped = new AbortController()
-  let lease: SignerLease | undefined
-  let running: Promise<unknown> | undefined
-  let timer: ReturnType<typeof setTimeout> | undefined
-
-  const lead = async (): Promise<boolean> => {
-    const now = clock()
-    lease = await store.journal.lease({ network, signer: name, owner, now, until: now + leaseRounds * every })
-    return lease !== undefined
-  }
-
-  const round: ChannelRunner['round'] = async ({ all = false, signal } = {}) => {
-    if (!(await lead())) return { led: false, claimed: 0, settled: 0n }
-    let [claimed, settled] = [0, 0n]
-    for await (const channel of books.store.list({ side: 'receiver', owed: true })) {
-      const row = readRow(channel)
-      if (row === undefined || channel.network !== network || row.channel.asset !== asset.address) continue
-      // Who slept past its lease asks for nothing (M6).
-      if (!(await lead())) break
-      try {
-        const moved = await work.settle(channel.id, { all, signal })
-        if (moved > 0n) [claimed, settled] = [claimed + 1, settled + moved]
-      } catch (error) {
-        // One channel that cannot be read keeps no other waiting.
-        signal?.throwIfAborted()
-        onEvent({ type: 'error', error })
+  return ledRunner({
+    journal: store.journal,
+    network,
+    name: `${nonceScheme} ${asset.address}`,
+    every,
+    clock,
+    onError: (error) => onEvent({ type: 'error', error }),
+    async round(lead, { all, signal }) {
+      let [claimed, settled] = [0, 0n]
+      for await (const channel of books.store.list({ side: 'receiver', owed: true })) {
+        const row = readRow(channel)
+        if (row === undefined || channel.network !== network || row.channel.asset !== asset.address) continue
+        if (!(await lead())) break
+        try {
+          const moved = await work.settle(channel.id, { all, signal })
+          if (moved > 0n) [claimed, settled] = [claimed + 1, settled + moved]
+        } catch (error) {
+          // One channel that cannot be read keeps no other waiting.
+          signal?.throwIfAborted()
+          onEvent({ type: 'error', error })
+        }
       }
-    }
-    return { led: true, claimed, settled }
-  }
-
-  const rounds = async (): Promise<void> => {
-    try {
-      await round({ signal: stopped.signal })
-    } catch (error) {
-      if (!stopped.signal.aborted) onEvent({ type: 'error', error })
-    }
-    if (stopped.signal.aborted) return
-    timer = setTimeout(() => {
-      running = rounds()
-    }, every)
-    if (typeof timer === 'object' && 'unref' in timer) timer.unref()
-  }
-
-  return {
-    round,
-    start() {
-      running ??= rounds()
+      return { claimed, settled }
     },
-    async close() {
-      stopped.abort()
-      clearTimeout(timer)
-      await running
-      if (lease !== undefined) await store.journal.release(lease)
-    },
-  }
+  })
 }
 
 function settlingWork({ books, network, asset, policy, clock, facilitator, onEvent = () => {} }: NonceRunnerOptions) {
