@@ -1,4 +1,5 @@
 import { streamWallet } from '@flow402x/client'
+import { formatDecimal, fromAtomic } from '@flow402x/core'
 import { costOf, oneUnit, type StreamTerms } from '@flow402x/core/stream'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -46,7 +47,7 @@ describe('a stream that is paid while it is read', () => {
     expect([(await buyer.row()).charged, (await seller.row()).charged]).toEqual([receipt.consumed, receipt.consumed])
     expect((await buyer.row()).top).toBe((await seller.row()).top)
     const { total } = await buyer.client.spent()
-    expect([total.committed, total.reserved]).toEqual([`$${Number(receipt.consumed) / 1e6}`, '$0'])
+    expect([total.committed, total.reserved]).toEqual([`$${formatDecimal(fromAtomic(receipt.consumed, 6))}`, '$0'])
   })
 
   it('pays tokens below one atomic unit exactly, by its server’s count, while they come', async () => {

@@ -5,7 +5,7 @@ import { batchSettlementClient, privateKeySigner } from '@flow402x/adapters-evm/
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer } from '@flow402x/adapters-evm/server'
 import { createClient, streamWallet } from '@flow402x/client'
-import type { Facilitator, Store } from '@flow402x/core'
+import { type Facilitator, formatDecimal, fromAtomic, type Store } from '@flow402x/core'
 import { costOf, oneUnit } from '@flow402x/core/stream'
 import { createFacilitator } from '@flow402x/facilitator'
 import { memoryStore } from '@flow402x/store/memory'
@@ -81,7 +81,10 @@ it('pays our own seller second by second, and both books and the budget end alik
   const [payer, seller] = [await buyer.payerRow(), await rowOf(shop.store, 'receiver')]
   expect([payer?.charged, payer?.top]).toEqual([seller?.charged, seller?.top])
   expect([receipt.consumed, receipt.consumed <= costOf(rate, 5n * oneUnit)]).toEqual([seller?.charged, true])
-  expect((await buyer.client.spent()).total).toMatchObject({ committed: `$${Number(receipt.consumed) / 1e6}`, reserved: '$0' })
+  expect((await buyer.client.spent()).total).toMatchObject({
+    committed: `$${formatDecimal(fromAtomic(receipt.consumed, 6))}`,
+    reserved: '$0',
+  })
 })
 
 it('downloads a file that is sold by its bytes, part by part, and has every byte of it', async () => {
