@@ -1,5 +1,7 @@
 export { createMacs, type Macs, type Secret } from './calls/mac.ts'
 export { greater, lesser } from './channel/channel.ts'
+export type { LaneCheckpoint, LaneInbox, LaneLease, LaneProgress, LaneRow, LaneRowState, LaneStore, LaneTerms } from './store/lanes.ts'
+export type { ViewGrant, ViewKey, ViewPurchase, ViewStore } from './store/views.ts'
 export {
   bytesPerUnit,
   costOf,
@@ -60,16 +62,6 @@ export {
   laneOf,
   raiseVoucher,
 } from './stream/lane.ts'
-export type {
-  LaneCheckpoint,
-  LaneInbox,
-  LaneLease,
-  LaneProgress,
-  LaneRow,
-  LaneRowState,
-  LaneStore,
-  LaneTerms,
-} from './stream/lane-store.ts'
 export {
   type ControlEvent,
   controlEventName,

@@ -1,4 +1,4 @@
-import type { NewMessage, OutboxStore } from '../protocol/store.ts'
+import type { NewMessage, OutboxStore } from '../store/outbox.ts'
 import type { Listing, ListingReason, ListingState, ListingType } from './listing.ts'
 import type { RatingRequest, RatingStatement } from './rating.ts'
 

@@ -1,4 +1,4 @@
-import type { ChannelStore } from '../protocol/store.ts'
+import type { ChannelStore } from '../store/store.ts'
 import type { Changed, Channel, ChannelSide } from './channel.ts'
 
 /** The books of one side, as one process works on them. */

@@ -1,4 +1,4 @@
-import type { JournalStore, SignerLease } from '../protocol/store.ts'
+import type { JournalStore, SignerLease } from '../store/journal.ts'
 import type { ChannelRunner, RunnerRound } from './vouchers.ts'
 
 /** One round of work. Before each step that sends something it asks `lead` whether it still leads (M6). */

@@ -1,4 +1,4 @@
-import type { BudgetStore, BudgetUse, Reservation } from '../protocol/store.ts'
+import type { BudgetStore, BudgetUse, Reservation } from '../store/payer.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.
 

@@ -1,5 +1,5 @@
 import type { Channel, ChannelKey } from '../channel/channel.ts'
-import type { ChannelStore } from '../protocol/store.ts'
+import type { ChannelStore } from '../store/store.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.
 

@@ -1,4 +1,5 @@
-import type { Claim, ClaimRequest, ClaimStore, OutboxStore, UndeliveredOptions } from '../protocol/store.ts'
+import type { Claim, ClaimRequest, ClaimStore, UndeliveredOptions } from '../store/claims.ts'
+import type { OutboxStore } from '../store/outbox.ts'
 import { memoryOutbox } from './outbox.ts'
 import { sweepSeldom } from './retention.ts'
 

@@ -1,4 +1,5 @@
-import type { JournalStore, OutboxStore, Settlement, SignerLease, Slot, SlotKey } from '../protocol/store.ts'
+import type { JournalStore, Settlement, SignerLease, Slot, SlotKey } from '../store/journal.ts'
+import type { OutboxStore } from '../store/outbox.ts'
 import { memoryOutbox } from './outbox.ts'
 import { sweepSeldom } from './retention.ts'
 

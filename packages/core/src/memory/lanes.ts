@@ -1,4 +1,4 @@
-import type { LaneInbox, LaneRow, LaneStore } from '../stream/lane-store.ts'
+import type { LaneInbox, LaneRow, LaneStore } from '../store/lanes.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.
 

@@ -1,4 +1,4 @@
-import type { LedgerEntry, LedgerStore } from '../protocol/store.ts'
+import type { LedgerEntry, LedgerStore } from '../store/payer.ts'
 import { sweepSeldom } from './retention.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.

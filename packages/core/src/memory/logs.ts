@@ -1,4 +1,4 @@
-import type { LogStore } from '../protocol/store.ts'
+import type { LogStore } from '../store/claims.ts'
 
 /** What has paid, in the memory of one process. */
 export function memoryLogs(): LogStore {

@@ -1,4 +1,4 @@
-import type { Message, OutboxStore } from '../protocol/store.ts'
+import type { Message, OutboxStore } from '../store/outbox.ts'
 import { sweepSeldom } from './retention.ts'
 
 // No operation awaits before it is done, so each is atomic in its process, and so is a change that puts its messages along the way.

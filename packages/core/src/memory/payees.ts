@@ -1,4 +1,4 @@
-import type { Payee, PayeeName, PayeeStore } from '../protocol/store.ts'
+import type { Payee, PayeeName, PayeeStore } from '../store/payer.ts'
 
 /** Known payees in the memory of one process. */
 export function memoryPayees(): PayeeStore {

@@ -1,8 +1,8 @@
 import { expectTypeOf, test } from 'vitest'
+import type { ClaimStore, PaymentKey } from '../store/claims.ts'
 import type { Facilitator } from './facilitator.ts'
 import type { ClientScheme, FacilitatorScheme, ServerScheme } from './scheme.ts'
 import type { Outcome, Verdict } from './settlement.ts'
-import type { ClaimStore, PaymentKey } from './store.ts'
 
 test('an outcome has three cases, and only the settled one surely has a transaction', () => {
   expectTypeOf<Outcome['status']>().toEqualTypeOf<'settled' | 'pending' | 'notSettled'>()

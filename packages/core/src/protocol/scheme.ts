@@ -1,4 +1,5 @@
 import type { Vouchers } from '../channel/vouchers.ts'
+import type { PaymentKey } from '../store/claims.ts'
 import type { Rail } from '../stream/rail.ts'
 import type { LanePayer } from '../stream/wallet.ts'
 import type { Asset } from './asset.ts'
@@ -8,7 +9,6 @@ import type { Price } from './money.ts'
 import type { Network } from './network.ts'
 import type { PaymentPayload, PaymentRequirements } from './payment.ts'
 import type { Outcome, SettleResponse, SupportedKind, Verdict } from './settlement.ts'
-import type { PaymentKey } from './store.ts'
 
 /**
  * What a scheme made to pay with: the payload of the message, the identity of what was signed, and what it says in extensions of the

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
+import type { PaymentKey } from '../store/claims.ts'
 import type { Retry } from './errors.ts'
 import { openObject } from './payment.ts'
-import type { PaymentKey } from './store.ts'
 
 const text = z.nullish(z.string())
 const retry = z.nullish(z.enum(['same', 'resign', 'never']))

@@ -4,7 +4,7 @@ import type { Submission } from '../protocol/facilitator.ts'
 import type { PaymentPayload, PaymentRequirements } from '../protocol/payment.ts'
 import type { LookOptions, Sighting } from '../protocol/scheme.ts'
 import type { Verdict } from '../protocol/settlement.ts'
-import type { PaymentKey } from '../protocol/store.ts'
+import type { PaymentKey } from '../store/claims.ts'
 import { expiryOf, referenceTag } from './reference.ts'
 
 /** The name of the scheme whose payer makes the transfer himself and shows it. */

@@ -1,7 +1,7 @@
 import { isX402Error } from '../protocol/errors.ts'
 import { memberOf } from '../protocol/payment.ts'
 import type { SignedTransaction, TransactionStatus } from '../protocol/scheme.ts'
-import type { LedgerEntry, LedgerStore, SignedPayment } from '../protocol/store.ts'
+import type { LedgerEntry, LedgerStore, SignedPayment } from '../store/payer.ts'
 import { tokenErrors } from './errors.ts'
 
 /** One transfer that a wallet sends by itself: `amount` in atomic units of the asset at this address. */

@@ -1,7 +1,7 @@
 import { memoryLedger } from '../memory/ledger.ts'
 import { defaultRetention } from '../memory/retention.ts'
 import type { Asset } from '../protocol/asset.ts'
-import type { LedgerStore } from '../protocol/store.ts'
+import type { LedgerStore } from '../store/payer.ts'
 import { defineTokenAdapter, type PaymentEstimate, type TokenAdapter } from './adapter.ts'
 import { tokenErrors } from './errors.ts'
 import { type Transfer, type TransferRail, transfersOf } from './transfers.ts'

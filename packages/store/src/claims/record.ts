@@ -17,8 +17,8 @@ export type Column = string | number | Uint8Array | null
 export type ClaimRow = readonly Column[]
 
 const text = z.string()
-// Redis gives back text where SQL gives back numbers.
-const number = z.pipe(z.union([text, z.number()]), z.transform(Number))
+/** A column of a number: Redis gives back text where SQL gives back numbers. */
+export const number: z.ZodMiniType<number> = z.pipe(z.union([text, z.number()]), z.transform(Number))
 /** A column of JSON; what it holds is judged by the schema that follows. */
 export const json = z.pipe(
   text,

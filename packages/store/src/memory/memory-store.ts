@@ -10,6 +10,7 @@ import {
   memoryLogs,
   memoryOutbox,
   memoryPayees,
+  memoryViews,
   type RetentionOptions,
 } from '@flow402x/core/memory'
 import { storeErrors } from '../claims/errors.ts'
@@ -36,6 +37,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     outbox,
     channels: memoryChannels(),
     lanes: memoryLanes(),
+    views: memoryViews(),
     close: async () => {},
   }
 }

@@ -3,11 +3,10 @@ import { defaultRetention, isUndelivered, type RetentionOptions, sweepSeldom } f
 import { claimColumns, progressColumns, purseOf, readClaim, writeClaim, writeProgress } from '../claims/record.ts'
 import type { RedisConnection } from './connection.ts'
 import { claimScript, firstScript, forgetScript, purseScript, removeScript, secretScript, unlistScript, updateScript } from './scripts.ts'
+import { allSlots, slotOf, slots, slotTag } from './slots.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
-// The keys of one claim share a slot, and the claims of a store are spread over this many. Another number would lose them.
-const slots = 64
 // How long a purse believes a claim that it does not find yet.
 const purseLease = 10_000
 const mostInPurse = 64
@@ -42,7 +41,6 @@ export function redisClaims(connection: RedisConnection, { retention = defaultRe
     return forgotten
   }
 
-  const allSlots = Array.from({ length: slots }, (_, slot) => slot)
   const seldom = sweepSeldom((now, limit) => Promise.all(allSlots.map((slot) => sweepSlot(slot, { now, limit: Math.ceil(limit / slots) }))))
 
   async function unlist({ id, payer, binding }: Claim, epoch: number): Promise<void> {
@@ -239,17 +237,6 @@ function claimKeys(prefix: string) {
       return [this.claim(id), this.unfinished(slot), this.ended(slot), this.settled(slot), this.vouched(slot)]
     },
   }
-}
-
-function slotTag(prefix: string, slot: number): string {
-  return `{${prefix}-${slot}}:`
-}
-
-/** FNV-1a: even and the same for ever. */
-function slotOf(text: string): number {
-  let hash = 0x811c9dc5
-  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
-  return hash % slots
 }
 
 function pairs<Value>(names: readonly string[], values: readonly (Value | null)[]): (Value | string)[] {

@@ -3,6 +3,7 @@ import type { RetentionOptions } from '@flow402x/core/memory'
 import { redisBudgets as budgetsOf } from './budgets.ts'
 import { redisClaims, redisLogs } from './claims.ts'
 import { connectRedis, type RedisOptions, type RedisSource } from './connection.ts'
+import { redisViews } from './views.ts'
 
 /** Options of a store in Redis. */
 export type RedisStoreOptions = RedisOptions & RetentionOptions
@@ -24,6 +25,7 @@ export async function redisStore(
     claims: redisClaims(connection, options),
     budgets: budgetsOf(connection),
     logs: redisLogs(connection),
+    views: redisViews(connection),
     close: connection.close,
   }
 }

@@ -116,3 +116,16 @@ for _, scope in ipairs(redis.call('LRANGE', KEYS[1] .. ':scopes', 0, -1)) do
 end
 redis.call('DEL', KEYS[1], KEYS[1] .. ':scopes')
 return 1`
+
+/** KEYS view, views · ARGV epoch before (0 for none), expires, then fields and values. */
+export const putViewScript = `
+if (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('ZADD', KEYS[2], ARGV[2], KEYS[1])
+return 1`
+
+/** KEYS view, views · ARGV before. Forgets a grant that has not been prolonged since. */
+export const forgetViewScript = `
+if tonumber(redis.call('ZSCORE', KEYS[2], KEYS[1]) or ARGV[1]) >= tonumber(ARGV[1]) then return 0 end
+redis.call('ZREM', KEYS[2], KEYS[1])
+return redis.call('DEL', KEYS[1])`

@@ -143,4 +143,10 @@ const migrations: readonly (readonly string[] | ((dialect: Dialect) => readonly 
   ],
   ['ALTER TABLE flow402x_ledger ADD COLUMN receipt TEXT'],
   ['ALTER TABLE flow402x_claims ADD COLUMN asked TEXT'],
+  [
+    `CREATE TABLE flow402x_views (
+      resource TEXT NOT NULL, viewer TEXT NOT NULL, epoch INTEGER NOT NULL, purchases TEXT NOT NULL, open_until DOUBLE PRECISION NOT NULL,
+      proven_at DOUBLE PRECISION NOT NULL, expires DOUBLE PRECISION NOT NULL, PRIMARY KEY (resource, viewer))`,
+    'CREATE INDEX flow402x_views_expired ON flow402x_views (expires)',
+  ],
 ]

@@ -6,6 +6,7 @@ import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
 import { sqlChannels } from '../channels/channels.ts'
 import { postgresInbox } from '../channels/inbox.ts'
 import { sqlLanes } from '../channels/lanes.ts'
+import { sqlViews } from '../channels/views.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
@@ -60,6 +61,7 @@ export async function postgresStore(source: string | PostgresPool, options: Post
     journal: sqlJournal(database, { ...options, outbox }),
     outbox,
     channels: sqlChannels(database),
+    views: sqlViews(database),
     catalogue: sqlCatalogue(database, { outbox, dialect: 'postgres' }),
     lanes: sqlLanes(
       database,

@@ -4,6 +4,7 @@ import Database from 'libsql'
 import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
 import { sqlChannels } from '../channels/channels.ts'
 import { sqlLanes } from '../channels/lanes.ts'
+import { sqlViews } from '../channels/views.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { Column } from '../claims/record.ts'
 import { sqlBudgets } from './budgets.ts'
@@ -37,6 +38,7 @@ export function sqliteStore(file: string, options: SqliteStoreOptions = {}): Sto
     journal: sqlJournal(database, { ...options, outbox }),
     outbox,
     channels: sqlChannels(database),
+    views: sqlViews(database),
     catalogue: sqlCatalogue(database, { outbox, dialect: 'sqlite' }),
     lanes: sqlLanes(database),
     close: database.close,

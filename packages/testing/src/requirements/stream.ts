@@ -2,6 +2,10 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  'FS1-VIEW-GRANT': {
+    text: 'A purchase gives exactly the views that were paid, to the wallet that paid, over any number of instances and crashes.',
+    link: 'streaming.md §8, §11 f',
+  },
   'FS1-CLIENT-SOCKET': {
     text: 'A socket is paid in band, by frames, and what it used is the same on both sides.',
     link: 'streaming.md §6',

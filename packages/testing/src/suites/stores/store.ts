@@ -1,10 +1,11 @@
 import type { Claim, ClaimRequest, Outcome, Store, StoredResponse } from '@flow402x/core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
-import { testChannels } from './channels.ts'
+import { testChannels } from '../channels/channels.ts'
+import { testLanes } from '../channels/lanes.ts'
+import { testViews } from '../channels/views.ts'
 import { testFunds } from './funds.ts'
 import { testJournal } from './journal.ts'
-import { testLanes } from './lanes.ts'
 import { testLedger, testPayees } from './ledger.ts'
 import { testOutbox } from './outbox.ts'
 import { type StoreProcess, type StoreProgram, startStoreProcess } from './processes.ts'
@@ -58,6 +59,7 @@ export function testStore(suite: StoreSuite): void {
     describe('the outbox', () => testOutbox(suite, { stores: () => [store, ...others], request: () => claimRequest() }))
     describe('channels', () => testChannels(suite, () => [store, ...others].flatMap(({ channels }) => channels ?? [])))
     describe('lanes', () => testLanes(suite, () => [store, ...others].flatMap(({ lanes }) => lanes ?? [])))
+    describe('views', () => testViews(() => [store, ...others].map(({ views }) => views)))
     describe('several processes', () => testProcesses(suite))
   })
 }

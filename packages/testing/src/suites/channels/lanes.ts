@@ -1,8 +1,8 @@
 import type { LaneCheckpoint, LaneRow, LaneStore } from '@flow402x/core/stream'
 import { expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
-import { start, unique } from './journal-rows.ts'
-import type { StoreSuite } from './store.ts'
+import { start, unique } from '../stores/journal-rows.ts'
+import type { StoreSuite } from '../stores/store.ts'
 
 /** What a store of lanes must do, over several connections to the same data. */
 export function testLanes({ noJournal }: StoreSuite, open: () => readonly LaneStore[]): void {

@@ -1,9 +1,9 @@
 import { type Channel, type ChannelStore, channelBook, finishStretch, leaveStretch, takeStretch } from '@flow402x/core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { verifies } from '../../requirements.ts'
-import { start, unique } from './journal-rows.ts'
-import { type StoreProcess, startStoreProcess } from './processes.ts'
-import type { StoreSuite } from './store.ts'
+import { start, unique } from '../stores/journal-rows.ts'
+import { type StoreProcess, startStoreProcess } from '../stores/processes.ts'
+import type { StoreSuite } from '../stores/store.ts'
 
 /** What a store of channels must do, over several connections to the same data and in several processes. */
 export function testChannels({ noJournal, program }: StoreSuite, open: () => readonly ChannelStore[]): void {

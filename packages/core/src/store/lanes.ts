@@ -1,5 +1,5 @@
 import type { AtomicRate } from '../protocol/rate.ts'
-import type { Grade } from './rail.ts'
+import type { Grade } from '../stream/rail.ts'
 
 /** What a lane is for all its life. `id` is SHA-256 of its `sid`, in hex: a row gives nobody the lane. */
 export type LaneTerms = {
