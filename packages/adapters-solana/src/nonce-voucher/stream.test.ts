@@ -134,6 +134,7 @@ it('a client within its budget opens such a stream, and signs anew what a settle
 
 it('is read by `payStream` over settlements in its middle, with no chunk unpaid and none lost', async () => {
   verifies('T25')
+  verifies('FS1-FINAL')
   const { network, rpcUrl } = local
   const { shop, runner, close } = await seller()
   try {
@@ -157,10 +158,8 @@ it('is read by `payStream` over settlements in its middle, with no chunk unpaid 
     // How much of its time flowed is the machine's affair: it went on after what was settled in its middle.
     expect(receipt.consumed).toBeGreaterThan(settled)
     await runner?.round({ all: true })
-    const paid = (await local.balanceOf(local.seller.address)) - before
-    // All but what lies between the last voucher that was consumed to its end and the end of the lane: one tick at most.
-    expect(paid).toBeGreaterThanOrEqual(receipt.consumed - 20_000n)
-    expect(paid).toBeLessThanOrEqual(receipt.consumed)
+    // To the atomic unit: its payer has left an exact voucher behind.
+    expect((await local.balanceOf(local.seller.address)) - before).toBe(receipt.consumed)
   } finally {
     await close()
   }

@@ -194,6 +194,8 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
       await account.close(used)
       await allowance.end(used)
     },
+    // Below what was signed before: nothing more is set aside for it.
+    final: async (bounds) => await account.final?.(bounds),
   }
   return { lane, cover, enter }
 }

@@ -95,6 +95,12 @@ export interface Rail {
   grow(lane: RailLane): Promise<LaneStanding | LaneRefusal>
   /** As `grow`, by a new owner: from then on steps of a lower epoch change nothing (M25). */
   adopt(lane: RailLane & { readonly epoch: number }): Promise<LaneStanding | LaneRefusal>
+  /**
+   * Keeps a voucher for no more than what was delivered over a channel, so that exactly so much can be claimed (FS/1 §3.4): of rails whose
+   * chain pays a voucher exactly. It grants nothing. `409` where it is for more, with what was delivered as `accepted`. The signature is one
+   * that `RailChannel.signed` gave.
+   */
+  keep?(voucher: { readonly max: bigint; readonly signature: string }, channelId: string): Promise<LaneRefusal | undefined>
   /** Ends a lane: `used` is charged in all and the rest is its payer's again. `410` where it is ended, or another's by now. */
   end(lane: RailLane, options: { readonly refundable: boolean }): Promise<LaneStanding | LaneRefusal>
 }

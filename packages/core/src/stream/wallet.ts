@@ -41,7 +41,15 @@ export interface LaneAccount {
   correct(correction: Correction, window: bigint, options: PrepareOptions): Promise<boolean>
   /** The lane is over, and `used` of it in all: the rest is credit of its channel. */
   close(used: bigint): Promise<void>
+  /** After its end: a voucher for exactly what was delivered over the channel, for rails whose chain pays a voucher exactly (FS/1 §3.4). */
+  final?(bounds: FinalBounds): Promise<StreamVoucher | undefined>
 }
+
+/**
+ * What a final voucher is for at most, in atomic units: `received` is what its payer himself counted of the lane, whatever its server says;
+ * `most` is what the server says was delivered over the channel in all.
+ */
+export type FinalBounds = { readonly received: bigint; readonly most?: bigint | undefined }
 
 /**
  * What a stream needs of its payer: `streamWallet(client)` of `@flow402x/client` is one. It keeps to the client's budget, its payees and
@@ -88,4 +96,6 @@ export interface WalletLane {
   topUp(url: string, least: bigint): Promise<boolean>
   /** Ends it: `used` is spent, and what was reserved beyond that is free again. */
   close(used: bigint): Promise<void>
+  /** As `LaneAccount.final`; nothing where its rail claims what was used. */
+  final(bounds: FinalBounds): Promise<StreamVoucher | undefined>
 }

@@ -76,8 +76,10 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
         part = await next(at)
       }
     } finally {
-      if (till !== undefined && sid !== undefined && terms !== undefined)
-        await closeLane({ wallet, url: opened.url, tickUrl, sid }, till, () => costOf(terms.rate, received()))
+      if (till !== undefined && sid !== undefined && meter !== undefined && terms !== undefined) {
+        const most = () => costOf(terms.rate, meter.most(till.signed()))
+        await closeLane({ wallet, url: opened.url, tickUrl, sid }, till, { counted: () => costOf(terms.rate, received()), most })
+      }
     }
   }
 

@@ -1,4 +1,4 @@
-import { bytesPerUnit, costOf, greater, oneUnit, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
+import { bytesPerUnit, costOf, greater, lesser, oneUnit, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
 
 /**
  * Counts what a payer has received of a stream, in its unit: time while bytes come, or bytes. What nobody can count from outside, such as
@@ -13,6 +13,11 @@ export interface Meter {
   flows(isOpen: boolean): void
   /** What was received, as far as `signed` (atomic) pays for it. */
   units(signed: bigint): Units
+  /**
+   * What can have been received at most, which is what a last voucher may be for: no two clocks agree to a tick, and what nobody can count
+   * may be all that `signed` (atomic) pays for.
+   */
+  most(signed: bigint): Units
   /** Whether anything came since this was last asked. */
   hasMoved(): boolean
 }
@@ -60,6 +65,11 @@ export function createMeter({ unit, clock, rate, tick }: StreamTerms, now: () =>
     units(signed) {
       const units = counted()
       return costOf(rate, units) > signed ? unitsFor(rate, signed) : units
+    },
+    most(signed) {
+      const paid = unitsFor(rate, signed)
+      if (!isTime || clock === 'media') return perUnit === undefined ? paid : lesser(counted(), paid)
+      return lesser(counted() + tick, paid)
     },
     hasMoved() {
       const has = moved

@@ -120,8 +120,8 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   })
   raw.addEventListener('error', () => target.dispatchEvent(new Event('error')))
   raw.addEventListener('close', () => {
-    const counted = () => costOf(terms.rate, received())
-    void closeLane({ wallet, url, tickUrl, sid }, till, counted)
+    const counted = () => costOf(rate, received())
+    void closeLane({ wallet, url, tickUrl, sid }, till, { counted, most: () => costOf(rate, meter.most(till.signed())) })
       .catch(counted)
       .then((used) => {
         finish(used)

@@ -13,6 +13,7 @@ import {
   writeMessage,
 } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
+import { tellLane } from './words.ts'
 
 /** What pays for a stream while it flows. Amounts are atomic, of the lane alone. */
 export interface Till {
@@ -26,8 +27,8 @@ export interface Till {
   isDone(): boolean
   /** What brings the lane back: the headers of the request that reopens it. */
   ticket(): Readonly<Record<string, string>>
-  /** The stream is over: so much of it was used. */
-  close(used: bigint): Promise<void>
+  /** The stream is over: so much of it was used, of which no more than `most` can have come here. */
+  close(used: bigint, most: bigint): Promise<void>
 }
 
 /** How a till is made. `most`: the most (atomic) that is ever signed for the stream. */
@@ -167,6 +168,22 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
     return readerErrors('stream/tick-refused', { url, status, why: text === '' ? '' : `: ${text.slice(0, 200)}` })
   }
 
+  /** Where a chain pays a voucher exactly, one for what was delivered is left behind (streaming.md §3.4): never for more than came. */
+  async function conclude(received: bigint): Promise<void> {
+    let most: bigint | undefined
+    for (let tries = 1; tries <= mostTries; tries++) {
+      const final = await lane.final({ received, most })
+      if (final === undefined) return
+      const { response, text } = await tellLane({ wallet, tickUrl, sid }, 'close', final)
+      const { status = 503 } = response ?? {}
+      const counted = status === 409 ? readStaleAnswer(text) : undefined
+      if (counted !== undefined && counted < final.maxClaimableAmount) most = counted
+      else if (status === 429 || status === 503) await sleep(retryAfter(response) ?? 100 * 2 ** tries)
+      // A settlement may have ended what it was signed upon: it is signed anew.
+      else if (status !== 402) return
+    }
+  }
+
   return {
     signed,
     advance(received) {
@@ -179,9 +196,10 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
     trouble: () => trouble,
     isDone: () => most !== undefined && signed() >= most,
     ticket: () => ({ 'PAYMENT-SIGNATURE': lane.header() }),
-    async close(used) {
+    async close(used, received) {
       await Promise.all([under, filling])
       await lane.close(used)
+      await conclude(received).catch(ignored)
     },
   }
 }

@@ -1,16 +1,27 @@
-import { readClosedAnswer, type StreamWallet, writeMessage } from '@flow402x/core/stream'
+import { readClosedAnswer, type StreamVoucher, type StreamWallet, writeMessage } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import type { Till } from './till.ts'
 
 /** Where a lane hears its payer. */
 export type Ear = { readonly wallet: StreamWallet; readonly url: string; readonly tickUrl: string; readonly sid: string }
 
-/** Says a word about a lane (M6 of streaming.md §6), and gives the answer's text; nothing where it cannot be said. */
-export async function tellLane({ wallet, tickUrl, sid }: Ear, op: 'pause' | 'resume' | 'close'): Promise<string> {
+/** What this side itself has counted by now, and what can have come at most. */
+export type Counting = { readonly counted: () => bigint; readonly most: () => bigint }
+
+/** What a lane's server answers; `response` is nothing where it cannot be reached. */
+export type Answered = { readonly response: Response | undefined; readonly text: string }
+
+/** Says a word about a lane (M6 of streaming.md §6); with `final` where it is closed (§3.4). */
+export async function tellLane(
+  { wallet, tickUrl, sid }: Omit<Ear, 'url'>,
+  op: 'pause' | 'resume' | 'close',
+  final?: StreamVoucher,
+): Promise<Answered> {
   const headers = { 'Content-Type': 'application/json' }
+  const body = writeMessage({ sid, op, ...(final && { final }) })
   // A page that is left can still say so.
-  const sent = wallet.send(tickUrl, { method: 'POST', headers, body: writeMessage({ sid, op }), keepalive: true })
-  return await sent.then((response) => response.text()).catch(() => '')
+  const response = await wallet.send(tickUrl, { method: 'POST', headers, body, keepalive: true }).catch(() => undefined)
+  return { response, text: (await response?.text().catch(() => '')) ?? '' }
 }
 
 /** What a server says that a lane used, which cannot be more than was signed. Errors: `stream/overcharged`. */
@@ -24,12 +35,13 @@ export function believed(
 }
 
 /** Ends a lane on both sides, and gives what it used: by the server's word as far as it can be, else by this side's own count. */
-export async function closeLane(ear: Ear, till: Till, counted: () => bigint): Promise<bigint> {
+export async function closeLane(ear: Ear, till: Till, { counted, most }: Counting): Promise<bigint> {
+  const own = counted()
   let said: bigint | undefined
   try {
-    said = believed(readClosedAnswer(await tellLane(ear, 'close')), { till, url: ear.url })
+    said = believed(readClosedAnswer((await tellLane(ear, 'close')).text), { till, url: ear.url })
   } finally {
-    await till.close(said ?? counted())
+    await till.close(said ?? own, most())
   }
-  return said ?? counted()
+  return said ?? own
 }

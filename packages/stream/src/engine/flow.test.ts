@@ -184,6 +184,25 @@ describe('sliding vouchers (grade B)', () => {
     expect(await shop.slide(reading.sid, payer.voucher(60_000n))).toMatchObject({ status: 410 })
   })
 
+  test('end with a last voucher, which changes nothing where what was used is claimed', async () => {
+    verifies('FS1-FINAL')
+    const shop = await open()
+    const payer = await shop.newPayer(100n * second)
+    const reading = await shop.open(payer.voucher(2n * second), 'B')
+    await vi.waitFor(() => expect(reading.items.length).toBeGreaterThan(2))
+    const { voucher: final } = (await payer.voucher(1000n)).payload
+    const closed = await shop.post({ sid: reading.sid, op: 'close', final })
+    expect(closed).toMatchObject({ status: 200, body: { state: 'ended', reason: 'closed' } })
+    const row = await shop.row(payer)
+    expect(row).toMatchObject({ charged: BigInt(String(closed.body.consumed)), top: 2n * second, voucher: { max: 2n * second } })
+    // Once more after its end, and forged.
+    const forged = { ...Object(final), signature: `0x${'11'.repeat(65)}` }
+    for (const one of [final, forged])
+      expect(await shop.post({ sid: reading.sid, op: 'close', final: one })).toMatchObject({ status: 200, body: { state: 'ended' } })
+    expect(await shop.row(payer)).toEqual(row)
+    for (const op of ['close', 'pause']) expect(await shop.post({ sid: reading.sid, op })).toMatchObject({ status: 410 })
+  })
+
   test('time is not charged while it is paused or gated', async () => {
     verifies(['FS1-GATE', 'F22'])
     let skew = 0

@@ -1,6 +1,7 @@
 import { type Outcome, outcomeToWire, paymentResponseHeader } from '@flow402x/core'
 import {
   type FrameError,
+  type LaneMessage,
   type LaneRefusal,
   type LaneRow,
   type LaneStanding,
@@ -8,6 +9,7 @@ import {
   type RailChannel,
   type RailLane,
   readLaneMessage,
+  type StreamVoucher,
   type TickVoucher,
 } from '@flow402x/core/stream'
 import type { Lane } from '../lane/lane.ts'
@@ -30,18 +32,21 @@ export interface Ticks {
   frame(route: Route, tick: FrameTick): Promise<Ticked>
 }
 
-/** A lane that a tick is for: one that is here, or the row of another's. */
+/** A lane that a tick is for: one that is here, or the row of another's; `over` where it has ended. */
 type Found = {
   readonly id: string
   readonly live?: LiveLane
   readonly row: Pick<LaneRow, 'scheme' | 'network' | 'channelId' | 'grade' | 'rate'>
+  readonly over?: Pick<LaneRow, 'units' | 'used' | 'reason'>
 }
 
+type Said = { readonly found: Found; readonly said: Extract<LaneMessage, { op: 'pause' | 'resume' | 'close' }>; readonly url: string }
 type Base = Omit<Engine, 'ticks' | 'ticksPerSecond'>
 type Raised = LaneStanding | LaneRefusal
 type Waiting = { readonly voucher: TickVoucher; readonly answer: (raised: Raised) => void; readonly fail: (error: unknown) => void }
 type Queue = { waiting: Waiting[] }
 
+const unsigned: LaneRefusal = { status: 402, reason: 'invalid_batch_settlement_evm_voucher_signature' }
 const mostBody = 8192
 const mostWaiting = 64
 const mostKnown = 8192
@@ -82,8 +87,15 @@ export function createTicks(base: Base): Ticks {
     if (live !== undefined && live.state !== 'ended') return { id, live, row: live.lane }
     const row = await lanes.find(id)
     if (row === undefined) return unknown()
-    return row.state === 'ended' ? problem(engineErrors('stream/over', { reason: row.reason ?? 'ended' }), { cors }) : { id, row }
+    return row.state === 'ended' ? { id, row, over: row } : { id, row }
   }
+  /** As `find`, of those alone that can still be paid for. */
+  const alive = async (sid: string): Promise<Found | StreamAnswer> => {
+    const found = await find(sid)
+    return 'status' in found || found.over === undefined ? found : isOver(found.over)
+  }
+  const isOver = ({ reason = 'ended' }: Pick<LaneRow, 'reason'>): StreamAnswer =>
+    problem(engineErrors('stream/over', { reason }), { cors: base.cors })
 
   /** Raises what is signed for a lane. Vouchers that come while one is written wait, and then the highest speaks for all. */
   const raise = (route: Route, found: Found, voucher: TickVoucher): Promise<Raised> =>
@@ -126,7 +138,7 @@ export function createTicks(base: Base): Ticks {
       else {
         const signature = await channel.signed(voucher)
         if (signature === undefined) {
-          answer({ status: 402, reason: 'invalid_batch_settlement_evm_voucher_signature' })
+          answer(unsigned)
           continue
         }
         raised = await rail.raise({ max: voucher.max, signature }, step, { opens: false })
@@ -162,7 +174,7 @@ export function createTicks(base: Base): Ticks {
       const opened = await openLane(paying)
       return 'answer' in opened ? opened.answer : { status: 204, headers: laneHeaders(route, opened) }
     }
-    const found = await find(sid)
+    const found = await alive(sid)
     return 'status' in found ? found : pay(route, request, found)
   }
   async function pay(route: Route, request: StreamRequest, found: Found): Promise<StreamAnswer> {
@@ -196,7 +208,8 @@ export function createTicks(base: Base): Ticks {
     const found = await find(said.sid)
     if ('status' in found) return found
     if (!isInTime(engine, found.id)) return tooFast(base)
-    if (said.op !== undefined) return control(found, said.op)
+    if (said.op !== undefined) return control(route, { found, said, url: request.url })
+    if (found.over !== undefined) return isOver(found.over)
     const { channelId, maxClaimableAmount: max, signature } = said.voucher
     if (found.row.grade !== 'B' || channelId.toLowerCase() !== found.row.channelId.toLowerCase())
       return problem(engineErrors('stream/malformed', { why: 'this lane is not paid by such vouchers' }), { cors: base.cors })
@@ -205,19 +218,35 @@ export function createTicks(base: Base): Ticks {
     if ('reason' in raised) return offer === undefined ? tooFast(base) : refused({ route, url: request.url, offer }, raised).answer
     return json(base, tickBody(raised, found.live))
   }
-  async function control({ id, live, row }: Found, op: 'pause' | 'resume' | 'close'): Promise<StreamAnswer> {
+  async function control(route: Route, { found, said, url }: Said): Promise<StreamAnswer> {
+    const { op } = said
+    const final = op === 'close' ? said.final : undefined
+    if (found.over !== undefined && final === undefined) return isOver(found.over)
+    // What was delivered is known once the lane is over, and only then can a voucher be for exactly that.
+    const told = found.over === undefined ? await obey(found, op) : ended(found.over)
+    const refusal = final === undefined ? undefined : await keep(found, final)
+    const offer = route.offers.all[0]
+    if (refusal === undefined || offer === undefined) return json(base, told)
+    return refused({ route, url, offer }, refusal).answer
+  }
+  async function obey({ id, live, row }: Found, op: 'pause' | 'resume' | 'close') {
     if (live === undefined) {
       const owner = (await base.lanes.find(id))?.owner
       if (owner !== undefined) await base.instance.tell(owner, `${op} ${id}`)
-      return json(base, { state: 'asked', grade: row.grade })
+      return { state: 'asked', grade: row.grade }
     }
-    if (op === 'close') {
-      const { units, used, reason } = await live.end('closed')
-      return json(base, { state: 'ended', units: `${units}`, consumed: used, reason })
-    }
+    if (op === 'close') return ended(await live.end('closed'))
     if (op === 'pause') live.pause()
     else live.resume()
-    return json(base, { state: live.state, consumed: live.used })
+    return { state: live.state, consumed: live.used }
+  }
+  /** Keeps a last voucher where its chain pays one exactly; elsewhere what was delivered is claimed without it (streaming.md §1.4). */
+  async function keep(found: Found, { channelId, maxClaimableAmount: max, signature }: StreamVoucher): Promise<LaneRefusal | undefined> {
+    const rail = base.railOf(found.row)
+    if (rail?.keep === undefined) return undefined
+    const isIts = channelId.toLowerCase() === found.row.channelId.toLowerCase()
+    const signed = isIts ? await (await channelOf(found))?.signed({ max, signature }) : undefined
+    return signed === undefined ? unsigned : await rail.keep({ max, signature: signed }, found.row.channelId)
   }
   async function sidOf(request: StreamRequest): Promise<string | undefined> {
     const header = request.header('flow402x-lane')
@@ -228,7 +257,7 @@ export function createTicks(base: Base): Ticks {
     answer: (route, request) => (request.header('payment-signature') === undefined ? message(route, request) : payment(route, request)),
     pay: (route, { request, live }) => pay(route, request, { id: live.lane.id, live, row: live.lane }),
     async frame(route, tick) {
-      const found = await find(tick.sid)
+      const found = await alive(tick.sid)
       if ('status' in found) return 'ended'
       if (!isInTime(route.engine, found.id)) return 'rate'
       if (found.row.grade !== 'B') return 'over'
@@ -256,6 +285,10 @@ function remember<Value>(map: Map<string, Value>, key: string, value: Value): vo
   const [oldest] = map.keys()
   if (map.size >= mostKnown && oldest !== undefined) map.delete(oldest)
   map.set(key, value)
+}
+
+function ended({ units, used, reason }: Pick<LaneRow, 'units' | 'used' | 'reason'>) {
+  return { state: 'ended', units: `${units}`, consumed: used, reason }
 }
 
 function frameError({ status, reason }: LaneRefusal): FrameError {

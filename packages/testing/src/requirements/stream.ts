@@ -173,6 +173,10 @@ export const streamRequirements = {
     text: 'Where a chain pays a voucher exactly, the one that is settled is the highest that was consumed to its end.',
     link: 'streaming.md §1.4',
   },
+  'FS1-FINAL': {
+    text: 'Where a chain pays a voucher exactly, an exact one is signed at a lane’s end; who vanishes without it leaves at most his windows unpaid.',
+    link: 'streaming.md §3.4',
+  },
   'FS1-WINDOWS': {
     text: 'Where a chain has no vouchers a window is a whole payment, settled before it is sold, sold once, and not given back.',
     link: 'streaming.md §12.4',

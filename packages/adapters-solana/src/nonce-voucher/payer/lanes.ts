@@ -7,7 +7,16 @@ import {
   type PrepareOptions,
   unsignedFunds,
 } from '@flow402x/core'
-import { type LaneAccount, type LanePayer, leaveLane, type Slid, type StreamVoucher, slideVoucher } from '@flow402x/core/stream'
+import {
+  greater,
+  type LaneAccount,
+  type LanePayer,
+  leaveLane,
+  lesser,
+  type Slid,
+  type StreamVoucher,
+  slideVoucher,
+} from '@flow402x/core/stream'
 import { bytesToHex } from '@noble/hashes/utils'
 import * as z from 'zod/mini'
 import { decodeBase58, encodeBase58 } from '../../chain/base58.ts'
@@ -79,6 +88,7 @@ function createLane(desk: NonceDesk, { channel, advised }: { readonly channel: N
   let standing: Slid = { max: 0n, used: 0n, credit: 0n, grown: 0n }
   let signed: SignedTick | undefined
   let opened: PrepareOptions | undefined
+  let closed = 0n
 
   const take = async (step: Step): Promise<Taken> => {
     const taken = await book.change<Taken>(channelId, (row): Changed<Taken> => {
@@ -164,7 +174,17 @@ function createLane(desk: NonceDesk, { channel, advised }: { readonly channel: N
     async brought() {},
     correct,
     async close(used) {
+      closed = used
       await book.change(channelId, (row) => leaveLane(row, { id, used, now: clock() }))
+    },
+    async final({ received, most }) {
+      // What was settled meanwhile ended what was signed before.
+      const row = await sync(desk, channel, {})
+      const told = row && readRow(row)
+      if (row === undefined || told === undefined) return undefined
+      const owed = row.charged - greater(closed - received, 0n)
+      const max = most === undefined ? owed : lesser(owed, most)
+      return max > told.settled ? (await signTick(desk, channel, { max, epoch: epochOf(told) })).voucher : undefined
     },
   }
   return { account, begin }

@@ -5,12 +5,14 @@ import {
   creditOf,
   endLane,
   grantedIn,
+  greater,
   growLane,
   type LaneRefusal,
   type LaneResult,
   type LaneStanding,
   type LaneStep,
   type LaneWithheld,
+  laneOf,
   lesser,
   type Rail,
   type RailChannel,
@@ -19,6 +21,7 @@ import {
 } from '@flow402x/core/stream'
 import { decodeBase58, encodeBase58 } from '../../chain/base58.ts'
 import type { Ed25519 } from '../../crypto/ed25519.ts'
+import { reachOf } from '../../vouchers/ring.ts'
 import type { NonceChannel } from '../channel.ts'
 import type { Epoch } from '../state.ts'
 import { isVoucher } from '../voucher.ts'
@@ -42,7 +45,7 @@ const mostNamed = 4096
 type Abortable = { readonly signal?: AbortSignal | undefined }
 
 /** What a step came to: the lane, and the channel as it stands; or why not. */
-type Answer = { readonly channel: Channel; readonly row: NonceRow; readonly result: LaneResult | 'stale-nonce' | 'settling' }
+type Answer = { readonly channel: Channel; readonly row: NonceRow; readonly result: LaneResult | Refused }
 
 /** A rail over channels of nonces (FS/1 §12.3): ticks are checked and taken here, and nothing else of a chain is known. */
 export function railOf({ books, network, decimals, ed25519, freshFor, clock }: NonceRailParts): Rail {
@@ -89,6 +92,8 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
     return channelOf(channel, voucher.channelId)
   }
 
+  const bounded = (lane: RailLane, stands: Standing): LaneStep => boundedStep(lane, { ...stands, now: clock() })
+
   /** A step over a channel, with the chain asked before where nothing fresh is known, and once more where it could know better. */
   async function step(
     id: string,
@@ -110,10 +115,10 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
     return learned === undefined ? undefined : await attempt(0)
   }
 
-  const answered = (answer: Answer | undefined): LaneStanding | LaneRefusal => {
-    if (answer === undefined) return { status: 402, reason: nonceReason('channel_not_found') }
+  const answered = (answer: Answer | undefined, { slice }: Pick<RailLane, 'slice'>): LaneStanding | LaneRefusal => {
+    if (answer === undefined) return notFound
     const { channel, row, result } = answer
-    return typeof result === 'string' ? refusalOf(result, { channel, row }) : standingOf(channel, row, result)
+    return typeof result === 'string' ? refusalOf(result, { channel, row }) : standingOf({ channel, row }, result, { slice })
   }
 
   return {
@@ -145,14 +150,14 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
       const answer = await step(
         id,
         (channel, row) =>
-          taken(channel, row, { nonce, settled, max, signature: text }, (one) =>
-            buyWindow(one, { ...stepOf(lane, clock()), max, amount, signature: text, opens }),
+          taken(channel, row, { nonce, settled, max, signature: text }, (one, stands) =>
+            buyWindow(one, { ...bounded(lane, stands), max, amount, signature: text, opens }),
           ),
         { signal },
       )
-      const standing = answered(answer)
+      const standing = answered(answer, lane)
       if ('reason' in standing) return standing
-      if (answer === undefined) return { status: 402, reason: nonceReason('channel_not_found') }
+      if (answer === undefined) return notFound
       return { standing, receipt: receiptOf(answer, { network, payer: payload.channel.payer, amount, max }) }
     },
     async raise({ max, signature }, lane, { opens, signal }) {
@@ -161,27 +166,37 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
       const answer = await step(
         lane.channelId,
         (channel, row) =>
-          taken(channel, row, { nonce: read.nonce, max, signature }, (one) =>
-            raiseVoucher(one, { ...stepOf(lane, clock()), max, signature, opens }),
+          taken(channel, row, { nonce: read.nonce, max, signature }, (one, stands) =>
+            raiseVoucher(one, { ...bounded(lane, stands), max, signature, opens }),
           ),
         { signal },
       )
-      const standing = answered(answer)
+      const standing = answered(answer, lane)
       // Who opens a lane has no tick to follow up: he is told where he stands, as for any payment.
       if (!opens || answer === undefined || !('reason' in standing) || standing.status !== 409) return standing
       return { status: 402, reason: standing.reason, extra: { channelState: stateOf(answer.channel, answer.row) } }
     },
-    grow: async (lane) =>
-      answered(await step(lane.channelId, (channel, row) => growLane(channel, held(lane, { channel, row, now: clock() })))),
+    grow: async (lane) => answered(await step(lane.channelId, (channel, row) => growLane(channel, bounded(lane, { channel, row }))), lane),
     async adopt(lane) {
-      const work: NonceStep<LaneResult> = (channel, row) =>
-        adoptLane(channel, { ...held(lane, { channel, row, now: clock() }), epoch: lane.epoch })
-      return answered(await step(lane.channelId, work))
+      const work: NonceStep<LaneResult> = (channel, row) => adoptLane(channel, { ...bounded(lane, { channel, row }), epoch: lane.epoch })
+      return answered(await step(lane.channelId, work), lane)
+    },
+    async keep({ max, signature }, id) {
+      const read = readSignature(signature)
+      if (read === undefined) return { status: 402, reason: nonceReason('voucher_signature') }
+      const kept = await books.change<LaneRefusal | undefined>(id, (channel, row) => {
+        const dead = refuseNonce({ nonce: read.nonce, settled: row.settled }, row)
+        const result = dead ?? (max > channel.charged ? 'stale' : undefined)
+        if (result === undefined) return { channel: withVoucher(channel, row, { max, signature }), result }
+        const refusal = refusalOf(result, { channel, row })
+        return { channel, result: result === 'stale' ? { ...refusal, accepted: channel.charged } : refusal }
+      })
+      return kept
     },
     async end(lane, { refundable }) {
       // An end is written down whether or not the chain can be asked.
       const work: NonceStep<LaneResult> = (channel) => endLane(channel, { ...stepOf(lane, clock()), refundable })
-      return answered(await step(lane.channelId, work, { asks: false }))
+      return answered(await step(lane.channelId, work, { asks: false }), lane)
     },
   }
 }
@@ -194,31 +209,49 @@ function taken(
   channel: Channel,
   row: NonceRow,
   { nonce, settled = row.settled, ...voucher }: Given,
-  take: (channel: Channel) => Changed<LaneResult>,
+  take: (channel: Channel, stands: Standing) => Changed<LaneResult>,
 ): Changed<Answer['result']> {
-  if (row.settling !== undefined) return { channel, result: 'settling' }
-  if (nonce !== row.nonce || settled !== row.settled) return { channel, result: 'stale-nonce' }
+  const dead = refuseNonce({ nonce, settled }, row)
+  if (dead !== undefined) return { channel, result: dead }
+  const kept = withVoucher(channel, row, voucher)
   // All of it is signed anew, over the new nonce: it adds nothing and backs what was granted.
   const isAnew = voucher.max === channel.top && !isBacked(channel, row)
-  const { channel: next, result } = take(isAnew ? withVoucher(channel, row, voucher) : channel)
-  // Nothing is granted for less than was signed before; it is kept, for one that ends where consumption did is what can be settled.
-  if (result === 'stale' && voucher.max >= channel.charged) return { channel: withVoucher(channel, row, voucher), result }
+  const { channel: next, result } = take(isAnew ? kept : channel, { channel: kept, row: readRow(kept) ?? row })
   if (typeof result === 'string') return { channel, result }
   const isKept = row.ring.some(({ max, signature }) => max === voucher.max && signature === voucher.signature)
   return { channel: isKept ? next : withVoucher(next, row, voucher), result }
+}
+
+/** Why a voucher over a nonce settles nothing, or will not in a moment. */
+function refuseNonce({ nonce, settled }: Pick<Given, 'nonce' | 'settled'>, row: NonceRow): 'settling' | 'stale-nonce' | undefined {
+  if (row.settling !== undefined) return 'settling'
+  return nonce !== row.nonce || settled !== row.settled ? 'stale-nonce' : undefined
 }
 
 function stepOf({ id, epoch, used, slice }: RailLane, now: number): LaneStep {
   return { id, slice, now, ...(epoch === undefined ? {} : { epoch }), ...(used === undefined ? {} : { used }) }
 }
 
-/** A step that grants nothing where what was signed is dead, or will be in a moment: the lane gates until its payer has signed anew. */
-function held(
-  lane: RailLane,
-  { channel, row, now }: { readonly channel: Channel; readonly row: NonceRow; readonly now: number },
-): LaneStep {
+/** A channel with its row, as they stand. */
+type Standing = Pick<Answer, 'channel' | 'row'>
+
+/**
+ * A step that grants no more than can be settled but for two of the largest windows, wherever its payer vanishes; and nothing where what was
+ * signed is dead or will be in a moment: the lane gates until its payer has signed anew.
+ */
+function boundedStep(lane: RailLane, { channel, row, now }: Standing & { readonly now: number }): LaneStep {
+  const step = stepOf(lane, now)
   const isGood = isBacked(channel, row) && channel.top <= usableFunds(channel)
-  return { ...stepOf(lane, now), ...(isGood ? {} : { slice: 0n }) }
+  if (!isGood) return { ...step, slice: 0n }
+  const { used = 0n, granted = 0n } = laneOf(channel, lane.id) ?? {}
+  const unwritten = greater((lane.used ?? used) - used, 0n)
+  const room = roomIn({ channel, row }, lane) + granted - used - unwritten
+  return { ...step, slice: lesser(step.slice, greater(room, 0n)) }
+}
+
+/** How much more may be granted over a channel: what lies between its vouchers, or beyond them, stays within two windows. */
+function roomIn({ channel, row }: Standing, { slice }: Pick<RailLane, 'slice'>): bigint {
+  return reachOf(row.ring, { settled: row.settled, most: 2n * slice }) - grantedIn(channel)
 }
 
 function amountsOf({ voucher }: NoncePayload) {
@@ -226,16 +259,17 @@ function amountsOf({ voucher }: NoncePayload) {
   return { max: BigInt(maxClaimableAmount), settled: BigInt(settled), signature: decodeBase58(signature) ?? new Uint8Array() }
 }
 
-function standingOf(channel: Channel, row: NonceRow, lane: LaneCredit): LaneStanding {
+function standingOf({ channel, row }: Standing, lane: LaneCredit, { slice }: Pick<RailLane, 'slice'>): LaneStanding {
   const { funds, top, charged } = channel
   const { granted, used } = lane
   const isGood = isBacked(channel, row)
+  const ahead = lesser(creditOf(lane) - (granted - used), greater(roomIn({ channel, row }, { slice }), 0n))
   // The highest that is alive: one for as much over a new nonce must be taken, and not be told for the same.
   const accepted = isGood ? top : (row.ring.at(-1)?.max ?? row.settled)
   return {
     granted,
     used,
-    ahead: isGood ? creditOf(lane) - (granted - used) : 0n,
+    ahead: isGood ? ahead : 0n,
     accepted,
     consumed: charged,
     charged: isGood ? grantedIn(channel) : lesser(grantedIn(channel), accepted),
@@ -255,7 +289,10 @@ const statuses = {
   busy: { status: 429, reason: nonceReason('channel_busy') },
   crowded: { status: 429, reason: nonceReason('channel_busy') },
   grade: { status: 429, reason: nonceReason('channel_busy') },
-} as const satisfies Record<LaneWithheld | 'stale-nonce' | 'settling', LaneRefusal>
+} as const satisfies Record<Refused, LaneRefusal>
+
+type Refused = LaneWithheld | 'stale-nonce' | 'settling'
+const notFound: LaneRefusal = { status: 402, reason: nonceReason('channel_not_found') }
 
 function refusalOf(result: keyof typeof statuses, { channel, row }: Pick<Answer, 'channel' | 'row'>): LaneRefusal {
   const said = statuses[result]

@@ -1,6 +1,7 @@
 import { type Changed, type Channel, type ChannelFunds, learnFunds } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { decodeBase58, encodeBase58 } from '../../chain/base58.ts'
+import { type RingVoucher, withRingVoucher } from '../../vouchers/ring.ts'
 import { type NonceChannel, nonceChannel } from '../channel.ts'
 import type { ChannelState, Epoch } from '../state.ts'
 
@@ -25,12 +26,6 @@ const nonceRow = z.object({
 
 /** What the row of a channel of nonces says of itself, beside what every channel says. */
 export type NonceRow = z.infer<typeof nonceRow>
-
-/** A voucher in a ring: everything up to `max` over the channel's life. */
-export type RingVoucher = z.infer<typeof signed>
-
-/** So many vouchers are kept (FS/1 §1.4). */
-const ringSize = 8
 
 /** What a row says of its channel; nothing for another scheme's. */
 export function readRow({ config }: Pick<Channel, 'config'>): NonceRow | undefined {
@@ -81,14 +76,9 @@ function fundsOf({ epoch, spendable }: ChannelState, now: number): ChannelFunds 
 
 /** The row with a voucher of its epoch in its ring, in the place of one for as much. */
 export function withVoucher(channel: Channel, row: NonceRow, voucher: RingVoucher): Channel {
-  const ring = [...row.ring.filter(({ max }) => max !== voucher.max), voucher].toSorted((a, b) => (a.max < b.max ? -1 : 1))
+  const ring = withRingVoucher(row.ring, voucher, channel.charged)
   const highest = ring.at(-1)
-  return { ...withRow(channel, { ...row, ring: ring.slice(-ringSize) }), ...(highest === undefined ? {} : { voucher: highest }) }
-}
-
-/** What can be settled now: the highest voucher that is consumed to its end; nothing where none brings anything. */
-export function dueVoucher({ charged }: Channel, { ring, settled }: NonceRow): RingVoucher | undefined {
-  return ring.findLast(({ max }) => max <= charged && max > settled)
+  return { ...withRow(channel, { ...row, ring: [...ring] }), ...(highest === undefined ? {} : { voucher: highest }) }
 }
 
 /**

@@ -12,10 +12,11 @@ import {
   type Submission,
 } from '@flow402x/core'
 import { encodeBase58 } from '../../chain/base58.ts'
+import { type RingVoucher, settleable } from '../../vouchers/ring.ts'
 import { channelIdOf } from '../channel.ts'
 import { nonceScheme } from '../wire.ts'
 import type { NonceBooks } from './books.ts'
-import { dueVoucher, type NonceRow, type RingVoucher, readRow, readSignature, withRow } from './row.ts'
+import { type NonceRow, readRow, readSignature, withRow } from './row.ts'
 
 /** When what channels owe is settled (FS/1 §9, Solana). */
 export type NonceRunnerPolicy = {
@@ -106,7 +107,7 @@ function settlingWork({ books, network, asset, policy, clock, facilitator, onEve
   const choose = (id: string, all: boolean): Promise<Chosen | undefined> =>
     books.change<Chosen | undefined>(id, (channel, row) => {
       if (row.settling !== undefined) return { channel, result: { row, voucher: row.settling } }
-      const voucher = dueVoucher(channel, row)
+      const voucher = settleable(row.ring, { consumed: channel.charged, settled: row.settled })
       // More than there is would fail, and take every voucher of its epoch along.
       if (voucher === undefined || voucher.max > channel.funds.balance || !isDue(channel, voucher, row, all))
         return { channel, result: undefined }
@@ -148,7 +149,7 @@ function settlingWork({ books, network, asset, policy, clock, facilitator, onEve
   async function poison(id: string): Promise<void> {
     const channel = await books.find(id)
     const row = channel && readRow(channel)
-    const voucher = channel && row && dueVoucher(channel, row)
+    const voucher = channel && row && settleable(row.ring, { consumed: channel.charged, settled: row.settled })
     const isLost = channel !== undefined && voucher !== undefined && voucher.max > channel.funds.balance
     if (!isLost) poisoned.delete(id)
     else if (!poisoned.has(id)) {
