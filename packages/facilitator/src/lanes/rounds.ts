@@ -6,6 +6,8 @@ export type Rounds = {
   poke(): void
   /** Goes on looking at the usual pace. */
   start(): void
+  /** Whether the chain has mined of late nearly at once what it was sent. */
+  readonly quick: boolean
   stop(): void
 }
 
@@ -13,13 +15,13 @@ export type Rounds = {
 export type RoundsOptions = {
   readonly network: string
   readonly onEvent: OnEvent
-  /** One look; says whether it found something new. */
-  readonly look: () => Promise<boolean>
+  /** One look; gives the milliseconds for which the oldest of what it found was under way, and nothing where nothing was new. */
+  readonly look: () => Promise<number | undefined>
   /** Whether there is something that must be seen soon. */
   readonly waiting: () => boolean
   /** Whether there is something that may wait. */
   readonly sleeping: () => boolean
-  /** Milliseconds between two looks while things happen; 50 unless told, which no payer notices. */
+  /** Milliseconds between two looks while things happen, on a chain that takes its time; 50 unless told, which no payer notices. */
   readonly fastest?: number
   /** Milliseconds between two looks while something waits and nothing happens; a second unless told, for the sake of long waits. */
   readonly patient?: number
@@ -27,9 +29,17 @@ export type RoundsOptions = {
 
 // What may wait costs one request a second.
 const slowest = 1000
+// A chain is looked at several times in the time that it takes, and so often at most, in milliseconds.
+const looks = 4
+const soonest = 2
 
-/** Looks at once when poked, then fast while things happen, and slower and slower while nothing does. */
+/**
+ * Looks at once when poked, then fast while things happen, and slower and slower while nothing does. How fast, a chain that mines
+ * sooner than it would be looked at has shown.
+ */
 export function createRounds({ network, onEvent, look, waiting, sleeping, fastest = 50, patient = slowest }: RoundsOptions): Rounds {
+  // What took longest of late counts: one block that came just in time does not make a chain quick.
+  let took = looks * fastest
   let interval = fastest
   let timer: NodeJS.Timeout | undefined
   let inRound = false
@@ -38,8 +48,11 @@ export function createRounds({ network, onEvent, look, waiting, sleeping, fastes
   let stopped = false
 
   return {
+    get quick() {
+      return took < fastest
+    },
     poke() {
-      interval = fastest
+      interval = pace()
       poked = true
       schedule(0)
     },
@@ -50,6 +63,10 @@ export function createRounds({ network, onEvent, look, waiting, sleeping, fastes
       stopped = true
       clearTimeout(timer)
     },
+  }
+
+  function pace(): number {
+    return Math.min(Math.max(took / looks, soonest), fastest)
   }
 
   function schedule(milliseconds: number): void {
@@ -66,7 +83,11 @@ export function createRounds({ network, onEvent, look, waiting, sleeping, fastes
     scheduled = false
     poked = false
     try {
-      if (await look()) interval = fastest
+      const found = await look()
+      if (found !== undefined) {
+        took = Math.max(found, took / 2)
+        interval = pace()
+      }
     } catch (error) {
       onEvent({ type: 'journalFailed', network, error })
     }

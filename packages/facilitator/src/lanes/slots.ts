@@ -46,7 +46,6 @@ export function createSlots(options: SlotsOptions): Slots {
   const { network } = writer
   let open: Ordered[] = []
   let next = 0n
-  let instant = true
   const fromChain = chainNonce(options)
   const steps = createSteps(options, (slot) => {
     open = [...open, opened(slot)].toSorted((a, b) => (a.slot.nonce < b.slot.nonce ? -1 : 1))
@@ -83,7 +82,7 @@ export function createSlots(options: SlotsOptions): Slots {
       next = slot.nonce + 1n
       await steps.send(one)
       // Where a block follows each transaction it is there already; where it does not, one look per payment would be many.
-      if (instant || open.length === 1) rounds.poke()
+      if (rounds.quick || open.length === 1) rounds.poke()
       else rounds.start()
     },
     poke: rounds.poke,
@@ -94,18 +93,18 @@ export function createSlots(options: SlotsOptions): Slots {
     return { ...steps.opened(slot), foreign: slot.state === 'foreign' ? foreignProofs : 0, emptied: false }
   }
 
-  function nothing(): false {
+  function nothing(): undefined {
     options.idle()
-    return false
   }
 
-  async function look(): Promise<boolean> {
+  async function look(): Promise<number | undefined> {
     if (open.length === 0 && !mined.due) return nothing()
     if (!(await hold.take())) {
       steps.pass(open)
       open = []
       return nothing()
     }
+    const [oldest] = open
     const before = open.length
     for (let at = 0, width = 1; at < open.length; width = atOnce) {
       const few = open.slice(at, at + width)
@@ -117,12 +116,11 @@ export function createSlots(options: SlotsOptions): Slots {
       at += done.filter((ended) => !ended).length
       if (unmined >= 0) break
     }
-    const progress = open.length < before
-    instant = progress
+    const found = open.length < before && oldest !== undefined ? performance.now() - oldest.signedAt : undefined
     for (const one of [...open]) await tend(one, one === open[0])
     if (mined.due) await mined.close()
     if (open.length === 0) nothing()
-    return progress
+    return found
   }
 
   async function finish(one: Ordered, found: Found | undefined): Promise<boolean> {

@@ -55,23 +55,23 @@ export function createUnorderedSlots(options: SlotsOptions): Slots {
     stop: rounds.stop,
   }
 
-  function nothing(): false {
+  function nothing(): undefined {
     options.idle()
-    return false
   }
 
-  async function look(): Promise<boolean> {
+  async function look(): Promise<number | undefined> {
     if (open.length === 0 && !mined.due) return nothing()
     if (!(await hold.take())) {
       steps.pass(open)
       open = []
       return nothing()
     }
-    const before = open.length
-    for (let at = 0, all = [...open]; at < all.length; at += atOnce) await Promise.all(all.slice(at, at + atOnce).map(tend))
+    const all = [...open]
+    for (let at = 0; at < all.length; at += atOnce) await Promise.all(all.slice(at, at + atOnce).map(tend))
     if (mined.due) await mined.close()
     if (open.length === 0) nothing()
-    return open.length < before
+    const gone = all.find((one) => !open.includes(one))
+    return gone && performance.now() - gone.signedAt
   }
 
   async function tend(one: Open): Promise<void> {
