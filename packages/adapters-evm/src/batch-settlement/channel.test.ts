@@ -21,6 +21,7 @@ import {
   refundDigest,
   refundTypedData,
   voucherDigest,
+  voucherDigests,
   voucherTypedData,
 } from './channel.ts'
 import { refuseChannel, voucherCheck } from './voucher.ts'
@@ -85,6 +86,9 @@ describe('what is signed', () => {
       fc.property(chain, hexOf(32), uint(128n), uint(256n), fc.array(entry, { maxLength: 5 }), (id, one, amount, nonce, claims) => {
         const voucher = { channelId: one, maxClaimableAmount: amount }
         expect(toHex(voucherDigest(id, voucher))).toBe(hashTypedData(voucherTypedData(id, voucher)))
+        const digestOf = voucherDigests(id, one)
+        for (const max of [2n ** 128n - 1n, amount, 0n, amount])
+          expect(toHex(digestOf(max))).toBe(hashTypedData(voucherTypedData(id, { channelId: one, maxClaimableAmount: max })))
         const refund = { channelId: one, nonce, amount }
         expect(toHex(refundDigest(id, refund))).toBe(hashTypedData(refundTypedData(id, refund)))
         expect(toHex(claimBatchDigest(id, claims))).toBe(hashTypedData(claimBatchTypedData(id, claims)))

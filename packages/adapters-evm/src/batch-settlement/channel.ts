@@ -7,6 +7,7 @@ import {
   type TokenDomain,
   type TypedData,
   typedDigest,
+  typedDigests,
   typedDomain,
   type Voucher,
 } from '../crypto/eip712.ts'
@@ -35,9 +36,22 @@ export function channelIdOf(chainId: bigint, config: ChannelConfig): Hex {
   return toHex(digest(chainId, channelWords(config)))
 }
 
+/** The digest of a channel's voucher for this much in all. */
+export type VoucherDigest = (maxClaimableAmount: bigint) => Uint8Array
+
+/** The digests of one channel's vouchers: all but the amount is written once. */
+export function voucherDigests(chainId: bigint, channelId: Hex): VoucherDigest {
+  const words = structWords(voucherType, [channelId, 0n])
+  const digestOf = typedDigests(domainSeparator(batchDomain(chainId)))
+  return (maxClaimableAmount) => {
+    putUint(words, maxClaimableAmount, 64)
+    return digestOf(words)
+  }
+}
+
 /** The digest of a voucher. */
 export function voucherDigest(chainId: bigint, { channelId, maxClaimableAmount }: Voucher): Uint8Array {
-  return digest(chainId, structWords(voucherType, [channelId, maxClaimableAmount]))
+  return voucherDigests(chainId, channelId)(maxClaimableAmount)
 }
 
 /** The digest of a refund. */

@@ -2,7 +2,7 @@ import { type PaymentRequirements, sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { addressOf, canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
-import { type ChannelConfig, channelIdOf, voucherDigest } from './channel.ts'
+import { type ChannelConfig, channelIdOf, type VoucherDigest, voucherDigests } from './channel.ts'
 import { type BatchRefusal, batchReason, batchTerms } from './wire.ts'
 
 /** What a payment says of its channel: the config, and a voucher that names the channel's id. */
@@ -28,24 +28,24 @@ export type VoucherCheck = (drawn: Drawn) => BatchRefusal | undefined
  * A channel without a key of its own, whose contract would have to judge, is refused: nobody can do that in a microsecond.
  */
 export function voucherCheck({ chainId, secp256k1 }: { readonly chainId: bigint; readonly secp256k1: Secp256k1 }): VoucherCheck {
-  const idOf = channelIds(chainId)
+  const digestsOf = channelDigests(chainId)
   const isSignedBy = signatures(secp256k1)
   return ({ channelConfig, voucher: { channelId, maxClaimableAmount, signature } }) => {
-    const id = channelId.toLowerCase()
-    if (idOf(channelConfig) !== id) return { reason: batchReason('channel_id_mismatch') }
+    const digestOf = digestsOf(channelId, channelConfig)
+    if (digestOf === undefined) return { reason: batchReason('channel_id_mismatch') }
     if (isZero(channelConfig.payerAuthorizer)) {
       return { reason: batchReason('authorizer_address_mismatch'), message: 'Name the key that signs vouchers as payerAuthorizer.' }
     }
     // The contract recovers 65 bytes and knows no other form.
     const canonical = canonicalSignature(toBytes(signature))
-    const digest = voucherDigest(chainId, { channelId, maxClaimableAmount })
-    const signed = canonical !== undefined && isSignedBy(channelConfig.payerAuthorizer.toLowerCase(), { digest, signature: canonical })
+    const signed = canonical !== undefined && isSignedBy(channelConfig.payerAuthorizer, digestOf(maxClaimableAmount), canonical)
     return signed ? undefined : { reason: batchReason('voucher_signature') }
   }
 }
 
 /** A voucher with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
 export function claimable<Signed extends { readonly signature: Hex }>(voucher: Signed): Signed {
+  if (!/0[01]$/.test(voucher.signature)) return voucher
   const canonical = canonicalSignature(toBytes(voucher.signature))
   return canonical === undefined ? voucher : { ...voucher, signature: toHex(canonical) }
 }
@@ -75,7 +75,7 @@ export function refuseChannel(
 
 const leastDelay = 900
 const mostDelay = 2_592_000
-const mostIds = 4096
+const mostChannels = 4096
 
 function isZero(address: Hex): boolean {
   return /^0x0{40}$/.test(address)
@@ -85,37 +85,41 @@ const mostKeys = 64
 // A key that signed so often is worth its tables.
 const oftenSigned = 32
 
-type Signed = { readonly digest: Uint8Array; readonly signature: Uint8Array }
+type Judge = (digest: Uint8Array, signature: Uint8Array) => boolean
 
-/** Whether an address signed: by recovery, and for keys that sign often by tables, where the curve gains by them. */
-function signatures(secp256k1: Secp256k1): (address: string, signed: Signed) => boolean {
-  const keys = new Map<string, { uses: number; judge?: (digest: Uint8Array, signature: Uint8Array) => boolean }>()
-  return (address, { digest, signature }) => {
+/** Whether an address signed: by recovery, and for keys that sign often by what the curve knows of them then. */
+function signatures(secp256k1: Secp256k1): (address: Hex, digest: Uint8Array, signature: Uint8Array) => boolean {
+  const keys = new Map<string, { uses: number; judge?: Judge }>()
+  return (address, digest, signature) => {
     const known = keys.get(address)
     if (known?.judge !== undefined) return known.judge(digest, signature)
     const key = secp256k1.recover(digest, signature)
-    if (key === undefined || addressOf(key) !== address) return false
-    if (secp256k1.signedBy === undefined) return true
+    if (key === undefined || addressOf(key) !== address.toLowerCase()) return false
     const uses = (known?.uses ?? 0) + 1
-    const [oldest] = keys.keys()
-    if (known === undefined && keys.size >= mostKeys && oldest !== undefined) keys.delete(oldest)
-    keys.set(address, uses < oftenSigned ? { uses } : { uses, judge: secp256k1.signedBy(key) })
+    const judge = uses < oftenSigned ? undefined : secp256k1.signedBy?.(key)
+    keep(keys, address, { value: { uses, ...(judge && { judge }) }, most: mostKeys })
     return true
   }
 }
 
-/** Ids of channels by config: half of what checking a voucher hashes is the same each time. */
-function channelIds(chainId: bigint): (config: ChannelConfig) => Hex {
-  const kept = new Map<string, Hex>()
-  return (config) => {
-    const { payer, payerAuthorizer, receiver, receiverAuthorizer, token, withdrawDelay, salt } = config
-    const text = [payer, payerAuthorizer, receiver, receiverAuthorizer, token, withdrawDelay, salt].join('/').toLowerCase()
-    const known = kept.get(text)
-    if (known !== undefined) return known
-    const id = channelIdOf(chainId, config)
-    const [oldest] = kept.keys()
-    if (kept.size >= mostIds && oldest !== undefined) kept.delete(oldest)
-    kept.set(text, id)
-    return id
+/** The digests of a channel's vouchers, unless its id is not that of its config: half of what checking one hashes is the same each time. */
+function channelDigests(chainId: bigint): (id: Hex, config: ChannelConfig) => VoucherDigest | undefined {
+  const channels = new Map<string, { readonly config: ChannelConfig; readonly digestOf: VoucherDigest }>()
+  return (id, config) => {
+    const known = channels.get(id)
+    if (known !== undefined && members.every((one) => known.config[one] === config[one])) return known.digestOf
+    if (channelIdOf(chainId, config) !== id.toLowerCase()) return undefined
+    const digestOf = voucherDigests(chainId, id)
+    keep(channels, id, { value: { config, digestOf }, most: mostChannels })
+    return digestOf
   }
+}
+
+const members = ['payer', 'payerAuthorizer', 'receiver', 'receiverAuthorizer', 'token', 'withdrawDelay', 'salt'] as const
+
+/** Keeps a value, and of others the newest. */
+function keep<Value>(kept: Map<string, Value>, key: string, { value, most }: { readonly value: Value; readonly most: number }): void {
+  const [oldest] = kept.keys()
+  if (!kept.has(key) && kept.size >= most && oldest !== undefined) kept.delete(oldest)
+  kept.set(key, value)
 }

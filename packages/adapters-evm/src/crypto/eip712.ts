@@ -184,11 +184,18 @@ export function permitDigest(domain: TokenDomain, { owner, spender, value, nonce
 
 /** The digest of a struct, given as its type hash and encoded members, in the domain of `separator`. */
 export function typedDigest(separator: Uint8Array, words: Uint8Array): Uint8Array {
+  return typedDigests(separator)(words)
+}
+
+/** The digests of structs in one domain. */
+export function typedDigests(separator: Uint8Array): (words: Uint8Array) => Uint8Array {
   const message = new Uint8Array(66)
   message.set([0x19, 0x01])
   message.set(separator, 2)
-  message.set(keccak(words), 34)
-  return keccak(message)
+  return (words) => {
+    message.set(keccak(words), 34)
+    return keccak(message)
+  }
 }
 
 /** The same as typed data, for signers that make the digest themselves. */

@@ -18,31 +18,34 @@ test('the native curve is in use where its binary is published', () => {
   expect(fastestSecp256k1().name).toBe(published ? 'native' : 'noble')
 })
 
-test('tables of a key say what recovering says, of whole signatures and of damaged ones', () => {
-  const judgeOf = tabledSecp256k1.signedBy
-  const damage = fc.record({ at: fc.nat(64), to: fc.nat(255) })
-  fc.assert(
-    fc.property(bytes32, privateKey, bytes32, fc.array(damage, { maxLength: 2 }), (digest, key, other, damages) => {
-      const publicKey = nobleSecp256k1.publicKey(key)
-      const judge = publicKey && judgeOf?.(publicKey)
-      if (publicKey === undefined || judge === undefined) throw new TypeError('no key')
-      const signature = nobleSecp256k1.sign(digest, key)
-      expect(judge(digest, signature)).toBe(true)
-      const twin = signature.slice()
-      twin[64] = 55 - (twin[64] ?? 0)
-      for (const { at, to } of damages) signature[at] = at === 64 ? 27 + (to % 2) : to
-      for (const [said, given] of [
-        [digest, signature],
-        [other, signature],
-        [digest, twin],
-      ] as const) {
-        const recovered = nobleSecp256k1.recover(said, given)
-        expect(judge(said, given)).toBe(recovered !== undefined && toHex(recovered) === toHex(publicKey))
-      }
-    }),
-    { numRuns: 40 },
-  )
-})
+test.each([tabledSecp256k1, fastestSecp256k1()])(
+  '$name says of a known key what recovering says, of whole signatures and of damaged ones',
+  (curve) => {
+    const judgeOf = curve.signedBy
+    const damage = fc.record({ at: fc.nat(64), to: fc.nat(255) })
+    fc.assert(
+      fc.property(bytes32, privateKey, bytes32, fc.array(damage, { maxLength: 2 }), (digest, key, other, damages) => {
+        const publicKey = nobleSecp256k1.publicKey(key)
+        const judge = publicKey && judgeOf?.(publicKey)
+        if (publicKey === undefined || judge === undefined) throw new TypeError('no key')
+        const signature = nobleSecp256k1.sign(digest, key)
+        expect(judge(digest, signature)).toBe(true)
+        const twin = signature.slice()
+        twin[64] = 55 - (twin[64] ?? 0)
+        for (const { at, to } of damages) signature[at] = at === 64 ? 27 + (to % 2) : to
+        for (const [said, given] of [
+          [digest, signature],
+          [other, signature],
+          [digest, twin],
+        ] as const) {
+          const recovered = nobleSecp256k1.recover(said, given)
+          expect(judge(said, given)).toBe(recovered !== undefined && toHex(recovered) === toHex(publicKey))
+        }
+      }),
+      { numRuns: 40 },
+    )
+  },
+)
 
 describe.each([nobleSecp256k1, fastestSecp256k1()])('the curve $name', (curve) => {
   test.each(vectors.authorizations)('signs and recovers the published vector', ({ digest, privateKey: key, signature, message }) => {

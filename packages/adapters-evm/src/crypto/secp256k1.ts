@@ -1,5 +1,5 @@
 import { secp256k1 as curve } from '@noble/curves/secp256k1'
-import { keccak, toHex } from './bytes.ts'
+import { keccak, toBytes, toHex } from './bytes.ts'
 
 /** What is asked of the curve; `name` says which implementation it is. Signatures are 65 bytes: r, s, and v of 27 or 28. */
 export interface Secp256k1 {
@@ -10,10 +10,7 @@ export interface Secp256k1 {
   sign(digest: Uint8Array, privateKey: Uint8Array): Uint8Array
   /** The uncompressed public key that signed, or nothing. `signature` has v of 27 or 28. */
   recover(digest: Uint8Array, signature: Uint8Array): Uint8Array | undefined
-  /**
-   * Says of signatures, in the form that `recover` takes, whether it would give this key: for keys that sign often, where tables make
-   * that faster than to recover.
-   */
+  /** Says of signatures, in the form that `recover` takes, whether it would give this key: faster than that for keys that sign often. */
   signedBy?(publicKey: Uint8Array): (digest: Uint8Array, signature: Uint8Array) => boolean
 }
 
@@ -47,7 +44,7 @@ export function addressOf(publicKey: Uint8Array): string {
 }
 
 // Half the order of the curve: tokens refuse a larger s, since each signature has such a twin (EIP-2).
-const halfOrder = curve.CURVE.n / 2n
+const halfOrder = toBytes(`0x${(curve.CURVE.n / 2n).toString(16)}`)
 
 /**
  * A 65-byte signature as contracts take it: v of 27 or 28 (0 and 1 are read as those) and s in the lower half; nothing
@@ -58,7 +55,8 @@ export function canonicalSignature(signature: Uint8Array): Uint8Array | undefine
   if (signature.length !== 65 || v === undefined) return undefined
   const recovery = v < 27 ? v : v - 27
   if (recovery > 1) return undefined
-  if (BigInt(toHex(signature.subarray(32, 64))) > halfOrder) return undefined
+  const at = halfOrder.findIndex((byte, index) => byte !== signature[32 + index])
+  if (at >= 0 && (signature[32 + at] ?? 0) > (halfOrder[at] ?? 0)) return undefined
   const canonical = signature.slice()
   canonical[64] = 27 + recovery
   return canonical
