@@ -1,3 +1,4 @@
+export { type ProvePass, type ViewSigner, viewProver } from './access/proof.ts'
 export { type PaidDownload, type PayDownloadOptions, payDownload } from './client/download.ts'
 export type { SseChunk } from './client/lines.ts'
 export {

@@ -1,5 +1,7 @@
 export { createPasses, type Pass, type Passes, type PassKind } from './access/pass.ts'
+export { accountOf } from './access/proof.ts'
 export { createViews, type View, type ViewGrant, type Views, type ViewsOptions } from './access/view.ts'
+export type { KeptViews, ViewWitness } from './access/view-books.ts'
 export { type AskedWindow, createWindows, type WindowGrant, type Windows, type WindowsOptions } from './access/window.ts'
 export { type BytesOptions, type SoldBytes, serveBytesNode, serveBytesWeb } from './bindings/bytes.ts'
 export { type Entered, enter, unpaid } from './bindings/enter.ts'

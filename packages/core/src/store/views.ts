@@ -1,4 +1,4 @@
-/** What is seen, and by whom: `resource` with its origin, `viewer` the wallet that paid, with its family of chains: `eip155:0xab…`. */
+/** What is seen, and by whom: `resource` with its origin, `viewer` the account that paid (CAIP-10), or as its passes name it. */
 export type ViewKey = { readonly resource: string; readonly viewer: string }
 
 /** One purchase of views: `id` is the payment's, `views` how many it bought (any number where it is not told) up to and with `until` (Unix ms). */

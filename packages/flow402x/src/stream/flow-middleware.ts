@@ -1,7 +1,9 @@
-import { formatPrice } from '@flow402x/core'
-import { createServer, type ServerEvent } from '@flow402x/server'
+import { evmPaymentWitness } from '@flow402x/adapters-evm/bazaar'
+import { solanaPaymentWitness } from '@flow402x/adapters-solana/bazaar'
+import { formatPrice, networkFamily } from '@flow402x/core'
+import { createServer, type PaymentInfo, type ServerEvent } from '@flow402x/server'
 import { paid } from '@flow402x/server/express'
-import { createViews } from '@flow402x/stream/server'
+import { accountOf, createViews, type KeptViews } from '@flow402x/stream/server'
 import type { RequestHandler, Response } from 'express'
 import { streamErrors } from './errors.ts'
 import { type RateOptions, rateMiddleware } from './rate-middleware.ts'
@@ -14,6 +16,11 @@ export type FlowOptions = SellerOptions &
     /** Dollars for each view: who has paid sees it again for as long as `viewSeconds`, thirty days unless told. */
     readonly perView?: FlowPrice
     readonly viewSeconds?: number
+    /** How many views one payment buys: as many as its viewer likes unless told. Each lasts `viewLasts` seconds, three hours unless told. */
+    readonly views?: number
+    readonly viewLasts?: number
+    /** Your own origin (`https://shop.example`): each view then takes a proof by the wallet that paid, and a copied pass opens nothing. */
+    readonly viewOrigin?: string
     readonly onEvent?: (event: ServerEvent) => void
   }
 
@@ -33,13 +40,14 @@ export function flowMiddleware(options: FlowOptions): RequestHandler {
   return rateMiddleware(openSeller(options), { ...options, rate })
 }
 
-function viewMiddleware(seller: Seller, { perView, viewSeconds, onEvent }: FlowOptions & { readonly perView: FlowPrice }): RequestHandler {
+function viewMiddleware(seller: Seller, options: FlowOptions & { readonly perView: FlowPrice }): RequestHandler {
+  const { perView, viewSeconds, onEvent } = options
   const { store, facilitator, secret, exact } = seller
   const { price } = rateOf(perView, 'view')
   const server = createServer({ facilitator, store, secret, schemes: [exact], ...(onEvent && { onEvent }) })
   // Settled before it is shown: a grant is for what was paid.
   const charge = paid(server, { price: formatPrice(price), flow: 'upfront' })
-  const views = createViews({ secret, ttl: viewSeconds })
+  const views = createViews({ secret, ttl: viewSeconds, kept: keptViews(seller, options) })
   const friendly = friendlyHeaders(seller, { price: perView, unit: 'view' })
   return async (request, response, next) => {
     const { pathname: resource } = new URL(request.originalUrl, 'http://seller.invalid')
@@ -51,14 +59,21 @@ function viewMiddleware(seller: Seller, { perView, viewSeconds, onEvent }: FlowO
     }
     await charge(request, response, (error?: unknown) => {
       if (error !== undefined) return next(error)
-      const viewer = `${response.locals.payment?.payer}`
-      views.grant({ resource, viewer }).then(({ headers }) => {
+      const { payer, requirements, purchase }: PaymentInfo = response.locals.payment
+      views.grant({ resource, viewer: accountOf(requirements.network, payer), purchase }).then(({ headers }) => {
         for (const [name, value] of headers) response.appendHeader(name, value)
         seen(response)
         next()
       }, next)
     })
   }
+}
+
+/** Views as the seller's books keep them: what was paid outlives every process. */
+function keptViews({ store, network, rpcUrl }: Seller, { views, viewLasts: lasts, viewOrigin }: FlowOptions): KeptViews {
+  const witness = networkFamily(network) === 'solana' ? solanaPaymentWitness : evmPaymentWitness
+  const proof = viewOrigin === undefined ? {} : { wallets: [witness({ network, rpcUrl })] }
+  return { store, origin: viewOrigin ?? '', views, lasts, ...proof }
 }
 
 const exposed = 'Payment-Address, Payment-Rate, Payment-Token, Network, Payment-Pass'

@@ -1,12 +1,18 @@
+import { fork } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { evmTextSigner } from '@flow402x/adapters-evm/receipt'
 import { evmTokenAdapter } from '@flow402x/adapters-evm/token'
 import { exactSolanaClient, secretKeySender, solanaReader } from '@flow402x/adapters-solana/client'
+import { solanaTextSigner } from '@flow402x/adapters-solana/receipt'
 import { solanaTokenAdapter } from '@flow402x/adapters-solana/token'
 import { createClient } from '@flow402x/client'
+import { viewProver } from '@flow402x/stream/client'
 import { verifies } from '@flow402x/testing/requirements'
 import express from 'express'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -17,6 +23,7 @@ import { type FlowOptions, flowMiddleware } from './flow-middleware.ts'
 let dev: Dev
 let folder: string
 let video: Uint8Array
+const closing: (() => unknown)[] = []
 beforeAll(async () => {
   dev = await startDev({ networks: ['base', 'solana'] })
   folder = await mkdtemp(join(tmpdir(), 'flow402x-view-'))
@@ -24,6 +31,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'film.mp4'), video)
 })
 afterAll(async () => {
+  for (const close of closing) close()
   await dev?.close()
   await rm(folder, { recursive: true, force: true })
 })
@@ -85,6 +93,70 @@ describe.each(['base', 'solana'] as const)('a film for fifty cents on %s', (netw
     })
   })
 })
+
+const signers = {
+  base: () => evmTextSigner(privateKeySigner(`${chainOf('base').buyer.privateKey}`)),
+  solana: () => solanaTextSigner(chainOf('solana').buyer.privateKey),
+}
+
+describe.each(['base', 'solana'] as const)('two views that take a proof on %s', (network) => {
+  it('are shown to the wallet that paid them, and by no copy of anything', async () => {
+    verifies('FS1-VIEW-GRANT')
+    const recipient = chainOf(network).seller.address
+    const viewOrigin = 'https://cinema.example'
+    const options = { perView: '0.50', token: 'USDC', network, recipient, env: environment(), views: 2, viewLasts: 0, viewOrigin }
+    await serving(options, async (url) => {
+      const shown = await createClient({ schemes: [wallets[network]()], budget: { perPayment: '$1' } }).fetch(url)
+      expect([shown.status, shown.headers.get('set-cookie')]).toEqual([200, null])
+      const pass = shown.headers.get('payment-pass') ?? ''
+      const prove = viewProver({ signer: signers[network](), network: chainOf(network).network })
+      const asks = async (header: string) => (await fetch(url, { headers: { 'payment-pass': header } })).status
+      const proof = await prove(`${viewOrigin}/film`, pass)
+      expect([await asks(pass), await asks(await prove(url, pass)), await asks(proof), await asks(proof)]).toEqual([402, 402, 200, 402])
+      // It was paid for twice, and seen with its answer and once more.
+      expect(await asks(await prove(`${viewOrigin}/film`, pass))).toBe(402)
+    })
+  })
+})
+
+it('is seen by who paid it where its seller is killed between the sale and the view, and paid once', { timeout: 60_000 }, async () => {
+  verifies('FS1-VIEW-GRANT')
+  const { network, seller } = chainOf('base')
+  const before = await balance('base', seller.address)
+  const seen = async (dies: string): Promise<void> => {
+    const file = join(folder, `${dies.replaceAll(' ', '-')}.db`)
+    const plan = { env: environment(), file, film: join(folder, 'film.mp4'), network, recipient: seller.address }
+    const first = await startSeller({ ...plan, port: 0, dies })
+    const url = `http://127.0.0.1:${first.port}/film`
+    const retry = { attempts: 100, firstDelayMs: 200, maxDelayMs: 500 }
+    const showing = createClient({ schemes: [wallets.base()], budget: { perPayment: '$1' }, retry }).fetch(url)
+    await first.died
+    await startSeller({ ...plan, port: first.port, dies: 'never' })
+    const shown = await showing
+    expect(shown.status).toBe(200)
+    expect(Buffer.from(await shown.arrayBuffer()).equals(video)).toBe(true)
+    // One view was paid, and it was this.
+    const again = await fetch(url, { headers: { 'payment-pass': shown.headers.get('payment-pass') ?? '' } })
+    expect(again.status).toBe(402)
+  }
+  await Promise.all(['before it is written', 'after it is written'].map(seen))
+  await expect.poll(async () => (await balance('base', seller.address)) - before).toBe(1_000_000n)
+})
+
+/** A seller in a process of its own. */
+async function startSeller(plan: object): Promise<{ readonly port: number; readonly died: Promise<void> }> {
+  const child = fork(fileURLToPath(new URL('../fixtures/view-process.ts', import.meta.url)), [], {
+    execArgv: ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')],
+  })
+  closing.push(() => child.kill('SIGKILL'))
+  const died = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  child.send(plan)
+  const port = await new Promise<number>((resolve, reject) => {
+    child.once('message', (message) => resolve(Number(message)))
+    child.once('exit', () => reject(new RangeError('the seller died at its start')))
+  })
+  return { port, died }
+}
 
 it('names the variable that is missing, at once', () => {
   verifies('FLOW-API')

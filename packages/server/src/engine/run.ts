@@ -26,8 +26,16 @@ import type { PaidOptions } from './offers.ts'
 import type { Engine, Served } from './server.ts'
 import { holdClaim, type Tenure } from './tenure.ts'
 
-/** What a handler may know of the payment it runs for; `transaction` only where it was settled before. */
-export type PaymentInfo = { readonly payer: string; readonly requirements: PaymentRequirements; readonly transaction?: string }
+/**
+ * What a handler may know of the payment it runs for; `transaction` and `purchase` only where it was settled before. `purchase` is the same
+ * each time the handler runs for it, and no other's.
+ */
+export type PaymentInfo = {
+  readonly payer: string
+  readonly requirements: PaymentRequirements
+  readonly transaction?: string
+  readonly purchase?: string
+}
 
 /** What a handler made: `body` where it is complete and small enough to be kept for its payer. */
 export type HandlerResult = {
@@ -112,7 +120,7 @@ export function paidRun(context: RunContext, claim: Claim): Run {
   return {
     kind: 'run',
     hold: false,
-    payment: { payer: claim.payer, requirements: claim.submission.requirements, transaction },
+    payment: { payer: claim.payer, requirements: claim.submission.requirements, transaction, purchase: claim.id },
     signal: timeout,
     complete: (work) =>
       guarded(context, claim, async () => {

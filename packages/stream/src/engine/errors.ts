@@ -19,6 +19,13 @@ export const engineErrors = defineErrors({
     message: ({ scheme, network }: { scheme: string; network: string }) =>
       `The facilitator settles no ${scheme} on ${network}. Ask its /supported, or give another.`,
   },
+  'stream/no-purchase': {
+    ...atStart,
+    phase: 'deliver',
+    moneyMoved: 'yes',
+    message: (_: Record<never, never>) =>
+      'Views that are kept are granted for a payment that was settled before: charge with `flow: "upfront"` and hand on its `purchase`.',
+  },
   'stream/malformed': {
     status: 400,
     phase: 'submit',
