@@ -49,7 +49,7 @@ export function createBooks(kept: KeptViews, { ttl, clock }: { readonly ttl: num
   const keyOf = ({ resource, sid }: Asked): ViewKey => ({ resource: `${origin}${resource}`, viewer: sid })
   const forget = sweepSeldom((now) => store.views.purge(now - skew))
 
-  /** Changes a grant, again where others changed it meanwhile; `as it is` and nothing are not written. */
+  /** Changes a grant, again where others changed it meanwhile; one that stays as it is is not written. */
   async function change(key: ViewKey, step: (grant: ViewGrant | undefined) => ViewGrant | undefined): Promise<ViewGrant | undefined> {
     for (let tries = 0; tries < mostTries; tries += 1) {
       const standing = await store.views.find(key)
