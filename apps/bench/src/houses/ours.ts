@@ -1,27 +1,13 @@
-import { rmSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
-import {
-  batchSettlementFacilitator,
-  evmChain,
-  exactEvmFacilitator,
-  fastestSecp256k1,
-  tabledSecp256k1,
-} from '@flow402x/adapters-evm/facilitator'
-import { batchSettlementServer, exactEvmServer } from '@flow402x/adapters-evm/server'
+import { evmChain, exactEvmFacilitator, fastestSecp256k1 } from '@flow402x/adapters-evm/facilitator'
+import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { createClient, rememberOffers } from '@flow402x/client'
-import type { ClientScheme, Facilitator, FacilitatorScheme, Store } from '@flow402x/core'
+import type { ClientScheme, Facilitator, FacilitatorScheme } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { serveFacilitator } from '@flow402x/facilitator/node'
 import { createServer, type Server } from '@flow402x/server'
 import { memoryStore } from '@flow402x/store/memory'
-import { sqliteStore } from '@flow402x/store/sqlite'
-import { network, type Settler, type Signed } from './terms.ts'
-
-/** The curve a payer signs with: the native one where its binary is there, or plain JavaScript. */
-export type Curve = 'native' | 'pure JS'
+import { type Curve, network, type Settler, type Signed } from './terms.ts'
 
 /** How a buyer of ours signs. */
 export function ourScheme(privateKey: string, curve: Curve = 'native'): ClientScheme {
@@ -44,50 +30,6 @@ export async function ourServer({ facilitator, payTo }: { facilitator: Facilitat
   const schemes = [exactEvmServer({ network, payTo })]
   // More is sold in a minute than a facilitator is believed by default.
   const server = createServer({ facilitator, store: memoryStore({ force: true }), schemes, trust: '$1000000' })
-  await server.start()
-  return server
-}
-
-/** Where books are kept: SQLite's in a folder that goes with the process. */
-export type Books = 'memory' | 'SQLite'
-
-/** A store that is empty. */
-export async function storeOf(books: Books): Promise<Store> {
-  if (books === 'memory') return memoryStore({ force: true })
-  const folder = await mkdtemp(join(tmpdir(), 'flow402x-bench-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-  return sqliteStore(join(folder, 'books.db'))
-}
-
-/** Brings deposits into channels, in process. */
-export async function ourChannelFacilitator({ rpcUrl, key }: { readonly rpcUrl: string; readonly key: string }): Promise<Facilitator> {
-  const chain = evmChain({ network, rpcUrl, signers: [key] })
-  const facilitator = createFacilitator({ schemes: [batchSettlementFacilitator({ chain })] })
-  await facilitator.start()
-  return facilitator
-}
-
-type ChannelSale = {
-  readonly rpcUrl: string
-  readonly key: string
-  readonly payTo: string
-  readonly curve: Curve
-  readonly books: Books
-}
-
-/** What sells over channels in our house, with its facilitator in process. */
-export async function ourChannelServer({ rpcUrl, key, payTo, curve, books }: ChannelSale): Promise<Server> {
-  const facilitator = await ourChannelFacilitator({ rpcUrl, key })
-  const store = await storeOf(books)
-  const scheme = batchSettlementServer({
-    network,
-    payTo,
-    rpcUrl,
-    store,
-    authorizer: privateKeySigner(key),
-    secp256k1: curve === 'native' ? fastestSecp256k1() : tabledSecp256k1,
-  })
-  const server = createServer({ facilitator, store, schemes: [scheme], claimChannels: false })
   await server.start()
   return server
 }

@@ -1,4 +1,5 @@
 import type { PaymentPayload, PaymentRequired, PaymentRequirements } from '@flow402x/core'
+import type { Hex } from 'viem'
 
 /** The houses that are compared. */
 export type House = 'ours' | 'official'
@@ -54,3 +55,11 @@ export type Settler = {
 
 /** How the official facilitator counts its nonces: as its examples do, or with viem's nonce manager. */
 export type Nonces = 'as wired' | 'managed'
+
+/** Which code computes the curve: the native binary, or plain JavaScript. */
+export type Curve = 'native' | 'pure JS'
+
+/** A text that is known to be hexadecimal, as viem wants it. */
+export function hex(text: string): Hex {
+  return `0x${text.slice(2)}`
+}

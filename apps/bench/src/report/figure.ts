@@ -12,6 +12,7 @@ export type Figure = {
   readonly status: 'measured' | 'unavailable'
   readonly ours?: Side
   readonly official?: Side
+  readonly mppx?: Side
   readonly floor?: Side
   readonly ratio?: number
   readonly targets: readonly Target[]
@@ -34,6 +35,7 @@ export type Row = { readonly name: string; run(context: Context): Promise<readon
 export type Measured = Pick<Figure, 'row' | 'figure' | 'unit' | 'note'> & {
   readonly ours: readonly number[]
   readonly official?: readonly number[]
+  readonly mppx?: readonly number[]
   readonly floor?: readonly number[]
 }
 
@@ -42,6 +44,7 @@ export function figureOf(measured: Measured, targets: readonly Judge[] = []): Fi
   const { row, figure, unit, note } = measured
   const ours = sideOf(measured.ours)
   const official = measured.official === undefined ? undefined : sideOf(measured.official)
+  const mppx = measured.mppx === undefined ? undefined : sideOf(measured.mppx)
   const floor = measured.floor === undefined ? undefined : sideOf(measured.floor)
   const ratio = official === undefined || official.median === 0 ? undefined : ours.median / official.median
   const medians = { ours: ours.median, official: official?.median, floor: floor?.median, ratio }
@@ -52,6 +55,7 @@ export function figureOf(measured: Measured, targets: readonly Judge[] = []): Fi
     status: 'measured',
     ours,
     ...(official === undefined ? {} : { official }),
+    ...(mppx === undefined ? {} : { mppx }),
     ...(floor === undefined ? {} : { floor }),
     ...(ratio === undefined ? {} : { ratio }),
     targets: targets.map(({ text, kind, meets }) => ({ text, kind, met: meets(medians) })),

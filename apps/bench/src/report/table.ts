@@ -45,13 +45,14 @@ export function missesIn(figures: readonly Figure[]): readonly { readonly text: 
   )
 }
 
-const headings = ['row', 'figure', 'Flow402x', 'official 2.27', 'floor', 'ratio', 'target']
+const headings = ['row', 'figure', 'Flow402x', 'official 2.27', 'mppx 0.11', 'floor', 'ratio', 'target']
 
-function cellsOf({ row, figure, unit, status, ours, official, floor, ratio, targets, note }: Figure): string[] {
+function cellsOf({ row, figure, unit, status, ours, official, mppx, floor, ratio, targets, note }: Figure): string[] {
   const name = note === undefined ? figure : `${figure} (${note})`
-  if (status !== 'measured') return [row, name, status, '', '', '', '']
+  if (status !== 'measured') return [row, name, status, ...headings.slice(3).map(() => '')]
   const verdicts = targets.map(({ text, met }) => `${text}: ${met ? 'met' : 'MISSED'}`).join('; ')
-  return [row, name, sided(ours, unit), sided(official, unit), sided(floor, unit), ratio === undefined ? '–' : `${short(ratio)}×`, verdicts]
+  const sides = [ours, official, mppx, floor].map((side) => sided(side, unit))
+  return [row, name, ...sides, ratio === undefined ? '–' : `${short(ratio)}×`, verdicts]
 }
 
 function sided(side: Side | undefined, unit: string): string {

@@ -1,10 +1,11 @@
+import { mppxFetch } from '../houses/mppx.ts'
 import { officialFetch } from '../houses/official.ts'
 import { ourFetch } from '../houses/ours.ts'
 import type { House } from '../houses/terms.ts'
 import { inFlight, playRole, roleArgument } from '../measure/part.ts'
 
 /** Who pays; the floor fetches without paying. Ours may remember what routes asked. */
-export type BuyerArgument = { readonly house: House | 'floor'; readonly key: string; readonly remembers?: boolean }
+export type BuyerArgument = { readonly house: House | 'mppx' | 'floor'; readonly key: string; readonly remembers?: boolean }
 
 /** What to buy, how often, and how much of it at once. */
 export type Shopping = { readonly url: string; readonly count: number; readonly most: number }
@@ -26,7 +27,13 @@ const counting: typeof fetch = (input, init) => {
   trips += 1
   return fetch(input, init)
 }
-const get = house === 'ours' ? ourFetch(key, { remembers, fetch: counting }) : house === 'official' ? officialFetch(key) : fetch
+const fetches = {
+  ours: () => ourFetch(key, { remembers, fetch: counting }),
+  official: () => officialFetch(key),
+  mppx: () => mppxFetch(key),
+  floor: () => fetch,
+}
+const get: (url: string) => Promise<Response> = fetches[house]()
 
 playRole(
   {},

@@ -1,10 +1,11 @@
 import { paid } from '@flow402x/server/express'
 import { paymentMiddleware } from '@x402/express'
 import express from 'express'
+import { type Books, storeOf } from '../houses/books.ts'
 import { listen } from '../houses/listen.ts'
-import { officialChannelServer } from '../houses/official.ts'
-import { type Books, type Curve, ourChannelServer } from '../houses/ours.ts'
-import { goods, type House, network, paths, price } from '../houses/terms.ts'
+import { officialChannelServer } from '../houses/official-channels.ts'
+import { ourChannelServer } from '../houses/our-channels.ts'
+import { type Curve, goods, type House, network, paths, price } from '../houses/terms.ts'
 import { playRole, roleArgument } from '../measure/part.ts'
 
 /** Who sells over channels, both behind Express, with a facilitator in process that vouchers do not need. */
@@ -22,7 +23,8 @@ const argument = roleArgument<ChannelSellerArgument>()
 const { house, payTo } = argument
 const app = express()
 if (house === 'ours') {
-  app.get(paths.goods, paid(await ourChannelServer(argument), { price: price.text }), (_, response) => void response.json(goods))
+  const server = await ourChannelServer({ ...argument, store: await storeOf(argument.books) })
+  app.get(paths.goods, paid(server, { price: price.text }), (_, response) => void response.json(goods))
 } else {
   const accepts = { scheme: 'batch-settlement', network, price: price.text, payTo } as const
   const server = officialChannelServer({ ...argument, nonces: 'managed' })

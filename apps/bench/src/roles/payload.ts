@@ -4,8 +4,8 @@ import { PaymentPayloadV2Schema } from '@x402/core/schemas'
 import { ExactEvmScheme } from '@x402/evm/exact/client'
 import type { Hex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { type Curve, ourScheme, signPayments } from '../houses/ours.ts'
-import { type House, requirementsFor } from '../houses/terms.ts'
+import { ourScheme, signPayments } from '../houses/ours.ts'
+import { type Curve, type House, requirementsFor } from '../houses/terms.ts'
 import { playRole, roleArgument, usage } from '../measure/part.ts'
 
 /** Whose code makes and reads payments, and on which curve. */

@@ -8,6 +8,7 @@ import { paymentMiddleware as officialHono } from '@x402/hono'
 import express from 'express'
 import { Hono } from 'hono'
 import { listen } from '../houses/listen.ts'
+import { mppxExpress, mppxHono } from '../houses/mppx.ts'
 import { officialRoutes, officialServer } from '../houses/official.ts'
 import { ourServer } from '../houses/ours.ts'
 import { goods, type House, paths, price, requiredFor } from '../houses/terms.ts'
@@ -15,7 +16,7 @@ import { playRole, roleArgument } from '../measure/part.ts'
 
 /** Who sells, in which framework; the floor answers the same 402 to everyone without looking, and sells nothing. */
 export type SellerArgument = {
-  readonly house: House | 'floor'
+  readonly house: House | 'mppx' | 'floor'
   readonly framework: 'Express' | 'Hono'
   readonly facilitatorUrl: string
   readonly payTo: string
@@ -32,6 +33,8 @@ async function sellByHono({ house, facilitatorUrl, payTo }: SellerArgument): Pro
   } else if (house === 'ours') {
     const server = await ourServer({ facilitator: httpFacilitator(facilitatorUrl), payTo })
     app.get(paths.goods, paidHono(server, { price: price.text }), (context) => context.json(goods))
+  } else if (house === 'mppx') {
+    app.get(paths.goods, mppxHono({ facilitatorUrl, payTo }), (context) => context.json(goods))
   } else {
     app.use(officialHono(officialRoutes(payTo), officialServer(facilitatorUrl)))
     app.get(paths.goods, (context) => context.json(goods))
@@ -51,6 +54,8 @@ async function sellByExpress({ house, facilitatorUrl, payTo }: SellerArgument): 
   } else if (house === 'ours') {
     const server = await ourServer({ facilitator: httpFacilitator(facilitatorUrl), payTo })
     app.get(paths.goods, paidExpress(server, { price: price.text }), (_, response) => void response.json(goods))
+  } else if (house === 'mppx') {
+    app.get(paths.goods, mppxExpress({ facilitatorUrl, payTo }), (_, response) => void response.json(goods))
   } else {
     app.use(officialExpress(officialRoutes(payTo), officialServer(facilitatorUrl)))
     app.get(paths.goods, (_, response) => void response.json(goods))

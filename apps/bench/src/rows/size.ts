@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { buildPackages, root } from '../measure/build.ts'
-import { absent, atMost, type Context, counted, type Figure, figureOf, type Row } from '../report/figure.ts'
+import { absent, atMost, type Context, counted, type Figure, figureOf, type Judge, type Row } from '../report/figure.ts'
 
 const row = 'size'
 const run = promisify(execFile)
@@ -16,7 +16,12 @@ export const size: Row = {
   name: row,
   async run(context) {
     context.onProgress('bundles')
-    const bundles = { ours: [await bundled(ourClient)], official: [await bundled(officialClient)], floor: [await bundled(account)] }
+    const bundles = {
+      ours: [await bundled(ourClient)],
+      official: [await bundled(officialClient)],
+      mppx: [await bundled(mppxClient)],
+      floor: [await bundled(account)],
+    }
     const figure = 'client bundle (fetch, exact EVM, private-key account), gzipped'
     const bundle = figureOf({ row, figure, unit: 'kB', ...bundles, note: 'floor: a viem account' }, [
       { ...atMost(45, 'kB'), kind: 'ratio' },
@@ -29,6 +34,9 @@ const ourClient = `export { createClient } from '@flow402x/client'
 export { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'`
 const officialClient = `export { wrapFetchWithPayment, x402Client } from '@x402/fetch'
 export { registerExactEvmScheme } from '@x402/evm/exact/client'
+export { privateKeyToAccount } from 'viem/accounts'`
+const mppxClient = `export { Mppx } from 'mppx/client'
+export { evm } from 'mppx/evm/client'
 export { privateKeyToAccount } from 'viem/accounts'`
 const account = "export { privateKeyToAccount } from 'viem/accounts'"
 
@@ -49,13 +57,41 @@ async function bundled(contents: string): Promise<number> {
 
 const roles = [
   {
-    name: 'server only',
+    name: 'server only, EVM',
     ours: ['core', 'server', 'adapters-evm'],
     official: ['@x402/express', '@x402/core', '@x402/evm'],
-    peer: 'express',
+    mppx: ['mppx', 'viem'],
+    framework: 'express',
+    targets: { size: [{ ...atMost(10, 'MiB'), kind: 'ratio' }], count: [counted(6, 'packages')] },
   },
-  { name: 'client only, EVM', ours: ['core', 'client', 'adapters-evm'], official: ['@x402/fetch', '@x402/evm', 'viem'] },
-] as const
+  {
+    name: 'server only, Solana',
+    ours: ['core', 'server', 'adapters-solana'],
+    official: ['@x402/express', '@x402/core', '@x402/svm', '@solana/kit'],
+    framework: 'express',
+  },
+  {
+    name: 'client only, EVM',
+    ours: ['core', 'client', 'adapters-evm'],
+    official: ['@x402/fetch', '@x402/evm', 'viem'],
+    mppx: ['mppx', 'viem'],
+  },
+  {
+    name: 'client only, Solana',
+    ours: ['core', 'client', 'adapters-solana'],
+    official: ['@x402/fetch', '@x402/svm', '@solana/kit'],
+  },
+] as const satisfies readonly Part[]
+
+/** What one role of each house consists of; whatever a framework brings itself is taken off. */
+type Part = {
+  readonly name: string
+  readonly ours: readonly string[]
+  readonly official: readonly string[]
+  readonly mppx?: readonly string[]
+  readonly framework?: string
+  readonly targets?: { readonly size: readonly Judge[]; readonly count: readonly Judge[] }
+}
 
 async function installs({ onProgress, share }: Context): Promise<Figure[]> {
   if (share < 1) return [absent({ row, figure: 'install size', note: 'not in a quick run' })]
@@ -75,27 +111,30 @@ async function installs({ onProgress, share }: Context): Promise<Figure[]> {
   }
 }
 
-async function installed(folder: string, role: (typeof roles)[number]): Promise<Figure[]> {
-  const { name } = role
+async function installed(folder: string, { name, targets, ...role }: Part): Promise<Figure[]> {
   const ours = await install(folder, Object.fromEntries(await Promise.all(role.ours.map((one) => packed(folder, one)))))
-  const framework = 'peer' in role ? { [role.peer]: await versionOf(role.peer) } : {}
-  const bare = 'peer' in role ? await install(folder, framework) : { packages: 0, mebibytes: 0 }
-  const versions = await Promise.all(role.official.map(async (one) => [one, await versionOf(one)] as const))
-  const all = await install(folder, { ...Object.fromEntries(versions), ...framework })
-  const official = { packages: all.packages - bare.packages, mebibytes: all.mebibytes - bare.mebibytes }
-  const targets =
-    name === 'server only' ? { size: [{ ...atMost(10, 'MiB'), kind: 'ratio' as const }], count: [counted(6, 'packages')] } : undefined
-  const note = 'beside the framework'
+  const framework = role.framework === undefined ? [] : [role.framework]
+  const bare = framework.length === 0 ? { packages: 0, mebibytes: 0 } : await install(folder, await pinned(framework))
+  const beside = async (names: readonly string[]): Promise<Installed> => {
+    const { packages, mebibytes } = await install(folder, await pinned([...names, ...framework]))
+    return { packages: packages - bare.packages, mebibytes: mebibytes - bare.mebibytes }
+  }
+  const official = await beside(role.official)
+  const mppx = role.mppx === undefined ? undefined : await beside(role.mppx)
+  const of = (field: keyof Installed) => ({
+    ours: [ours[field]],
+    official: [official[field]],
+    ...(mppx === undefined ? {} : { mppx: [mppx[field]] }),
+    note: 'beside the framework',
+  })
   return [
-    figureOf(
-      { row, figure: `install, ${name}`, unit: 'MiB', ours: [ours.mebibytes], official: [official.mebibytes], note },
-      targets?.size ?? [],
-    ),
-    figureOf(
-      { row, figure: `packages installed, ${name}`, unit: '', ours: [ours.packages], official: [official.packages], note },
-      targets?.count ?? [],
-    ),
+    figureOf({ row, figure: `install, ${name}`, unit: 'MiB', ...of('mebibytes') }, targets?.size),
+    figureOf({ row, figure: `packages installed, ${name}`, unit: '', ...of('packages') }, targets?.count),
   ]
+}
+
+async function pinned(names: readonly string[]): Promise<Record<string, string>> {
+  return Object.fromEntries(await Promise.all(names.map(async (one) => [one, await versionOf(one)] as const)))
 }
 
 /** Packs a package as it would be published, and names it with the file it stands in. */

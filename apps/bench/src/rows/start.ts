@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { build } from 'esbuild'
 import { buildPackages } from '../measure/build.ts'
+import { openChannelShop } from '../measure/channel-shop.ts'
 import { interleave } from '../measure/interleave.ts'
 import { hammer } from '../measure/load.ts'
 import { type Role, startFile, startRole, withRoles } from '../measure/role.ts'
@@ -9,7 +10,8 @@ import type { ProgramArgument } from '../programs/announce.ts'
 import { absent, atMost, atMostOfOfficial, type Context, type Figure, figureOf, type Row } from '../report/figure.ts'
 
 const row = 'start'
-const programs = ['bare', 'our-seller', 'official-seller', 'our-facilitator', 'official-facilitator'] as const
+const programs = ['bare', 'our-seller', 'official-seller', 'mppx-seller', 'our-facilitator', 'official-facilitator'] as const
+const channelSellers = ['our-channel-seller', 'official-channel-seller'] as const
 type Program = (typeof programs)[number]
 type Started = { readonly milliseconds: number; readonly idle: number; readonly used: number }
 
@@ -21,7 +23,7 @@ export const start: Row = {
     const failure = await buildPackages()
     if (failure !== undefined) return [absent({ row, figure: 'start to listening, and memory', note: failure })]
     await build({
-      entryPoints: programs.map((name) => fileURLToPath(new URL(`../programs/${name}.ts`, import.meta.url))),
+      entryPoints: [...programs, ...channelSellers].map((name) => fileURLToPath(new URL(`../programs/${name}.ts`, import.meta.url))),
       outdir: compiled,
       outExtension: { '.js': '.mjs' },
       bundle: true,
@@ -32,7 +34,8 @@ export const start: Row = {
     const chain = await startEvmChain({ network: 'eip155:84532' })
     const stub = startRole<{ url: string }>('stub', { argument: {} })
     try {
-      return await withRoles([stub], async () => figures(await starts(context, chain, (await stub).ready.url)))
+      const started = await withRoles([stub], async () => figures(await starts(context, chain, (await stub).ready.url)))
+      return [...started, await afterVouchers(context, chain)]
     } finally {
       await chain.stop()
     }
@@ -66,6 +69,29 @@ async function starts(
   })
 }
 
+/** The memory of sellers whose 10,000 requests were paid over channels; one sample each, for the official one takes a minute. */
+async function afterVouchers({ share, onProgress }: Context, chain: EvmChain): Promise<Figure> {
+  onProgress('memory after 10,000 vouchers')
+  const memory: number[] = []
+  for (const [index, name] of channelSellers.entries()) {
+    const { privateKey: key, address: payTo } = chain.seller
+    const argument: ProgramArgument = { facilitatorUrl: '', rpcUrl: chain.rpcUrl, key, payTo }
+    const role = startFile<{ url: string }>(`${compiled}/${name}.mjs`, { argument })
+    await withRoles([role], async () => {
+      const seller = await role
+      const shop = await openChannelShop(chain, { seller, payers, salt: BigInt(index * payers) })
+      await shop.perCore(Math.ceil(10_000 * share))
+      memory.push(megabytes(await seller.usage()))
+    })
+  }
+  const [ours = Number.NaN, official = Number.NaN] = memory
+  return figureOf({ row, figure: 'seller, memory after 10,000 vouchers', unit: 'MiB', ours: [ours], official: [official] }, [
+    atMostOfOfficial(0.8),
+  ])
+}
+
+const payers = 8
+
 async function load(url: string, requests: number): Promise<void> {
   await hammer({ url: `${url}/goods`, requests, connections: 16, status: 402 })
 }
@@ -78,6 +104,7 @@ function figures(samples: Record<Program, Started[]>): Figure[] {
   const sides = (part: 'seller' | 'facilitator', field: keyof Started) => ({
     ours: samples[`our-${part}`].map((one) => one[field]),
     official: samples[`official-${part}`].map((one) => one[field]),
+    ...(part === 'seller' ? { mppx: samples['mppx-seller'].map((one) => one[field]) } : {}),
     floor: samples.bare.map((one) => one[field]),
     note: 'floor: bare Express',
   })

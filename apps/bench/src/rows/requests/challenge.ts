@@ -19,7 +19,7 @@ export const challenge: Row = {
   },
 }
 
-const contenders = ['floor', 'ours', 'official'] as const
+const contenders = ['floor', 'ours', 'official', 'mppx'] as const
 type Sample = { readonly cpu: number; readonly p50: number; readonly perSecond: number }
 
 async function unpaid({ rounds, share, profiles }: Context, framework: SellerArgument['framework']): Promise<Figure[]> {
@@ -31,15 +31,15 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
     return startRole<{ url: string }>('seller', { argument, profiles, name: `challenge-${framework}-${house}` })
   })
   const samples = await withRoles([stub, ...sellers], async () => {
-    const [floor, ours, official] = await Promise.all(sellers)
-    const byName = { floor, ours, official }
+    const [floor, ours, official, mppx] = await Promise.all(sellers)
+    const byName = { floor, ours, official, mppx }
     return interleave(contenders, { rounds, run: (name, { warm }) => sample(byName[name], Math.ceil((warm ? 6000 : 10_000) * share)) })
   })
   const of = (name: (typeof contenders)[number], field: keyof Sample) => samples[name].map((one) => one[field])
-  const added = (name: 'ours' | 'official') => samples[name].map(({ cpu }, round) => cpu - (samples.floor[round]?.cpu ?? 0))
+  const added = (name: 'ours' | 'official' | 'mppx') => samples[name].map(({ cpu }, round) => cpu - (samples.floor[round]?.cpu ?? 0))
   const row = 'challenge'
-  const relative = samples.ours.map(({ perSecond }, round) => (100 * perSecond) / (samples.floor[round]?.perSecond ?? 1))
-  const relativeOfficial = samples.official.map(({ perSecond }, round) => (100 * perSecond) / (samples.floor[round]?.perSecond ?? 1))
+  const relative = (name: 'ours' | 'official' | 'mppx') =>
+    samples[name].map(({ perSecond }, round) => (100 * perSecond) / (samples.floor[round]?.perSecond ?? 1))
   return [
     figureOf(
       {
@@ -48,6 +48,7 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
         unit: 'µs',
         ours: added('ours'),
         official: added('official'),
+        mppx: added('mppx'),
         floor: of('floor', 'cpu'),
         note: 'floor: all of a static 402',
       },
@@ -59,6 +60,7 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
       unit: 'ms',
       ours: of('ours', 'p50'),
       official: of('official', 'p50'),
+      mppx: of('mppx', 'p50'),
       floor: of('floor', 'p50'),
     }),
     figureOf({
@@ -67,6 +69,7 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
       unit: '/s',
       ours: of('ours', 'perSecond'),
       official: of('official', 'perSecond'),
+      mppx: of('mppx', 'perSecond'),
       floor: of('floor', 'perSecond'),
     }),
     figureOf(
@@ -74,8 +77,9 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
         row,
         figure: `402s per second, of a static 402's, ${framework}`,
         unit: '%',
-        ours: relative,
-        official: relativeOfficial,
+        ours: relative('ours'),
+        official: relative('official'),
+        mppx: relative('mppx'),
       },
       framework === 'Hono' ? [atLeast(85, '%')] : [],
     ),

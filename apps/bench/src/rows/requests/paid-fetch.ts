@@ -28,30 +28,31 @@ export const paidFetch: Row = {
   },
 }
 
-const contenders = ['floor', 'ours', 'remembering', 'official', 'official at ours'] as const
+const contenders = ['floor', 'ours', 'remembering', 'official', 'mppx', 'official at ours'] as const
 
 async function waits({ rounds, share, profiles }: Context) {
   const [, , payee, account] = developmentAccounts
   const key = account?.privateKey ?? ''
   const stub = startRole<{ url: string }>('stub', { argument: {} })
   const facilitatorUrl = (await stub).ready.url
-  const sellers = (['ours', 'official'] as const).map((house) => {
+  const sellers = (['ours', 'official', 'mppx'] as const).map((house) => {
     const argument: SellerArgument = { house, framework: 'Express', facilitatorUrl, payTo: payee?.address ?? '' }
     return startRole<{ url: string }>('seller', { argument, profiles, name: `${row}-seller-${house}` })
   })
   const remembers = { house: 'ours', remembers: true } as const
-  const buyers = ([{ house: 'ours' }, remembers, { house: 'official' }, { house: 'floor' }] as const).map((who) => {
+  const buyers = ([{ house: 'ours' }, remembers, { house: 'official' }, { house: 'mppx' }, { house: 'floor' }] as const).map((who) => {
     const argument: BuyerArgument = { ...who, key }
     return startRole<unknown, BuyerCalls>('buyer', { argument, profiles, name: `${row}-buyer-${who.house}` })
   })
   const samples = await withRoles([stub, ...sellers, ...buyers], async () => {
-    const [ourSeller, officialSeller] = (await Promise.all(sellers)).map(({ ready }) => ready.url)
-    const [ours, remembering, official, floor] = await Promise.all(buyers)
+    const [ourSeller, officialSeller, mppxSeller] = (await Promise.all(sellers)).map(({ ready }) => ready.url)
+    const [ours, remembering, official, mppx, floor] = await Promise.all(buyers)
     const ways = {
       floor: { buyer: floor, url: `${ourSeller}${paths.free}` },
       ours: { buyer: ours, url: `${ourSeller}${paths.goods}` },
       remembering: { buyer: remembering, url: `${ourSeller}${paths.goods}` },
       official: { buyer: official, url: `${officialSeller}${paths.goods}` },
+      mppx: { buyer: mppx, url: `${mppxSeller}${paths.goods}` },
       'official at ours': { buyer: official, url: `${ourSeller}${paths.goods}` },
     }
     return interleave(contenders, {
@@ -67,11 +68,11 @@ async function waits({ rounds, share, profiles }: Context) {
     })
   })
   const of = (name: (typeof contenders)[number]) => samples[name].map(({ wait }) => wait)
-  const [floor, official] = [of('floor'), of('official')]
+  const [floor, official, mppx] = [of('floor'), of('official'), of('mppx')]
   return {
-    houses: { floor, ours: of('ours'), official },
+    houses: { floor, ours: of('ours'), official, mppx },
     sameSeller: { floor, ours: of('ours'), official: of('official at ours') },
-    remembering: { floor, ours: of('remembering'), official },
+    remembering: { floor, ours: of('remembering'), official, mppx },
     trips: samples.remembering.map(({ trips }) => trips),
   }
 }
