@@ -1,5 +1,6 @@
 import { createMacs, type Secret } from '@flow402x/core/stream'
 import * as z from 'zod/mini'
+import { base64url, bytesOf } from './base64url.ts'
 
 /** What a pass is good for: a code made for one of them opens none of the others. */
 export type PassKind = 'window' | 'edge' | 'view'
@@ -65,20 +66,3 @@ function passIn(said: string): Pass | undefined {
 }
 
 const utf8 = new TextEncoder()
-
-/** Bytes as base64url, unpadded. */
-export function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
-}
-
-/** The bytes of base64url; none of text that is not. */
-export function bytesOf(text: string): Uint8Array {
-  try {
-    return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0))
-  } catch {
-    return new Uint8Array()
-  }
-}

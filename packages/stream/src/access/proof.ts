@@ -1,5 +1,5 @@
 import { paymentPassHeader } from '@flow402x/core/stream'
-import { base64url, bytesOf } from './pass.ts'
+import { base64url, bytesOf } from './base64url.ts'
 
 /** Who signs that he is the viewer: `evmTextSigner` and `solanaTextSigner` of the adapters make one. */
 export interface ViewSigner {

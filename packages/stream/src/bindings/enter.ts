@@ -1,11 +1,11 @@
-import { isX402Error, paymentSignatureHeader } from '@flow402x/core'
-import { isSliding, laneHeader, paymentRemainingHeader } from '@flow402x/core/stream'
+import { paymentSignatureHeader } from '@flow402x/core'
+import { isSliding, paymentRemainingHeader } from '@flow402x/core/stream'
 import type { Admission } from '../engine/entry.ts'
 import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
 
-// As bindings ask for them.
-const [payment, bearer] = [paymentSignatureHeader.name.toLowerCase(), laneHeader.name.toLowerCase()]
+// As bindings ask for it.
+const payment = paymentSignatureHeader.name.toLowerCase()
 
 /** What comes of a request to content that is taken in parts. `keeps`: its payer goes on with the lane after this answer. */
 export type Entered =
@@ -17,7 +17,7 @@ export type Entered =
  * Who pays each part by itself (any x402 client) opens a lane each time, which ends with its answer.
  */
 export async function enter(route: StreamRoute, request: StreamRequest): Promise<Entered> {
-  const sid = bearerOf(request)
+  const sid = await route.bearer(request)
   const brought = request.header(payment)
   if (sid === undefined) return entered(await route.admit(request), brought)
   const paid = brought === undefined ? undefined : await route.tick(request)
@@ -36,18 +36,6 @@ export async function unpaid(route: StreamRoute, request: StreamRequest): Promis
     return { status: 402, headers: route.headers }
   }
   return { ...asked.answer, headers: { ...asked.answer.headers, [paymentRemainingHeader.name]: '0' } }
-}
-
-function bearerOf(request: StreamRequest): string | undefined {
-  const header = request.header(bearer)
-  if (header === undefined) return undefined
-  try {
-    return laneHeader.decode(header).body
-  } catch (error) {
-    // What names no lane is as good as no name.
-    if (isX402Error(error)) return undefined
-    throw error
-  }
 }
 
 function entered(admission: Admission, brought: string | undefined): Entered {

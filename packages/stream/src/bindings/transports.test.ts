@@ -118,19 +118,29 @@ describe.each(Object.entries(frameworks))('bytes on %s', (_, mount) => {
   })
 
   it('come over one lane for who ticks, and end with its credit', async () => {
-    verifies('T4')
+    verifies(['T4', 'FS1-LANE-BEARER'])
     const shop = await openShop({ rate: perByte, mount })
     const payer = await shop.newPayer(100_000n)
     const first = await shop.get({ range: 'bytes=0-', 'PAYMENT-SIGNATURE': await shop.paying(payer.voucher(5000n), 'B') })
     expect((await first.arrayBuffer()).byteLength).toBe(5000)
     const { sid = '' } = paymentStreamHeader.decode(first.headers.get('payment-stream') ?? '')
-    const lane = { 'Flow402x-Lane': `${sid}.${'A'.repeat(43)}` }
+    const lane = { 'Flow402x-Lane': first.headers.get('flow402x-lane') ?? '' }
     const dry = await shop.get({ ...lane, range: 'bytes=5000-' })
     expect([dry.status, dry.headers.get('payment-remaining'), dry.headers.has('payment-required')]).toEqual([402, '0', true])
     expect(await shop.slide(sid, payer.voucher(12_000n))).toMatchObject({ status: 200, body: { accepted: '12000', consumed: '5000' } })
     const next = await shop.get({ ...lane, range: 'bytes=5000-' })
     expect(Buffer.from(await next.arrayBuffer()).equals(content.subarray(5000, 12_000))).toBe(true)
-    expect((await shop.get({ 'Flow402x-Lane': `${'B'.repeat(21)}A.${'A'.repeat(43)}`, range: 'bytes=0-' })).status).toBe(402)
+    const [, mac = ''] = lane['Flow402x-Lane'].split('.')
+    const strangers = [
+      `${sid}.${'A'.repeat(43)}`,
+      `${'B'.repeat(21)}A.${mac}`,
+      `${sid}.${mac.slice(1)}A`,
+      sid,
+      `${sid}.${mac.slice(0, 6)}`,
+      '.',
+    ]
+    await shop.slide(sid, payer.voucher(13_000n))
+    for (const bearer of strangers) expect((await shop.get({ 'Flow402x-Lane': bearer, range: 'bytes=0-' })).status).toBe(402)
     expect(await shop.say({ sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: '12000' } })
     expect((await shop.row(payer))?.charged).toBe(12_000n)
   })
@@ -184,7 +194,7 @@ describe.each(Object.entries(keyShops))('keys of HLS on %s', (_, mount) => {
     expect([first.status, first.headers.get('cache-control')]).toEqual([200, 'private, no-store, no-transform'])
     expect(Buffer.from(await first.arrayBuffer()).equals(await hlsKeys.key(0))).toBe(true)
     const { sid = '' } = paymentStreamHeader.decode(first.headers.get('payment-stream') ?? '')
-    const lane = { 'Flow402x-Lane': `${sid}.${'A'.repeat(43)}` }
+    const lane = { 'Flow402x-Lane': first.headers.get('flow402x-lane') ?? '' }
     expect((await key(1, lane)).status).toBe(402)
     expect((await key(0, lane)).status).toBe(200)
     await shop.slide(sid, payer.voucher(40_000n))

@@ -18,8 +18,6 @@ export interface PaidDownload extends AsyncIterable<Uint8Array> {
 
 // What is asked for again and again without a byte is not to be had.
 const mostEmpty = 3
-/** What stands where a lane needs no code of its own: its name is one. */
-const noMac = 'A'.repeat(43)
 const rangeText = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/
 
 /**
@@ -46,6 +44,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
   const size = first?.size ?? BigInt(response.headers.get('Content-Length') ?? 0)
   const said = response.headers.get(paymentStreamHeader.name)
   const sid = said === null ? undefined : paymentStreamHeader.decode(said).sid
+  const bearer = response.headers.get(laneHeader.name)
   const meter = terms && createMeter(terms, now)
   const paid = terms && plan(opened)
   const tickUrl = new URL(terms?.tickUrl ?? '/', opened.url).href
@@ -88,7 +87,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
     asking.set('Range', `bytes=${at}-`)
     const tag = response.headers.get('ETag')
     if (tag !== null) asking.set('If-Range', tag)
-    if (sid !== undefined && till !== undefined) asking.set(laneHeader.name, laneHeader.encode({ body: sid, mac: noMac }))
+    if (bearer !== null && till !== undefined) asking.set(laneHeader.name, bearer)
     const ask = till === undefined ? wallet.fetch : wallet.send
     const answer = await ask(opened.url, { ...given, headers: asking })
     if (answer.status === 402) {

@@ -13,6 +13,7 @@ import {
   type LaneRefusal,
   type LaneRow,
   type LaneStanding,
+  laneHeader,
   paymentResumeHeader,
   paymentStreamHeader,
   type RailPayment,
@@ -53,7 +54,7 @@ export async function admit(route: Route, request: StreamRequest): Promise<Admis
   if ('answer' in paying) return { kind: 'answer', answer: paying.answer }
   const opened = await openLane(paying)
   if ('answer' in opened) return { kind: 'answer', answer: opened.answer }
-  return { kind: 'lane', lane: opened.live.hold(), headers: laneHeaders(route, opened) }
+  return { kind: 'lane', lane: opened.live.hold(), headers: await laneHeaders(route, opened) }
 }
 
 /** The payment of a request, as far as it is one of the offers'. */
@@ -138,14 +139,15 @@ export function refused(
 }
 
 /** The headers of an answer that carries a lane, or that opened one for another transport. */
-export function laneHeaders(route: Route, { live, receipt }: Opened): Readonly<Record<string, string>> {
-  const { clock } = route.engine
+export async function laneHeaders(route: Route, { live, receipt }: Opened): Promise<Readonly<Record<string, string>>> {
+  const { clock, sids } = route.engine
   const ttl = live.ttl()
   const time = ttl === undefined ? {} : { ttl: Math.round(ttl * 1000) / 1000, until: Math.round(clock() + ttl * 1000) }
   const { 'tick-url': tickUrl, ws } = paramsOf(live.terms)
   const params = { v: '1', 'tick-url': tickUrl, ...(ws === undefined ? {} : { ws }), sid: live.sid, ...time }
   return paidHeaders(route, {
     [paymentStreamHeader.name]: paymentStreamHeader.encode(params),
+    [laneHeader.name]: await sids.bearerOf(live.sid),
     ...(receipt === undefined ? {} : { [paymentResponseHeader.name]: paymentResponseHeader.encode(outcomeToWire(receipt)) }),
   })
 }
@@ -253,7 +255,7 @@ async function goOn(route: Route, request: StreamRequest, { sid, from }: Resume)
   }
   const lane = live.hold(from)
   engine.emit({ type: 'laneResumed', lane: id, payer: live.lane.payer, resource: live.lane.resource })
-  return { kind: 'lane', lane, headers: { ...laneHeaders(route, { live }), ...receiptIn(ticked) } }
+  return { kind: 'lane', lane, headers: { ...(await laneHeaders(route, { live })), ...receiptIn(ticked) } }
 }
 
 function receiptIn(ticked: StreamAnswer | undefined): Readonly<Record<string, string>> {

@@ -100,6 +100,29 @@ describe('vouchers that buy nothing', () => {
     expect((await shop.row(payer)).top).toBe(window)
   })
 
+  test('to who names a lane in a header without our code for it', async () => {
+    verifies('FS1-LANE-BEARER')
+    const shop = await open({ streams: { ticksPerSecond: 100 } })
+    const [payer, other] = [await shop.newPayer(10n * window), await shop.newPayer(10n * window)]
+    const [mine, his] = [await shop.open(payer.voucher(window)), await shop.open(other.voucher(window))]
+    const bearer = mine.headers.get('flow402x-lane') ?? ''
+    expect(bearer).toMatch(new RegExp(`^${mine.sid}\\.[-\\w]{43}$`))
+    const ticked = async (header: string, payment: PaymentPayload): Promise<number> =>
+      (await shop.post(undefined, { 'PAYMENT-SIGNATURE': paymentSignatureHeader.encode(payment), 'Flow402x-Lane': header })).status
+    const voucher = await payer.voucher(2n * window)
+    const [, hisCode] = his.headers.get('flow402x-lane')?.split('.') ?? []
+    const forged = [
+      `${mine.sid}.${'A'.repeat(43)}`,
+      `${mine.sid}.${hisCode}`,
+      `${bearer.slice(0, -2)}${bearer.at(-2) === 'A' ? 'B' : 'A'}${bearer.at(-1)}`,
+    ]
+    for (const header of forged) expect(await ticked(header, voucher)).toBe(404)
+    expect(await ticked(mine.sid, voucher)).toBe(400)
+    expect((await shop.row(payer)).top).toBe(window)
+    expect(await ticked(bearer, voucher)).toBe(204)
+    expect((await shop.row(payer)).top).toBe(2n * window)
+  })
+
   test('malformed words are 400, and too many are 429', async () => {
     verifies('F21')
     const shop = await open()

@@ -24,6 +24,7 @@ const exposed = [
   'Payment-Stream',
   'Payment-Remaining',
   'Payment-Pass',
+  'Flow402x-Lane',
   'Retry-After',
 ].join(', ')
 const allowed =

@@ -1,6 +1,6 @@
 import type { Facilitator, ServerScheme, Store, X402Error } from '@flow402x/core'
 import { isX402Error } from '@flow402x/core'
-import type { LaneTerms, Rail, Secret } from '@flow402x/core/stream'
+import { type LaneTerms, laneHeader, type Rail, type Secret } from '@flow402x/core/stream'
 import type { Lane } from '../lane/lane.ts'
 import type { Patience } from '../lane/live.ts'
 import type { Ticked } from '../transports/socket.ts'
@@ -47,6 +47,8 @@ export interface StreamRoute {
   tick(request: StreamRequest): Promise<StreamAnswer>
   /** A tick that came in a frame of a WebSocket. */
   tickFrame(tick: FrameTick): Promise<Ticked>
+  /** The lane whose bearer a request is, by `Flow402x-Lane`: nothing where it shows none, or a code that is not ours. Never rejects. */
+  bearer(request: StreamRequest): Promise<string | undefined>
   /** A lane that was opened at `tickUrl`, for a transport that names it: nothing where it is not to be had here. */
   attach(sid: string): Promise<Lane | undefined>
   /** What every answer over one of its lanes says. */
@@ -159,6 +161,11 @@ function routeOf(engine: Engine, options: StreamRate): StreamRoute {
         engine.emit({ type: 'error', error })
         return 'store'
       }
+    },
+    async bearer(request) {
+      const header = request.header(laneHeader.name.toLowerCase())
+      // What names no lane is as good as no name.
+      return header === undefined ? undefined : engine.sids.readBearer(header).catch(() => undefined)
     },
     attach: (sid) => attach(engine, sid),
     headers: commonHeaders(engine.cors),

@@ -172,7 +172,7 @@ export function createTicks(base: Base): Ticks {
       const paying = readPaying(route, request)
       if ('answer' in paying) return paying.answer
       const opened = await openLane(paying)
-      return 'answer' in opened ? opened.answer : { status: 204, headers: laneHeaders(route, opened) }
+      return 'answer' in opened ? opened.answer : { status: 204, headers: await laneHeaders(route, opened) }
     }
     const found = await alive(sid)
     return 'status' in found ? found : pay(route, request, found)
@@ -249,8 +249,10 @@ export function createTicks(base: Base): Ticks {
     return signed === undefined ? unsigned : await rail.keep({ max, signature: signed }, found.row.channelId)
   }
   async function sidOf(request: StreamRequest): Promise<string | undefined> {
-    const header = request.header('flow402x-lane')
-    return header === undefined ? (new URL(request.url).searchParams.get('sid') ?? undefined) : laneHeader.decode(header).body
+    const header = request.header(laneHeader.name.toLowerCase())
+    if (header === undefined) return new URL(request.url).searchParams.get('sid') ?? undefined
+    // Whose code is not ours names no lane that could be found.
+    return (await base.sids.readBearer(header)) ?? ''
   }
 
   return {

@@ -2,6 +2,10 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  'FS1-LANE-BEARER': {
+    text: 'Who draws on a lane by a header shows its name and the seller’s own code for it.',
+    link: 'streaming.md §5.2 Flow402x-Lane',
+  },
   'FS1-VIEW-GRANT': {
     text: 'A purchase gives exactly the views that were paid, to the wallet that paid, over any number of instances and crashes.',
     link: 'streaming.md §8, §11 f',
