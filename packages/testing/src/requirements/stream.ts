@@ -181,6 +181,12 @@ export const streamRequirements = {
     text: 'Where a chain pays a voucher exactly, an exact one is signed at a lane’s end; who vanishes without it leaves at most his windows unpaid.',
     link: 'streaming.md §3.4',
   },
+  T10: {
+    text: 'A hundred channels with live lanes are claimed and settled: the receiver has what was consumed, and a second run does nothing.',
+    link: 'streaming.md §15 T10',
+  },
+  T16: { text: 'Of many channels of which one is drained all others are claimed, and that one is told.', link: 'streaming.md §15 T16' },
+  F23: { text: 'A channel whose claim would fail takes no other along.', link: 'streaming.md §10 F23' },
   'FS1-WINDOWS': {
     text: 'Where a chain has no vouchers a window is a whole payment, settled before it is sold, sold once, and not given back.',
     link: 'streaming.md §12.4',
