@@ -35,6 +35,10 @@ export const streamRequirements = {
   F15: { text: 'A deposit that fails opens nothing.', link: 'streaming.md §10 F15' },
   F5: { text: 'A payer who withdraws while it streams gets no new credit.', link: 'streaming.md §10 F5' },
   T19: { text: 'Forged ticks are refused before any signature is looked at.', link: 'streaming.md §15 T19' },
+  'FS1-UNITS': {
+    text: 'A rate may count anything: what is known, and any word whose units its seller debits himself.',
+    link: 'money-rules.md',
+  },
   'FS1-RESUME': { text: 'A lane goes on where it was, for who knows its name and for nobody else.', link: 'streaming.md §6 M7' },
   'FS1-GATE': {
     text: 'The gate stands before the write: what is not paid is neither asked of a source nor charged, and gated time costs nothing.',
