@@ -22,7 +22,7 @@ import { createReadiness, type Readiness } from './readiness.ts'
 import { createReservations, type Reservations } from './reservations.ts'
 import { type Answer, type Asker, createSettlements, isDead, type Settlements } from './settlements.ts'
 import { sighted } from './sighting.ts'
-import { drawOf, judge, relay } from './verify.ts'
+import { drawOf, type Judged, judge, relay } from './verify.ts'
 
 /** One scheme on one network, with everything its payments need. Schemes of one chain share its lanes. */
 export type Desk = DeskOptions & {
@@ -130,7 +130,7 @@ export async function settle(desk: Desk, submission: Submission, { signal, claim
   }
   const before = await standing()
   if (before !== undefined) return before
-  const { verdict, leave, ...why } = await judge(desk, submission, { signal, keep: true })
+  const { verdict, leave, ...why } = await receive(desk, submission, { signal })
   if (!verdict.valid) {
     // Another may have come first meanwhile, and its transaction may be why this one does not verify any more.
     const now = await standing()
@@ -145,6 +145,25 @@ export async function settle(desk: Desk, submission: Submission, { signal, claim
     return await enter(desk, submission, { key, asker, cancelled, leave })
   } finally {
     leave()
+  }
+}
+
+/** The verdict on a payment that comes to be settled; its lanes expect it until it is left. */
+async function receive(desk: Desk, submission: Submission, { signal }: Pick<SettleOptions, 'signal'>): Promise<Judged> {
+  const arrived = desk.lanes.expect()
+  try {
+    const { leave, ...judged } = await judge(desk, submission, { signal, keep: true })
+    if (!judged.verdict.valid) arrived()
+    return {
+      ...judged,
+      leave() {
+        leave()
+        arrived()
+      },
+    }
+  } catch (error) {
+    arrived()
+    throw error
   }
 }
 

@@ -15,6 +15,8 @@ export type LaneOptions = Omit<SlotsOptions, 'hold' | 'unpaid' | 'idle'> & {
   /** Whether other processes may want the signer. */
   readonly shared: boolean
   readonly unsent: DispatchOptions['unsent']
+  /** Whether payments are on their way that may want this lane. */
+  readonly coming: () => boolean
   /** Whether a payment that is still to be had is sent again: somebody here waits for it, or it was told settled. */
   readonly wanted: (rider: Rider) => boolean
   /** Payments that wait for a signer which another process holds. */
@@ -42,7 +44,7 @@ export type Lane = {
 const askAgain = 40
 // A signer that others left in order is looked through this often.
 const recoverAgain = 5000
-// While a transaction waits for its block, payments gather this long for the next one.
+// While a transaction waits for its block, or others are on their way, payments gather so long at most for the next one.
 const gather = 20
 // Where nothing waits for anything, so many are signed at a time.
 const atOnce = 32
@@ -152,7 +154,8 @@ export function createLane(options: LaneOptions): Lane {
       await pause(askAgain / 2)
       return false
     }
-    for (let waited = 0; waited < gather && slots.open > 0 && queue.length < most && most > 1; waited += 1) await pause(1)
+    const company = (): boolean => queue.length < most && (slots.open > 0 || options.coming())
+    for (const since = performance.now(); most > 1 && company() && performance.now() < since + gather; ) await pause(1)
     // A transaction may have turned out to be undeliverable meanwhile.
     return !slots.blocked && hold.lease !== undefined
   }

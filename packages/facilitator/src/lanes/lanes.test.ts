@@ -193,6 +193,30 @@ describe('a lane', () => {
     expect(events).toContainEqual(expect.objectContaining({ type: 'reorganised', transaction: 'tx1' }))
   })
 
+  it('waits for a payment that is being verified, and not for long', async () => {
+    const chain = smallChain()
+    let held = (): void => {}
+    const verify = async ({ payment: { payload } }: Submission): Promise<Verdict> => {
+      if (String(payload.id).startsWith('held')) await new Promise<void>((resolve) => (held = resolve))
+      return { valid: true, payer: 'payer' }
+    }
+    const { settle } = setUp({ schemes: [smallScheme(chain, { verify })] }, chain)
+    // Payments of one payer ride together once one of his was settled.
+    await settle('first')
+    let together = 0
+    for (let pair = 0; pair < 5; pair += 1) {
+      const [slow, fast] = [settle(`held ${pair}`), settle(`free ${pair}`)]
+      setImmediate(() => held())
+      const [one, other] = await Promise.all([slow, fast])
+      if (one.transaction === other.transaction) together += 1
+    }
+    expect(together).toBeGreaterThan(0)
+    const never = settle('held for good')
+    expect(await settle('free')).toMatchObject({ status: 'settled' })
+    held()
+    expect(await never).toMatchObject({ status: 'settled' })
+  })
+
   it('gives the next payment to the least loaded signer', async () => {
     const { chain, settle } = setUp({ batch: false }, smallChain(['one', 'two']))
     chain.mining = false

@@ -25,6 +25,8 @@ export type Lanes = {
   admit(calls: readonly Call[]): void
   /** Puts a payment into the least loaded lane of its signer, or of any where it names none. */
   add(rider: Rider): void
+  /** Tells of a payment that may be added soon, until what it gives is called. */
+  expect(): () => void
   /** Payments that wait for a signer here or ride in something unmined. */
   load(signer: string): number
   /** The names that its signers have in the journal. */
@@ -45,6 +47,7 @@ const lanesPerSigner = 4
 export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
   const { recall, ended, unsent, shared } = options
   const riders = new Map<string, Rider>()
+  const coming = new Set<object>()
   const payers = createPayers()
   const perSigner = !writer.ordered && shared ? lanesPerSigner : 1
   const lanes: readonly Signed[] = writer.signers.flatMap((signer) =>
@@ -60,6 +63,11 @@ export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
       const able = lanesFor(rider)
       const ours = able.filter(({ elsewhere }) => !elsewhere)
       best(ours.length > 0 ? ours : able).add(rider)
+    },
+    expect() {
+      const one = {}
+      coming.add(one)
+      return () => void coming.delete(one)
     },
     load: (signer) => lanes.reduce((sum, one) => (one.signer === signer ? sum + one.lane.load : sum), 0),
     names: lanes.map(({ lane }) => lane.signer),
@@ -80,6 +88,7 @@ export function createLanes(writer: ChainWriter, options: LanesOptions): Lanes {
       ...(name === signer ? { writer } : named(name, { signer, writer, onEvent: options.onEvent })),
       signer: name,
       payers,
+      coming: () => coming.size > 0,
       wanted: ({ id, settlement }) => riders.has(id) || options.waits(id) || settlement.outcome !== undefined,
       rider: async (id) => riders.get(id) ?? recall(id),
       ended(id, outcome) {
