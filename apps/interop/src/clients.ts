@@ -1,6 +1,10 @@
 import { createClient } from '@flow402x/client'
 import { wrapFetchWithPayment } from '@x402/fetch'
+import { Mppx } from 'mppx/client'
+import { evm } from 'mppx/evm/client'
+import { privateKeyToAccount } from 'viem/accounts'
 import { wrapFetchWithPayment as wrapFetchWithPaymentV1 } from 'x402-fetch'
+import { hex } from './chains/evm.ts'
 import type { World } from './world.ts'
 
 /** Whoever pays; `fetch` sees everything that goes over the wire. */
@@ -46,5 +50,16 @@ export const legacy: ClientPeer = {
       const { signer, config } = await signing
       return wrapFetchWithPaymentV1(send, signer, undefined, undefined, config)(url, init)
     }
+  },
+}
+
+/** The client of mppx, which pays x402 where a seller does not speak its own protocol; on EVM chains. */
+export const mppx: ClientPeer = {
+  name: 'mppx 0.11',
+  versions: [2],
+  connect(_, { privateKey, fetch: send = fetch }) {
+    const method = evm({ account: privateKeyToAccount(hex(privateKey)), currencies: [evm.assets.baseSepolia.USDC] })
+    const client = Mppx.create({ methods: [method], fetch: send, polyfill: false })
+    return (url, init) => client.fetch(url, init)
   },
 }

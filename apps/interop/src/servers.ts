@@ -15,7 +15,11 @@ import { paymentMiddleware as officialHono } from '@x402/hono'
 import express from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
+import { evm } from 'mppx/evm/server'
+import { Mppx as MppxExpress } from 'mppx/express'
+import { Mppx as MppxHono } from 'mppx/hono'
 import { paymentMiddleware as legacyExpress } from 'x402-express'
+import { hex } from './chains/evm.ts'
 import type { FacilitatorPeer } from './facilitators.ts'
 import { type Listening, listen, type Used, type World } from './world.ts'
 
@@ -145,6 +149,34 @@ export const officialServers: readonly ServerPeer[] = [
   },
 ]
 
+/** The servers of mppx, which offer x402 beside its own protocol, on EVM chains; they settle before the handler runs. */
+export const mppxServers: readonly ServerPeer[] = [
+  {
+    name: 'mppx 0.11, Express',
+    versions: [2],
+    open: (_, sale) =>
+      openCounted(sale, (goods) => {
+        const app = express()
+        const charge = MppxExpress.create(mppxTerms(sale)).charge({ amount: priceText.slice(1) })
+        app.all(path, charge, express.text({ type: () => true }), async ({ method, body }, response) => {
+          response.json(await goods({ method, body: typeof body === 'string' ? body : '' }))
+        })
+        return app
+      }),
+  },
+  {
+    name: 'mppx 0.11, Hono',
+    versions: [2],
+    open: (_, sale) =>
+      openCounted(sale, (goods) => {
+        const app = new Hono()
+        const charge = MppxHono.create(mppxTerms(sale)).charge({ amount: priceText.slice(1) })
+        app.all(path, charge, async ({ req, json }) => json(await goods({ method: req.method, body: await req.text() })))
+        return getRequestListener(app.fetch)
+      }),
+  },
+]
+
 /** The last server of v1; it knows one flow. */
 export const legacyServer: ServerPeer = {
   name: 'x402-express 1.2',
@@ -197,6 +229,11 @@ function officialRoutes({ network, schemes }: Ground, { payTo, flow }: Sale) {
   const { scheme, extra, extensions = {} } = schemes.officialRoute ?? { scheme: 'exact' }
   const said = { ...extra, ...(flow === undefined ? {} : { paymentFlow: flow }) }
   return { [path]: { accepts: { scheme, network, price: priceText, payTo, extra: said }, extensions } } as const
+}
+
+function mppxTerms({ payTo, facilitator }: Sale) {
+  const method = evm.charge({ currency: evm.assets.baseSepolia.USDC, recipient: hex(payTo), x402: { facilitator: facilitator.url } })
+  return { methods: [method] as const, secretKey: 'a secret that only this matrix knows' }
 }
 
 function usageOf({ used }: Sale): Record<string, string> {

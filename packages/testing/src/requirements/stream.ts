@@ -37,7 +37,7 @@ export const streamRequirements = {
   T19: { text: 'Forged ticks are refused before any signature is looked at.', link: 'streaming.md §15 T19' },
   'FS1-UNITS': {
     text: 'A rate may count anything: what is known, and any word whose units its seller debits himself.',
-    link: 'money-rules.md',
+    link: 'streaming.md §3.3',
   },
   'FS1-RESUME': { text: 'A lane goes on where it was, for who knows its name and for nobody else.', link: 'streaming.md §6 M7' },
   'FS1-GATE': {
