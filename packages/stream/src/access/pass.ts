@@ -50,8 +50,14 @@ export function createPasses({ secret, kind }: { readonly secret: Secret; readon
   }
 }
 
+/** What the text of a pass says, whoever made it: for who keeps one, who could not judge it. */
+export function readPass(text: string): Pass | undefined {
+  const [, said] = text.length > longest ? [] : (form.exec(text) ?? [])
+  return said === undefined ? undefined : passIn(said)
+}
+
 /** Whether a pass for `opened` opens `asked`; a path that climbs opens nothing. */
-function opens(opened: string, asked: string): boolean {
+export function opens(opened: string, asked: string): boolean {
   if (opened === asked) return true
   return opened.endsWith('/') && asked.startsWith(opened) && !/(^|[/\\])(\.|%2e){1,2}([/\\?]|%2f|%5c|$)/i.test(asked)
 }

@@ -39,6 +39,18 @@ export const readerErrors = defineErrors({
     message: ({ url, received, expected }: { url: string; received: bigint; expected: string }) =>
       `${url} gave ${received} bytes of ${expected}: the rest was not paid for, or not delivered.`,
   },
+  'stream/part-refused': {
+    ...unknown,
+    retry: 'never',
+    message: ({ url }: { url: string }) =>
+      `${url} asks again for what was paid, or counts more than it gave. Nothing more is signed for it; no more than two windows are lost.`,
+  },
+  'stream/spent': {
+    ...unknown,
+    retry: 'never',
+    message: ({ url, signed }: { url: string; signed: bigint }) =>
+      `${url} costs more than what was agreed to leaves: ${signed} were signed, and nothing was signed for it.`,
+  },
   'stream/bad-option': {
     status: 500,
     phase: 'quote',

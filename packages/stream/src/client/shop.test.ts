@@ -1,11 +1,10 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { batchSettlementClient, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer } from '@flow402x/adapters-evm/server'
-import { createClient, streamWallet } from '@flow402x/client'
-import { type Facilitator, formatDecimal, fromAtomic, type Store } from '@flow402x/core'
+import { type Facilitator, formatDecimal, fromAtomic } from '@flow402x/core'
 import { costOf, oneUnit } from '@flow402x/core/stream'
 import { createFacilitator } from '@flow402x/facilitator'
 import { memoryStore } from '@flow402x/store/memory'
@@ -15,6 +14,7 @@ import express from 'express'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { bytes, streamed, ticks } from '../express.ts'
+import { newBuyer, rowOf } from '../fixtures/buyer.ts'
 import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
 import { createStreams, sockets } from '../server.ts'
 import { payDownload } from './download.ts'
@@ -46,23 +46,6 @@ async function shopOf(plan: Partial<ShopPlan> = {}): Promise<StreamShop> {
   return shop
 }
 
-let accounts = 2
-
-/** A buyer with a channel of his own. */
-function newBuyer() {
-  accounts += 1
-  const { privateKey } = chain.accounts[accounts] ?? chain.buyer
-  const store = memoryStore()
-  const own = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [privateKey] })
-  const client = createClient({ schemes: [batchSettlementClient({ signer: privateKeySigner(privateKey), store, chains: [own] })], store })
-  return { client, wallet: streamWallet(client), payerRow: () => rowOf(store, 'payer') }
-}
-
-async function rowOf({ channels }: Pick<Store, 'channels'>, side: 'payer' | 'receiver') {
-  for await (const row of channels.list({ side })) return row
-  return undefined
-}
-
 async function read(options: PayStreamOptions, most = Number.POSITIVE_INFINITY) {
   const events: StreamEvent[] = []
   const stream = await payStream({ ...options, onEvent: (event) => events.push(event) })
@@ -74,7 +57,7 @@ async function read(options: PayStreamOptions, most = Number.POSITIVE_INFINITY) 
 it('pays our own seller second by second, and both books and the budget end alike', async () => {
   verifies(['T2', 'M29'])
   const shop = await shopOf()
-  const buyer = newBuyer()
+  const buyer = newBuyer(chain)
   const { stream, events, receipt } = await read({ wallet: buyer.wallet, url: `${shop.url}/live`, units: '5' })
   expect(events.map(({ t }) => t)).toEqual(['low', 'gated'])
   expect(stream.grade).toBe('B')
@@ -91,7 +74,7 @@ it('downloads a file that is sold by its bytes, part by part, and has every byte
   verifies('T4')
   const file = crypto.getRandomValues(new Uint8Array(60_000))
   const shop = await byteShop(file)
-  const buyer = newBuyer()
+  const buyer = newBuyer(chain)
   const download = await payDownload({ wallet: buyer.wallet, url: `${shop.url}/file` })
   const parts: Uint8Array[] = []
   for await (const part of download) parts.push(part)
@@ -104,7 +87,7 @@ it('downloads a file that is sold by its bytes, part by part, and has every byte
 it('pays for no more of a file than is read', async () => {
   verifies('T4')
   const shop = await byteShop(new Uint8Array(500_000))
-  const buyer = newBuyer()
+  const buyer = newBuyer(chain)
   let count = 0
   for await (const part of await payDownload({ wallet: buyer.wallet, url: `${shop.url}/file` })) {
     count += part.length
@@ -118,7 +101,7 @@ it('pays for no more of a file than is read', async () => {
 it('pays for a socket in the socket: a message each, and what both sides count is the same', async () => {
   verifies('FS1-CLIENT-SOCKET')
   const shop = await socketShop()
-  const buyer = newBuyer()
+  const buyer = newBuyer(chain)
   const connect = (url: string, protocol: string) => new WebSocket(url, protocol, { origin: 'http://page.example' })
   const socket = await payWebSocket({ wallet: buyer.wallet, url: `${shop.url}/talk`, connect })
   const heard: string[] = []

@@ -19,8 +19,11 @@ import { tellLane } from './words.ts'
 export interface Till {
   /** So much may be delivered by what was signed. */
   signed(): bigint
-  /** Pays on for what was received, if that is worth it; one payment is under way at a time. */
-  advance(received: Units): Promise<void>
+  /**
+   * Pays on for what was received, if that is worth it, and so that at least `ahead` lies ahead, for what comes as a whole or not at all; one
+   * payment is under way at a time.
+   */
+  advance(received: Units, ahead?: Units): Promise<void>
   /** Why nothing more is paid; nothing while all is well, or where the agreed end is reached. */
   trouble(): X402Error | undefined
   /** Whether all was paid that is to be paid. */
@@ -59,20 +62,20 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
   let [cleanSince, seq] = [now(), 0]
   let trouble: X402Error | undefined
   let under: Promise<void> | undefined
-  let latest: Units = 0n
+  let latest: Step = { received: 0n, ahead: 0n }
   // The stream goes on while a deposit comes in.
   let filling: Promise<boolean> | undefined
 
   const signed = (): bigint => lane.standing().used + lane.standing().credit
-  const ahead = (used: bigint): bigint => {
-    const whole = costOf(rate, window)
+  const ahead = (used: bigint, least = 0n): bigint => {
+    const whole = greater(costOf(rate, window), least)
     return most === undefined ? whole : lesser(most - used, whole)
   }
 
   /** Pays for what came, and for what came meanwhile: the last chunk before a gate shuts has no other after it. */
   async function catchUp(): Promise<void> {
     try {
-      for (let paid = -1n; trouble === undefined && latest > paid; ) {
+      for (let paid: Step | undefined; trouble === undefined && isMore(latest, paid); ) {
         paid = latest
         await pay(paid)
       }
@@ -91,12 +94,13 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
     }
   }
 
-  async function pay(received: Units): Promise<void> {
+  async function pay({ received, ahead: next }: Step): Promise<void> {
     const used = costOf(rate, received)
     trust(true)
-    const step = greater(tick, window / 2n)
-    const isLast = most !== undefined && used + ahead(used) >= most
-    const voucher = await slide({ used, window: ahead(used), least: isLast ? 1n : costOf(rate, step) })
+    const needed = costOf(rate, received + next) - used
+    const reach = ahead(used, needed)
+    const isWorthIt = signed() < used + needed || (most !== undefined && used + reach >= most)
+    const voucher = await slide({ used, window: reach, least: isWorthIt ? 1n : costOf(rate, greater(tick, window / 2n)) })
     if (voucher === undefined) return
     if (options.carry === undefined) await send(voucher, received)
     else options.carry(voucher)
@@ -186,8 +190,8 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
 
   return {
     signed,
-    advance(received) {
-      latest = received
+    advance(received, next = 0n) {
+      latest = { received, ahead: next }
       under ??= catchUp().finally(() => {
         under = undefined
       })
@@ -244,6 +248,12 @@ export function windowTill({ wallet, url, sid, tickUrl, terms, most }: TillOptio
       await under
     },
   }
+}
+
+type Step = { readonly received: Units; readonly ahead: Units }
+
+function isMore({ received, ahead }: Step, paid: Step | undefined): boolean {
+  return paid === undefined || received > paid.received || ahead > paid.ahead
 }
 
 /** A payment by itself names its lane in the URL (M2). */

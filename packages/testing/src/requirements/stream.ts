@@ -195,4 +195,12 @@ export const streamRequirements = {
     text: 'Where a chain has no vouchers a window is a whole payment, settled before it is sold, sold once, and not given back.',
     link: 'streaming.md §12.4',
   },
+  'FS1-HLS-LOADER': {
+    text: 'A player pays for the parts of a programme that ask for money, each once, before it asks for them, and for nothing else.',
+    link: 'streaming.md §11 c',
+  },
+  'FS1-KEPT-PASSES': {
+    text: 'A pass that was paid for is shown until it is over, to the origin that gave it and to no other, and bought no second time.',
+    link: 'streaming.md §11 e, f',
+  },
 } as const satisfies Readonly<Record<string, Requirement>>
