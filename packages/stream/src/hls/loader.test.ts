@@ -1,9 +1,10 @@
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
+import { streamWallet } from '@flow402x/client'
 import type { Facilitator } from '@flow402x/core'
 import { createFacilitator } from '@flow402x/facilitator'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
-import type { HlsConfig } from 'hls.js'
+import Hls, { type HlsConfig } from 'hls.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
 import { type HlsLoaded, loadHls } from '../fixtures/hls-loading.ts'
@@ -40,9 +41,11 @@ const isSilence = ({ data }: HlsLoaded): boolean => data instanceof ArrayBuffer 
 
 it('fits hls.js in each of its places', () => {
   verifies('FS1-HLS-LOADER')
-  const made = hlsLoader({ wallet: newBuyer(chain).wallet })
-  const config: Pick<HlsConfig, 'loader' | 'fLoader' | 'pLoader'> = { loader: made, fLoader: made, pLoader: made }
-  expect(config.loader).toBe(made)
+  const { client } = newBuyer(chain)
+  const loader = hlsLoader({ wallet: streamWallet(client), budget: '$1' })
+  const hls = new Hls({ loader, maxBufferLength: 10 })
+  const others: Pick<HlsConfig, 'fLoader' | 'pLoader'> = { fLoader: loader, pLoader: loader }
+  expect([hls.config.loader, others.fLoader, new loader().context]).toEqual([loader, loader, null])
 })
 
 describe('a programme that is sold by its segments', () => {

@@ -1,5 +1,5 @@
 import { isX402Error, pause } from '@flow402x/core'
-import { type BuyerOptions, createBuyer, type ProgrammeReceipt } from './buyer.ts'
+import { type BuyerOptions, createBuyer, type PartBuyer, type ProgrammeReceipt } from './buyer.ts'
 import type { Part } from './part-lane.ts'
 
 /** What hls.js asks for: as much of its `LoaderContext` as is used. */
@@ -24,7 +24,7 @@ export type HlsStats = {
   buffering: { start: number; first: number; end: number }
 }
 
-type Answer = { readonly url: string; readonly data?: string | ArrayBuffer | object; readonly code?: number; readonly text?: string }
+type Answer = { readonly url: string; readonly data?: unknown; readonly code?: number; readonly text?: string }
 type Failure = { readonly code: number; readonly text: string }
 
 /** How hls.js tries again, as its `RetryConfig`. */
@@ -74,6 +74,7 @@ export type HlsLoaderOptions = BuyerOptions & {
 /** What hls.js makes its loaders with: `new Hls({ loader })`. All of one share their lanes, their passes and their budget. */
 export interface HlsLoader {
   new <Context extends HlsContext>(config?: unknown): HlsLoading<Context>
+  <Context extends HlsContext>(config?: unknown): HlsLoading<Context>
   /** Ends its lanes, after `hls.destroy()`; what was not used is the channels' again. */
   close(): Promise<ProgrammeReceipt>
 }
@@ -88,99 +89,97 @@ export interface HlsLoader {
  * const hls = new Hls({ loader, maxBufferLength: 10 })
  * ```
  */
-export function hlsLoader({ init, ...options }: HlsLoaderOptions): HlsLoader {
+export function hlsLoader({ init = {}, ...options }: HlsLoaderOptions): HlsLoader {
   const buyer = createBuyer(options)
-  // hls.js makes its loaders with `new`.
-  return class<Context extends HlsContext> implements HlsLoading<Context> {
-    static close = (): Promise<ProgrammeReceipt> => buyer.close()
-    context: Context | null = null
-    stats = newStats()
-    #response: Response | null = null
-    #callbacks: HlsCallbacks<Context> | undefined
-    readonly #over = new AbortController()
+  function loader<Context extends HlsContext>(): HlsLoading<Context> {
+    return createLoading(buyer, init)
+  }
+  // A function that gives an object can be called with `new` as well, and gives the same.
+  return Object.assign(loader, { close: buyer.close }) as HlsLoader
+}
 
-    load(context: Context, { loadPolicy }: HlsPatience, callbacks: HlsCallbacks<Context>): void {
-      this.context = context
-      this.#callbacks = callbacks
-      this.stats.loading.start = performance.now()
-      void this.#load(context, loadPolicy)
-    }
+function createLoading<Context extends HlsContext>(buyer: PartBuyer, init: RequestInit): HlsLoading<Context> {
+  const over = new AbortController()
+  const stats = newStats()
+  let response: Response | null = null
+  let told: HlsCallbacks<Context> | undefined
 
-    abort(): void {
-      const { context, stats } = this
-      if (stats.loading.end === 0) stats.aborted = true
-      this.#over.abort()
-      const callbacks = this.#callbacks
-      this.#callbacks = undefined
-      if (context !== null) callbacks?.onAbort?.(stats, context, this.#response)
-    }
-
-    destroy(): void {
-      this.#callbacks = undefined
-      this.abort()
-      this.context = null
-    }
-
-    getCacheAge(): number | null {
-      const age = this.getResponseHeader('age')
-      return age === null ? null : Number(age)
-    }
-
-    getResponseHeader(name: string): string | null {
-      return this.#response?.headers.get(name) ?? null
-    }
-
-    async #load(context: Context, policy: HlsPatience['loadPolicy']): Promise<void> {
-      const { stats } = this
-      for (;;) {
-        const came = await this.#try(context, policy.maxLoadTimeMs)
-        if (this.#over.signal.aborted) return
-        if ('data' in came) return await this.#succeed(context, came)
-        const retry = came.isLate ? policy.timeoutRetry : policy.errorRetry
-        if (retry === null || stats.retry >= retry.maxNumRetry || !(came.isLate || came.isPassing)) return this.#fail(context, came)
-        await pause(delayOf(retry, stats.retry), this.#over.signal).catch(() => {})
-        stats.retry += 1
-      }
-    }
-
-    async #try(context: Context, most: number): Promise<Part | Failed> {
-      const late = new AbortController()
-      const timer = Number.isFinite(most) ? setTimeout(() => late.abort(), most) : undefined
-      try {
-        const headers = new Headers({ ...context.headers, ...rangeOf(context) })
-        const signal = AbortSignal.any([late.signal, this.#over.signal])
-        const part = await buyer.get({ url: new URL(context.url, globalThis.location?.href).href, init: { ...init, headers, signal } })
-        this.#response = part.response
-        if (part.response.ok) return part
-        const { status, statusText } = part.response
-        return { code: status, text: statusText, isPassing: status >= 500, isLate: false }
-      } catch (error) {
-        const text = error instanceof Error ? error.message : ''
-        // A part that is not paid is not had by asking again.
-        const isMoney = isX402Error(error)
-        return { code: isMoney ? 402 : 0, text, isPassing: !isMoney, isLate: late.signal.aborted }
-      } finally {
-        clearTimeout(timer)
-      }
-    }
-
-    async #succeed(context: Context, { response, data, at }: Part): Promise<void> {
-      const { stats } = this
-      const answer = await read(data, context.responseType)
-      stats.loaded = data.byteLength
-      stats.total = data.byteLength
-      stats.loading.end = performance.now()
-      // What was paid before is no part of how fast it came.
-      stats.loading.first = at
-      if (typeof answer !== 'object' || answer instanceof ArrayBuffer) this.#callbacks?.onProgress?.(stats, context, answer, response)
-      this.#callbacks?.onSuccess({ url: response.url, data: answer, code: response.status }, stats, context, response)
-    }
-
-    #fail(context: Context, { code, text, isLate }: Failed): void {
-      if (isLate) this.#callbacks?.onTimeout(this.stats, context, this.#response)
-      else this.#callbacks?.onError({ code, text }, context, this.#response, this.stats)
+  async function run(context: Context, policy: HlsPatience['loadPolicy']): Promise<void> {
+    for (;;) {
+      const came = await attempt(context, policy.maxLoadTimeMs)
+      if (over.signal.aborted) return
+      if ('data' in came) return await succeed(context, came)
+      const retry = came.isLate ? policy.timeoutRetry : policy.errorRetry
+      if (retry === null || stats.retry >= retry.maxNumRetry || !(came.isLate || came.isPassing)) return fail(context, came)
+      await pause(delayOf(retry, stats.retry), over.signal).catch(() => {})
+      stats.retry += 1
     }
   }
+
+  async function attempt(context: Context, most: number): Promise<Part | Failed> {
+    const late = new AbortController()
+    const timer = Number.isFinite(most) ? setTimeout(() => late.abort(), most) : undefined
+    try {
+      const headers = new Headers({ ...context.headers, ...rangeOf(context) })
+      const url = new URL(context.url, globalThis.location?.href).href
+      const part = await buyer.get({ url, init: { ...init, headers, signal: AbortSignal.any([late.signal, over.signal]) } })
+      response = part.response
+      const { ok, status, statusText } = response
+      return ok ? part : { code: status, text: statusText, isPassing: status >= 500, isLate: false }
+    } catch (error) {
+      const text = error instanceof Error ? error.message : ''
+      // A part that is not paid is not had by asking again.
+      const isMoney = isX402Error(error)
+      return { code: isMoney ? 402 : 0, text, isPassing: !isMoney, isLate: late.signal.aborted }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async function succeed(context: Context, { data, at, response: { url, status } }: Part): Promise<void> {
+    const answer = await read(data, context.responseType)
+    stats.loaded = data.byteLength
+    stats.total = data.byteLength
+    // What was paid before is no part of how fast it came.
+    stats.loading.first = at
+    stats.loading.end = performance.now()
+    if (typeof answer === 'string' || answer instanceof ArrayBuffer) told?.onProgress?.(stats, context, answer, response)
+    told?.onSuccess({ url, data: answer, code: status }, stats, context, response)
+  }
+
+  function fail(context: Context, { code, text, isLate }: Failed): void {
+    if (isLate) told?.onTimeout(stats, context, response)
+    else told?.onError({ code, text }, context, response, stats)
+  }
+
+  const loading: HlsLoading<Context> = {
+    context: null,
+    stats,
+    load(context, { loadPolicy }, callbacks) {
+      loading.context = context
+      told = callbacks
+      stats.loading.start = performance.now()
+      void run(context, loadPolicy)
+    },
+    abort() {
+      const callbacks = told
+      told = undefined
+      if (stats.loading.end === 0) stats.aborted = true
+      over.abort()
+      if (loading.context !== null) callbacks?.onAbort?.(stats, loading.context, response)
+    },
+    destroy() {
+      told = undefined
+      loading.abort()
+      loading.context = null
+    },
+    getCacheAge() {
+      const age = loading.getResponseHeader('age')
+      return age === null ? null : Number(age)
+    },
+    getResponseHeader: (name) => response?.headers.get(name) ?? null,
+  }
+  return loading
 }
 
 /** How it went wrong: in a way that may pass by itself, or late. */
@@ -199,10 +198,10 @@ function rangeOf({ rangeStart = 0, rangeEnd = 0 }: HlsContext): Record<string, s
   return rangeEnd > 0 ? { Range: `bytes=${rangeStart}-${rangeEnd - 1}` } : {}
 }
 
-async function read(data: ArrayBuffer, type: string): Promise<string | ArrayBuffer | object> {
+async function read(data: ArrayBuffer, type: string): Promise<unknown> {
   if (type === 'arraybuffer') return data
   const body = new Response(data)
-  // hls.js judges what it asked for as JSON.
+  // hls.js itself judges what it wanted as JSON.
   return type === 'json' ? await body.json() : await body.text()
 }
 
