@@ -2,7 +2,7 @@ import * as z from 'zod/mini'
 
 /**
  * A pass that was paid for. It opens `resource`, a path of `origin` (all below it, where that ends with a slash), until `until` (Unix ms).
- * `cookie` names the one in which it goes, where it goes in no header.
+ * `cookie` names the one in which it goes, where it goes in no header; `proves`: it is taken with a proof of who paid alone.
  */
 export type KeptPass = z.infer<typeof KeptPass>
 const KeptPass = z.readonly(
@@ -12,6 +12,7 @@ const KeptPass = z.readonly(
     pass: z.string(),
     until: z.number(),
     cookie: z.optional(z.string()),
+    proves: z.optional(z.boolean()),
   }),
 )
 

@@ -1,13 +1,18 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { evmPaymentWitness } from '@flow402x/adapters-evm/bazaar'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
+import { evmTextSigner } from '@flow402x/adapters-evm/receipt'
 import { createClient } from '@flow402x/client'
 import { createFacilitator } from '@flow402x/facilitator'
+import { memoryStore } from '@flow402x/store/memory'
 import { startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createPasses, type Pass } from '../access/pass.ts'
+import { accountOf, viewProver } from '../access/proof.ts'
+import { createViews, type Views } from '../access/view.ts'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
 import { openHlsShop, perSecond } from '../fixtures/hls-shop.ts'
 import { memoryPasses, storedPasses, type TextStorage } from './pass-store.ts'
@@ -46,6 +51,55 @@ function givingOnce(pass: string, headers: Record<string, string> = {}) {
 async function ask(keeping: typeof fetch, ...urls: string[]): Promise<void> {
   for (const url of urls) await (await keeping(url)).text()
 }
+
+describe('a view that takes a proof of who paid', () => {
+  const key = `0x${'7'.repeat(64)}` as const
+  const signer = evmTextSigner(privateKeySigner(key))
+  const network = 'eip155:84532'
+
+  async function cinema(views: number) {
+    const chain = await startEvmChain()
+    closing.push(() => chain.stop())
+    const wallets = [evmPaymentWitness({ network, rpcUrl: chain.rpcUrl })]
+    let [sold, refused] = [0, 0]
+    const { url, shown } = await serve(async (request, response) => {
+      const pass = String(request.headers['payment-pass'] ?? '')
+      if ((await kept.read(new Headers(pass === '' ? {} : { 'payment-pass': pass }), '/film')) !== undefined) response.end('again')
+      else if (pass !== '') {
+        refused += 1
+        response.writeHead(402).end()
+      } else {
+        sold += 1
+        const { headers } = await kept.grant({ resource: '/film', viewer: accountOf(network, signer.address), purchase: `${sold}` })
+        response.writeHead(200, Object.fromEntries(headers)).end('first')
+      }
+    })
+    const store = memoryStore()
+    const kept: Views = createViews({ secret: 's'.repeat(32), ttl: 3600, kept: { store, origin: url, views, lasts: 0, wallets } })
+    return { url, shown, sold: () => sold, refused: () => refused }
+  }
+
+  it('is proven where a pass alone is refused, and from then on at once', async () => {
+    verifies(['FS1-KEPT-PASSES', 'FS1-VIEW-GRANT'])
+    const shop = await cinema(4)
+    const keeping = keepPasses({ prove: viewProver({ signer, network }) })
+    const seen: string[] = []
+    for (let at = 0; at < 4; at++) seen.push(await (await keeping(`${shop.url}/film`)).text())
+    expect([seen, shop.sold(), shop.refused()]).toEqual([['first', 'again', 'again', 'again'], 1, 1])
+    // All views are used: the pass is dropped, and the next request buys.
+    expect([(await keeping(`${shop.url}/film`)).status, await (await keeping(`${shop.url}/film`)).text()]).toEqual([402, 'first'])
+  })
+
+  it('is bought again by who cannot prove it, and a body is sent once', async () => {
+    verifies('FS1-KEPT-PASSES')
+    const shop = await cinema(4)
+    const [keeping, proving] = [keepPasses(), keepPasses({ prove: viewProver({ signer, network }) })]
+    await ask(keeping, `${shop.url}/film`)
+    expect([(await keeping(`${shop.url}/film`)).status, shop.shown.length]).toEqual([402, 2])
+    await ask(proving, `${shop.url}/film`)
+    expect([(await proving(`${shop.url}/film`, { method: 'POST', body: 'x' })).status, shop.shown.length]).toEqual([402, 4])
+  })
+})
 
 it('is kept by a client whose requests it lets through', async () => {
   verifies('FS1-KEPT-PASSES')

@@ -2,6 +2,7 @@ import { isX402Error } from '@flow402x/core'
 import { paymentPassHeader, paymentStreamHeader } from '@flow402x/core/stream'
 import { edgeCookie } from '../access/edge-gate.ts'
 import { opens, readPass } from '../access/pass.ts'
+import type { ProvePass } from '../access/proof.ts'
 import { type KeptPass, memoryPasses, type PassStore } from './pass-store.ts'
 
 /** How passes are kept. */
@@ -9,6 +10,8 @@ export type KeepPassesOptions = {
   /** Where they outlive this page or process; its memory unless given. */
   readonly store?: PassStore
   readonly fetch?: typeof fetch
+  /** Proves that its bearer is the wallet that paid, to sellers who take no pass without that: `viewProver` makes one. */
+  readonly prove?: ProvePass
   /** Unix milliseconds. */
   readonly now?: () => number
 }
@@ -27,7 +30,7 @@ const dateMs = 1000
  * ```
  */
 export function keepPasses(options: KeepPassesOptions = {}): typeof fetch {
-  const { store = memoryPasses(), now = Date.now, fetch: send = globalThis.fetch } = options
+  const { store = memoryPasses(), now = Date.now, fetch: send = globalThis.fetch, prove } = options
 
   async function passFor(url: URL): Promise<KeptPass | undefined> {
     const kept = await store.list(url.origin)
@@ -43,10 +46,21 @@ export function keepPasses(options: KeepPassesOptions = {}): typeof fetch {
     const pass = headers.has(paymentPassHeader.name) ? undefined : await passFor(url)
     const sentAt = now()
     if (pass === undefined) return await noted(await send(input, init), { url, sentAt })
-    show(pass, headers)
     const redirect = init?.redirect ?? request?.redirect ?? 'follow'
-    const response = await send(input, { ...init, headers, redirect: redirect === 'follow' ? 'error' : redirect })
-    if (response.status === 402 || response.status === 403) await store.drop(pass)
+    const hasBody = (init?.body ?? request?.body ?? null) !== null
+    const ask = async (shown: KeptPass): Promise<Response> => {
+      const text = shown.proves === true && prove !== undefined ? await prove(url, shown.pass) : shown.pass
+      return await send(input, { ...init, headers: showing(shown, text, headers), redirect: redirect === 'follow' ? 'error' : redirect })
+    }
+    let response = await ask(pass)
+    // Some take a pass from the wallet that paid alone. A body is not sent twice.
+    if (isRefusal(response) && pass.proves !== true && pass.cookie === undefined && prove !== undefined && !hasBody) {
+      await response.body?.cancel()
+      const proven = { ...pass, proves: true }
+      response = await ask(proven)
+      if (!isRefusal(response)) await store.keep(proven)
+    }
+    if (isRefusal(response)) await store.drop(pass)
     return await noted(response, { url, sentAt })
   }
 
@@ -88,9 +102,15 @@ function cookieIn({ headers }: Response): string | undefined {
     .split(';')[0]
 }
 
-function show({ pass, cookie }: KeptPass, headers: Headers): void {
-  if (cookie === undefined) headers.set(paymentPassHeader.name, pass)
-  else headers.set('Cookie', [headers.get('Cookie'), `${cookie}=${pass}`].filter((one) => one !== null).join('; '))
+function showing({ cookie }: KeptPass, text: string, given: Headers): Headers {
+  const headers = new Headers(given)
+  if (cookie === undefined) headers.set(paymentPassHeader.name, text)
+  else headers.set('Cookie', [headers.get('Cookie'), `${cookie}=${text}`].filter((one) => one !== null).join('; '))
+  return headers
+}
+
+function isRefusal({ status }: Response): boolean {
+  return status === 402 || status === 403
 }
 
 function readOr<Value>(read: () => Value): Value | undefined {

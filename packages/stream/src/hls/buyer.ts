@@ -1,5 +1,14 @@
 import { isX402Error } from '@flow402x/core'
-import { costOf, greater, laneHeader, lesser, paymentStreamHeader, type StreamParams, type StreamTerms, type Units } from '@flow402x/core/stream'
+import {
+  costOf,
+  greater,
+  laneHeader,
+  lesser,
+  paymentStreamHeader,
+  type StreamParams,
+  type StreamTerms,
+  type Units,
+} from '@flow402x/core/stream'
 import { readerErrors } from '../client/errors.ts'
 import { memoryPasses } from '../client/pass-store.ts'
 import { keepPasses } from '../client/passes.ts'
