@@ -64,13 +64,16 @@ export function batchSettlementServer(options: BatchSettlementServerOptions): Se
   const chargedPerRefund = inAsset(options.chargedPerRefund ?? '$0.01')
   // Its curve, and what finds the native one, is loaded by who uses it alone.
   let opened: Promise<Desk> | undefined
+  let here: Desk | undefined
   const desk = (): Promise<Desk> => {
-    opened ??= import('./receiver/desk.ts').then(({ receiverDesk }) =>
-      receiverDesk({ ...options, chain, asset, authorizer, chargedPerRefund, clock, policy: options.claims ?? {} }),
-    )
+    opened ??= import('./receiver/desk.ts').then(({ receiverDesk }) => {
+      here = receiverDesk({ ...options, chain, asset, authorizer, chargedPerRefund, clock, policy: options.claims ?? {} })
+      return here
+    })
     return opened
   }
-  const move: Vouchers['move'] = async (submission, given) => (await desk()).move(submission, given)
+  const atDesk = <Answer>(ask: (desk: Desk) => Promise<Answer>): Promise<Answer> => (here === undefined ? desk().then(ask) : ask(here))
+  const move: Vouchers['move'] = (submission, given) => atDesk((one) => one.move(submission, given))
   return {
     ...seller,
     requirements(input) {
@@ -93,17 +96,17 @@ export function batchSettlementServer(options: BatchSettlementServerOptions): Se
       refundable: true,
       read: readPayment,
       move,
-      check: async (submission) => (await desk()).rail.check(submission),
-      channel: async (id) => (await desk()).rail.channel(id),
-      buy: async (submission, lane, given) => (await desk()).rail.buy(submission, lane, given),
-      raise: async (voucher, lane, given) => (await desk()).rail.raise(voucher, lane, given),
-      grow: async (lane) => (await desk()).rail.grow(lane),
-      adopt: async (lane) => (await desk()).rail.adopt(lane),
-      end: async (lane, given) => (await desk()).rail.end(lane, given),
+      check: (submission) => atDesk(({ rail }) => rail.check(submission)),
+      channel: (id) => atDesk(({ rail }) => rail.channel(id)),
+      buy: (submission, lane, given) => atDesk(({ rail }) => rail.buy(submission, lane, given)),
+      raise: (voucher, lane, given) => atDesk(({ rail }) => rail.raise(voucher, lane, given)),
+      grow: (lane) => atDesk(({ rail }) => rail.grow(lane)),
+      adopt: (lane) => atDesk(({ rail }) => rail.adopt(lane)),
+      end: (lane, given) => atDesk(({ rail }) => rail.end(lane, given)),
     },
     vouchers: {
       read: readPayment,
-      take: async (submission, given) => (await desk()).take(submission, given),
+      take: (submission, given) => atDesk((one) => one.take(submission, given)),
       move,
       runner: (given) => {
         const runner = desk().then((vouchers) => vouchers.runner(given))

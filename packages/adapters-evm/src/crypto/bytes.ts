@@ -6,6 +6,7 @@ export type Hex = `0x${string}`
 
 /** Hex of bytes, with `0x`. */
 export function toHex(bytes: Uint8Array): Hex {
+  if (typeof Buffer !== 'undefined') return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')}`
   return `0x${bytesToHex(bytes)}`
 }
 

@@ -249,8 +249,11 @@ function restOf({ from, to, used = 0n }: Hold): FreeStretch[] {
 
 /** The row, and since when its owner is owed something. */
 export function withDebt(channel: Channel, now: number): Channel {
+  const isOwed = channel.charged > channel.funds.claimed
+  if (isOwed === (channel.owedSince !== undefined)) return channel
+  if (isOwed) return { ...channel, owedSince: now }
   const { owedSince, ...rest } = channel
-  return channel.charged > channel.funds.claimed ? { ...rest, owedSince: owedSince ?? now } : rest
+  return rest
 }
 
 /** What is left of a free stretch where `wanted` is taken out of it. */

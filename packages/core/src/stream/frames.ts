@@ -1,3 +1,4 @@
+import { toBase64 } from '../calls/base64.ts'
 import { streamErrors } from './errors.ts'
 import { sidText } from './headers.ts'
 
@@ -43,6 +44,9 @@ const kinds = { tickEvm: 0x01, tickSolana: 0x02, need: 0x11, ack: 0x12, gated: 0
 const sizes: Readonly<Record<number, number>> = { 1: 98, 2: 89, 17: 21, 18: 37, 19: 2, 20: 33, 31: 2 }
 const noTtl = 0xffff_ffff
 const [u128, u64, u32] = [16, 8, 4]
+// A view over each number's own bytes would cost more than the number.
+const scratch = new DataView(new ArrayBuffer(u128))
+const scratchBytes = new Uint8Array(scratch.buffer)
 
 /** Writes what a payer sends. Errors: `stream/bad-frame`. */
 export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
@@ -59,10 +63,10 @@ export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
 export function decodeClientFrame(frame: Uint8Array): ClientFrame | undefined {
   const kind = kindOf(frame)
   if (kind === kinds.data) return { type: 'data', bytes: frame.subarray(1) }
+  if (kind !== kinds.tickEvm && kind !== kinds.tickSolana) return undefined
   const sid = sidOfBytes(frame.subarray(1, 17))
-  if (kind === kinds.tickEvm) return { type: 'tick', family: 'evm', sid, max: valueAt(frame, 17, u128), signature: frame.subarray(33) }
-  const max = integerOf(frame.slice(17, 25).reverse())
-  return kind === kinds.tickSolana ? { type: 'tick', family: 'solana', sid, max, signature: frame.subarray(25) } : undefined
+  if (kind === kinds.tickEvm) return { type: 'tick', family: 'evm', sid, max: valueAt(frame, 17), signature: frame.subarray(33) }
+  return { type: 'tick', family: 'solana', sid, max: viewOf(frame).getBigUint64(17, true), signature: frame.subarray(25) }
 }
 
 /** Writes what a server sends. Errors: `stream/bad-frame`. */
@@ -89,15 +93,15 @@ export function decodeServerFrame(frame: Uint8Array): ServerFrame | undefined {
     case kinds.data:
       return { type: 'data', bytes: frame.subarray(1) }
     case kinds.need:
-      return { type: 'need', need: valueAt(frame, 1, u128), ...ttlAt(frame, 17) }
+      return { type: 'need', need: valueAt(frame, 1), ...ttlAt(frame, 17) }
     case kinds.ack:
-      return { type: 'ack', accepted: valueAt(frame, 1, u128), consumed: valueAt(frame, 17, u128), ...ttlAt(frame, 33) }
+      return { type: 'ack', accepted: valueAt(frame, 1), consumed: valueAt(frame, 17), ...ttlAt(frame, 33) }
     case kinds.gated: {
       const reason = gateReasons[(frame[1] ?? 0) - 1]
       return reason && { type: 'gated', reason }
     }
     case kinds.receipt:
-      return { type: 'receipt', consumed: valueAt(frame, 1, u128), charged: valueAt(frame, 17, u128) }
+      return { type: 'receipt', consumed: valueAt(frame, 1), charged: valueAt(frame, 17) }
     case kinds.error: {
       const error = frameErrors[(frame[1] ?? 0) - 1]
       return error && { type: 'error', error }
@@ -114,10 +118,7 @@ export function bytesOfSid(sid: string): Uint8Array<ArrayBuffer> | undefined {
 
 /** The `sid` of 16 bytes. */
 export function sidOfBytes(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
+  return toBase64(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
 function join(kind: number, ...parts: readonly ArrayLike<number>[]): Uint8Array<ArrayBuffer> {
@@ -140,15 +141,20 @@ function kindOf(frame: Uint8Array): number | undefined {
 function integer(value: bigint, bytes: number): Uint8Array {
   if (value < 0n || value >= 1n << BigInt(8 * bytes))
     throw streamErrors('stream/bad-frame', { why: `${value} does not fit into ${bytes} bytes` })
-  return Uint8Array.from({ length: bytes }, (_, at) => Number((value >> BigInt(8 * (bytes - 1 - at))) & 0xffn))
+  // What is above 64 bits is left away, and stands before.
+  scratch.setBigUint64(u64, value)
+  if (bytes === u128) scratch.setBigUint64(0, value >> 64n)
+  return scratchBytes.slice(u128 - bytes)
 }
 
-function valueAt(frame: Uint8Array, at: number, length: number): bigint {
-  return integerOf(frame.subarray(at, at + length))
+/** The 128-bit integer there. */
+function valueAt(frame: Uint8Array, at: number): bigint {
+  const view = viewOf(frame)
+  return (view.getBigUint64(at) << 64n) | view.getBigUint64(at + u64)
 }
 
-function integerOf(bytes: Uint8Array): bigint {
-  return bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n)
+function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length)
 }
 
 /** Rounded down: credit is never said to last longer than it does. */
@@ -157,6 +163,6 @@ function lasting(ttlMs: number | undefined): Uint8Array {
 }
 
 function ttlAt(frame: Uint8Array, at: number): { readonly ttlMs?: number } {
-  const ttlMs = Number(valueAt(frame, at, u32))
+  const ttlMs = viewOf(frame).getUint32(at)
   return ttlMs === noTtl ? {} : { ttlMs }
 }

@@ -80,7 +80,8 @@ export function raiseVoucher(
   }
   if (max > usableFunds(stage.channel)) return { channel, result: 'beyond' }
   if (stage.lane.credit.length + free.length >= mostCredit) return { channel, result: 'busy' }
-  const raised = withVoucher({ ...stage.channel, top: max, free: [] }, { max, signature })
+  // A voucher above all that was taken is the highest that was served.
+  const raised = { ...stage.channel, top: max, free: [], voucher: { max, signature } }
   return placed(raised, { ...voucher, lane: stage.lane, more: [...free, { from: top, to: max, spent: true }] })
 }
 
@@ -122,7 +123,16 @@ export function laneOf({ lanes = [] }: Channel, id: string): LaneCredit | undefi
 
 /** What was signed for a lane and not used. */
 export function creditOf({ credit }: Pick<LaneCredit, 'credit'>): bigint {
-  return credit.reduce((sum, { from, to }) => sum + to - from, 0n)
+  // What lies side by side, as ticks bring it, is counted together.
+  let [sum, start, end] = [0n, 0n, 0n]
+  for (const { from, to } of credit) {
+    if (from !== end) {
+      sum += end - start
+      start = from
+    }
+    end = to
+  }
+  return sum + end - start
 }
 
 /** What FS/1 calls charged: all that was delivered, and what live lanes may deliver yet (streaming.md §3.1). */
@@ -162,7 +172,7 @@ function placed(
   channel: Channel,
   { lane, more, slice }: { readonly lane: LaneCredit; readonly more: readonly FreeStretch[]; readonly slice: bigint },
 ): Changed<LaneResult> {
-  const credit = [...lane.credit, ...more].toSorted((a, b) => (a.from < b.from ? -1 : 1))
+  const credit = more.length === 0 ? lane.credit : inOrder([...lane.credit, ...more])
   if (credit.length > mostCredit) return { channel, result: 'busy' }
   const all = creditOf({ credit })
   const granted = greater(lane.granted, lane.used + lesser(all, slice))
@@ -183,12 +193,19 @@ function withVoucher(channel: Channel, voucher: { readonly max: bigint; readonly
   return voucher.max > (channel.voucher?.max ?? 0n) ? { ...channel, voucher: { max: voucher.max, signature: voucher.signature } } : channel
 }
 
+/** Stretches from the lowest on: they come so, but for those that other work has left. */
+function inOrder(stretches: readonly FreeStretch[]): readonly FreeStretch[] {
+  const isSorted = stretches.every(({ from }, at) => at === 0 || from >= (stretches[at - 1]?.from ?? 0n))
+  return isSorted ? stretches : stretches.toSorted((a, b) => (a.from < b.from ? -1 : 1))
+}
+
 /** Credit without the `used` lowest of it. */
-function without(credit: readonly FreeStretch[], used: bigint): FreeStretch[] {
+function without(credit: readonly FreeStretch[], used: bigint): readonly FreeStretch[] {
   let left = used
-  return credit.flatMap((one) => {
-    const taken = lesser(one.to - one.from, left)
-    left -= taken
-    return one.from + taken === one.to ? [] : [{ ...one, from: one.from + taken }]
-  })
+  for (const [at, one] of credit.entries()) {
+    const size = one.to - one.from
+    if (size > left) return left === 0n ? credit.slice(at) : [{ ...one, from: one.from + left }, ...credit.slice(at + 1)]
+    left -= size
+  }
+  return []
 }

@@ -34,7 +34,7 @@ const streamOp = z.object({
 })
 
 /** What is posted to a tick URL with no payment header: a tick, or a word about a lane. */
-export const laneMessage = z.union([streamOp, streamTick])
+export const laneMessage = z.union([streamTick, streamOp])
 
 /** What is posted to a tick URL with no payment header: a tick, or a word about a lane. */
 export type LaneMessage = z.infer<typeof laneMessage>

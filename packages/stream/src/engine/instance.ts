@@ -38,6 +38,8 @@ export type Beginning = {
 export interface Instance {
   readonly owner: string
   find(id: string): LiveLane | undefined
+  /** A lane by its secret name, which is not hashed for that: of all names those of live lanes alone are kept. */
+  named(sid: string): LiveLane | undefined
   begin(beginning: Beginning): LiveLane
   /** When a lease that is taken now ends (Unix ms). */
   leaseUntil(): number
@@ -67,7 +69,7 @@ const kept = 7 * 86_400_000
 export function createInstance(options: InstanceOptions): Instance {
   const { lanes: store, lease, emit, clock, monotonic, railOf } = options
   const owner = crypto.randomUUID()
-  const [live, rails] = [new Map<string, LiveLane>(), new Map<string, Rail>()]
+  const [live, names, rails] = [new Map<string, LiveLane>(), new Map<string, LiveLane>(), new Map<string, Rail>()]
   const timers = createTimers(monotonic)
   let leaseEnd = monotonic() + lease
   let rounds: readonly (() => void)[] = []
@@ -83,6 +85,7 @@ export function createInstance(options: InstanceOptions): Instance {
   }
   const forget = (lane: LiveLane): void => {
     live.delete(lane.lane.id)
+    names.delete(lane.sid)
     rails.delete(lane.lane.id)
   }
   const clocks = { now: monotonic, timers, patience: options.patience, leaseEnd: () => leaseEnd }
@@ -187,6 +190,7 @@ export function createInstance(options: InstanceOptions): Instance {
     stepOf,
     look: keeper.grow,
     find: (id) => live.get(id),
+    named: (sid) => names.get(sid),
     leaseUntil() {
       // Who owned nothing renewed nothing.
       if (live.size === 0) leaseEnd = monotonic() + lease
@@ -199,6 +203,7 @@ export function createInstance(options: InstanceOptions): Instance {
       const { id } = row
       const lane = createLive({ sid, lane: row, terms, epoch: row.epoch, standing, units, replayed: row.replayed, keeper, clock })
       live.set(id, lane)
+      names.set(sid, lane)
       rails.set(id, rail)
       return lane
     },

@@ -18,7 +18,7 @@ import type { Ticked } from '../transports/socket.ts'
 import { bringIn, laneHeaders, offerAnswer, openLane, readPaying, receiptOf, refused } from './entry.ts'
 import { engineErrors } from './errors.ts'
 import { sliceOf } from './instance.ts'
-import { commonHeaders, jsonText, problem, type StreamAnswer, type StreamRequest } from './request.ts'
+import { commonHeaders, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import type { Engine, Route } from './streams.ts'
 
 /** A tick as a frame has it: `max` in atomic units, the signature as bytes. */
@@ -57,6 +57,9 @@ export function createTicks(base: Base): Ticks {
   const queues = new Map<string, Queue>()
   const channels = new Map<string, Promise<RailChannel | undefined>>()
 
+  const answered = { ...commonHeaders(base.cors), 'Content-Type': 'application/json' }
+  const json = (value: unknown): StreamAnswer => ({ status: 200, headers: answered, body: JSON.stringify(value) })
+
   /** Whether a lane ticks no faster than it may. */
   const isInTime = ({ ticksPerSecond, monotonic }: Engine, id: string): boolean => {
     const second = Math.floor(monotonic() / 1000)
@@ -70,21 +73,26 @@ export function createTicks(base: Base): Ticks {
   }
   const channelOf = (found: Found): Promise<RailChannel | undefined> => {
     const { channelId } = found.row
-    const known = channels.get(channelId) ?? base.railOf(found.row)?.channel(channelId) ?? Promise.resolve(undefined)
-    remember(channels, channelId, known)
-    known.then(
+    const known = channels.get(channelId)
+    if (known !== undefined) return known
+    const asked = base.railOf(found.row)?.channel(channelId) ?? Promise.resolve(undefined)
+    remember(channels, channelId, asked)
+    asked.then(
       (channel) => channel === undefined && channels.delete(channelId),
       () => channels.delete(channelId),
     )
-    return known
+    return asked
   }
-  const find = async (sid: string): Promise<Found | StreamAnswer> => {
-    const { cors, sids, instance, lanes } = base
+  /** The lane of that name: at once where it is here, since most ticks are. */
+  const find = (sid: string): Found | Promise<Found | StreamAnswer> => {
+    const live = base.instance.named(sid)
+    return live === undefined || live.state === 'ended' ? findElsewhere(sid) : { id: live.lane.id, live, row: live.lane }
+  }
+  const findElsewhere = async (sid: string): Promise<Found | StreamAnswer> => {
+    const { cors, sids, lanes } = base
     const unknown = (): StreamAnswer => problem(engineErrors('stream/unknown-lane', {}), { cors })
     if (!(await sids.isOurs(sid))) return unknown()
     const id = await sids.idOf(sid)
-    const live = instance.find(id)
-    if (live !== undefined && live.state !== 'ended') return { id, live, row: live.lane }
     const row = await lanes.find(id)
     if (row === undefined) return unknown()
     return row.state === 'ended' ? { id, row, over: row } : { id, row }
@@ -155,11 +163,10 @@ export function createTicks(base: Base): Ticks {
     return { id, channelId: row.channelId, slice: terms === undefined ? 0n : sliceOf({ ...terms, rate: row.rate }, row.grade) }
   }
   /** Credit came: the lane goes on, here or where its owner hears of it. */
-  async function arrived({ id, live }: Found, standing: LaneStanding): Promise<void> {
-    if (live !== undefined) {
-      live.credit(standing)
-      return
-    }
+  function arrived({ id, live }: Found, standing: LaneStanding): void | Promise<void> {
+    return live === undefined ? tellOwner(id) : live.credit(standing)
+  }
+  async function tellOwner(id: string): Promise<void> {
     const row = await base.lanes.find(id)
     if (row !== undefined)
       await base.instance.tell(row.owner, `credit ${id}`).catch((error: unknown) => base.emit({ type: 'error', error }))
@@ -216,7 +223,7 @@ export function createTicks(base: Base): Ticks {
     const raised = await raise(route, found, { max, signature })
     const offer = route.offers.all[0]
     if ('reason' in raised) return offer === undefined ? tooFast(base) : refused({ route, url: request.url, offer }, raised).answer
-    return json(base, tickBody(raised, found.live))
+    return json(tickBody(raised, found.live))
   }
   async function control(route: Route, { found, said, url }: Said): Promise<StreamAnswer> {
     const { op } = said
@@ -226,7 +233,7 @@ export function createTicks(base: Base): Ticks {
     const told = found.over === undefined ? await obey(found, op) : ended(found.over)
     const refusal = final === undefined ? undefined : await keep(found, final)
     const offer = route.offers.all[0]
-    if (refusal === undefined || offer === undefined) return json(base, told)
+    if (refusal === undefined || offer === undefined) return json(told)
     return refused({ route, url, offer }, refusal).answer
   }
   async function obey({ id, live, row }: Found, op: 'pause' | 'resume' | 'close') {
@@ -238,7 +245,7 @@ export function createTicks(base: Base): Ticks {
     if (op === 'close') return ended(await live.end('closed'))
     if (op === 'pause') live.pause()
     else live.resume()
-    return { state: live.state, consumed: live.used }
+    return { state: live.state, consumed: `${live.used}` }
   }
   /** Keeps a last voucher where its chain pays one exactly; elsewhere what was delivered is claimed without it (streaming.md §1.4). */
   async function keep(found: Found, { channelId, maxClaimableAmount: max, signature }: StreamVoucher): Promise<LaneRefusal | undefined> {
@@ -276,9 +283,8 @@ export function createTicks(base: Base): Ticks {
 }
 
 /** A lane for a transport that names it. */
-export async function attach({ sids, instance }: Engine, sid: string): Promise<Lane | undefined> {
-  if (!(await sids.isOurs(sid))) return undefined
-  const live = instance.find(await sids.idOf(sid))
+export async function attach({ instance }: Engine, sid: string): Promise<Lane | undefined> {
+  const live = instance.named(sid)
   return live === undefined || live.state === 'ended' ? undefined : live.hold()
 }
 
@@ -290,7 +296,7 @@ function remember<Value>(map: Map<string, Value>, key: string, value: Value): vo
 }
 
 function ended({ units, used, reason }: Pick<LaneRow, 'units' | 'used' | 'reason'>) {
-  return { state: 'ended', units: `${units}`, consumed: used, reason }
+  return { state: 'ended', units: `${units}`, consumed: `${used}`, reason }
 }
 
 function frameError({ status, reason }: LaneRefusal): FrameError {
@@ -306,18 +312,21 @@ function consumedOf({ consumed, used }: LaneStanding, live: LiveLane | undefined
   return live === undefined ? consumed : consumed + live.used - used
 }
 
+/** The answer to a tick; amounts are decimal strings. */
 function tickBody(standing: LaneStanding, live: LiveLane | undefined) {
   const ttl = live?.ttl()
-  const { accepted, charged, channel } = standing
-  return { accepted, consumed: consumedOf(standing, live), charged, ...(ttl === undefined ? {} : { ttl }), channel }
+  const { balance, claimed, withdrawRequestedAt } = standing.channel
+  return {
+    accepted: `${standing.accepted}`,
+    consumed: `${consumedOf(standing, live)}`,
+    charged: `${standing.charged}`,
+    ...(ttl === undefined ? {} : { ttl }),
+    channel: { balance: `${balance}`, claimed: `${claimed}`, withdrawRequestedAt },
+  }
 }
 
 function tooFast({ cors }: Base): StreamAnswer {
   return problem(engineErrors('stream/too-fast', {}), { cors, retryAfter: 1 })
-}
-
-function json({ cors }: Base, value: unknown): StreamAnswer {
-  return { status: 200, headers: { ...commonHeaders(cors), 'Content-Type': 'application/json' }, body: jsonText(value) }
 }
 
 function receipted({ cors }: Base, receipt: Outcome | undefined): StreamAnswer {

@@ -48,9 +48,11 @@ export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; 
   const left = new Map<string, readonly string[]>()
   let timer: ReturnType<typeof setTimeout> | undefined
 
-  const change: ReceiverBooks['change'] = async (id, step) => {
-    const runs = left.get(id) ?? []
-    if (runs.length === 0) return book.change(id, step)
+  const change: ReceiverBooks['change'] = (id, step) => {
+    const runs = left.get(id)
+    return runs === undefined ? book.change(id, step) : changeWith(runs, { id, step })
+  }
+  async function changeWith<Result>(runs: readonly string[], { id, step }: { id: string; step: (channel: Channel) => Changed<Result> }) {
     left.delete(id)
     try {
       return await book.change(id, (channel) => step(runs.reduce((row, run) => leaveStretch(row, { id: run }).channel, channel)))

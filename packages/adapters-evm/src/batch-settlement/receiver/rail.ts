@@ -53,9 +53,8 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
   const isShort = ({ lane }: Step): boolean => lane === 'beyond'
   // Channels that payments have named and whose key signed: an id is the hash of its config, so nobody can name another's.
   const named = new Map<string, ChannelConfig>()
-  const configOf = async (id: string): Promise<ChannelConfig | undefined> => {
-    return named.get(bookId(id)) ?? z.safeParse(configSchema, (await books.find(bookId(id)))?.config).data
-  }
+  const storedConfig = async (id: string): Promise<ChannelConfig | undefined> =>
+    z.safeParse(configSchema, (await books.find(id))?.config).data
   const channelOf = (config: ChannelConfig, id: string): RailChannel => ({
     id: bookId(id),
     payer: config.payer.toLowerCase(),
@@ -88,7 +87,7 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
       return channelOf(payload.channelConfig, id)
     },
     async channel(id) {
-      const config = await configOf(id)
+      const config = named.get(bookId(id)) ?? (await storedConfig(bookId(id)))
       return config && channelOf(config, id)
     },
     async buy(submission, lane, { opens, signal }): Promise<Bought | LaneRefusal> {
@@ -113,10 +112,11 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
       }
     },
     async raise({ max, signature }, lane, { opens, signal }: BuyOptions) {
-      const config = await configOf(lane.channelId)
+      const id = bookId(lane.channelId)
+      const config = named.get(id) ?? (await storedConfig(id))
       if (config === undefined) return { status: 402, reason: unseen.missing }
       const step = await books.changeFresh<Step>(
-        bookId(lane.channelId),
+        id,
         paid((channel) => raiseVoucher(channel, { ...stepOf(lane), max, signature, opens })),
         { now: clock(), signal, config, isShort },
       )
