@@ -1,26 +1,42 @@
 export {
+  type Distribution,
+  distributeInstruction,
+  type Opening,
+  openInstruction,
+  reclaimInstruction,
+  requestCloseInstruction,
+  sealInstruction,
+  settleAndSealInstruction,
+  settleInstruction,
+  topUpInstruction,
+  withdrawPayerInstruction,
+} from './payment-channels/instructions.ts'
+export {
   type ChannelSeeds,
   channelAddress,
   channelsProgram,
-  type Distribution,
-  distributeInstruction,
   distributionHash,
   eventAuthority,
-  type Opening,
-  openInstruction,
   readChannelAccount,
-  reclaimInstruction,
   type Share,
   type StoredChannel,
-  settleAndSealInstruction,
 } from './payment-channels/program.ts'
+export {
+  type ChannelNow,
+  type ChannelRefusal,
+  leavingOf,
+  type ReceiverTerms,
+  refuseChannel,
+  type Settling,
+  settlementOf,
+  sharesOf,
+} from './payment-channels/settlement.ts'
 export {
   decodeVoucher,
   encodeVoucher,
   isProgramVoucher,
   type ProgramVoucher,
   type SignedProgramVoucher,
-  settleable,
   voucherCheckInstruction,
-  withProgramVoucher,
 } from './payment-channels/voucher.ts'
+export { type Ring, type RingVoucher, reachOf, settleable, withRingVoucher } from './vouchers/ring.ts'

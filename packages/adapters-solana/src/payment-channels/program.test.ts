@@ -9,30 +9,23 @@ import { encodeBase58 } from '../chain/base58.ts'
 import { splToken } from '../chain/programs.ts'
 import { readerOf } from '../chain/reader.ts'
 import { httpRpc } from '../chain/rpc.ts'
-import { associatedTokenAddress } from '../chain/token-account.ts'
 import { fastestEd25519 } from '../crypto/ed25519.ts'
 import { secretKeySender } from '../crypto/signer.ts'
 import { signerOf } from '../fixtures/payments.ts'
 import { sendBy } from '../fixtures/sending.ts'
 import {
-  channelAddress,
-  channelsProgram,
   distributeInstruction,
-  distributionHash,
-  eventAuthority,
   openInstruction,
-  readChannelAccount,
+  requestCloseInstruction,
+  sealInstruction,
   settleAndSealInstruction,
-} from './program.ts'
-import {
-  decodeVoucher,
-  encodeVoucher,
-  isProgramVoucher,
-  type SignedProgramVoucher,
-  settleable,
-  voucherCheckInstruction,
-  withProgramVoucher,
-} from './voucher.ts'
+  settleInstruction,
+  topUpInstruction,
+  withdrawPayerInstruction,
+} from './instructions.ts'
+import { channelAddress, channelsProgram, distributionHash, eventAuthority, readChannelAccount } from './program.ts'
+import { leavingOf, refuseChannel, settlementOf, sharesOf } from './settlement.ts'
+import { decodeVoucher, encodeVoucher, isProgramVoucher, type SignedProgramVoucher, voucherCheckInstruction } from './voucher.ts'
 
 // wire.md §20, V4.
 const known = {
@@ -82,6 +75,18 @@ describe('the program’s public facts', () => {
     )
     expect(settleAndSealInstruction({ payee: known.payee, channel: known.payer, hasVoucher: true }).data).toEqual(Uint8Array.of(4, 1))
     const common = { ...known, channel: known.payer, rentPayer: known.payee, shares }
+    // Which of the accounts sign and which change, and the data: `w` writable, `s` signs.
+    const written = ({ accounts = [], data = new Uint8Array() }: Instruction) =>
+      `${accounts.map(({ role }) => `${role & 1 ? 'w' : ''}${role & 2 ? 's' : ''}` || '-').join(' ')} | ${Buffer.from(data).toString('hex')}`
+    expect(
+      [
+        topUpInstruction({ ...common, amount: 258n }),
+        settleInstruction(common.channel),
+        requestCloseInstruction(common),
+        sealInstruction(common.channel),
+        withdrawPayerInstruction(common),
+      ].map(written),
+    ).toEqual(['ws w w w - - | 030201000000000000', 'w - | 02', 's w | 05', 'w | 06', 's w w w - - | 08'])
     expect(distributeInstruction({ ...common, network: 'solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1' })?.accounts?.length).toBe(12)
     expect(distributeInstruction({ ...common, network: 'solana:4uhcVJyU9pJkvQyS88uRDiswHXSCkY3z' })).toBeUndefined()
     expect(readChannelAccount({ owner: splToken.address, data: new Uint8Array(256).fill(1) })).toBeUndefined()
@@ -107,17 +112,6 @@ describe('vouchers of the program', () => {
     expect(await judge({ ...good, channelId: known.payer })).toBe(false)
     expect(await judge({ ...good, expiresAt: 0n })).toBe(false)
     expect(await judge(await signed({ expiresAt: 0n }), session.address, 9_999_999_999n)).toBe(true)
-  })
-
-  it('are kept eight at a time, and the one that is settled was consumed to its end', async () => {
-    verifies('FS1-CHANNELS-RING')
-    const all = await Promise.all(Array.from({ length: 12 }, (_, at) => signed({ cumulative: BigInt(at + 1) * 100n })))
-    const ring = all.toReversed().reduce<readonly SignedProgramVoucher[]>(withProgramVoucher, [])
-    expect(ring.map(({ cumulative }) => cumulative)).toEqual([500n, 600n, 700n, 800n, 900n, 1000n, 1100n, 1200n])
-    expect(settleable(ring, { consumed: 999n, settled: 0n })?.cumulative).toBe(900n)
-    expect(settleable(ring, { consumed: 1000n, settled: 0n })?.cumulative).toBe(1000n)
-    expect(settleable(ring, { consumed: 1000n, settled: 1000n })).toBeUndefined()
-    expect(settleable(ring, { consumed: 499n, settled: 0n })).toBeUndefined()
   })
 })
 
@@ -146,58 +140,76 @@ describe('on a chain', () => {
 
   const binary = process.env.FLOW402X_CHANNELS_SO ?? ''
   const why = binary === '' ? ' (skipped: FLOW402X_CHANNELS_SO names no binary of the payment-channels program, and none is published)' : ''
-  it.skipIf(binary === '')(`opens, settles a ring voucher at or below what was consumed, seals and distributes${why}`, async () => {
+  it.skipIf(binary === '')(`opens, fills, settles, closes and is left, each as its state allows${why}`, async () => {
     verifies('T25')
     await local.addProgram(address(channelsProgram), readFileSync(binary))
     const payer = await signerOf(local.buyer)
-    const treasury = address('4zTeC5mVqWLruDexgU2mV66p9t5vCA9JyiZqdGDUspap')
-    await local.createTokenAccount(treasury)
+    await local.createTokenAccount(address('4zTeC5mVqWLruDexgU2mV66p9t5vCA9JyiZqdGDUspap'))
     await local.createTokenAccount(address(local.facilitator.address))
-    const seeds = {
-      payer: payer.address,
-      payee: facilitator.address,
-      mint: local.usdc.address,
-      authorizedSigner: session.address,
-      salt: 7n,
-      openSlot: await local.advance(40),
+    const receiver = local.seller.address
+    const terms = { receiver, mint: local.usdc.address, payee: facilitator.address, leastGrace: 900 }
+    const reader = readerOf(httpRpc({ url: local.rpcUrl, fetch, timeoutMs: 5000 }))
+    const held = () => local.balanceOf(payer.address)
+    const earned = () => local.balanceOf(receiver)
+
+    /** A channel of a dollar. */
+    const opened = async (salt: bigint) => {
+      const openSlot = await local.advance(40)
+      const seeds = {
+        payer: payer.address,
+        payee: facilitator.address,
+        mint: local.usdc.address,
+        authorizedSigner: session.address,
+        salt,
+        openSlot,
+      }
+      const channel = channelAddress(seeds)
+      const given = { rentPayer: facilitator.address, deposit: 1_000_000n, gracePeriod: 900, shares: sharesOf({ receiver }) }
+      expect(await send([openInstruction({ ...seeds, ...given })], [payer])).toBe('taken')
+      const stored = async () => {
+        const account = await reader.account(channel)
+        const read = account && readChannelAccount(account)
+        if (read === undefined) throw new RangeError('no channel')
+        return read
+      }
+      expect(await stored()).toMatchObject({ status: 'open', ...seeds, distributionHash: distributionHash(given.shares) })
+      expect(refuseChannel(channel, await stored(), terms)).toBeUndefined()
+      const ring = await Promise.all(
+        [100_000n, 200_000n, 300_000n].map(async (max) => {
+          const signature = await session.sign(encodeVoucher({ channelId: channel, cumulative: max, expiresAt: 0n }))
+          return { max, signature: encodeBase58(signature) }
+        }),
+      )
+      const settle = async (consumed: bigint, now = 0n) => {
+        const given = { channel, stored: await stored(), network: local.network, receiver, ring, consumed, now, slot: 0n }
+        return await send(settlementOf(given))
+      }
+      const leave = async (now: bigint) => await send(leavingOf({ channel, stored: await stored(), now }), [payer])
+      return { channel, stored, settle, leave }
     }
-    const shares = [{ recipient: local.seller.address, bps: 10_000 }]
-    const channel = channelAddress(seeds)
-    const opening = openInstruction({ ...seeds, rentPayer: facilitator.address, deposit: 1_000_000n, gracePeriod: 900, shares })
-    expect(await send([opening], [payer])).toBe('taken')
-    const read = async () => {
-      const account = await readerOf(httpRpc({ url: local.rpcUrl, fetch, timeoutMs: 5000 })).account(channel)
-      return account && readChannelAccount(account)
-    }
-    expect(await read()).toMatchObject({
-      status: 'open',
-      deposit: 1_000_000n,
-      settled: 0n,
-      distributionHash: distributionHash(shares),
-      ...seeds,
-    })
-    const signedFor = async (cumulative: bigint): Promise<SignedProgramVoucher> => {
-      const one = { channelId: channel, cumulative, expiresAt: 0n }
-      return { ...one, signature: await session.sign(encodeVoucher(one)) }
-    }
-    const ring = (await Promise.all([100_000n, 200_000n, 300_000n].map(signedFor))).reduce<readonly SignedProgramVoucher[]>(
-      withProgramVoucher,
-      [],
-    )
-    const due = settleable(ring, { consumed: 250_000n, settled: 0n })
-    if (due === undefined) throw new Error('nothing is due')
-    const sealing = settleAndSealInstruction({ payee: facilitator.address, channel, hasVoucher: true })
-    const paying = distributeInstruction({ ...seeds, network: local.network, channel, rentPayer: facilitator.address, shares })
-    if (paying === undefined) throw new Error('no treasury')
-    const before = await local.balanceOf(local.seller.address)
-    expect(await send([voucherCheckInstruction(due, session.address), sealing, paying])).toBe('taken')
-    expect((await local.balanceOf(local.seller.address)) - before).toBe(200_000n)
-    const escrow = associatedTokenAddress({
-      owner: addressBytes(channel) ?? new Uint8Array(32),
-      mint: addressBytes(local.usdc.address) ?? new Uint8Array(32),
-      program: splToken.bytes,
-    })
-    expect(await read()).toMatchObject({ settled: 200_000n })
-    expect(escrow).not.toBe(channel)
+
+    const one = await opened(7n)
+    const before = { payer: await held(), receiver: await earned() }
+    expect(await one.settle(250_000n)).toBe('taken')
+    expect((await earned()) - before.receiver).toBe(200_000n)
+    expect(await one.stored()).toMatchObject({ status: 'open', settled: 200_000n, payoutWatermark: 200_000n })
+    const { payer: owner, mint } = await one.stored()
+    expect(await send([topUpInstruction({ payer: owner, mint, channel: one.channel, amount: 500_000n })], [payer])).toBe('taken')
+    expect(await one.stored()).toMatchObject({ deposit: 1_500_000n })
+    // Its payer wants to close: what was consumed since is settled by its payee all the same.
+    expect(await one.leave(0n)).toBe('taken')
+    expect(await one.stored()).toMatchObject({ status: 'closing' })
+    expect(await one.settle(300_000n)).toBe('taken')
+    expect((await earned()) - before.receiver).toBe(300_000n)
+    expect((await held()) - before.payer).toBe(1_200_000n - 500_000n)
+
+    // A receiver who vanishes keeps nobody's money.
+    const other = await opened(8n)
+    const left = await held()
+    expect(await other.leave(0n)).toBe('taken')
+    const { closureStartedAt } = await other.stored()
+    await local.increaseTime(901)
+    expect(await other.leave(closureStartedAt + 900n)).toBe('taken')
+    expect((await held()) - left).toBe(1_000_000n)
   })
 })

@@ -64,20 +64,3 @@ export function voucherCheckInstruction({ signature, ...voucher }: SignedProgram
   data.set(message, messageAt)
   return { programAddress: address(ed25519Program), accounts: [], data }
 }
-
-// So many vouchers are kept: the program pays one exactly, so one that ends at or below what was consumed must be among them (FS/1 §1.4).
-const ringSize = 8
-
-/** The newest vouchers of a channel, lowest first, with one more. */
-export function withProgramVoucher(ring: readonly SignedProgramVoucher[], voucher: SignedProgramVoucher): readonly SignedProgramVoucher[] {
-  const others = ring.filter(({ cumulative }) => cumulative !== voucher.cumulative)
-  return [...others, voucher].toSorted((a, b) => (a.cumulative < b.cumulative ? -1 : 1)).slice(-ringSize)
-}
-
-/** What can be settled: the highest voucher that is consumed to its end and brings more than was settled; nothing where none does. */
-export function settleable(
-  ring: readonly SignedProgramVoucher[],
-  { consumed, settled }: { readonly consumed: bigint; readonly settled: bigint },
-): SignedProgramVoucher | undefined {
-  return ring.findLast(({ cumulative }) => cumulative <= consumed && cumulative > settled)
-}

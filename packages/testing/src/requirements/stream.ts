@@ -181,6 +181,10 @@ export const streamRequirements = {
     text: 'Where a chain pays a voucher exactly, the one that is settled is the highest that was consumed to its end.',
     link: 'streaming.md §1.4',
   },
+  'FS1-CHANNELS-SETTLE': {
+    text: 'A channel of the payment-channels program is taken only where it is wholly its receiver’s, settled as its state and time allow, and left by its payer without help.',
+    link: 'streaming.md §12.2',
+  },
   'FS1-FINAL': {
     text: 'Where a chain pays a voucher exactly, an exact one is signed at a lane’s end; who vanishes without it leaves at most his windows unpaid.',
     link: 'streaming.md §3.4',
