@@ -7,7 +7,8 @@ import { paymentResponseHeader } from '@flow402x/core'
 import { paymentStreamHeader } from '@flow402x/core/stream'
 import { createFacilitator, type LocalFacilitator } from '@flow402x/facilitator'
 import { memoryStore } from '@flow402x/store/memory'
-import { createStreams, type Streams, serveNode, tickNode } from '@flow402x/stream/server'
+import { streamed, ticks } from '@flow402x/stream/node'
+import { createStreams, type Streams } from '@flow402x/stream/server'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { createKeyPairSignerFromBytes, getBase58Encoder } from '@solana/kit'
@@ -31,11 +32,11 @@ beforeAll(async () => {
   await scheme.start?.()
   streams = createStreams({ schemes: [scheme], facilitator, store, secret: 'x'.repeat(32) })
   const route = streams.route({ rate: '0.01 USD/second', tickUrl: '/live/tick', buy: 1 })
-  const options = { format: 'sse' } as const
-  server = createServer((request, response) => {
-    const visit = { request, response }
-    void (request.url?.startsWith('/live/tick') ? tickNode(route, visit) : serveNode(route, { ...visit, source: twenties, options }))
-  }).listen(0, '127.0.0.1')
+  const [live, tick] = [streamed(route, twenties), ticks(route)]
+  server = createServer((request, response) => void (request.url?.startsWith('/live/tick') ? tick : live)(request, response)).listen(
+    0,
+    '127.0.0.1',
+  )
   await once(server, 'listening')
   // Of a server that listens on a port it is the address.
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/live`

@@ -1,1 +1,1 @@
-export { bytes, gated, parts, streamed, ticks } from './bindings/express.ts'
+export { bytes, gated, parts, streamed, ticks, viewed } from './bindings/express.ts'

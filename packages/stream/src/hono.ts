@@ -1,1 +1,1 @@
-export { bytes, parts, streamed, ticks } from './bindings/hono.ts'
+export { bytes, gated, parts, streamed, ticks, viewed } from './bindings/hono.ts'

@@ -1,7 +1,8 @@
 import type { RequestListener } from 'node:http'
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementServer } from '@flow402x/adapters-evm/server'
-import { createStreams, type Source, serveNode, sockets, tickNode } from '@flow402x/stream/server'
+import { streamed, ticks } from '@flow402x/stream/node'
+import { createStreams, type Source, sockets } from '@flow402x/stream/server'
 import { WebSocketServer } from 'ws'
 import { type Books, storeOf } from '../houses/books.ts'
 import { listen } from '../houses/listen.ts'
@@ -46,12 +47,13 @@ const nothing: Source = async function* ({ signal }) {
 const words: Source = async function* () {
   for (;;) yield 'token'
 }
-const serve: RequestListener = (request, response) => {
-  const path = request.url?.split('?')[0]
-  if (path === '/idle') void serveNode(idle, { request, response, source: nothing, options: { format: 'sse' } })
-  else if (path === '/tokens') void serveNode(tokens, { request, response, source: words, options: { format: 'sse' } })
-  else void tickNode(path === '/idle/tick' ? idle : tokens, { request, response })
+const pages: Readonly<Record<string, RequestListener>> = {
+  '/idle': streamed(idle, nothing),
+  '/idle/tick': ticks(idle),
+  '/tokens': streamed(tokens, words),
+  '/tokens/tick': ticks(tokens),
 }
+const serve: RequestListener = (request, response) => pages[request.url?.split('?')[0] ?? '']?.(request, response)
 const upgrade = sockets(idle, { sockets: new WebSocketServer({ noServer: true }), serve: () => new Promise(() => {}) })
 const calls: StreamSellerCalls = {
   leap(seconds) {

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Facilitator, ServerScheme, Store } from '@flow402x/core'
 import { oneUnit } from '@flow402x/core/stream'
-import { createStreams, type SoldBytes, type StreamRoute, serveBytesNode, serveNode, tickNode } from '@flow402x/stream/server'
+import { bytes, streamed, ticks } from '@flow402x/stream/node'
+import { createStreams, type SoldBytes } from '@flow402x/stream/server'
 import { tokensOf } from './sample-seller.ts'
 import { sampleVideo } from './sample-video.ts'
 
@@ -36,10 +37,10 @@ export function sampleStreams({ schemes, facilitator, store }: SampleStreamsOpti
   }
   return {
     listeners: new Map<string, Listener>([
-      ['GET /video.mp4', (request, response) => serveBytesNode(video, { request, response, options: { find } })],
-      ['POST /video.mp4/tick', ticksOf(video)],
-      ['GET /chat', (request, response) => serveNode(chat, { request, response, source: words(request), options: { format: 'sse' } })],
-      ['POST /chat/tick', ticksOf(chat)],
+      ['GET /video.mp4', bytes(video, { find })],
+      ['POST /video.mp4/tick', ticks(video)],
+      ['GET /chat', (request, response) => streamed(chat, words(request))(request, response)],
+      ['POST /chat/tick', ticks(chat)],
     ]),
     async close() {
       await Promise.all(runners.map((runner) => runner.close()))
@@ -48,17 +49,13 @@ export function sampleStreams({ schemes, facilitator, store }: SampleStreamsOpti
   }
 }
 
-function ticksOf(route: StreamRoute): Listener {
-  return (request, response) => tickNode(route, { request, response })
-}
-
-function soldFilm(bytes: Uint8Array): SoldBytes {
+function soldFilm(film: Uint8Array): SoldBytes {
   const source = {
-    size: bytes.length,
+    size: film.length,
     type: 'video/mp4',
-    etag: `"${bytes.length}"`,
+    etag: `"${film.length}"`,
     async *read(from: number, to: number) {
-      yield bytes.subarray(from, to)
+      yield film.subarray(from, to)
     },
   }
   return { source, length: BigInt(seconds) * oneUnit }

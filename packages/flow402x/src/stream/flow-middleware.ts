@@ -1,10 +1,11 @@
 import { evmPaymentWitness } from '@flow402x/adapters-evm/bazaar'
 import { solanaPaymentWitness } from '@flow402x/adapters-solana/bazaar'
 import { formatPrice, networkFamily } from '@flow402x/core'
-import { createServer, type PaymentInfo, type ServerEvent } from '@flow402x/server'
+import { createServer, type ServerEvent } from '@flow402x/server'
 import { paid } from '@flow402x/server/express'
-import { accountOf, createViews, type KeptViews } from '@flow402x/stream/server'
-import type { RequestHandler, Response } from 'express'
+import { viewed } from '@flow402x/stream/express'
+import { createViews, type KeptViews } from '@flow402x/stream/server'
+import type { RequestHandler } from 'express'
 import { streamErrors } from './errors.ts'
 import { type RateOptions, rateMiddleware } from './rate-middleware.ts'
 import { openSeller, type Seller, type SellerOptions } from './seller.ts'
@@ -48,24 +49,12 @@ function viewMiddleware(seller: Seller, options: FlowOptions & { readonly perVie
   // Settled before it is shown: a grant is for what was paid.
   const charge = paid(server, { price: formatPrice(price), flow: 'upfront' })
   const views = createViews({ secret, ttl: viewSeconds, kept: keptViews(seller, options) })
+  const show = viewed(views, charge)
   const friendly = friendlyHeaders(seller, { price: perView, unit: 'view' })
-  return async (request, response, next) => {
-    const { pathname: resource } = new URL(request.originalUrl, 'http://seller.invalid')
+  return (request, response, next) => {
     for (const [name, value] of friendly) response.setHeader(name, value)
     response.setHeader('Access-Control-Expose-Headers', exposed)
-    if ((await views.read({ get: (name) => request.get(name) ?? null }, resource)) !== undefined) {
-      seen(response)
-      return next()
-    }
-    await charge(request, response, (error?: unknown) => {
-      if (error !== undefined) return next(error)
-      const { payer, requirements, purchase }: PaymentInfo = response.locals.payment
-      views.grant({ resource, viewer: accountOf(requirements.network, payer), purchase }).then(({ headers }) => {
-        for (const [name, value] of headers) response.appendHeader(name, value)
-        seen(response)
-        next()
-      }, next)
-    })
+    return show(request, response, next)
   }
 }
 
@@ -76,10 +65,4 @@ function keptViews({ store, network, rpcUrl }: Seller, { views, viewLasts: lasts
   return { store, origin: viewOrigin ?? '', views, lasts, ...proof }
 }
 
-const exposed = 'Payment-Address, Payment-Rate, Payment-Token, Network, Payment-Pass'
-
-/** Whose it is only he may keep: no cache in between shows it to another. */
-function seen(response: Response): void {
-  response.setHeader('Cache-Control', 'private, no-store, no-transform')
-  response.vary('Payment-Pass, Cookie')
-}
+const exposed = 'Payment-Address, Payment-Rate, Payment-Token, Network'

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { oneUnit, readUnits } from '@flow402x/core/stream'
 import { gated, ticks } from '@flow402x/stream/express'
 import {
+  type AnswerHead,
   type ByteMeter,
   byteMeter,
   createStreams,
@@ -62,8 +63,8 @@ export function rateMiddleware(seller: Seller, options: RateOptions): RequestHan
     const route = routeAt(request.baseUrl)
     if (request.path === tickPath) return ticks(route)(request, response, next)
     const file = sentFile(response)
-    const meterOf = () =>
-      meterIn(response, { options, file }).catch((error: unknown) => {
+    const meterOf = (head: AnswerHead) =>
+      meterIn(head, { options, file }).catch((error: unknown) => {
         onStream?.({ type: 'error', error })
         throw error
       })
@@ -86,20 +87,20 @@ function sentFile(response: Response): () => string | undefined {
 
 type Measured = { readonly options: RateOptions; readonly file: () => string | undefined }
 
-async function meterIn(response: Response, measured: Measured): Promise<ByteMeter> {
-  return measured.options.clock === 'wall' ? wallMeter : byteMeter('second', await recordingOf(response, measured))
+async function meterIn(head: AnswerHead, measured: Measured): Promise<ByteMeter> {
+  return measured.options.clock === 'wall' ? wallMeter : byteMeter('second', await recordingOf(head, measured))
 }
 
 /** How long the bytes of this answer are: as it was told, or by the file that it is of. */
-async function recordingOf(response: Response, { options: { bitrate, duration }, file }: Measured): Promise<Recording> {
+async function recordingOf(head: AnswerHead, { options: { bitrate, duration }, file }: Measured): Promise<Recording> {
   if (bitrate !== undefined) return { size: BigInt(Math.floor(bitrate)), length: 8n * oneUnit }
   const path = file()
   if (duration === undefined) {
     if (path === undefined) throw streamErrors('flow/no-clock', {})
     return mediaOf(path)
   }
-  const [, whole = response.getHeader('content-length')] = /\/(\d+)$/.exec(String(response.getHeader('content-range') ?? '')) ?? []
+  const [, whole = head.header('content-length')] = /\/(\d+)$/.exec(head.header('content-range') ?? '') ?? []
   const length = readUnits(String(duration))
   if (length === undefined || whole === undefined) throw streamErrors('flow/no-clock', {})
-  return { size: BigInt(String(whole)), length }
+  return { size: BigInt(whole), length }
 }

@@ -1,5 +1,9 @@
 import { oneUnit, paymentPassHeader, paymentStreamHeader, type Secret, type Units } from '@flow402x/core/stream'
+import type { StreamRequest } from '../engine/request.ts'
+import type { Part } from '../http/part.ts'
+import { withHeaders } from '../http/web.ts'
 import type { Lane } from '../lane/lane.ts'
+import { readUnitsOr } from '../transports/tap.ts'
 import { edgeCookie } from './edge-gate.ts'
 import { createPasses, type Pass } from './pass.ts'
 
@@ -65,4 +69,31 @@ export function createWindows({ secret, edge, clock = Date.now }: WindowsOptions
     },
   }
   return windows
+}
+
+/**
+ * Sells what `serve` gives for so many seconds at a time: `parts(route, windowed(windows, { seconds: 60, serve }))`. Who shows a pass of his
+ * window is served without a lane, until it ends.
+ */
+export function windowed(
+  windows: Windows,
+  { seconds, serve }: { readonly seconds: number; readonly serve: (request: StreamRequest) => Response | Promise<Response> },
+): Part {
+  const asked = (request: StreamRequest) => ({
+    resource: new URL(request.url).pathname,
+    headers: { get: (name: string) => request.header(name.toLowerCase()) ?? null },
+  })
+  return {
+    async shown(request) {
+      const { headers, resource } = asked(request)
+      return (await windows.read(headers, resource)) === undefined ? undefined : serve(request)
+    },
+    async take(lane, request) {
+      const opened = await windows.open(lane, { ...asked(request), seconds: readUnitsOr(seconds, 60) })
+      if (opened === undefined) return 'unpaid'
+      const answer = withHeaders(await serve(request), {})
+      for (const [name, value] of opened.headers) answer.headers.append(name, value)
+      return answer
+    },
+  }
 }

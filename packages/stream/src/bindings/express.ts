@@ -1,31 +1,32 @@
 import type { Request, RequestHandler, Response } from 'express'
+import type { Views } from '../access/view.ts'
 import type { StreamRoute } from '../engine/streams.ts'
+import { type BytesOptions, serveBytesNode } from '../http/bytes.ts'
+import { type GateOptions, gateNode } from '../http/gate.ts'
+import { answerNode, type NodeVisit, nodeRequest, serveNode, tickNode } from '../http/node.ts'
+import { type Part, servePartNode, type Take } from '../http/part.ts'
+import { type AnswerHeaders, paidView, seenView } from '../http/view.ts'
+import type { Source } from '../http/web.ts'
 import type { PumpOptions } from '../transports/pump.ts'
-import { type BytesOptions, serveBytesNode } from './bytes.ts'
-import { type GateOptions, gateNode } from './gate.ts'
-import { type NodeAsked, serveNode, tickNode } from './node.ts'
-import { servePartNode, type Take } from './part.ts'
-import type { Source } from './web.ts'
 
 /** Delivers a source as events or lines over a paid lane in Express 5: `app.get('/live', streamed(route, source))`. */
 export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): RequestHandler {
-  return (request, response) =>
-    serveNode(route, { request, response, asked: askedOf(request), source, options: { format: 'sse', ...options } })
+  return (request, response) => serveNode(route, { ...visitOf(request, response), source, options: { format: 'sse', ...options } })
 }
 
 /** Takes the ticks of a route in Express 5: `app.post('/live/tick', ticks(route))`. */
 export function ticks(route: StreamRoute): RequestHandler {
-  return (request, response) => tickNode(route, { request, response, asked: askedOf(request) })
+  return (request, response) => tickNode(route, visitOf(request, response))
 }
 
 /** Serves bytes as they are paid in Express 5: `app.get('/film', bytes(route, { find }))`. */
 export function bytes(route: StreamRoute, options: BytesOptions): RequestHandler {
-  return (request, response) => serveBytesNode(route, { request, response, asked: askedOf(request), options })
+  return (request, response) => serveBytesNode(route, { ...visitOf(request, response), options })
 }
 
 /** Sells what is taken as a whole in Express 5, such as keys of HLS: `app.get('/key/:period', parts(route, take))`. */
-export function parts(route: StreamRoute, take: Take): RequestHandler {
-  return (request, response) => servePartNode(route, { request, response, asked: askedOf(request), take })
+export function parts(route: StreamRoute, part: Take | Part): RequestHandler {
+  return (request, response) => servePartNode(route, { ...visitOf(request, response), part })
 }
 
 /**
@@ -34,12 +35,32 @@ export function parts(route: StreamRoute, take: Take): RequestHandler {
  */
 export function gated(route: StreamRoute, measure: (request: Request, response: Response) => GateOptions): RequestHandler {
   return async (request, response, next) => {
-    if (await gateNode(route, { request, response, asked: askedOf(request), options: measure(request, response) })) next()
+    if (await gateNode(route, { ...visitOf(request, response), options: measure(request, response) })) next()
   }
 }
 
-function askedOf(request: Request): NodeAsked {
+/**
+ * Charges in Express 5 once for what may be seen again: `app.get('/film', viewed(views, paid(server, { price: '$0.50', flow: 'upfront' })), handler)`,
+ * with `paid` of `@flow402x/server/express`.
+ */
+export function viewed(views: Views, charge: RequestHandler): RequestHandler {
+  return async (request, response, next) => {
+    const asked = nodeRequest(request, visitOf(request, response).asked)
+    const show = (headers: AnswerHeaders): void => {
+      for (const [name, value] of headers) response.appendHeader(name, value)
+      next()
+    }
+    const seen = await seenView(views, asked)
+    if (seen !== undefined) return 'answer' in seen ? answerNode(response, seen.answer) : show(seen.headers)
+    await charge(request, response, (error?: unknown) => {
+      if (error !== undefined) return next(error)
+      paidView(views, asked, { payment: response.locals.payment }).then(show, next)
+    })
+  }
+}
+
+function visitOf(request: Request, response: Response): NodeVisit {
   const url = `${request.protocol}://${request.get('host') ?? 'localhost'}${request.originalUrl}`
-  const body: unknown = request.body
-  return body === undefined ? { url } : { url, parsedBody: body }
+  const parsedBody: unknown = request.body
+  return { request, response, asked: { url, parsedBody } }
 }

@@ -1,9 +1,12 @@
-import type { Handler } from 'hono'
+import type { Context, Handler, MiddlewareHandler } from 'hono'
+import type { Views } from '../access/view.ts'
 import type { StreamRoute } from '../engine/streams.ts'
+import { type BytesOptions, serveBytesWeb } from '../http/bytes.ts'
+import { type GateOptions, gateWeb } from '../http/gate.ts'
+import { type Part, servePartWeb, type Take } from '../http/part.ts'
+import { type AnswerHeaders, paidView, seenView, type ViewPaid, viewedWeb } from '../http/view.ts'
+import { type Source, serveWeb, webAnswer, webRequest } from '../http/web.ts'
 import type { PumpOptions } from '../transports/pump.ts'
-import { type BytesOptions, serveBytesWeb } from './bytes.ts'
-import { servePartWeb, type Take } from './part.ts'
-import { type Source, serveWeb, webAnswer, webRequest } from './web.ts'
 
 /** Delivers a source as events or lines over a paid lane in Hono: `app.get('/live', streamed(route, source))`. */
 export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): Handler {
@@ -23,7 +26,44 @@ export function bytes(route: StreamRoute, options: BytesOptions): Handler {
 }
 
 /** Sells what is taken as a whole in Hono, such as keys of HLS: `app.get('/key/:period', parts(route, take))`. */
-export function parts(route: StreamRoute, take: Take): Handler {
-  const serve = servePartWeb(route, take)
+export function parts(route: StreamRoute, part: Take | Part): Handler {
+  const serve = servePartWeb(route, part)
   return (context) => serve(context.req.raw)
+}
+
+/** Charges in Hono for whatever the handlers after it answer, as it is read: `app.get('/film', gated(route, measure), handler)`. */
+export function gated(route: StreamRoute, measure: (context: Context) => GateOptions): MiddlewareHandler {
+  return async (context, next) => {
+    const handle = async (): Promise<Response> => {
+      await next()
+      return context.res
+    }
+    answer(context, await gateWeb(route, { request: webRequest(context.req.raw), options: measure(context), handle }))
+  }
+}
+
+/**
+ * Charges in Hono once for what may be seen again: `app.get('/film', viewed(views, paid(server, { price: '$0.50', flow: 'upfront' })), handler)`,
+ * with `paid` of `@flow402x/server/hono`.
+ */
+export function viewed(views: Views, charge: MiddlewareHandler): MiddlewareHandler {
+  return async (context, next) => {
+    const asked = webRequest(context.req.raw)
+    const show = async (headers: AnswerHeaders): Promise<void> => {
+      await next()
+      answer(context, viewedWeb(context.res, headers))
+    }
+    const seen = await seenView(views, asked)
+    if (seen !== undefined) return 'answer' in seen ? webAnswer(seen.answer) : show(seen.headers)
+    return charge(context, async () => {
+      // `paid` says who it was before it goes on.
+      await show(await paidView(views, asked, { payment: context.get('payment') as ViewPaid['payment'] }))
+    })
+  }
+}
+
+/** Hono merges the headers of an old response into a new one, which has all of them already. */
+function answer(context: Context, response: Response): void {
+  context.res = undefined
+  context.res = response
 }

@@ -1,115 +1,68 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
+import type { Views } from '../access/view.ts'
 import type { StreamRoute } from '../engine/streams.ts'
-import { heartbeat } from '../transports/heartbeat.ts'
-import { contentTypes, type PumpOptions, pings, pump, type Sink } from '../transports/pump.ts'
-import type { Source } from './web.ts'
+import { type BytesOptions, serveBytesNode } from '../http/bytes.ts'
+import { type GateOptions, gateNode } from '../http/gate.ts'
+import { answerNode, nodeRequest, serveNode, tickNode } from '../http/node.ts'
+import { type Part, servePartNode, type Take } from '../http/part.ts'
+import { paidView, seenView, type ViewPaid } from '../http/view.ts'
+import type { Source } from '../http/web.ts'
+import type { PumpOptions } from '../transports/pump.ts'
 
-/** How a framework on Node gives its request: where its client asked for it, and a body that it has read already. */
-export type NodeAsked = { readonly url?: string; readonly parsedBody?: unknown }
+/** A listener of `node:http`. */
+export type NodeListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
-/** A request of Node as the engine reads it. */
-export function nodeRequest(request: IncomingMessage, { url, parsedBody }: NodeAsked = {}): StreamRequest {
-  return {
-    method: request.method ?? 'GET',
-    url: url ?? `http://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`,
-    header(name) {
-      const value = request.headers[name]
-      return Array.isArray(value) ? value.join(', ') : value
-    },
-    body: (limit) => (parsedBody === undefined ? readBody(request, limit) : Promise.resolve(textOf(parsedBody, limit))),
-  }
+type NodeHandler = (request: IncomingMessage, response: ServerResponse) => unknown
+
+/** Delivers a source as events or lines over a paid lane: `createServer(streamed(route, source))`. */
+export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): NodeListener {
+  return (request, response) => serveNode(route, { request, response, source, options: { format: 'sse', ...options } })
 }
 
-/** Writes a whole answer. */
-export function answerNode(response: ServerResponse, { status, headers, body }: StreamAnswer): void {
-  // With its length known it leaves as one write.
-  response.writeHead(status, body === undefined ? headers : { ...headers, 'Content-Length': Buffer.byteLength(body) })
-  response.end(body)
+/** Takes the ticks of a route. */
+export function ticks(route: StreamRoute): NodeListener {
+  return (request, response) => tickNode(route, { request, response })
 }
 
-/** Charges for a stream and writes it to Node's own response, which costs a third of the web's. */
-export async function serveNode(
+/** Serves bytes as they are paid: `bytes(route, { find })`. */
+export function bytes(route: StreamRoute, options: BytesOptions): NodeListener {
+  return (request, response) => serveBytesNode(route, { request, response, options })
+}
+
+/** Sells what is taken as a whole, such as keys of HLS: `parts(route, take)`. */
+export function parts(route: StreamRoute, part: Take | Part): NodeListener {
+  return (request, response) => servePartNode(route, { request, response, part })
+}
+
+/** Charges for whatever a listener writes, by a pipe or anything else: `gated(route, measure, listener)`. */
+export function gated(
   route: StreamRoute,
-  { request, response, asked, source, options }: NodeVisit & { readonly source: Source; readonly options: PumpOptions },
-): Promise<void> {
-  const admission = await route.admit(nodeRequest(request, asked))
-  if (admission.kind === 'answer') return answerNode(response, admission.answer)
-  const { lane, headers } = admission
-  if (response.destroyed) return lane.release()
-  response.writeHead(200, { ...headers, 'Content-Type': contentTypes[options.format] })
-  response.flushHeaders()
-  const { sink, quiet } = responseSink(response, pings[options.format])
-  const gone = (): void => lane.release()
-  response.once('close', gone)
-  try {
-    await pump(source({ signal: lane.signal, from: lane.from, lane }), { ...options, lane, sink })
-    response.off('close', gone)
-    response.end()
-  } catch (error) {
-    // Never a clean end before the content's.
-    response.destroy(error instanceof Error ? error : undefined)
-  } finally {
-    quiet()
+  measure: (request: IncomingMessage, response: ServerResponse) => GateOptions,
+  handler: NodeHandler,
+): NodeListener {
+  return async (request, response) => {
+    if (await gateNode(route, { request, response, options: measure(request, response) })) await handler(request, response)
   }
 }
 
-/** Answers what is posted to a tick URL. */
-export async function tickNode(route: StreamRoute, { request, response, asked }: NodeVisit): Promise<void> {
-  answerNode(response, await route.tick(nodeRequest(request, asked)))
-}
-
-/** A request of Node and its response. */
-export type NodeVisit = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly asked?: NodeAsked }
-
-function responseSink(response: ServerResponse, ping: string): { readonly sink: Sink; quiet(): void } {
-  let written = true
-  const beat = (): void => {
-    if (!written && !response.writableNeedDrain) response.write(ping)
-    written = false
-  }
-  return {
-    quiet: heartbeat(beat),
-    sink: {
-      get isClosed() {
-        return response.destroyed || response.writableEnded
-      },
-      write(text) {
-        written = true
-        return response.destroyed || response.write(text)
-      },
-      drained: () => drained(response),
-    },
-  }
-}
-
-/** Waits until a response takes more, or nothing will be taken any more. */
-export function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    if (response.destroyed || !response.writableNeedDrain) return resolve()
-    const go = (): void => {
-      response.off('drain', go).off('close', go)
-      resolve()
-    }
-    response.on('drain', go).on('close', go)
+/**
+ * Charges once for what may be seen again: `viewed(views, (listener) => paid(server, { price: '$0.50', flow: 'upfront' }, listener), listener)`,
+ * with `paid` of `@flow402x/server/node`.
+ */
+export function viewed(
+  views: Views,
+  charge: (handler: (request: IncomingMessage, response: ServerResponse, paid: ViewPaid) => unknown) => NodeListener,
+  handler: NodeHandler,
+): NodeListener {
+  const charged = charge(async (request, response, paid) => {
+    for (const [name, value] of await paidView(views, nodeRequest(request), paid)) response.appendHeader(name, value)
+    return handler(request, response)
   })
-}
-
-function readBody(request: IncomingMessage, limit: number): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let length = 0
-    request.on('data', (chunk: Buffer) => {
-      length += chunk.length
-      if (length <= limit) chunks.push(chunk)
-    })
-    request.once('end', () => resolve(length > limit ? undefined : Buffer.concat(chunks).toString()))
-    request.once('error', reject)
-  })
-}
-
-/** A body that middleware has read already, as text again. */
-function textOf(body: unknown, limit: number): string | undefined {
-  const text = typeof body === 'string' ? body : Buffer.isBuffer(body) ? body.toString() : JSON.stringify(body)
-  return text.length > limit ? undefined : text
+  return async (request, response) => {
+    const seen = await seenView(views, nodeRequest(request))
+    if (seen === undefined) return charged(request, response)
+    if ('answer' in seen) return answerNode(response, seen.answer)
+    for (const [name, value] of seen.headers) response.appendHeader(name, value)
+    await handler(request, response)
+  }
 }

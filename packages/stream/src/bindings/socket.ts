@@ -3,9 +3,9 @@ import type { Duplex } from 'node:stream'
 import { streamSubprotocol } from '@flow402x/core/stream'
 import type { StreamAnswer } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
+import { nodeRequest } from '../http/node.ts'
 import { heartbeat } from '../transports/heartbeat.ts'
 import { type RawSocket, runSocket, type SocketRun } from '../transports/socket.ts'
-import { type NodeAsked, nodeRequest } from './node.ts'
 
 /** The server of the package `ws`, made with `noServer: true`: as much of it as is used. */
 export interface SocketServer {
@@ -36,7 +36,7 @@ export function sockets(route: StreamRoute, { sockets: server, serve, units, fir
   })
   const run = { tick: route.tickFrame, serve, units, beats: heartbeat }
   return async (request, socket, head) => {
-    const asked = nodeRequest(request, askedAt(request))
+    const asked = nodeRequest(request)
     const offered = (asked.header('sec-websocket-protocol') ?? '').split(/,\s*/).includes(streamSubprotocol)
     const isPaid = asked.header('payment-signature') !== undefined || asked.header('payment-resume') !== undefined
     if (offered && !isPaid && asked.header('origin') !== undefined) {
@@ -68,10 +68,6 @@ export function sockets(route: StreamRoute, { sockets: server, serve, units, fir
       runSocket(raw, { ...run, lane })
     })
   }
-}
-
-function askedAt({ headers, url = '/' }: IncomingMessage): NodeAsked {
-  return { url: `http://${headers.host ?? 'localhost'}${url}` }
 }
 
 /** An answer over a connection that was to become a socket. */

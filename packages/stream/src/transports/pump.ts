@@ -1,5 +1,6 @@
 import { controlEventName, controlMember, oneUnit, type Units, writeUnits } from '@flow402x/core/stream'
 import type { Lane, LaneEvent, LaneReceipt } from '../lane/lane.ts'
+import { heartbeat } from './heartbeat.ts'
 
 /** How items and control messages are written as text (streaming.md §6, M5). */
 export type TextFormat = 'sse' | 'ndjson'
@@ -7,10 +8,11 @@ export type TextFormat = 'sse' | 'ndjson'
 /** What a source is told: when to stop, from which unit (10⁻⁹ of one) on it is read, and the lane itself. */
 export type SourceFacts = { readonly signal: AbortSignal; readonly from: Units; readonly lane: Lane }
 
-/** Where text goes. `write` says whether more may come at once; `drained` answers when it may, or when nobody reads any more. */
+/** Where text goes. Once it is full `drained` answers when more may come, or when nobody reads any more. */
 export interface Sink {
   readonly isClosed: boolean
-  write(text: string): boolean
+  readonly isFull: boolean
+  write(text: string): void
   drained(): Promise<void>
 }
 
@@ -19,13 +21,15 @@ export type PumpOptions = {
   readonly format: TextFormat
   /** What an item costs: one unit unless told; nothing but time where the clock is of the wall. */
   readonly units?: ((item: unknown) => Units) | undefined
+  /** Calls back each time something should have been written, until its answer is called: every 15 s unless told. */
+  readonly beats?: ((beat: () => void) => () => void) | undefined
 }
 
 /** The content type of a format. */
 export const contentTypes = { sse: 'text/event-stream; charset=utf-8', ndjson: 'application/x-ndjson; charset=utf-8' } as const
 
-/** What is written where nothing was for a while, so that no proxy takes the stream for dead. */
-export const pings = { sse: ':\n\n', ndjson: '\n' } as const
+// What is written where nothing was for a while, so that no proxy takes the stream for dead.
+const pings = { sse: ':\n\n', ndjson: '\n' } as const
 
 /**
  * Delivers a source over a lane: each item is asked for when it can be paid, paid, and then written. A lane that is gated holds nothing and
@@ -35,12 +39,13 @@ export async function pump(
   source: AsyncIterable<unknown>,
   options: PumpOptions & { readonly lane: Lane; readonly sink: Sink },
 ): Promise<void> {
-  const { lane, sink, format } = options
+  const { lane, sink, format, beats = heartbeat } = options
+  const { write, quiet } = neverSilent(sink, { ping: pings[format], beats })
   const price = options.units ?? (() => oneUnit)
   const least = options.units === undefined && lane.clock === 'media' ? oneUnit : 0n
   const deaf = lane.hear((event) => {
     // The last two are written below, after the last item.
-    if (event.t !== 'receipt' && event.t !== 'end') sink.write(controlText(format, { ...event, sid: lane.sid }))
+    if (event.t !== 'receipt' && event.t !== 'end') write(controlText(format, { ...event, sid: lane.sid }))
   })
   const iterator = source[Symbol.asyncIterator]()
   try {
@@ -49,18 +54,37 @@ export async function pump(
       const next = await untilOver(iterator, lane.signal)
       if (next === undefined || next.done === true || sink.isClosed) break
       if (!(await lane.debit(price(next.value)))) break
-      if (!sink.write(itemText(format, next.value))) await sink.drained()
+      write(itemText(format, next.value))
+      if (sink.isFull) await sink.drained()
     }
   } finally {
     deaf()
+    quiet()
     if (sink.isClosed) lane.release()
     else if (lane.state !== 'detached') {
       const receipt = await lane.end()
-      for (const t of ['receipt', 'end'] as const) sink.write(controlText(format, ending(receipt, t)))
+      for (const t of ['receipt', 'end'] as const) write(controlText(format, ending(receipt, t)))
     }
     // A source that cannot even be closed must not keep its reader.
     await iterator.return?.().then(undefined, () => undefined)
   }
+}
+
+/** The same sink, which is written to at each beat that finds it silent; not where its reader has yet to take what was written before. */
+function neverSilent(
+  sink: Sink,
+  { ping, beats }: { readonly ping: string; readonly beats: (beat: () => void) => () => void },
+): { readonly write: (text: string) => void; readonly quiet: () => void } {
+  let hasWritten = true
+  const quiet = beats(() => {
+    if (!hasWritten && !sink.isFull && !sink.isClosed) sink.write(ping)
+    hasWritten = false
+  })
+  const write = (text: string): void => {
+    hasWritten = true
+    sink.write(text)
+  }
+  return { write, quiet }
 }
 
 /** The next item, or nothing once the lane is over: a source that never answers holds nobody. */

@@ -1,6 +1,6 @@
 import { paymentRemainingHeader } from '@flow402x/core/stream'
 import { transportErrors } from './errors.ts'
-import { type Clockwork, createTap, pieces, type TapOptions } from './tap.ts'
+import { type Clockwork, createTap, pieces, type Tap, type TapOptions } from './tap.ts'
 
 /** Bytes that are read where they are asked for. */
 export interface ByteSource {
@@ -57,15 +57,10 @@ export function partOnLane(
 /** All bytes, each released when it is paid and, on a paced lane, when its time has come. A lane that ends before them resets the connection. */
 export function wholeOnLane({ lane, meter, source, window }: BytesOnLane, { pace }: { readonly pace?: Clockwork | undefined }): Response {
   const tap = createTap({ lane, meter, window, pace })
-  async function* released(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of exactly(source, { from: 0, to: source.size })) {
-      for (const piece of pieces(chunk, tap.most)) {
-        if (!(await tap.open(piece.length))) throw transportErrors('stream/cut-off', {})
-        yield piece
-      }
-    }
-  }
-  const body = pulled(released(), { done: () => void lane.end('end of content'), gone: () => lane.release() })
+  const body = pulled(tapped(exactly(source, { from: 0, to: source.size }), tap), {
+    done: () => void lane.end('end of content'),
+    gone: () => lane.release(),
+  })
   return new Response(body, { status: 200, headers: headersOf(source, source.size) })
 }
 
@@ -122,8 +117,18 @@ async function* exactly(source: ByteSource, { from, to }: { readonly from: numbe
   if (left !== 0) throw transportErrors('stream/source-changed', {})
 }
 
+/** The same bytes in pieces, each once it is paid; they break off where the lane ends before them. */
+export async function* tapped(source: AsyncIterable<Uint8Array>, tap: Tap): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    for (const piece of pieces(chunk, tap.most)) {
+      if (!(await tap.open(piece.length))) throw transportErrors('stream/cut-off', {})
+      yield piece
+    }
+  }
+}
+
 /** A body that reads its source only when it is read itself, and says how it ended. */
-function pulled(
+export function pulled(
   source: AsyncGenerator<Uint8Array>,
   { done, gone }: { readonly done: () => void; readonly gone: () => void },
 ): ReadableStream<Uint8Array> {

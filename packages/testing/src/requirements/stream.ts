@@ -10,6 +10,18 @@ export const streamRequirements = {
     text: 'A purchase gives exactly the views that were paid, to the wallet that paid, over any number of instances and crashes.',
     link: 'streaming.md §8, §11 f',
   },
+  'FS1-BINDINGS': {
+    text: 'Sources, bytes, answers of handlers, keys, segments, windows and views are sold alike in every framework.',
+    link: 'streaming.md §11',
+  },
+  'FS1-PING': {
+    text: 'A stream that is silent is written to, so that no proxy cuts it, and one that flows is not.',
+    link: 'streaming.md §11',
+  },
+  'FS1-VANISHED': {
+    text: 'A reader who vanishes stops the meter within a tick, and the source is aborted.',
+    link: 'streaming.md §4',
+  },
   'FS1-CLIENT-SOCKET': {
     text: 'A socket is paid in band, by frames, and what it used is the same on both sides.',
     link: 'streaming.md §6',

@@ -6,8 +6,8 @@ import { askedBytes, type ByteSource, partOnLane, unsatisfiable, wholeOnLane } f
 import { byteMeter, type Clockwork, type Recording, readUnitsOr, realTime } from '../transports/tap.ts'
 import { type Entered, enter, unpaid } from './enter.ts'
 import { type NodeVisit, nodeRequest } from './node.ts'
-import { dressed, writeNode } from './part.ts'
-import { webAnswer, webRequest } from './web.ts'
+import { writeNode } from './part.ts'
+import { webAnswer, webRequest, withHeaders } from './web.ts'
 
 /** What a route of bytes gives: bytes, and where seconds of a recording are charged how long they last (10⁻⁹ s). */
 export type SoldBytes = { readonly source: ByteSource; readonly length?: bigint }
@@ -37,9 +37,9 @@ async function serveBytes(route: StreamRoute, request: StreamRequest, { find, pa
     source: sold.source,
     window: aheadOf(route, unit === 'second'),
   }
-  if (!asked.isPart) return dressed(wholeOnLane(bytes, unit === 'second' ? { pace } : {}), entered)
+  if (!asked.isPart) return withHeaders(wholeOnLane(bytes, unit === 'second' ? { pace } : {}), entered.headers)
   const part = partOnLane(bytes, asked)
-  if (part !== undefined) return dressed(part, entered)
+  if (part !== undefined) return withHeaders(part, entered.headers)
   entered.lane.release()
   return webAnswer(await unpaid(route, request))
 }

@@ -24,6 +24,13 @@ export function webAnswer({ status, headers, body }: StreamAnswer): Response {
   return new Response(body ?? null, { status, headers })
 }
 
+/** A response with these headers beside its own, which count more. */
+export function withHeaders(response: Response, headers: Readonly<Record<string, string>>): Response {
+  const said = new Response(response.body, response)
+  for (const [name, value] of Object.entries(headers)) if (!said.headers.has(name)) said.headers.set(name, value)
+  return said
+}
+
 /** Delivers over an admission, or answers it. */
 function deliverWeb(admission: Admission, source: Source, options: PumpOptions): Response {
   if (admission.kind === 'answer') return webAnswer(admission.answer)
@@ -60,6 +67,7 @@ function controllerSink(controller: ReadableStreamDefaultController<Uint8Array>)
   const utf8 = new TextEncoder()
   let isClosed = false
   let drain: (() => void) | undefined
+  const isFull = (): boolean => (controller.desiredSize ?? 0) <= 0
   const go = (): void => {
     drain?.()
     drain = undefined
@@ -68,14 +76,15 @@ function controllerSink(controller: ReadableStreamDefaultController<Uint8Array>)
     get isClosed() {
       return isClosed
     },
+    get isFull() {
+      return isFull()
+    },
     write(text) {
-      if (isClosed) return true
-      controller.enqueue(utf8.encode(text))
-      return (controller.desiredSize ?? 0) > 0
+      if (!isClosed) controller.enqueue(utf8.encode(text))
     },
     drained: () =>
       new Promise((resolve) => {
-        if (isClosed || (controller.desiredSize ?? 0) > 0) resolve()
+        if (isClosed || !isFull()) resolve()
         else drain = resolve
       }),
     pulled: go,

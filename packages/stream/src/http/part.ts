@@ -1,9 +1,9 @@
 import type { StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
 import type { Lane } from '../lane/lane.ts'
-import { type Entered, enter, unpaid } from './enter.ts'
+import { enter, unpaid } from './enter.ts'
 import { answerNode, drained, type NodeVisit, nodeRequest } from './node.ts'
-import { webAnswer, webRequest } from './web.ts'
+import { webAnswer, webRequest, withHeaders } from './web.ts'
 
 /**
  * Takes what is sold from a lane and gives it: a key, a segment, a window of access. `'unpaid'` where the lane has not enough, nothing where
@@ -11,8 +11,14 @@ import { webAnswer, webRequest } from './web.ts'
  */
 export type Take = (lane: Lane, request: StreamRequest) => Promise<Response | 'unpaid' | undefined>
 
+/** What is taken as a whole, and whom it is given without a lane: those who show that they have paid. */
+export type Part = { readonly take: Take; readonly shown?: (request: StreamRequest) => Promise<Response | undefined> }
+
 /** Sells what is taken as a whole: 402 until it is paid, and 404 for what is not there. */
-async function servePart(route: StreamRoute, request: StreamRequest, take: Take): Promise<Response> {
+async function servePart(route: StreamRoute, request: StreamRequest, part: Take | Part): Promise<Response> {
+  const { take, shown } = typeof part === 'function' ? { take: part, shown: undefined } : part
+  const known = await shown?.(request)
+  if (known !== undefined) return withHeaders(known, route.headers)
   const entered = await enter(route, request)
   if (entered.kind === 'answer') return webAnswer(entered.answer)
   const { lane, keeps } = entered
@@ -20,20 +26,20 @@ async function servePart(route: StreamRoute, request: StreamRequest, take: Take)
   if (keeps) lane.release()
   else await lane.end('end of answer')
   if (given === undefined) return new Response('Not found', { status: 404 })
-  return given === 'unpaid' ? webAnswer(await unpaid(route, request)) : dressed(given, entered)
+  return given === 'unpaid' ? webAnswer(await unpaid(route, request)) : withHeaders(given, entered.headers)
 }
 
 /** The same on the web platform. */
-export function servePartWeb(route: StreamRoute, take: Take): (request: Request) => Promise<Response> {
-  return (request) => servePart(route, webRequest(request), take)
+export function servePartWeb(route: StreamRoute, part: Take | Part): (request: Request) => Promise<Response> {
+  return (request) => servePart(route, webRequest(request), part)
 }
 
 /** The same on Node. */
 export async function servePartNode(
   route: StreamRoute,
-  { request, response, asked, take }: NodeVisit & { readonly take: Take },
+  { request, response, asked, part }: NodeVisit & { readonly part: Take | Part },
 ): Promise<void> {
-  await writeNode(await servePart(route, nodeRequest(request, asked), take), response)
+  await writeNode(await servePart(route, nodeRequest(request, asked), part), response)
 }
 
 /** Writes a web answer to Node's response, as fast as it is read; one that breaks off is reset. */
@@ -54,10 +60,4 @@ export async function writeNode(given: Response, response: NodeVisit['response']
     // Never a clean end before the content's.
     response.destroy()
   }
-}
-
-/** An answer with what every answer over its lane says. */
-export function dressed(response: Response, { headers }: Entered & { readonly kind: 'lane' }): Response {
-  for (const [name, value] of Object.entries(headers)) if (!response.headers.has(name)) response.headers.set(name, value)
-  return response
 }

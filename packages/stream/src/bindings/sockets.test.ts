@@ -1,0 +1,135 @@
+import type { PaymentPayload } from '@flow402x/core'
+import { decodeServerFrame, encodeClientFrame, paymentStreamHeader, type ServerFrame, streamSubprotocol } from '@flow402x/core/stream'
+import { type EvmChain, startEvmChain } from '@flow402x/testing'
+import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { verifies } from '@flow402x/testing/requirements'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import { mounts } from '../fixtures/mounts.ts'
+import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import type { PaidSocket } from '../server.ts'
+
+let chain: EvmChain
+let facilitator: EscrowFacilitator
+const closing: StreamShop[] = []
+beforeAll(async () => {
+  chain = await startEvmChain()
+  facilitator = await escrowFacilitator(chain)
+})
+afterEach(async () => {
+  for (const shop of closing.splice(0)) await shop.close()
+})
+afterAll(() => chain?.stop())
+
+const open = async (plan: Omit<ShopPlan, 'chain' | 'facilitator'>): Promise<StreamShop> => {
+  const shop = await openShop({ chain, facilitator, ...plan })
+  closing.push(shop)
+  return shop
+}
+const echo = async (socket: PaidSocket) => {
+  for await (const message of socket.messages) await socket.send(message)
+}
+const perSecond = { rate: '0.01 USD/second' }
+
+describe('a socket', () => {
+  it.each(Object.entries(mounts))('is sold beside what is sold on %s', async (_, mount) => {
+    verifies('FS1-BINDINGS')
+    const shop = await open({ rate: perSecond, serve: echo, mount })
+    await expect(connect(shop, {})).rejects.toThrow('402')
+    const payer = await shop.newPayer(1_000_000n)
+    const socket = await connect(shop, await shop.paying(payer.voucher(50_000n), 'B'))
+    socket.send('one')
+    await expect.poll(() => socket.texts).toEqual(['one'])
+    socket.close(1000)
+    await expect.poll(async () => (await shop.row(payer)).lanes).toBeUndefined()
+  })
+
+  it('is paid by its upgrade and by frames of 98 bytes, and a pause of thirty seconds costs nothing', async () => {
+    verifies('T6')
+    const clock = { now: 1000 }
+    const shop = await open({ rate: perSecond, serve: echo, streams: { monotonic: () => clock.now, lease: 3_600_000 } })
+    const payer = await shop.newPayer(1_000_000n)
+    const socket = await connect(shop, await shop.paying(payer.voucher(50_000n), 'B'))
+    const { sid = '' } = paymentStreamHeader.decode(socket.headers['payment-stream'] ?? '')
+    socket.send('one')
+    await expect.poll(() => socket.texts).toEqual(['one'])
+    clock.now += 1000
+    expect(await shop.post({ sid, op: 'pause' })).toMatchObject({ status: 200, body: { state: 'paused', consumed: '10000' } })
+    clock.now += 30_000
+    expect(await shop.post({ sid, op: 'resume' })).toMatchObject({ status: 200, body: { state: 'flowing', consumed: '10000' } })
+    clock.now += 500
+    const tick = await frame(sid, payer.voucher(60_000n))
+    expect(tick.length).toBe(98)
+    socket.send(tick)
+    await expect.poll(() => socket.frames.at(-1)).toEqual({ type: 'ack', accepted: 60_000n, consumed: 15_000n, ttlMs: 4500 })
+    socket.send('two')
+    await expect.poll(() => socket.texts).toEqual(['one', 'two'])
+    socket.send(await frame(sid, payer.voucher(55_000n)))
+    await expect.poll(() => socket.frames.at(-1)).toEqual({ type: 'error', error: 'stale' })
+    socket.close(1000)
+    await expect.poll(async () => (await shop.row(payer)).lanes).toBeUndefined()
+    expect((await shop.row(payer)).charged).toBe(15_000n)
+  })
+
+  it('gets 402 without a payment, and one from a page waits for its first tick', async () => {
+    const shop = await open({ rate: perSecond, serve: echo })
+    const payer = await shop.newPayer(1_000_000n)
+    await expect(connect(shop, {})).rejects.toThrow('402')
+    await expect(connect(shop, { origin: 'https://page.test' }, 'other')).rejects.toThrow('402')
+    const opened = await shop.post(undefined, await shop.paying(payer.voucher(20_000n), 'B'))
+    expect(opened.status).toBe(204)
+    const { sid = '' } = paymentStreamHeader.decode(opened.headers.get('payment-stream') ?? '')
+    const socket = await connect(shop, { origin: 'https://page.test' })
+    socket.send('nothing yet')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(socket.texts).toEqual([])
+    socket.send(await frame(sid, payer.voucher(30_000n)))
+    await expect.poll(() => socket.texts).toEqual(['nothing yet'])
+    expect(socket.frames).toMatchObject([{ type: 'ack', accepted: 30_000n }])
+  })
+
+  it('gives nothing after its credit, and closes who never ticks', async () => {
+    verifies('FS1-SOCKET')
+    const shop = await open({ rate: { rate: '0.01 USD/token', window: 2, windowMax: 4 }, serve: echo, firstTick: 50 })
+    const payer = await shop.newPayer(1_000_000n)
+    const socket = await connect(shop, await shop.paying(payer.voucher(20_000n), 'B'))
+    for (const word of ['one', 'two', 'three']) socket.send(word)
+    await expect.poll(() => socket.frames.map(({ type }) => type)).toContain('gated')
+    expect(socket.texts).toEqual(['one', 'two'])
+    const silent = await connect(shop, { origin: 'https://page.test' })
+    expect(await silent.closed).toBe(1008)
+  })
+})
+
+async function frame(sid: string, payment: Promise<PaymentPayload>): Promise<Uint8Array> {
+  // The payer above writes them so.
+  const { maxClaimableAmount, signature } = (await payment).payload.voucher as { maxClaimableAmount: string; signature: string }
+  return encodeClientFrame({
+    type: 'tick',
+    family: 'evm',
+    sid,
+    max: BigInt(maxClaimableAmount),
+    signature: Buffer.from(signature.slice(2), 'hex'),
+  })
+}
+
+async function connect({ url }: StreamShop, headers: Record<string, string>, protocol = streamSubprotocol) {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/live/socket`, protocol, { headers })
+  const [texts, frames, said]: [string[], ServerFrame[], Record<string, string>] = [[], [], {}]
+  socket.on('upgrade', (response) => Object.assign(said, response.headers))
+  socket.on('message', (data: Buffer, isBinary) => {
+    const frame = isBinary ? decodeServerFrame(data) : undefined
+    if (frame === undefined) texts.push(data.toString())
+    else frames.push(frame)
+  })
+  const closed = new Promise<number>((resolve) => socket.on('close', resolve))
+  await new Promise<void>((resolve, reject) => socket.once('open', () => resolve()).once('error', reject))
+  return {
+    headers: said,
+    texts,
+    frames,
+    closed,
+    send: (data: string | Uint8Array) => socket.send(data),
+    close: (code: number) => socket.close(code),
+  }
+}

@@ -1,0 +1,1 @@
+export { bytes, gated, parts, streamed, ticks, viewed } from './bindings/fastify.ts'
