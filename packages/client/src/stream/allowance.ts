@@ -12,6 +12,8 @@ import { approve, hex } from '../engine/sign.ts'
 export type Allowance = {
   /** Sets `amount` (atomic) aside. Errors: `client/over-budget`, `client/refused`. */
   add(amount: bigint): Promise<void>
+  /** What was set aside last was not signed after all: it is free at once. */
+  undo(): Promise<void>
   /** Says what was signed by now, so that all of it is written down. */
   signed(payment: SignedPayment): Promise<void>
   /** So much of it was delivered in all. */
@@ -44,8 +46,8 @@ export function createAllowance(wallet: Wallet, terms: Terms, signal: AbortSigna
     parts.push({ amount: asked.amount, entry })
   }
 
-  async function spend(used: bigint): Promise<void> {
-    for (let part = parts[0]; part !== undefined && spent + part.amount <= used; part = parts[0]) {
+  async function spend(used: bigint, kept = 0): Promise<void> {
+    for (let part = parts[0]; part !== undefined && parts.length > kept && spent + part.amount <= used; part = parts[0]) {
       parts.shift()
       spent += part.amount
       await settle(wallet, part.entry)
@@ -60,13 +62,19 @@ export function createAllowance(wallet: Wallet, terms: Terms, signal: AbortSigna
       await setAside(asked)
     },
     async signed(payment) {
-      const last = parts.at(-1)
-      if (last === undefined || last.entry.signed !== undefined) return
-      const written = await ledger.update(last.entry, { state: 'open', signed: payment })
-      if (written === undefined) throw clientErrors('client/call-under-way', { url: terms.url, callId: last.entry.id })
-      last.entry = written
+      for (const part of parts.filter(({ entry }) => entry.signed === undefined)) {
+        const written = await ledger.update(part.entry, { state: 'open', signed: payment })
+        if (written === undefined) throw clientErrors('client/call-under-way', { url: terms.url, callId: part.entry.id })
+        part.entry = written
+      }
     },
-    spend,
+    async undo() {
+      if (parts.at(-1)?.entry.signed !== undefined) return
+      const part = parts.pop()
+      if (part !== undefined) await release(wallet, part.entry)
+    },
+    // The last part stays open: in the end the receiver may count less of it.
+    spend: (used) => spend(used, 1),
     async end(used) {
       await spend(used)
       const left = used - spent

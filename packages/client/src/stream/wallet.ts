@@ -9,7 +9,6 @@ import {
 } from '@flow402x/core'
 import {
   costOf,
-  greater,
   type LaneAccount,
   readStreamOffer,
   type StreamWallet,
@@ -160,19 +159,26 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
       const { used, credit } = account.standing()
       const most = used + credit
       const counted = step.used < most ? step : { ...step, used: most }
-      const short = counted.used + step.window - most
-      if (short > 0n && short >= step.least) {
-        // What was set aside for a voucher that could not be signed serves the next one.
-        const ahead = counted.used + step.window
-        await allowance.add(ahead - covered)
-        covered = greater(covered, ahead)
-      }
-      const voucher = await account.slide(counted)
+      const ahead = counted.used + step.window
+      const adds = ahead > most && ahead - most >= step.least ? ahead - covered : 0n
+      await allowance.add(adds)
+      const before = covered
+      if (adds > 0n) covered += adds
+      const voucher = await account.slide(counted).catch(async (error: unknown) => {
+        // What the books wrote down is signed by the next step.
+        const { used, credit } = account.standing()
+        if (adds > 0n && used + credit <= before) {
+          covered = before
+          await allowance.undo()
+        }
+        throw error
+      })
       await cover()
       // The server may count a little less in the end.
       await allowance.spend(account.standing().used - step.window)
       return voucher
     },
+    room: async () => (await account.room?.()) ?? 0n,
     async renew() {
       const voucher = await account.renew?.(message.signal)
       if (voucher !== undefined) await allowance.signed(signedBy(account.payment()))

@@ -26,6 +26,8 @@ export interface LaneAccount {
     step: { readonly used: bigint; readonly window: bigint; readonly least: bigint },
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<StreamVoucher | undefined>
+  /** How much more (atomic) can be signed for the lane without a deposit; on rails that bring one by themselves nobody asks. */
+  room?(): Promise<bigint>
   /**
    * All that is signed for, signed anew where the chain shows that the last signature is dead; nothing where it lives. For rails whose
    * settlements end what was signed before (streaming.md §12.3): a tick that is answered 402 is then sent again so.
@@ -84,8 +86,10 @@ export type OpenedStream = {
 /** One lane within a wallet's budget. Amounts are atomic; every signature is reserved before it is made. */
 export interface WalletLane {
   standing(): Slid
-  /** As `LaneAccount.slide`. Errors: `client/over-budget`, which signs nothing. */
+  /** As `LaneAccount.slide`: where that fails, nothing stays set aside for it. Errors: `client/over-budget`, which signs nothing. */
   slide(step: { readonly used: bigint; readonly window: bigint; readonly least: bigint }): Promise<StreamVoucher | undefined>
+  /** As `LaneAccount.room`; nothing where its rail does not say. */
+  room(): Promise<bigint>
   /** As `LaneAccount.renew`: what is sent in the place of a tick that was answered 402. It sets nothing more aside. */
   renew(): Promise<StreamVoucher | undefined>
   /** The newest voucher as the value of `PAYMENT-SIGNATURE`. */

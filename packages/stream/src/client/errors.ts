@@ -49,7 +49,7 @@ export const readerErrors = defineErrors({
     ...unknown,
     retry: 'never',
     message: ({ url, signed }: { url: string; signed: bigint }) =>
-      `${url} costs more than what was agreed to leaves: ${signed} were signed, and nothing was signed for it.`,
+      `${url} costs more than what its channel holds or was agreed to: ${signed} were signed, and nothing was signed for it.`,
   },
   'stream/bad-option': {
     status: 500,

@@ -126,6 +126,39 @@ describe('a stream that is paid while it is read', () => {
   })
 })
 
+describe('a channel that cannot be filled', () => {
+  const small = { minDeposit: '$0.2' }
+  const deposits = { maxDeposit: '$0.2' }
+
+  it('is used to its last atomic unit, and then the stream says why it ends', async () => {
+    verifies('FS1-CLIENT-REST')
+    const seller = await stage.openSeller(quickTerms, small)
+    const { mint, accounts } = stage.chain
+    await mint(accounts[2]?.address ?? '0x', 200_000n)
+    const buyer = stage.openBuyer({ account: 2 })
+    await expect(read({ wallet: buyer.wallet, url: seller.url })).rejects.toMatchObject({ code: 'evm/channel-empty' })
+    const [lane] = seller.lanes
+    const row = await buyer.row()
+    expect([row.top, (await seller.row()).top, row.charged]).toEqual([200_000n, 200_000n, lane?.used])
+    expect((lane?.used ?? 0n) > 190_000n).toBe(true)
+  })
+
+  it('keeps nothing set aside for what could not be signed', async () => {
+    verifies('FS1-CLIENT-REST')
+    const seller = await stage.openSeller(quickTerms, small)
+    const buyer = stage.openBuyer({ account: 5, deposits })
+    const { lane } = await buyer.wallet.open(seller.url, {}, { window: () => window })
+    const beyond = { used: 0n, window: 300_000n, least: 1n }
+    for (let tries = 0; tries < 3; tries++) await expect(lane?.slide(beyond)).rejects.toMatchObject({ code: 'evm/channel-empty' })
+    expect((await buyer.client.spent()).total).toMatchObject({ committed: '$0', reserved: '$0.06' })
+    expect(await lane?.room()).toBe(140_000n)
+    expect(await lane?.slide({ ...beyond, window: 200_000n })).toMatchObject({ maxClaimableAmount: 200_000n })
+    expect((await buyer.client.spent()).total.reserved).toBe('$0.2')
+    await lane?.close(50_000n)
+    expect((await buyer.client.spent()).total).toMatchObject({ committed: '$0.05', reserved: '$0' })
+  })
+})
+
 it('reads like any other loop', async () => {
   verifies('T2')
   const { url } = await stage.openSeller(quickTerms)

@@ -115,12 +115,17 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
       })
   }
 
+  /** Signs a step, with a deposit before it where it needs one; where none can be had it signs for what is left of the channel. */
   async function slide(step: { used: bigint; window: bigint; least: bigint }): Promise<StreamVoucher | undefined> {
     try {
       return await lane.slide(step)
     } catch (error) {
-      if (!isX402Error(error, 'evm/channel-empty') || !(await (filling ?? lane.topUp(forLane, step.window)))) throw error
-      return await lane.slide(step)
+      if (!isX402Error(error, 'evm/channel-empty')) throw error
+      if (await (filling ?? lane.topUp(forLane, step.window).catch(ignored))) return await lane.slide(step)
+      const rest = signed() + (await lane.room()) - step.used
+      const last = rest <= 0n ? undefined : await lane.slide({ ...step, window: lesser(step.window, rest), least: 1n })
+      if (last === undefined) throw error
+      return last
     }
   }
 

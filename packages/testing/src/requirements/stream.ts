@@ -215,6 +215,10 @@ export const streamRequirements = {
     text: 'A player pays for the parts of a programme that ask for money, each once, before it asks for them, and for nothing else.',
     link: 'streaming.md §11 c',
   },
+  'FS1-CLIENT-REST': {
+    text: 'Where a channel cannot be filled its payer signs for what is left of it, and keeps nothing set aside for what could not be signed.',
+    link: 'streaming.md §6 M8',
+  },
   'FS1-KEPT-PASSES': {
     text: 'A pass that was paid for is shown until it is over, to the origin that gave it and to no other, and bought no second time.',
     link: 'streaming.md §11 e, f',

@@ -168,6 +168,10 @@ function createLane({ desk, voucherSigner, tell }: Payer, offer: ChannelOffer): 
       return standing.max > (voucher?.maxClaimableAmount ?? 0n) ? await sign() : undefined
     },
     payment,
+    async room() {
+      const row = await book.find(channelId)
+      return row === undefined ? 0n : row.free.reduce((sum, { from, to }) => sum + to - from, usableFunds(row) - row.top)
+    },
     async topUp(least, given) {
       const row = await book.find(channelId)
       if (row === undefined || filling !== undefined || row.filling !== undefined || usableFunds(row) - row.top >= least) return undefined
