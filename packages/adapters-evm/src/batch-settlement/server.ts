@@ -9,7 +9,7 @@ import type { EvmSigner } from '../crypto/signer.ts'
 import { amountUsed } from '../upto/usage.ts'
 import type { Desk } from './receiver/desk.ts'
 import type { RunnerPolicy } from './receiver/runner.ts'
-import { bookId, readBatchPayload } from './wire.ts'
+import { batchReason, bookId, readBatchPayload } from './wire.ts'
 
 /** What being paid over channels on an EVM network takes. */
 export type BatchSettlementServerOptions = Omit<EvmSellerOptions, 'confirmations' | 'rpcUrl'> & {
@@ -94,6 +94,7 @@ export function batchSettlementServer(options: BatchSettlementServerOptions): Se
     rail: {
       grades: ['A', 'B'],
       refundable: true,
+      unsigned: batchReason('voucher_signature'),
       read: readPayment,
       move,
       check: (submission) => atDesk(({ rail }) => rail.check(submission)),

@@ -105,6 +105,8 @@ export function windowRail({ scheme, store, clock }: WindowRailOptions): Rail {
   return {
     grades: ['A'],
     refundable: false,
+    // It takes no vouchers at all.
+    unsigned: 'invalid_payload',
     read(payment) {
       const key = scheme.key(payment)
       if (key === undefined) return undefined

@@ -69,6 +69,8 @@ export interface Rail {
   readonly grades: readonly Grade[]
   /** Whether what a lane did not use is its payer's again; `false` makes `refundable=0` of every offer. */
   readonly refundable: boolean
+  /** The scheme's reason for a voucher that is not signed as its channel's are. */
+  readonly unsigned: string
   /** What a payment is, by its shape alone; nothing for one that is not this rail's. `deposit` and `refund` go through `move`. */
   read(payment: PaymentPayload): RailPayment | undefined
   /** The channel of a payment whose terms and signature are right, judged with no look anywhere (A23). */

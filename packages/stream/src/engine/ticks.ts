@@ -6,6 +6,7 @@ import {
   type LaneRow,
   type LaneStanding,
   laneHeader,
+  type Rail,
   type RailChannel,
   type RailLane,
   readLaneMessage,
@@ -46,7 +47,7 @@ type Raised = LaneStanding | LaneRefusal
 type Waiting = { readonly voucher: TickVoucher; readonly answer: (raised: Raised) => void; readonly fail: (error: unknown) => void }
 type Queue = { waiting: Waiting[] }
 
-const unsigned: LaneRefusal = { status: 402, reason: 'invalid_batch_settlement_evm_voucher_signature' }
+const unsigned = (rail: Rail): LaneRefusal => ({ status: 402, reason: rail.unsigned })
 const mostBody = 8192
 const mostWaiting = 64
 const mostKnown = 8192
@@ -146,7 +147,7 @@ export function createTicks(base: Base): Ticks {
       else {
         const signature = await channel.signed(voucher)
         if (signature === undefined) {
-          answer(unsigned)
+          answer(unsigned(rail))
           continue
         }
         raised = await rail.raise({ max: voucher.max, signature }, step, { opens: false })
@@ -253,7 +254,7 @@ export function createTicks(base: Base): Ticks {
     if (rail?.keep === undefined) return undefined
     const isIts = channelId.toLowerCase() === found.row.channelId.toLowerCase()
     const signed = isIts ? await (await channelOf(found))?.signed({ max, signature }) : undefined
-    return signed === undefined ? unsigned : await rail.keep({ max, signature: signed }, found.row.channelId)
+    return signed === undefined ? unsigned(rail) : await rail.keep({ max, signature: signed }, found.row.channelId)
   }
   async function sidOf(request: StreamRequest): Promise<string | undefined> {
     const header = request.header(laneHeader.name.toLowerCase())

@@ -37,7 +37,7 @@ export type ChannelRailOptions = {
 }
 
 /** Streams over channels (FS/1 §12.1): a lane is a part of its channel's row, and no step of it asks the chain unless nothing fresh is known. */
-export type ChannelRail = Omit<Rail, 'read' | 'move' | 'grades' | 'refundable'>
+export type ChannelRail = Omit<Rail, 'read' | 'move' | 'grades' | 'refundable' | 'unsigned'>
 
 type Step = { readonly lane: LaneResult | 'draining'; readonly channel: Channel }
 

@@ -124,6 +124,7 @@ export function railOf({ books, network, decimals, ed25519, freshFor, clock }: N
   return {
     grades: ['A', 'B'],
     refundable: true,
+    unsigned: nonceReason('voucher_signature'),
     read(payment) {
       const payload = readNoncePayload(payment)
       if (payload?.type !== 'voucher') return undefined
