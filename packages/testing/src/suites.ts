@@ -1,5 +1,6 @@
 export { type AnsweringFacilitator, answeringFacilitator, type SettleAnswer } from './suites/answering-facilitator.ts'
 export { type Behaviour, type BindingRoute, type BindingStage, type BindingSuite, testBinding } from './suites/binding.ts'
+export { testChannels } from './suites/channels/channels.ts'
 export {
   type AuthorizationChange,
   exactRequirements,

@@ -34,6 +34,14 @@ export const storeErrors = defineErrors({
     message: ({ store, attempts }: { store: string; attempts: number }) =>
       `${store} refused one change ${attempts} times because others changed the same rows. Nothing of it was done; send the same again.`,
   },
+  'store/overtaken': {
+    status: 503,
+    phase: 'submit',
+    moneyMoved: 'unknown',
+    retry: 'same',
+    message: ({ channel }: { channel: string }) =>
+      `Channel ${channel} was changed in the database while Redis worked on it: all processes of a seller work on his channels through the same Redis, or none. The database's word stands; send the same again.`,
+  },
   'store/unreadable': {
     status: 503,
     phase: 'submit',

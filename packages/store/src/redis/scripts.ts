@@ -129,3 +129,31 @@ export const forgetViewScript = `
 if tonumber(redis.call('ZSCORE', KEYS[2], KEYS[1]) or ARGV[1]) >= tonumber(ARGV[1]) then return 0 end
 redis.call('ZREM', KEYS[2], KEYS[1])
 return redis.call('DEL', KEYS[1])`
+
+/** KEYS channel, waiting · ARGV milliseconds it stays unchanged, then fields and values. Brings a row in, unless it is there. */
+export const loadHotScript = `
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1`
+
+/** KEYS channel, waiting · ARGV epoch before, name, then fields and values. */
+export const changeHotScript = `
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('PERSIST', KEYS[1])
+redis.call('SADD', KEYS[2], ARGV[2])
+return 1`
+
+/** KEYS channel, waiting · ARGV epoch, name, milliseconds it stays. It is written down as it stands, unless it has changed since. */
+export const flushedHotScript = `
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('SREM', KEYS[2], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1`
+
+/** KEYS channel, waiting · ARGV epoch, name. */
+export const dropHotScript = `
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('SREM', KEYS[2], ARGV[2])
+return redis.call('DEL', KEYS[1])`

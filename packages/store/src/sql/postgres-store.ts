@@ -3,7 +3,7 @@ import { type Store, X402Error } from '@flow402x/core'
 import type { RetentionOptions } from '@flow402x/core/memory'
 import { Pool } from 'pg'
 import { type Catalogued, sqlCatalogue } from '../catalogue/catalogue.ts'
-import { sqlChannels } from '../channels/channels.ts'
+import { type Settled, sqlChannels } from '../channels/channels.ts'
 import { postgresInbox } from '../channels/inbox.ts'
 import { sqlLanes } from '../channels/lanes.ts'
 import { sqlViews } from '../channels/views.ts'
@@ -39,7 +39,10 @@ export type PostgresStoreOptions = RetentionOptions & { readonly connections?: n
  * Errors: `config/store-not-durable` where the server may lose what it acknowledged; `config/store-unreachable`;
  * `store/contended`, `store/unreadable` and what `pg` throws from operations.
  */
-export async function postgresStore(source: string | PostgresPool, options: PostgresStoreOptions = {}): Promise<Store & Catalogued> {
+export async function postgresStore(
+  source: string | PostgresPool,
+  options: PostgresStoreOptions = {},
+): Promise<Store & Catalogued & Settled> {
   options.signal?.throwIfAborted()
   const { pool, close } = typeof source === 'string' ? ownPool(source, options) : { pool: source, close: async () => {} }
   const database = postgresDatabase(pool, close)

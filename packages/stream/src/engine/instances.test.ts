@@ -4,10 +4,11 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { paymentSignatureHeader } from '@flow402x/core'
 import { postgresStore } from '@flow402x/store/postgres'
+import { hotStore } from '@flow402x/store/redis'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { startPostgres, type TestServer } from '@flow402x/testing/servers'
+import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { slowTokens } from '../fixtures/slow-tokens.ts'
 import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
@@ -88,7 +89,9 @@ describe('two instances on one PostgreSQL', () => {
 })
 
 /** A seller in a process of its own. */
-async function startSeller(options: { lease: number; checkpointEvery: number }): Promise<{ url: string; child: ChildProcess }> {
+type SellerOptions = { lease: number; checkpointEvery: number; redis?: string; durability?: 'sync' | 'fast'; diesAt?: string }
+
+async function startSeller(options: SellerOptions): Promise<{ url: string; child: ChildProcess }> {
   const child = fork(fileURLToPath(new URL('../fixtures/stream-process.ts', import.meta.url)), [], {
     execArgv: ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')],
   })
@@ -181,6 +184,49 @@ describe('a seller that dies', () => {
     expect((lane?.used ?? 0n) + (lane?.credit ?? []).reduce((sum, { from, to }) => sum + to - from, 0n)).toBe(60n * token)
   })
 })
+
+describe.each([undefined, 'sync', 'fast'] as const)(
+  'a seller that is killed between taking a voucher and saying so, with Redis %s',
+  (durability) => {
+    test.skipIf(durability !== undefined && !hasRedis())(
+      'took it: the same voucher again is no second credit (skipped where there is no redis-server)',
+      { timeout: 40_000 },
+      async () => {
+        verifies('T22')
+        const redis = durability === undefined ? undefined : await startRedis({ settings: { appendonly: 'no' } })
+        if (redis !== undefined) closing.push(() => redis.stop())
+        const lease = 1500
+        const hot = redis === undefined || durability === undefined ? {} : { redis: redis.url, durability }
+        const { url, child } = await startSeller({ lease, checkpointEvery: 200, diesAt: `${60n * token}`, ...hot })
+        const cold = await openStore()
+        const store = redis === undefined || durability === undefined ? cold : await hotStore(redis.url, { store: cold, durability })
+        if (store !== cold) closing.push(() => store.close())
+        const heir = await open({ store, streams: { lease, checkpointEvery: 200 } })
+        const payer = await heir.newPayer(100_000n)
+        const died = new Promise((resolve) => child.once('exit', resolve))
+        const opened = await fetch(`${url}/live`, { headers: await heir.paying(payer.voucher(20n * token), 'B') })
+        const sid = /sid="([-\w]+)"/.exec(opened.headers.get('Payment-Stream') ?? '')?.[1] ?? ''
+        const seen = { text: '' }
+        const reading = drain(opened, seen)
+        await vi.waitFor(() => expect(seen.text).toContain('data: token 5'), 5000)
+        const tick = await payer.voucher(60n * token)
+        const body = JSON.stringify({ sid, voucher: tick.payload.voucher })
+        // It is taken, and nobody ever says so.
+        await expect(fetch(`${url}/live/tick`, { method: 'POST', body, headers: { 'content-type': 'application/json' } })).rejects.toThrow()
+        await Promise.all([died, reading])
+        expect((await heir.row(payer)).top).toBe(60n * token)
+        expect((await heir.slide(sid, tick)).status).toBe(200)
+        const arrived = seen.text.split('data: token ').length - 1
+        const resumed = await heir.read({ 'Payment-Resume': `${sid}; from=${arrived}` })
+        expect(resumed.status).toBe(200)
+        await vi.waitFor(() => expect(arrived + resumed.items.length).toBe(60), 8000)
+        const end = await heir.post({ sid, op: 'close' })
+        expect(BigInt(String(end.body.consumed))).toBeGreaterThanOrEqual(60n * token)
+        expect(await heir.row(payer)).toMatchObject({ charged: 60n * token, top: 60n * token, free: [] })
+      },
+    )
+  },
+)
 
 test('a database that is away gates lanes within a window and leaks nothing; the same voucher goes on when it is back', async () => {
   verifies(['T24', 'F12'])

@@ -2,6 +2,14 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  'FS1-HOT': {
+    text: 'Channels in Redis lose at most the vouchers of one flush, of lanes that are open, and nothing where they are synchronous.',
+    link: 'streaming.md §8.2',
+  },
+  F9: {
+    text: 'A crash after an answer in `fast` and before the flush forgets the vouchers between, which come again with the next one.',
+    link: 'streaming.md §10 F9',
+  },
   'FS1-LANE-BEARER': {
     text: 'Who draws on a lane by a header shows its name and the seller’s own code for it.',
     link: 'streaming.md §5.2 Flow402x-Lane',
