@@ -93,7 +93,7 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
     ending.push(() => seller.close())
     onProgress(`seller at ${seller.url}`)
     const world = worldOf(started, { facilitator: served.url, seller: seller.url, bazaar: market.url })
-    for (const { method, path } of sampleRoutes) await market.bazaar.register({ url: `${seller.url}${path}`, method })
+    for (const { method, path } of [...sampleRoutes, ...streamRoutes]) await market.bazaar.register({ url: `${seller.url}${path}`, method })
     onProgress(`bazaar at ${market.url}`)
     return { world, chains, solana: solana[0], close }
   } catch (error) {

@@ -1,3 +1,4 @@
+import { createBazaarClient } from '@flow402x/bazaar/client'
 import { memoryStore } from '@flow402x/store/memory'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -27,6 +28,17 @@ it('lists a video by the second and a chat by the token, on every chain', () => 
     ['/chat', '$0.0001/token', 'batch-settlement'],
     ['/video.mp4', '$0.01/second', 'flow402x-nonce'],
     ['/chat', '$0.0001/token', 'flow402x-nonce'],
+  ])
+})
+
+it('lists them in its bazaar by their rates', async () => {
+  verifies('FLOW-API')
+  const rates: unknown[] = []
+  for await (const { resource, serviceName, stream } of createBazaarClient({ url: dev.world.bazaar.url }).list({ healthy: true }))
+    if (stream != null) rates.push([new URL(resource).pathname, serviceName, stream.rate])
+  expect(rates.sort()).toEqual([
+    ['/chat', 'Sample chat', '0.0001 USD/token'],
+    ['/video.mp4', 'Sample video', '0.01 USD/second'],
   ])
 })
 

@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { httpResource } from '@flow402x/bazaar/seller'
 import type { Facilitator, ServerScheme, Store } from '@flow402x/core'
 import { oneUnit } from '@flow402x/core/stream'
 import { bytes, streamed, ticks } from '@flow402x/stream/node'
 import { createStreams, type SoldBytes } from '@flow402x/stream/server'
+import * as z from 'zod/mini'
 import { tokensOf } from './sample-seller.ts'
 import { sampleVideo } from './sample-video.ts'
 
@@ -23,13 +25,32 @@ export type SampleStreamsOptions = { readonly schemes: readonly ServerScheme[]; 
 
 const seconds = 60
 
+const { terms: videoFacts } = httpResource({
+  method: 'GET',
+  path: '/video.mp4',
+  serviceName: 'Sample video',
+  description: 'A film of a minute, paid as it plays',
+  category: 'media.video',
+  mimeType: 'video/mp4',
+})
+const { terms: chatFacts } = httpResource({
+  method: 'GET',
+  path: '/chat',
+  serviceName: 'Sample chat',
+  description: 'A story word by word, paid as it is told',
+  category: 'ai.chat',
+  mimeType: 'text/event-stream',
+  query: z.object({ prompt: z.string() }),
+  example: { query: { prompt: 'a fox, a coin, the sea' } },
+})
+
 /** A video by the second and a chat by the token, over channels of every local chain. */
 export function sampleStreams({ schemes, facilitator, store }: SampleStreamsOptions): SampleStreams {
   const streams = createStreams({ schemes, facilitator, store })
   const runners = schemes.flatMap(({ vouchers }) => vouchers?.runner({ facilitator }) ?? [])
   for (const runner of runners) runner.start()
-  const video = streams.route({ rate: '0.01 USD/second', clock: 'media', tickUrl: '/video.mp4/tick', mimeType: 'video/mp4' })
-  const chat = streams.route({ rate: '0.0001 USD/token', buy: 50, window: 20, windowMax: 200, tickUrl: '/chat/tick' })
+  const video = streams.route({ ...videoFacts, rate: '0.01 USD/second', clock: 'media', tickUrl: '/video.mp4/tick' })
+  const chat = streams.route({ ...chatFacts, rate: '0.0001 USD/token', buy: 50, window: 20, windowMax: 200, tickUrl: '/chat/tick' })
   let film: Promise<SoldBytes> | undefined
   const find = (): Promise<SoldBytes> => {
     film ??= sampleVideo({ seconds }).then(soldFilm)

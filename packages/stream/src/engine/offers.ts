@@ -1,6 +1,7 @@
 import {
   acceptsOffer,
   assetId,
+  type Extension,
   type Facilitator,
   fromAtomic,
   type PaymentPayload,
@@ -8,6 +9,7 @@ import {
   type PaymentRequirements,
   parseRate,
   paymentRequiredHeader,
+  present,
   type Rate,
   type ServerScheme,
   toAtomicRate,
@@ -50,8 +52,13 @@ export type StreamRate = {
   /** Whether what was paid and not used is the payer's again: true unless told. */
   readonly refundable?: boolean
   readonly payTo?: string
+  /** What it is, for payers and for catalogues: `terms` of `httpResource` of `@flow402x/bazaar/seller` say all of it. */
   readonly description?: string
   readonly mimeType?: string
+  readonly serviceName?: string
+  readonly tags?: readonly string[]
+  readonly iconUrl?: string
+  readonly extensions?: readonly Extension[]
 }
 
 /** One way to pay for a route. */
@@ -69,7 +76,7 @@ export type Offers = {
   readonly headers: Readonly<Record<string, string>>
   challenge(
     url: string,
-    said: { readonly error: string; readonly offer?: StreamOffer; readonly extra?: Readonly<Record<string, unknown>> },
+    refusal: { readonly error: string; readonly offer?: StreamOffer; readonly extra?: Readonly<Record<string, unknown>> },
   ): string
   /** The offer that a payment means. */
   match(payment: PaymentPayload): StreamOffer | undefined
@@ -137,14 +144,16 @@ export async function offersOf(
       const accepts = all.map((one) =>
         one === offer && extra !== undefined ? { ...one.requirements, extra: { ...one.requirements.extra, ...extra } } : one.requirements,
       )
-      const { description, mimeType } = options
-      const resource = { url, ...(description === undefined ? {} : { description }), ...(mimeType === undefined ? {} : { mimeType }) }
+      const { description, mimeType, serviceName, tags, iconUrl, extensions = [] } = options
+      const resource = { url, ...present({ description, mimeType, serviceName, tags: tags && [...tags], iconUrl }) }
+      // Said briefly: payers send all of it back with what they sign.
+      const said = Object.fromEntries(extensions.map((one) => [one.key, one.brief?.() ?? one.declare()]))
       const required: PaymentRequired = {
         x402Version: 2,
         error,
         resource,
         accepts,
-        extensions: { [streamKey]: declareStream(first.terms) },
+        extensions: { ...said, [streamKey]: declareStream(first.terms) },
       }
       return paymentRequiredHeader.encode(required)
     },
