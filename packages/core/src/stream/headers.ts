@@ -35,7 +35,7 @@ const number = z.pipe(z.string().check(z.regex(exactly(decimal))), z.transform(N
 
 /**
  * What `Payment-Stream` says (streaming.md §5.3): the terms on a 402, the lane on a 200. `ttl` is in seconds and what counts, `until` (Unix
- * ms) only a hint. A `v` other than `1` is another protocol.
+ * ms) only a hint. Of a recording so many `bytes` last `length`. A `v` other than `1` is another protocol.
  */
 const streamParams = z.object({
   v: z.string().check(z.regex(/^[-\w.:]{1,64}$/)),
@@ -53,6 +53,8 @@ const streamParams = z.object({
     ),
   ),
   sid: z.optional(sidText),
+  bytes: z.optional(unitsText),
+  length: z.optional(unitsText),
   ttl: z.optional(number),
   until: z.optional(number),
 })

@@ -1,7 +1,7 @@
 import { costOf, laneHeader, paymentStreamHeader, type Units } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { readAll } from './lines.ts'
-import { createMeter } from './meter.ts'
+import { createMeter, recordingIn } from './meter.ts'
 import { type PayStreamOptions, planOf } from './pay-stream.ts'
 import { slidingTill, type Till } from './till.ts'
 import { closeLane } from './words.ts'
@@ -45,7 +45,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
   const said = response.headers.get(paymentStreamHeader.name)
   const sid = said === null ? undefined : paymentStreamHeader.decode(said).sid
   const bearer = response.headers.get(laneHeader.name)
-  const meter = terms && createMeter(terms, now)
+  const meter = terms && createMeter(terms, { now, recording: recordingIn(response) })
   const paid = terms && plan(opened)
   const tickUrl = new URL(terms?.tickUrl ?? '/', opened.url).href
   const till: Till | undefined =

@@ -1,8 +1,32 @@
-import { bytesPerUnit, costOf, greater, lesser, oneUnit, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
+import {
+  bytesPerUnit,
+  costOf,
+  greater,
+  lesser,
+  oneUnit,
+  paymentStreamHeader,
+  type StreamTerms,
+  type Units,
+  unitsFor,
+} from '@flow402x/core/stream'
+
+/** So many bytes of a recording last so long (10⁻⁹ s). */
+export type Recording = { readonly bytes: bigint; readonly length: Units }
+
+// Less than the barest speech: who says so would be paid a second for next to nothing.
+const leastBytes = 64n
+
+/** What an answer says of the recording that it is of: how long its bytes last, where that can be believed. */
+export function recordingIn({ headers }: Response): Recording | undefined {
+  const text = headers.get(paymentStreamHeader.name)
+  const { bytes, length } = text === null ? {} : paymentStreamHeader.decode(text)
+  if (bytes === undefined || length === undefined || length === 0n || bytes < leastBytes * length) return undefined
+  return { bytes: bytes / oneUnit, length }
+}
 
 /**
- * Counts what a payer has received of a stream, in its unit: time while bytes come, or bytes. What nobody can count from outside, such as
- * tokens, is what its server says, and never more than was signed.
+ * Counts what a payer has received of a stream, in its unit: bytes; the seconds of a recording, by the bytes of it that came; or time while
+ * bytes come. What nobody can count from outside, such as tokens, is what its server says, and never more than was signed.
  */
 export interface Meter {
   /** So many bytes of the application came, or a sign of life (0). */
@@ -22,10 +46,15 @@ export interface Meter {
   hasMoved(): boolean
 }
 
-/** A meter of these terms; `now` is monotonic, in milliseconds. */
-export function createMeter({ unit, clock, rate, tick }: StreamTerms, now: () => number): Meter {
+/** `now` is monotonic, in milliseconds. `recording`: what comes, where it is one whose length is known. */
+export type MeterOptions = { readonly now: () => number; readonly recording?: Recording | undefined }
+
+/** A meter of these terms. */
+export function createMeter({ unit, clock, rate, tick }: StreamTerms, { now, recording }: MeterOptions): Meter {
   const perUnit = bytesPerUnit(unit)
-  const isTime = unit === 'second'
+  const byBytes =
+    perUnit !== undefined ? { bytes: perUnit, length: oneUnit } : unit === 'second' && clock === 'media' ? recording : undefined
+  const isTime = unit === 'second' && byBytes === undefined
   let [bytes, said, moved] = [0n, 0n, false]
   let [flowed, last, isOpen, alive] = [0, now(), true, now()]
 
@@ -41,10 +70,10 @@ export function createMeter({ unit, clock, rate, tick }: StreamTerms, now: () =>
     if (isTime) {
       pass()
       const passed = BigInt(Math.floor(flowed * 1e6))
-      // A recording comes no faster than it plays, but where its server says so.
+      // Of which nobody said how long it is, a recording comes no faster than it plays, but where its server says so.
       return clock === 'wall' ? passed : greater(passed, unitsFor(rate, said))
     }
-    return perUnit === undefined ? unitsFor(rate, said) : (bytes * oneUnit) / perUnit
+    return byBytes === undefined ? unitsFor(rate, said) : (bytes * byBytes.length) / byBytes.bytes
   }
 
   return {
@@ -68,7 +97,7 @@ export function createMeter({ unit, clock, rate, tick }: StreamTerms, now: () =>
     },
     most(signed) {
       const paid = unitsFor(rate, signed)
-      if (!isTime || clock === 'media') return perUnit === undefined ? paid : lesser(counted(), paid)
+      if (!isTime || clock === 'media') return byBytes === undefined ? paid : lesser(counted(), paid)
       return lesser(counted() + tick, paid)
     },
     hasMoved() {

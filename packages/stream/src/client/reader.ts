@@ -2,7 +2,7 @@ import { isX402Error } from '@flow402x/core'
 import { type ControlEvent, costOf, type OpenedStream, paymentStreamHeader, type Units, unitsFor, writeUnits } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
-import { createMeter } from './meter.ts'
+import { createMeter, recordingIn } from './meter.ts'
 import type { PaidStream, PayStreamOptions, Plan, StreamChunk, StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
 import { believed, closeLane, tellLane } from './words.ts'
@@ -15,7 +15,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const { wallet, over, reopens = 5, onEvent = () => {}, sleep = wait, now = () => performance.now(), init = {} } = options
   const { url, terms, plan } = opened
   const sid = sidIn(opened.response)
-  const meter = terms && createMeter(terms, now)
+  const meter = terms && createMeter(terms, { now, recording: recordingIn(opened.response) })
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason] = [0, 0n, '']
   let said: bigint | undefined

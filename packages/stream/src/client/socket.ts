@@ -80,7 +80,7 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   place.protocol = place.protocol === 'https:' ? 'wss:' : 'ws:'
   const raw: RawWebSocket = connect(place.href, streamSubprotocol)
   raw.binaryType = 'arraybuffer'
-  const meter = createMeter(terms, now)
+  const meter = createMeter(terms, { now })
   const till = slidingTill(lane, { ...paid, wallet, url, sid, tickUrl, now, sleep, carry: (voucher) => carry(tickOf(sid, voucher)) })
   const carry = (frame: Uint8Array<ArrayBuffer> | undefined): void => {
     if (frame !== undefined && raw.readyState === 1) raw.send(frame)

@@ -1,9 +1,9 @@
-import type { Units } from '@flow402x/core/stream'
+import { paymentStreamHeader, type Units } from '@flow402x/core/stream'
 import type { StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
 import type { Lane } from '../lane/lane.ts'
 import { askedBytes, type ByteSource, partOnLane, unsatisfiable, wholeOnLane } from '../transports/range.ts'
-import { byteMeter, type Clockwork, type Recording, readUnitsOr, realTime } from '../transports/tap.ts'
+import { byteMeter, type Clockwork, type Recording, readUnitsOr, realTime, withRecording } from '../transports/tap.ts'
 import { type Entered, enter, unpaid } from './enter.ts'
 import { type NodeVisit, nodeRequest } from './node.ts'
 import { writeNode } from './part.ts'
@@ -37,9 +37,11 @@ async function serveBytes(route: StreamRoute, request: StreamRequest, { find, pa
     source: sold.source,
     window: aheadOf(route, unit === 'second'),
   }
-  if (!asked.isPart) return withHeaders(wholeOnLane(bytes, unit === 'second' ? { pace } : {}), entered.headers)
+  const said = entered.headers[paymentStreamHeader.name]
+  const headers = { ...entered.headers, ...(said && { [paymentStreamHeader.name]: withRecording(said, bytes.meter) }) }
+  if (!asked.isPart) return withHeaders(wholeOnLane(bytes, unit === 'second' ? { pace } : {}), headers)
   const part = partOnLane(bytes, asked)
-  if (part !== undefined) return withHeaders(part, entered.headers)
+  if (part !== undefined) return withHeaders(part, headers)
   entered.lane.release()
   return webAnswer(await unpaid(route, request))
 }

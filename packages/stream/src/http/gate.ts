@@ -1,7 +1,8 @@
+import { paymentStreamHeader } from '@flow402x/core/stream'
 import type { StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
 import { pulled, tapped } from '../transports/range.ts'
-import { type ByteMeter, type Clockwork, createTap, realTime, type Tap } from '../transports/tap.ts'
+import { type ByteMeter, type Clockwork, createTap, realTime, type Tap, withRecording } from '../transports/tap.ts'
 import { type TappedEnd, tapResponse } from '../transports/tapped-response.ts'
 import { aheadOf } from './bytes.ts'
 import { type Entered, enter } from './enter.ts'
@@ -40,8 +41,15 @@ export async function gateNode(
   }
   for (const [name, value] of Object.entries({ ...entered.headers, ...options.headers })) response.setHeader(name, value)
   const header = (name: string): string | undefined => response.getHeader(name)?.toString()
+  const meterOf = async (head: AnswerHead): Promise<ByteMeter> => {
+    const meter = await options.meterOf(head)
+    const said = header(paymentStreamHeader.name)
+    // Who wrote the head himself has sent it.
+    if (said !== undefined && !response.headersSent) response.setHeader(paymentStreamHeader.name, withRecording(said, meter))
+    return meter
+  }
   tapResponse(response, {
-    tapOf: () => tapOf(route, { entered, options, head: { status: response.statusCode, header } }),
+    tapOf: () => tapOf(route, { entered, options: { ...options, meterOf }, head: { status: response.statusCode, header } }),
     end: (how) => leave(entered, how, response.statusCode),
   })
   return true

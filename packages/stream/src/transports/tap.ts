@@ -1,5 +1,5 @@
 import { pause } from '@flow402x/core'
-import { bytesPerUnit, oneUnit, readUnits, type Units } from '@flow402x/core/stream'
+import { bytesPerUnit, oneUnit, paymentStreamHeader, readUnits, type Units } from '@flow402x/core/stream'
 import type { Lane } from '../lane/lane.ts'
 import { transportErrors } from './errors.ts'
 
@@ -8,6 +8,8 @@ export interface ByteMeter {
   unitsOf(bytes: bigint): Units
   /** The most bytes that are no more units than these. */
   bytesFor(units: Units): bigint
+  /** Of which recording they are, where they are seconds of one: its payer is told, and counts alike. */
+  readonly recording?: Recording
 }
 
 /** A recording: so many bytes that last so many billionths of a second. */
@@ -22,8 +24,15 @@ export function byteMeter(unit: string, recording?: Recording): ByteMeter {
   const bytes = bytesPerUnit(unit)
   if (bytes !== undefined) return ratio(oneUnit, bytes)
   if (unit === 'second' && recording !== undefined && recording.length > 0n && recording.size > 0n)
-    return ratio(recording.length, recording.size)
+    return { ...ratio(recording.length, recording.size), recording }
   throw transportErrors('stream/no-meter', { unit })
+}
+
+/** `Payment-Stream` with what a payer counts his bytes by, where they are seconds of a recording. */
+export function withRecording(said: string, { recording }: ByteMeter): string {
+  if (recording === undefined) return said
+  const { size, length } = recording
+  return paymentStreamHeader.encode({ ...paymentStreamHeader.decode(said), bytes: size * oneUnit, length })
 }
 
 /** For lanes whose time passes by itself: bytes cost nothing, and flow while there is credit. */

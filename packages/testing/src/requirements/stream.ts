@@ -227,6 +227,10 @@ export const streamRequirements = {
     text: 'Where a channel cannot be filled its payer signs for what is left of it, and keeps nothing set aside for what could not be signed.',
     link: 'streaming.md §6 M8',
   },
+  'FS1-CLIENT-MEDIA': {
+    text: 'Who pays for seconds of a recording counts those whose bytes came, and signs for no window more, however slowly they come.',
+    link: 'streaming.md §3.3',
+  },
   'FS1-KEPT-PASSES': {
     text: 'A pass that was paid for is shown until it is over, to the origin that gave it and to no other, and bought no second time.',
     link: 'streaming.md §11 e, f',

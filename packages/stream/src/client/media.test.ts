@@ -1,0 +1,166 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { privateKeySigner } from '@flow402x/adapters-evm/client'
+import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
+import { batchSettlementServer } from '@flow402x/adapters-evm/server'
+import { costOf, oneUnit, paymentStreamHeader, type StreamTerms } from '@flow402x/core/stream'
+import { createFacilitator } from '@flow402x/facilitator'
+import { memoryStore } from '@flow402x/store/memory'
+import { verifies } from '@flow402x/testing/requirements'
+import express from 'express'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { bytes, gated, ticks } from '../express.ts'
+import { newBuyer } from '../fixtures/buyer.ts'
+import { type Misdeeds, quickTerms, streamStage } from '../fixtures/rail-seller.ts'
+import { byteMeter, createStreams } from '../server.ts'
+import { payDownload } from './download.ts'
+import { createMeter, recordingIn } from './meter.ts'
+import { payStream } from './pay-stream.ts'
+
+let stage: Awaited<ReturnType<typeof streamStage>>
+const open: (() => Promise<void>)[] = []
+beforeAll(async () => {
+  stage = await streamStage()
+})
+afterAll(async () => {
+  await Promise.all(open.map((close) => close()))
+  await stage?.close()
+})
+
+const media: StreamTerms = { ...quickTerms, clock: 'media' }
+const { rate, window, tick } = media
+
+describe('a server that trickles a recording', () => {
+  // Ten thousand bytes last a second, and a thousand of them come in one.
+  const honest = { bytes: 1_000_000n * oneUnit, length: 100n * oneUnit }
+
+  /** Reads for about two seconds, and says how much was signed, how much came (10⁻⁹ s of content) and how long it took. */
+  async function trickled(trickles: Misdeeds['trickles'], account: number) {
+    const seller = await stage.openSeller(media, { trickles })
+    const buyer = stage.openBuyer({ account })
+    const stream = await payStream({ wallet: buyer.wallet, url: seller.url })
+    const began = performance.now()
+    let came = 0n
+    for await (const chunk of stream) {
+      came += BigInt(chunk.length)
+      if (performance.now() - began > 2000) break
+    }
+    const took = BigInt(Math.ceil(performance.now() - began)) * 1_000_000n
+    return { came, took, top: (await buyer.row()).top }
+  }
+
+  it('is signed for the seconds whose bytes came and one window, and not for the time it takes', async () => {
+    verifies(['FS1-CLIENT-MEDIA', 'T17'])
+    const { came, took, top } = await trickled({ bytes: 50, says: honest }, 3)
+    const seconds = (came * honest.length) / (honest.bytes / oneUnit)
+    expect([came > 0n, seconds < took / 3n]).toEqual([true, true])
+    expect(top <= costOf(rate, seconds + window)).toBe(true)
+  })
+
+  it('is paid by time where it says that a byte lasts a second, and where it says nothing', async () => {
+    verifies('FS1-CLIENT-MEDIA')
+    const greedy = { bytes: 1000n * oneUnit, length: 1_000_000n * oneUnit }
+    for (const trickles of [{ bytes: 50, says: greedy }, { bytes: 50 }]) {
+      const { took, top } = await trickled(trickles, 4)
+      expect(top <= costOf(rate, took + window + tick)).toBe(true)
+    }
+  })
+})
+
+describe('the meter of a recording', () => {
+  const answer = (said: string) => new Response(null, { headers: { 'Payment-Stream': said } })
+
+  it('counts bytes alone: no time that passes, and no word of its server', () => {
+    verifies('FS1-CLIENT-MEDIA')
+    let now = 0
+    const meter = createMeter(media, { now: () => now, recording: recordingIn(answer('v=1; bytes=3000; length=10')) })
+    meter.received(1000)
+    now += 60_000
+    meter.said(1_000_000n)
+    meter.received(0)
+    expect([meter.units(10_000_000n), meter.units(100_000n), meter.most(10_000_000n)]).toEqual([3_333_333_333n, oneUnit, 3_333_333_333n])
+  })
+
+  it('takes no length that gives a second away for a few bytes, and none of what is no recording', () => {
+    verifies('FS1-CLIENT-MEDIA')
+    const odd = ['v=1; bytes=63; length=1', 'v=1; bytes=64', 'v=1; length=1', 'v=1; bytes=100; length=0', 'v=1; bytes=0; length=0', 'v=1']
+    expect(odd.map((said) => recordingIn(answer(said)))).toEqual(odd.map(() => undefined))
+    expect(recordingIn(answer('v=1; bytes=64; length=1'))).toEqual({ bytes: 64n, length: oneUnit })
+    let now = 0
+    const live = createMeter(quickTerms, { now: () => now, recording: recordingIn(answer('v=1; bytes=6400; length=100')) })
+    now += 100
+    live.received(6400)
+    expect(live.units(10_000_000n)).toBe(oneUnit / 10n)
+  })
+})
+
+describe('our own seller of a recording', () => {
+  const film = crypto.getRandomValues(new Uint8Array(30_000))
+  const length = 3n * oneUnit
+
+  async function openShop() {
+    const { network, rpcUrl, seller, facilitator: keys } = stage.chain
+    const facilitator = createFacilitator({
+      schemes: [batchSettlementFacilitator({ chain: evmChain({ network, rpcUrl, signers: [keys.privateKey] }) })],
+    })
+    await facilitator.start()
+    const store = memoryStore()
+    const authorizer = privateKeySigner(seller.privateKey)
+    const scheme = batchSettlementServer({ network, payTo: seller.address, rpcUrl, store, authorizer })
+    const streams = createStreams({ schemes: [scheme], facilitator, store, secret: 'x'.repeat(32), ticksPerSecond: 1000 })
+    const route = streams.route({ rate: '0.1 USD/second', clock: 'media', tickUrl: '/tick', tick: 0.25, window: 1 })
+    const source = {
+      size: film.length,
+      etag: '"film"',
+      async *read(from: number, to: number) {
+        yield film.subarray(from, to)
+      },
+    }
+    const app = express()
+    app.post('/tick', ticks(route))
+    app.get('/film', bytes(route, { find: () => ({ source, length }) }))
+    const measure = () => ({ meterOf: async () => byteMeter('second', { size: BigInt(film.length), length }), pace: 'real' as const })
+    app.get('/gated', gated(route, measure), (_, response) => void response.send(Buffer.from(film)))
+    const server = createServer(app).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    open.push(async () => {
+      await streams.close()
+      server.closeAllConnections()
+      server.close()
+      await facilitator.close()
+    })
+    // Of a server that listens on a port it is the address.
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, store }
+  }
+
+  it('says how long it is, and is paid for exactly that, by its time or as fast as it comes', async () => {
+    verifies(['FS1-CLIENT-MEDIA', 'T4'])
+    const shop = await openShop()
+    const whole = costOf(rate, length)
+    for (const [index, path] of ['/film', '/gated'].entries()) {
+      const buyer = newBuyer(stage.chain)
+      const stream = await payStream({ wallet: buyer.wallet, url: `${shop.url}${path}` })
+      expect(paymentStreamHeader.decode(stream.response.headers.get('Payment-Stream') ?? '')).toMatchObject({
+        bytes: 30_000n * oneUnit,
+        length,
+      })
+      const came: Uint8Array[] = []
+      for await (const chunk of stream) if (chunk instanceof Uint8Array) came.push(chunk)
+      const { consumed } = await stream.receipt
+      expect([path, Buffer.concat(came).equals(film), consumed, (await buyer.payerRow())?.charged]).toEqual([path, true, whole, whole])
+      expect(await chargedIn(shop)).toBe(whole * BigInt(index + 1))
+    }
+    const buyer = newBuyer(stage.chain)
+    const came: Uint8Array[] = []
+    for await (const part of await payDownload({ wallet: buyer.wallet, url: `${shop.url}/film` })) came.push(part)
+    expect([Buffer.concat(came).equals(film), (await buyer.payerRow())?.charged, await chargedIn(shop)]).toEqual([true, whole, 3n * whole])
+  })
+
+  /** What the seller has charged in all. */
+  async function chargedIn({ store }: { readonly store: ReturnType<typeof memoryStore> }): Promise<bigint> {
+    let charged = 0n
+    for await (const row of store.channels.list({ side: 'receiver' })) charged += row.charged
+    return charged
+  }
+})
