@@ -17,8 +17,9 @@ export function paid(server: Server, options: PaidOptions): RequestHandler {
       response,
       asked: { origin: `${request.protocol}://${request.get('host') ?? 'localhost'}`, target: request.originalUrl },
       parsedBody: () => request.body,
-      handle: ({ payment, signal }) => {
-        Object.assign(response.locals, { payment, paymentSignal: signal })
+      handle: (paid) => {
+        response.locals.payment = paid.payment
+        Object.defineProperty(response.locals, 'paymentSignal', { configurable: true, enumerable: true, get: () => paid.signal })
         // What fails after this goes through Express's own error handling, whose answer is taken like any other.
         next()
       },

@@ -1,15 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { PaidOptions } from '../engine/offers.ts'
-import type { PaymentInfo } from '../engine/run.ts'
+import type { PaidFacts } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
 import { chargeNode } from '../http/node-http.ts'
 
 /** A listener of `node:http` that is told who paid. */
-export type PaidNodeHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal },
-) => unknown
+export type PaidNodeHandler = (request: IncomingMessage, response: ServerResponse, paid: PaidFacts) => unknown
 
 /**
  * Charges for a listener of `node:http`: `createServer(paid(server, { price: '$0.01' }, listener))`.

@@ -8,9 +8,9 @@ import {
   type Admission,
   busyResponse,
   type Failure,
+  firstOf,
   type HandlerResult,
   hangingResponse,
-  inTime,
   paidHandlerTimeout,
   type Release,
   type Run,
@@ -72,10 +72,7 @@ type Paying = { readonly taken: TakenVoucher; readonly submission: Submission; r
 function voucherRun(context: RunContext, paying: Paying): Run {
   const { engine, options } = context
   const { taken, submission } = paying
-  // Ended with the run: of thousands a second none waits for its time to be over.
-  const overdue = new AbortController()
-  const { signal } = overdue
-  const timer = setTimeout(() => overdue.abort(new DOMException('The handler took too long.', 'TimeoutError')), patienceOf(options))
+  const time = allowTime(patienceOf(options))
   const tenure = setInterval(() => {
     taken.extend(engine.clock() + engine.lease).catch((error: unknown) => engine.emit({ type: 'error', error }))
   }, engine.lease / 3)
@@ -85,19 +82,44 @@ function voucherRun(context: RunContext, paying: Paying): Run {
     kind: 'run',
     hold: options.flow !== 'upfront',
     payment: { payer: taken.payer, requirements: submission.requirements },
-    signal,
+    get signal() {
+      return time.signal()
+    },
     async complete(work) {
       try {
-        const result = await inTime(work, signal)
-        return await charge(context, paying, result)
+        return await charge(context, paying, await firstOf(work, time.overdue))
       } catch (error) {
         engine.emit({ type: 'error', error })
         return { kind: 'answer', response: problemResponse(engine, serverErrors('server/not-ready', {}), { retryAfter: 5 }) }
       } finally {
         clearInterval(tenure)
-        clearTimeout(timer)
+        time.end()
       }
     },
+  }
+}
+
+/** The time of a handler, ended with its run: of thousands a second none waits for it to be over, and few make a signal of it. */
+function allowTime(patience: number) {
+  let controller: AbortController | undefined
+  let reason: DOMException | undefined
+  let tell: (late: Failure) => void = () => {}
+  const overdue = new Promise<Failure>((resolve) => {
+    tell = resolve
+  })
+  const timer = setTimeout(() => {
+    reason = new DOMException('The handler took too long.', 'TimeoutError')
+    controller?.abort(reason)
+    tell({ failure: reason, timedOut: true })
+  }, patience)
+  return {
+    overdue,
+    signal(): AbortSignal {
+      controller ??= new AbortController()
+      if (reason !== undefined) controller.abort(reason)
+      return controller.signal
+    },
+    end: () => clearTimeout(timer),
   }
 }
 

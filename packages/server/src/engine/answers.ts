@@ -18,8 +18,11 @@ import type { Engine } from './server.ts'
 /** The dialect a payer speaks, and so the header its receipt goes into; `plain` is the challenge of DESIGN §8.3, which knows 200 and 400. */
 export type Dialect = 'v1' | 'v2' | 'plain'
 
+/** The headers of a response, wherever they are kept. */
+export type LeavingHeaders = Pick<Headers, 'get' | 'has' | 'set' | 'append' | 'delete'>
+
 /** Headers of a response that is about to leave; the engine sets and appends its own. */
-export type Dress = (headers: Headers) => void
+export type Dress = (headers: LeavingHeaders) => void
 
 const exposed = 'PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After'
 const plainHeaders = 'X-Payment-Signature, X-Payment-Reference'
@@ -184,7 +187,7 @@ export function preflightResponse(engine: Engine, asked: { readonly method: stri
   return response
 }
 
-function dressForBrowsers(engine: Engine, headers: Headers): void {
+function dressForBrowsers(engine: Engine, headers: LeavingHeaders): void {
   headers.append('Access-Control-Expose-Headers', exposed)
   if (engine.cors !== false && !headers.has('access-control-allow-origin')) headers.set('Access-Control-Allow-Origin', engine.cors)
 }

@@ -37,11 +37,12 @@ export type PaymentInfo = {
   readonly purchase?: string
 }
 
-/** What a handler made: `body` where it is complete and small enough to be kept for its payer. */
+/** What a handler made: `body` where it is complete and small enough to be kept for its payer, `usage` what it says was used. */
 export type HandlerResult = {
   readonly status: number
+  readonly usage: string | undefined
   readonly headers: readonly (readonly [name: string, value: string])[]
-  readonly body?: Uint8Array
+  readonly body?: Uint8Array | undefined
 }
 
 /**
@@ -64,6 +65,20 @@ export type Run = {
   readonly signal: AbortSignal
   /** Takes the handler's result, or for a stream its status as soon as that is known; a rejection is a failed handler. Never rejects. */
   complete(result: Promise<HandlerResult>): Promise<Release>
+}
+
+/** What a handler is told: who paid, and what aborts when its time is over. */
+export type PaidFacts = Pick<Run, 'payment' | 'signal'>
+
+/** What the handler of a run is told. */
+export function factsOf(run: Run): PaidFacts {
+  return {
+    payment: run.payment,
+    // Made where it is asked for: most handlers never do.
+    get signal() {
+      return run.signal
+    },
+  }
 }
 
 /** An answer in the handler's place; `sent` comes with goods that were stored. */
@@ -205,9 +220,8 @@ export type Failure = { readonly failure: unknown; readonly timedOut: boolean }
 export function usedIn(
   { served }: RunContext,
   { submission }: Pick<Claim, 'submission'>,
-  { headers }: HandlerResult,
+  { usage: text }: HandlerResult,
 ): Pick<ClaimChange, 'submission'> | Failure {
-  const text = headers.find(([name]) => name.toLowerCase() === usageHeader)?.[1]
   if (text === undefined || served.scheme.settlement === undefined) return {}
   try {
     const used = readSettlementOverride(text)
@@ -248,14 +262,18 @@ async function failHeld(context: RunContext, claim: Claim, result: HandlerResult
 
 /** What a handler made, or that it failed, at the latest when its time is over. */
 export async function inTime(work: Promise<HandlerResult>, timeout: AbortSignal): Promise<HandlerResult | Failure> {
-  const failing = (failure: unknown): Failure => ({ failure, timedOut: false })
   let late = () => {}
   const overdue = new Promise<Failure>((resolve) => {
     late = () => resolve({ failure: timeout.reason, timedOut: true })
     timeout.addEventListener('abort', late, { once: true })
     if (timeout.aborted) late()
   })
-  return Promise.race([work.catch(failing), overdue]).finally(() => timeout.removeEventListener('abort', late))
+  return firstOf(work, overdue).finally(() => timeout.removeEventListener('abort', late))
+}
+
+/** What a handler made, or that it failed, or that it is overdue. */
+export function firstOf(work: Promise<HandlerResult>, overdue: Promise<Failure>): Promise<HandlerResult | Failure> {
+  return Promise.race([work.catch((failure: unknown): Failure => ({ failure, timedOut: false })), overdue])
 }
 
 // A store or engine that breaks here breaks after the claim: nobody may read the answer as "not paid".

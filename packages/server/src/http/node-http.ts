@@ -4,12 +4,12 @@ import { serverErrors } from '../engine/errors.ts'
 import { createGate } from '../engine/gate.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import type { IncomingRequest } from '../engine/request.ts'
-import { type HandlerResult, keptBytes, type PaymentInfo, type Run } from '../engine/run.ts'
+import { factsOf, type HandlerResult, keptBytes, type PaidFacts, type Run } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
-import { takeResponse, watchDeparture } from './node-response.ts'
+import { headersOf, takeResponse, watchDeparture } from './node-response.ts'
 
 /** Calls the handler; what it throws or rejects is a failed handler. */
-export type NodeHandler = (paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal }) => unknown
+export type NodeHandler = (paid: PaidFacts) => unknown
 
 /** One visit to a charged handler. A framework says what it knows better than Node: what was asked, a parsed body, how to answer. */
 export type NodeVisit = {
@@ -27,7 +27,7 @@ export function chargeNode(server: Server, options: PaidOptions): (visit: NodeVi
   return async (visit) => {
     const { response, answer } = visit
     const admission = await gate.admit(incomingNode(visit))
-    if (admission.kind === 'run') return runNode(admission, response, visit.handle)
+    if (admission.kind === 'run') return runNode(admission, response, { handle: visit.handle })
     if (answer !== undefined) {
       watchDeparture(response, admission.sent)
       return answer(admission.response)
@@ -39,15 +39,20 @@ export function chargeNode(server: Server, options: PaidOptions): (visit: NodeVi
   }
 }
 
-async function runNode(run: Run, response: ServerResponse, handle: NodeHandler): Promise<void> {
+/** `outer`: headers of earlier middleware that stay on an answer in the handler's place and do not stand in the response yet. */
+type NodeRun = { readonly handle: NodeHandler; readonly outer?: (answer: Response) => void }
+
+/** Runs a handler that writes into Node's response. */
+export async function runNode(run: Run, response: ServerResponse, { handle, outer }: NodeRun): Promise<void> {
   const taken = takeResponse(response, run.hold ? keptBytes : 0)
   const work = async (): Promise<HandlerResult> => {
-    const handled = Promise.resolve(handle({ payment: run.payment, signal: run.signal }))
+    const handled = Promise.resolve(handle(factsOf(run)))
     // A handler may return long before it writes, and write long before it returns: only its failure counts here.
     return Promise.race([taken.result, handled.then(() => taken.result)])
   }
   const release = await run.complete(work())
   if (release.kind === 'deliver') return taken.deliver(release.dress, release.sent)
+  outer?.(release.response)
   const body = await bodyBytes(release.response)
   taken.replace(() => writeWhole(response, release.response, body))
 }
@@ -69,20 +74,16 @@ function writePlain(response: ServerResponse, { status, headers, text }: PlainAn
 }
 
 function writeHeaders(response: ServerResponse, headers: Iterable<readonly [name: string, value: string]>): void {
-  const origin = response.getHeader('access-control-allow-origin')
+  const present = headersOf(response)
+  const hasOrigin = present.has('access-control-allow-origin')
   for (const [name, value] of headers) {
-    if (name === 'vary' || name === 'access-control-expose-headers') appendTo(response, name, value)
-    else if (name !== 'access-control-allow-origin' || origin === undefined) response.setHeader(name, value)
+    if (name === 'vary' || name === 'access-control-expose-headers') present.append(name, value)
+    else if (name !== 'access-control-allow-origin' || !hasOrigin) response.setHeader(name, value)
   }
 }
 
 async function bodyBytes(answer: Response): Promise<Buffer> {
   return Buffer.from(await answer.arrayBuffer())
-}
-
-function appendTo(response: ServerResponse, name: string, value: string): void {
-  const present = response.getHeader(name)
-  response.setHeader(name, present === undefined ? value : `${String(present)}, ${value}`)
 }
 
 function incomingNode({ request, asked, parsedBody }: NodeVisit): IncomingRequest {
@@ -93,14 +94,19 @@ function incomingNode({ request, asked, parsedBody }: NodeVisit): IncomingReques
     method: request.method ?? 'GET',
     // By hand: resolving `//x/y` against the origin would take `x` for the host.
     url: target.startsWith('/') ? `${origin}${target}` : target,
-    header: (name) => {
-      const value = request.headers[name]
-      return Array.isArray(value) ? value.join(', ') : value
-    },
+    header: headerOf(request),
     body(limit) {
       body ??= bodyOf(request, { limit, parsed: parsedBody?.() })
       return body
     },
+  }
+}
+
+/** The headers of a request to Node, by name in lower case. */
+export function headerOf({ headers }: IncomingMessage): IncomingRequest['header'] {
+  return (name) => {
+    const value = headers[name]
+    return Array.isArray(value) ? value.join(', ') : value
   }
 }
 

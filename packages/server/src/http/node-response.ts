@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { settlementOverridesHeader } from '@flow402x/core'
-import type { Dress } from '../engine/answers.ts'
+import type { Dress, LeavingHeaders } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
 import type { HandlerResult, Sent } from '../engine/run.ts'
 
@@ -14,12 +14,13 @@ export type TakenResponse = {
   replace(write: () => void): void
 }
 
-type Write = { readonly bytes: Buffer; readonly done: (() => void) | undefined }
+type Write = { readonly chunk: string | Buffer; readonly encoding: BufferEncoding; readonly done?: (() => void) | undefined }
 
 const informers = ['writeContinue', 'writeProcessing', 'writeEarlyHints'] as const
 const writers = ['writeHead', 'flushHeaders', 'write', 'end', 'destroy', 'addTrailers', ...informers] as const
 const setters = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader'] as const
-const states = ['headersSent', 'writableEnded'] as const
+// In the order in which they are taken: what is given back from the last to the first leaves the object as fast as it was.
+const taken = [...writers, 'headersSent', 'writableEnded'] as const
 
 /**
  * Takes a response from its handler. The result is there when the handler has ended it, or has written more than `limit`
@@ -27,13 +28,13 @@ const states = ['headersSent', 'writableEnded'] as const
  */
 export function takeResponse(response: ServerResponse, limit: number): TakenResponse {
   const before = response.getHeaders()
-  const restore = ownProperties(response, [...writers, ...states])
+  const restore = ownProperties(response)
   const held = holdWrites(response, limit)
   return {
     result: held.result,
     deliver(dress, sent) {
       restore()
-      dressNode(response, dress)
+      dress(headersOf(response))
       watchDeparture(response, sent)
       held.release()
     },
@@ -67,31 +68,52 @@ export function watchDeparture(response: ServerResponse, sent: Sent | undefined)
   response.once('finish', () => void sent(true)).once('close', () => void sent(!isBroken))
 }
 
+/** What the methods below keep; on the response, since methods of one's own for each would cost more than all they do. */
+const holding = Symbol('holding')
+type Held = { headed: boolean; ended: { readonly done: (() => void) | undefined } | undefined }
+type Holding = { readonly [holding]?: Held }
+
+const heldStates: PropertyDescriptorMap & ThisType<Holding> = {
+  headersSent: {
+    configurable: true,
+    get() {
+      return this[holding]?.headed
+    },
+  },
+  writableEnded: {
+    configurable: true,
+    get() {
+      return this[holding]?.ended !== undefined
+    },
+  },
+}
+
 /** Puts methods of its own on the response that keep what is written; `release` writes it for real. */
 function holdWrites(response: ServerResponse, limit: number): { result: Promise<HandlerResult>; release: () => void } {
   const { promise: result, resolve, reject } = defer<HandlerResult>()
   result.catch(() => {})
   const pending: Write[] = []
   const trailers: Parameters<ServerResponse['addTrailers']>[0][] = []
-  let [length, headed, full] = [0, false, false]
-  let ended: { readonly done: (() => void) | undefined } | undefined
+  const held: Held = { headed: false, ended: undefined }
+  let [length, full] = [0, false]
   let destroyed: { readonly cause: Error | undefined } | undefined
 
   const head = () => {
-    headed = true
+    held.headed = true
     if (limit === 0) resolve(resultOf(response))
   }
   const take = (chunk: unknown, encoding: unknown, done?: () => void): boolean => {
-    const bytes = toBytes(chunk, encoding)
-    length += bytes.length
+    const write = writeOf(chunk, encoding)
+    length += lengthOf(write)
     full = length > limit
-    pending.push({ bytes, done: full ? done : undefined })
+    pending.push(full ? { ...write, done } : write)
     if (!full && done !== undefined) process.nextTick(done)
     if (full && limit > 0) resolve(resultOf(response))
     // Who is told to wait waits for `drain`: within the limit nobody may, for the response is wanted whole.
     return !full
   }
   Object.assign(response, {
+    [holding]: held,
     writeHead: (status: number, ...rest: unknown[]) => {
       applyHead(response, status, rest)
       head()
@@ -99,16 +121,16 @@ function holdWrites(response: ServerResponse, limit: number): { result: Promise<
     },
     flushHeaders: head,
     write: (chunk: unknown, ...rest: unknown[]) => {
-      if (!headed) head()
+      if (!held.headed) head()
       return take(chunk, rest[0], callback(rest))
     },
     end: (...given: unknown[]) => {
-      if (ended !== undefined) return response
+      if (held.ended !== undefined) return response
       const [chunk, encoding] = given.filter((one) => typeof one !== 'function')
-      if (!headed) head()
+      if (!held.headed) head()
       if (chunk !== undefined && chunk !== null) take(chunk, encoding)
-      ended = { done: callback(given) }
-      resolve({ ...resultOf(response), ...(full && limit > 0 ? {} : { body: Buffer.concat(pending.map(({ bytes }) => bytes)) }) })
+      held.ended = { done: callback(given) }
+      resolve(resultOf(response, full && limit > 0 ? undefined : pending))
       return response
     },
     destroy: (cause?: unknown) => {
@@ -118,15 +140,23 @@ function holdWrites(response: ServerResponse, limit: number): { result: Promise<
     },
     addTrailers: (given: (typeof trailers)[number]) => trailers.push(given),
     // Goods could leave in a 1xx as well (M7).
-    ...Object.fromEntries(informers.map((name) => [name, () => {}])),
+    writeContinue: nothing,
+    writeProcessing: nothing,
+    writeEarlyHints: nothing,
   })
-  Object.defineProperty(response, 'headersSent', { configurable: true, get: () => headed })
-  Object.defineProperty(response, 'writableEnded', { configurable: true, get: () => ended !== undefined })
+  Object.defineProperties(response, heldStates)
 
   const release = () => {
+    const { ended } = held
     if (pending.length === 0 && ended === undefined) response.flushHeaders()
+    const [only] = pending
+    // In one piece, whose length Node knows before it writes the head.
+    if (pending.length === 1 && only?.done === undefined && ended !== undefined && trailers.length === 0) {
+      response.end(only?.chunk, only?.encoding ?? 'utf8', ended.done)
+      return
+    }
     let ready = true
-    for (const { bytes, done } of pending) ready = response.write(bytes, done)
+    for (const { chunk, encoding, done } of pending) ready = response.write(chunk, encoding, done)
     for (const one of trailers) response.addTrailers(one)
     if (ended !== undefined) response.end(ended.done)
     else if (destroyed !== undefined) response.destroy(destroyed.cause)
@@ -135,14 +165,16 @@ function holdWrites(response: ServerResponse, limit: number): { result: Promise<
   return { result, release }
 }
 
-/** What a response has of its own under these names, which is what middleware before the gate has patched; the result puts it back. */
-function ownProperties(response: ServerResponse, names: readonly string[]): () => void {
-  const own = names.map((name) => [name, Object.getOwnPropertyDescriptor(response, name)] as const)
+function nothing(): void {}
+
+/** What of `taken` a response has of its own, which is what middleware before the gate has patched; the result puts it back. */
+function ownProperties(response: ServerResponse): () => void {
+  const own = taken
+    .filter((name) => Object.hasOwn(response, name))
+    .map((name) => [name, Object.getOwnPropertyDescriptor(response, name)] as const)
   return () => {
-    for (const [name, descriptor] of own) {
-      if (descriptor === undefined) Reflect.deleteProperty(response, name)
-      else Object.defineProperty(response, name, descriptor)
-    }
+    for (let index = taken.length - 1; index >= 0; index -= 1) Reflect.deleteProperty(response, taken[index] ?? '')
+    for (const [name, descriptor] of own) if (descriptor !== undefined) Object.defineProperty(response, name, descriptor)
   }
 }
 
@@ -158,24 +190,42 @@ function mute(response: ServerResponse): void {
   for (const name of [...writers, ...setters]) Object.assign(response, { [name]: deaf(name === 'write' ? true : response) })
 }
 
-function resultOf(response: ServerResponse): HandlerResult {
-  const headers = Object.entries(response.getHeaders()).flatMap(([name, value]) =>
-    value === undefined ? [] : [value].flat().map((one) => [name, String(one)] as const),
-  )
-  return { status: response.statusCode, headers }
+/** What a response is by now; its headers and body are made out for who asks for them. */
+function resultOf(response: ServerResponse, body?: readonly Write[]): HandlerResult {
+  const { statusCode: status } = response
+  const usage = response.getHeader(settlementOverridesHeader)
+  const present = response.getHeaders()
+  return {
+    status,
+    usage: usage === undefined ? undefined : String([usage].flat()[0]),
+    get headers() {
+      return Object.entries(present).flatMap(([name, value]) =>
+        value === undefined ? [] : [value].flat().map((one) => [name, String(one)] as const),
+      )
+    },
+    get body() {
+      return body && Buffer.concat(body.map(bytesOf))
+    },
+  }
 }
 
-/** Lets the engine dress the headers it touches, and only those: the others keep Node's own form. */
-function dressNode(response: ServerResponse, dress: Dress): void {
-  const names = ['cache-control', 'vary', 'access-control-expose-headers', 'access-control-allow-origin', settlementOverridesHeader]
-  const headers = new Headers()
-  for (const name of names) {
+/** The headers that a response to Node has by now. */
+export function headersOf(response: ServerResponse): LeavingHeaders {
+  const get = (name: string): string | null => {
     const value = response.getHeader(name)
-    if (value !== undefined) headers.set(name, [value].flat().join(', '))
+    return value === undefined ? null : typeof value === 'string' ? value : [value].flat().join(', ')
   }
-  dress(headers)
-  for (const name of names) if (!headers.has(name)) response.removeHeader(name)
-  for (const [name, value] of headers) response.setHeader(name, value)
+  const set = (name: string, value: string) => void response.setHeader(name, value)
+  return {
+    get,
+    set,
+    has: (name) => response.hasHeader(name),
+    delete: (name) => response.removeHeader(name),
+    append(name, value) {
+      const present = get(name)
+      set(name, present === null ? value : `${present}, ${value}`)
+    },
+  }
 }
 
 // `writeHead(status, message?, headers?)`: headers as an object or as a flat list of names and values.
@@ -192,9 +242,18 @@ function applyHead(response: ServerResponse, status: number, rest: readonly unkn
   }
 }
 
-function toBytes(chunk: unknown, encoding: unknown): Buffer {
-  if (chunk instanceof Uint8Array) return Buffer.from(chunk)
-  return Buffer.from(String(chunk), typeof encoding === 'string' && Buffer.isEncoding(encoding) ? encoding : 'utf8')
+/** A chunk that nobody changes any more. */
+function writeOf(chunk: unknown, encoding: unknown): Write {
+  if (chunk instanceof Uint8Array) return { chunk: Buffer.from(chunk), encoding: 'utf8' }
+  return { chunk: String(chunk), encoding: typeof encoding === 'string' && Buffer.isEncoding(encoding) ? encoding : 'utf8' }
+}
+
+function lengthOf({ chunk, encoding }: Write): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
+}
+
+function bytesOf({ chunk, encoding }: Write): Buffer {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk
 }
 
 function callback(given: readonly unknown[]): (() => void) | undefined {

@@ -1,26 +1,27 @@
+import { settlementOverridesHeader } from '@flow402x/core'
 import type { Dress } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
 import { createGate } from '../engine/gate.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import { type IncomingRequest, ownBytes } from '../engine/request.ts'
-import { type HandlerResult, keptBytes, type PaymentInfo, type Run, type Sent } from '../engine/run.ts'
+import { factsOf, type HandlerResult, keptBytes, type PaidFacts, type Run, type Sent } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
 
 /** A handler of the web platform that is told who paid. `signal` aborts when its time is over. */
-export type WebHandler = (
-  request: Request,
-  paid: { readonly payment: PaymentInfo; readonly signal: AbortSignal },
-) => Response | Promise<Response>
+export type WebHandler = (request: Request, paid: PaidFacts) => Response | Promise<Response>
 
 /**
  * One visit to a charged handler. A framework that keeps bodies it has read gives them in `keptBody`, and one that sees its responses
- * leave says so itself: without `watch` a response has left when its body was read to the end.
+ * leave says so itself: without `watch` a response has left when its body was read to the end. One that writes them into Node's holds
+ * them back there by `hold`, which runs `work` and gives what that made.
  */
 export type WebVisit = {
   readonly request: Request
   readonly handle: WebHandler
   readonly keptBody?: () => Promise<ArrayBuffer>
   readonly watch?: ((sent: Sent) => void) | undefined
+  readonly hold?: ((run: Run, work: () => Promise<Response>) => Promise<Response>) | undefined
+  readonly header?: IncomingRequest['header'] | undefined
 }
 
 /** A response on its way out, and who is told how that went. `length` is its body's, where it is known. */
@@ -33,19 +34,23 @@ export function chargeWeb(server: Server, options: PaidOptions): (visit: WebVisi
     const { incoming, forward } = readable(visit)
     const admission = await gate.admit(incoming)
     if (admission.kind === 'answer') return leave(visit, admission)
-    const work = async () => visit.handle(forward(), { payment: admission.payment, signal: admission.signal })
+    const work = async () => visit.handle(forward(), factsOf(admission))
+    if (visit.hold !== undefined) return visit.hold(admission, work)
     return leave(visit, await (admission.hold ? holdResponse(admission, work) : streamResponse(admission, work)))
   }
 }
 
 /** The request as the engine reads it, and the request for the handler, whose body is still unread. */
-function readable({ request, keptBody }: WebVisit): { incoming: IncomingRequest; forward: () => Request } {
+function readable({ request, keptBody, header = (name) => request.headers.get(name) ?? undefined }: WebVisit): {
+  incoming: IncomingRequest
+  forward: () => Request
+} {
   let body: Promise<Uint8Array | undefined> | undefined
   let bytes: Uint8Array | undefined
   const incoming: IncomingRequest = {
     method: request.method,
     url: request.url,
-    header: (name) => request.headers.get(name) ?? undefined,
+    header,
     body(limit) {
       body ??= bodyOf({ request, keptBody, limit }).then((whole) => {
         bytes = whole
@@ -83,7 +88,8 @@ async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Le
       const { chunk, rest } = await readAtMost(response.body, keptBytes, run.signal)
       made = { response, chunk, rest }
       const { status, headers } = response
-      return { status, headers: [...headers], ...(rest === undefined ? { body: chunk } : {}) }
+      const usage = headers.get(settlementOverridesHeader) ?? undefined
+      return { status, usage, headers: [...headers], ...(rest === undefined ? { body: chunk } : {}) }
     })(),
   )
   if (release.kind === 'answer') {
@@ -104,7 +110,7 @@ async function streamResponse(run: Run, work: () => Promise<Response>): Promise<
   const release = await run.complete(
     work().then((response) => {
       made = response
-      return { status: response.status, headers: [] }
+      return { status: response.status, usage: undefined, headers: [] }
     }),
   )
   if (release.kind === 'answer') return release

@@ -43,7 +43,7 @@ async function figures({ rounds, share, profiles, onProgress }: Context, chain: 
   const account = { rpcUrl: chain.rpcUrl, key: chain.seller.privateKey, payTo: chain.seller.address }
   const start = (books: StreamSellerArgument['books']): Promise<Seller> =>
     startRole('stream-seller', { argument: { ...account, books } satisfies StreamSellerArgument, profiles, name: `${row}-${books}` })
-  const argument: ChannelSellerArgument = { ...account, house: 'official', curve: 'native', books: 'memory' }
+  const argument: ChannelSellerArgument = { ...account, house: 'official', framework: 'Express', curve: 'native', books: 'memory' }
   const sellers = [
     start('memory'),
     start('SQLite'),
