@@ -201,5 +201,10 @@ export type BatchRefusal = Refusal<BatchReason>
 
 /** The id of a channel as the books have it. */
 export function bookId(channelId: string): Hex {
-  return `0x${channelId.slice(2).toLowerCase()}`
+  // The text itself wherever it can be: a new one is hashed anew where it is looked up.
+  return isBookId(channelId) ? channelId : `0x${channelId.slice(2).toLowerCase()}`
+}
+
+function isBookId(channelId: string): channelId is Hex {
+  return /^0x[^A-Z]*$/.test(channelId)
 }

@@ -25,12 +25,13 @@ export type Gate = {
 export function createGate({ engine }: Server, options: PaidOptions): Gate {
   checkPaidOptions(options, engine)
   const quoteFor = quoter(options, engine)
+  const urlOf = publicUrls(engine)
   const askers = extensionsOf(engine, options, { offers: [] }).filter(({ ask }) => ask !== undefined)
   return {
     async admit(incoming) {
       try {
-        const request = { ...incoming, url: publicUrl(engine, incoming.url) }
-        return await admit(engine, { request, options, quoteFor, askers })
+        const { method, header, body } = incoming
+        return await admit(engine, { request: { method, header, body, url: urlOf(incoming.url) }, options, quoteFor, askers })
       } catch (error) {
         if (isX402Error(error) && error.status < 500) return { kind: 'answer', response: problemResponse(engine, error) }
         engine.emit({ type: 'error', error })
@@ -55,7 +56,6 @@ async function admit(engine: Engine, { request, options, quoteFor, askers }: Ent
     return { kind: 'answer', response: preflightResponse(engine, { method: preflight, headers }) }
   }
   const quote = await quoteFor(await engine.ready(), request)
-  const resource = resourceOf(options, request.url)
   const incoming = readPayment(request, quote)
   const ask: Ask = async (error, { detail, status = 402, correct } = {}) => {
     engine.emit(error === unpaid ? { type: 'challenged', url: request.url } : { type: 'refused', url: request.url, reason: error })
@@ -63,6 +63,7 @@ async function admit(engine: Engine, { request, options, quoteFor, askers }: Ent
       const response = problemResponse(engine, serverErrors('payment/invalid', { reason: detail ?? error }), { reason: error })
       return { kind: 'answer', response }
     }
+    const resource = resourceOf(options, request.url)
     const asked = await quoteOf(quote, request, engine)
     if (asked !== undefined) {
       const offered = correct?.(asked) ?? asked
@@ -80,7 +81,7 @@ async function admit(engine: Engine, { request, options, quoteFor, askers }: Ent
     return { kind: 'answer', response: problemResponse(engine, incoming.error, { reason }) }
   }
   const { payment, dialect } = incoming
-  const held = await honoured(quote, { request, payment, engine })
+  const held = quote.changing === true ? await honoured(quote, { request, payment, engine }) : quote
   return admitPayment({ engine, request, options, quote: held, payment, dialect, ask })
 }
 
@@ -88,6 +89,15 @@ const unpaid = 'Payment required'
 
 function askedIn({ clock }: Engine, { offers }: Quote, resource: ResourceInfo): Asked {
   return { resource, accepts: offers.map(({ requirements }) => requirements), now: Math.floor(clock() / 1000) }
+}
+
+/** The URL of a request as the public knows it; the one that was asked last is often asked again. */
+function publicUrls(engine: Engine): (text: string) => string {
+  let last = { text: '', url: '' }
+  return (text) => {
+    if (text !== last.text) last = { text, url: publicUrl(engine, text) }
+    return last.url
+  }
 }
 
 function publicUrl(engine: Engine, text: string): string {

@@ -50,8 +50,8 @@ export type Paid = {
 
 /** An outcome with what the extensions of its route tell its payer. */
 export async function withReceipts(engine: Engine, outcome: Outcome, { url, options, payer, network, at }: Paid): Promise<Outcome> {
+  if (outcome.status !== 'settled' || !(engine.extensions.some(tells) || options.extensions?.some(tells))) return outcome
   const extensions = [...engine.extensions, ...(options.extensions ?? [])]
-  if (outcome.status !== 'settled' || extensions.every(({ receipt }) => receipt === undefined)) return outcome
   const sold = { url, payer, network, transaction: outcome.transaction, at: Math.floor(at / 1000) }
   const receipts = await Promise.all(
     extensions.map(async ({ key, receipt }) => [key, receipt === undefined ? undefined : await tried(engine, receipt(sold))] as const),
@@ -60,6 +60,10 @@ export async function withReceipts(engine: Engine, outcome: Outcome, { url, opti
     ...outcome,
     extensions: { ...outcome.extensions, ...Object.fromEntries(receipts.filter(([, receipt]) => receipt !== undefined)) },
   }
+}
+
+function tells({ receipt }: Extension): boolean {
+  return receipt !== undefined
 }
 
 // A signer that cannot be reached must not hold back what was paid for.
