@@ -4,5 +4,6 @@ export { type SecretKey, type SolanaSender, secretKeySender } from './crypto/sig
 export { kitSigner, type SolanaSigner, type WalletStandardOptions, walletStandardSigner } from './crypto/wallet.ts'
 export { type ExactSolanaClientOptions, exactSolanaClient } from './exact/client.ts'
 export { type NonceVoucherClient, type NonceVoucherClientOptions, nonceVoucherClient } from './nonce-voucher/payer/client.ts'
+export { type ProgramChannelClient, type ProgramChannelClientOptions, programChannelClient } from './payment-channels/client.ts'
 export { type SolanaBalancesOptions, solanaBalances } from './transfer/balances.ts'
 export { type TransferProofSolanaClientOptions, transferProofSolanaClient } from './transfer-proof/client.ts'

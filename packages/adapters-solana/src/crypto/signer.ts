@@ -31,6 +31,11 @@ export function secretKeySender(secretKey: SecretKey): SolanaSender {
   return { address: encodeBase58(publicKey), sign: (message) => crypto.sign(message, seed) }
 }
 
+/** Who signs: an account as it is, or one from its secret key. Errors: `config/bad-secret-key`. */
+export function senderOf(signer: SecretKey | SolanaSender): SolanaSender {
+  return typeof signer === 'string' || signer instanceof Uint8Array ? secretKeySender(signer) : signer
+}
+
 const byte = z.int().check(z.nonnegative(), z.maximum(255))
 const byteList = z.array(byte).check(z.maxLength(64))
 

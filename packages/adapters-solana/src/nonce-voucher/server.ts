@@ -16,9 +16,10 @@ import { readerOf } from '../chain/reader.ts'
 import { checkChain, httpRpc } from '../chain/rpc.ts'
 import { type Ed25519, fastestEd25519 } from '../crypto/ed25519.ts'
 import { checkMint, checkRecipient, payableAsset } from '../exact/recipient.ts'
+import type { RunnerPolicy } from '../vouchers/policy.ts'
 import { nonceBooks } from './receiver/books.ts'
 import { railOf } from './receiver/rail.ts'
-import { type NonceRunnerPolicy, nonceRunner } from './receiver/runner.ts'
+import { nonceRunner } from './receiver/runner.ts'
 import { nonceReason, nonceScheme } from './wire.ts'
 
 /** What being paid over channels of nonces takes. */
@@ -36,7 +37,7 @@ export type NonceVoucherServerOptions = {
   /** What payers are advised to put into a channel, such as "$5"; ten times the price unless told. Less is taken. */
   readonly minDeposit?: string
   /** When what is owed is settled. */
-  readonly claims?: NonceRunnerPolicy
+  readonly claims?: RunnerPolicy
   /**
    * Milliseconds for which what the chain said of a channel is believed: 15,000 unless told. Its payer may revoke at any time, and what he
    * was served since it was last settled is lost then.

@@ -1,16 +1,14 @@
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
-import { address, type Instruction } from '@solana/kit'
+import type { Instruction } from '@solana/kit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { encodeBase58 } from '../chain/base58.ts'
 import { readerOf } from '../chain/reader.ts'
 import { httpRpc } from '../chain/rpc.ts'
-import { secretKeySender } from '../crypto/signer.ts'
+import { placeChannel, signVoucher } from '../fixtures/program-channels.ts'
 import { type Ring, withRingVoucher } from '../vouchers/ring.ts'
-import { bytesOf } from './layout.ts'
 import { channelAddress, channelsProgram, distributionHash, readChannelAccount, type StoredChannel } from './program.ts'
-import { leavingOf, refuseChannel, type Settling, settlementOf, sharesOf } from './settlement.ts'
-import { decodeVoucher, encodeVoucher } from './voucher.ts'
+import { leavingOf, refuseChannel, type Settling, settlementOf } from './settlement.ts'
+import { decodeVoucher } from './voucher.ts'
 
 let local: SolanaChain
 beforeAll(async () => {
@@ -18,52 +16,11 @@ beforeAll(async () => {
 })
 afterAll(() => local?.stop())
 
-const session = secretKeySender(new Uint8Array(32).fill(3))
 const usd = 1_000_000n
-let salts = 0n
-
-/** A channel's account as wire.md §15 lays it out, written here by hand. */
-function accountOf(stored: StoredChannel): Uint8Array {
-  const data = new Uint8Array(256)
-  const view = new DataView(data.buffer)
-  data.set([1, 1, 255, ['open', 'closing', 'sealed', 'distributed'].indexOf(stored.status)])
-  view.setBigUint64(4, stored.salt, true)
-  view.setBigUint64(12, stored.deposit, true)
-  view.setBigUint64(20, stored.settled, true)
-  view.setBigUint64(28, stored.payoutWatermark, true)
-  view.setBigInt64(36, stored.closureStartedAt, true)
-  view.setBigInt64(44, stored.payerWithdrawnAt, true)
-  view.setUint32(52, stored.gracePeriod, true)
-  data.set(stored.distributionHash, 56)
-  for (const [at, named] of [stored.payer, stored.payee, stored.authorizedSigner, stored.mint, stored.rentPayer].entries())
-    data.set(bytesOf(named), 88 + at * 32)
-  view.setBigUint64(248, stored.openSlot, true)
-  return data
-}
 
 /** A channel of ten dollars on the chain, in whatever state, and as it is read back from there. */
 async function placed(change: Partial<StoredChannel> = {}) {
-  salts += 1n
-  const stored: StoredChannel = {
-    status: 'open',
-    payer: local.buyer.address,
-    payee: local.facilitator.address,
-    mint: local.usdc.address,
-    authorizedSigner: session.address,
-    salt: salts,
-    openSlot: 100n,
-    deposit: 10n * usd,
-    settled: 0n,
-    payoutWatermark: 0n,
-    closureStartedAt: 0n,
-    payerWithdrawnAt: 0n,
-    gracePeriod: 900,
-    distributionHash: distributionHash(sharesOf({ receiver: local.seller.address })),
-    rentPayer: local.buyer.address,
-    ...change,
-  }
-  const channel = channelAddress(stored)
-  await local.setAccount(address(channel), { lamports: 2_672_640n, data: accountOf(stored), programAddress: address(channelsProgram) })
+  const { channel, stored } = await placeChannel(local, change)
   const account = await readerOf(httpRpc({ url: local.rpcUrl, fetch, timeoutMs: 5000 })).account(channel)
   const read = account && readChannelAccount(account)
   if (read === undefined) throw new RangeError('no channel')
@@ -72,10 +29,7 @@ async function placed(change: Partial<StoredChannel> = {}) {
 }
 
 async function ringOf(channel: string, maxima: readonly bigint[], consumed: bigint): Promise<Ring> {
-  const signed = maxima.map(async (max) => {
-    const signature = await session.sign(encodeVoucher({ channelId: channel, cumulative: max, expiresAt: 0n }))
-    return { max, signature: encodeBase58(signature) }
-  })
+  const signed = maxima.map(async (max) => ({ max, signature: await signVoucher(channel, max) }))
   return (await Promise.all(signed)).reduce<Ring>((ring, voucher) => withRingVoucher(ring, voucher, consumed), [])
 }
 

@@ -5,7 +5,7 @@ import { decodeBase58 } from '../chain/base58.ts'
 import { solanaErrors } from '../chain/errors.ts'
 import { checkChain, httpRpc } from '../chain/rpc.ts'
 import { solanaChain } from '../chain/solana-chain.ts'
-import { type SecretKey, type SolanaSender, secretKeySender } from '../crypto/signer.ts'
+import { type SecretKey, type SolanaSender, senderOf } from '../crypto/signer.ts'
 import { payableAsset } from '../exact/recipient.ts'
 import { accountOf } from './instructions.ts'
 import { type Moved, readMoved } from './moved.ts'
@@ -79,10 +79,6 @@ export function solanaTokenAdapter(options: SolanaTokenAdapterOptions): TokenAda
     },
     options,
   )
-}
-
-function senderOf(signer: SecretKey | SolanaSender): SolanaSender {
-  return typeof signer === 'string' || signer instanceof Uint8Array ? secretKeySender(signer) : signer
 }
 
 function checkedRecipient(recipient: string, sender: string): string {

@@ -1,7 +1,22 @@
 import { greater } from '@flow402x/core/stream'
+import * as z from 'zod/mini'
+
+/** An amount as rows keep it. */
+export const storedAmount = z.pipe(
+  z.string(),
+  z.transform((text) => BigInt(text)),
+)
+
+/** A voucher as rows keep it. */
+export const storedVoucher = z.object({ max: storedAmount, signature: z.string() })
 
 /** A voucher that is kept to be settled: everything up to `max` (atomic) over a channel's life, and its signature as books have it. */
-export type RingVoucher = { readonly max: bigint; readonly signature: string }
+export type RingVoucher = Readonly<z.infer<typeof storedVoucher>>
+
+/** A voucher for a row. */
+export function writeVoucher<More>({ max, ...more }: { readonly max: bigint } & More): { readonly max: string } & Omit<More, 'max'> {
+  return { ...more, max: `${max}` }
+}
 
 /** Vouchers of one channel, lowest first. A chain that pays a voucher exactly is shown one of them (FS/1 §1.4). */
 export type Ring = readonly RingVoucher[]

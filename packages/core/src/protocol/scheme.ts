@@ -146,6 +146,8 @@ export interface ServerScheme {
   readonly flows: readonly PaymentFlow[]
   /** What it is paid in. */
   readonly asset?: Asset
+  /** Whether the seller brings its money in himself, so that no facilitator has to know it. */
+  readonly settlesItself?: true
   /** Extensions that help its payers, each offered where the facilitator names it in `/supported`. */
   readonly extensions?: readonly Extension[]
   /** Keys of `extra` that may differ between offer and payment. */

@@ -127,7 +127,8 @@ export async function offersOf(
   const rate = parseRate(options.rate)
   const all = schemes.map(({ scheme, rail }): StreamOffer => {
     const kind = kinds.find((one) => one.x402Version === 2 && one.scheme === scheme.scheme && one.network === scheme.network)
-    if (kind === undefined) throw engineErrors('config/stream-unsupported', { scheme: scheme.scheme, network: scheme.network })
+    if (kind === undefined && scheme.settlesItself !== true)
+      throw engineErrors('config/stream-unsupported', { scheme: scheme.scheme, network: scheme.network })
     const decimals = decimalsOf(scheme)
     const terms = termsOf(options, { decimals, refundable: rail.refundable })
     const price = { amount: fromAtomic(costOf(terms.rate, terms.buy), decimals), symbol: rate.price.symbol }

@@ -99,12 +99,7 @@ export function createTicks(base: Base): Ticks {
     return row.state === 'ended' ? { id, row, over: row } : { id, row }
   }
   /** As `find`, of those alone that can still be paid for. */
-  const alive = async (sid: string): Promise<Found | StreamAnswer> => {
-    const found = await find(sid)
-    return 'status' in found || found.over === undefined ? found : isOver(found.over)
-  }
-  const isOver = ({ reason = 'ended' }: Pick<LaneRow, 'reason'>): StreamAnswer =>
-    problem(engineErrors('stream/over', { reason }), { cors: base.cors })
+  const alive = async (sid: string): Promise<Found | StreamAnswer> => payable(base, await find(sid))
 
   /** Raises what is signed for a lane. Vouchers that come while one is written wait, and then the highest speaks for all. */
   const raise = (route: Route, found: Found, voucher: TickVoucher): Promise<Raised> =>
@@ -217,7 +212,7 @@ export function createTicks(base: Base): Ticks {
     if ('status' in found) return found
     if (!isInTime(engine, found.id)) return tooFast(base)
     if (said.op !== undefined) return control(route, { found, said, url: request.url })
-    if (found.over !== undefined) return isOver(found.over)
+    if (found.over !== undefined) return isOver(base, found.over)
     const { channelId, maxClaimableAmount: max, signature } = said.voucher
     if (found.row.grade !== 'B' || channelId.toLowerCase() !== found.row.channelId.toLowerCase())
       return problem(engineErrors('stream/malformed', { why: 'this lane is not paid by such vouchers' }), { cors: base.cors })
@@ -229,7 +224,7 @@ export function createTicks(base: Base): Ticks {
   async function control(route: Route, { found, said, url }: Said): Promise<StreamAnswer> {
     const { op } = said
     const final = op === 'close' ? said.final : undefined
-    if (found.over !== undefined && final === undefined) return isOver(found.over)
+    if (found.over !== undefined && final === undefined) return isOver(base, found.over)
     // What was delivered is known once the lane is over, and only then can a voucher be for exactly that.
     const told = found.over === undefined ? await obey(found, op) : ended(found.over)
     const refusal = final === undefined ? undefined : await keep(found, final)
@@ -324,6 +319,14 @@ function tickBody(standing: LaneStanding, live: LiveLane | undefined) {
     ...(ttl === undefined ? {} : { ttl }),
     channel: { balance: `${balance}`, claimed: `${claimed}`, withdrawRequestedAt },
   }
+}
+
+function payable(base: Base, found: Found | StreamAnswer): Found | StreamAnswer {
+  return 'status' in found || found.over === undefined ? found : isOver(base, found.over)
+}
+
+function isOver({ cors }: Base, { reason = 'ended' }: Pick<LaneRow, 'reason'>): StreamAnswer {
+  return problem(engineErrors('stream/over', { reason }), { cors })
 }
 
 function tooFast({ cors }: Base): StreamAnswer {

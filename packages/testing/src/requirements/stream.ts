@@ -201,6 +201,11 @@ export const streamRequirements = {
     text: 'Where a chain pays a voucher exactly, the one that is settled is the highest that was consumed to its end.',
     link: 'streaming.md §1.4',
   },
+  'FS1-CHANNELS-RAIL': {
+    text: 'A lane over a channel of the payment-channels program is opened, paid, bounded, settled and left as over any other channel.',
+    link: 'streaming.md §12.2',
+  },
+  F24: { text: 'What was not settled before its payer could leave is lost, told, and no more than that.', link: 'streaming.md §10 F24' },
   'FS1-CHANNELS-SETTLE': {
     text: 'A channel of the payment-channels program is taken only where it is wholly its receiver’s, settled as its state and time allow, and left by its payer without help.',
     link: 'streaming.md §12.2',

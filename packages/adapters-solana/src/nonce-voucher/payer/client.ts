@@ -3,29 +3,23 @@ import {
   type ChannelStore,
   type ClientScheme,
   channelBook,
-  endStretch,
   type PaymentRequirements,
-  type Prepared,
   parseNetwork,
   parsePrice,
   priceInAsset,
-  signStretch,
-  type Withheld,
 } from '@flow402x/core'
 import { memoryChannels } from '@flow402x/core/memory'
-import { bytesToHex } from '@noble/hashes/utils'
 import { isAddress, isSolana } from '../../chain/address.ts'
 import { solanaErrors } from '../../chain/errors.ts'
 import { httpRpc } from '../../chain/rpc.ts'
 import { solanaChain } from '../../chain/solana-chain.ts'
-import { type SecretKey, type SolanaSender, secretKeySender } from '../../crypto/signer.ts'
+import { type SecretKey, type SolanaSender, senderOf } from '../../crypto/signer.ts'
 import { payableAsset } from '../../exact/recipient.ts'
-import { epochOf, readRow } from '../receiver/row.ts'
+import { callChannel } from '../../transfer/channel-call.ts'
+import { exactLanes, exactWindows } from '../../vouchers/payer.ts'
 import { closingOf } from '../setup.ts'
-import type { Epoch } from '../state.ts'
-import { nonceScheme, readNoncePayload } from '../wire.ts'
-import { channelFor, fill, givenSession, type NonceDesk, type Session, send, sessionOf, sync } from './desk.ts'
-import { advisedBy, nonceLanes, paymentOf, signTick } from './lanes.ts'
+import { nonceScheme } from '../wire.ts'
+import { channelFor, givenSession, type NonceDesk, noncePayer, type Session, sessionOf, sync } from './desk.ts'
 
 /** What paying over channels of nonces takes. */
 export type NonceVoucherClientOptions = {
@@ -95,6 +89,7 @@ export function nonceVoucherClient(options: NonceVoucherClientOptions): NonceVou
     random: options.random ?? ((bytes) => crypto.getRandomValues(bytes)),
     clock,
   }
+  const payer = noncePayer(desk)
   return {
     scheme: nonceScheme,
     networks: [network],
@@ -106,79 +101,14 @@ export function nonceVoucherClient(options: NonceVoucherClientOptions): NonceVou
       payTo !== sender.address &&
       typeof extra?.nonceAuthority === 'string' &&
       isAddress(extra.nonceAuthority),
-    lanes: nonceLanes(desk),
-    ...windowsOf(desk),
+    lanes: exactLanes(payer),
+    ...exactWindows(payer),
     async close(requirements, { signal } = {}) {
       const channel = await channelFor(desk, requirements)
       const row = await sync(desk, channel, { signal })
       if (row === undefined) return undefined
       const amount = row.funds.balance - row.funds.claimed
-      return await send(desk, { instructions: closingOf(channel, { amount, decimals: desk.decimals }), rent: 0n, id: row.id, signal })
+      return await callChannel(desk, { id: row.id, instructions: closingOf(channel, { amount, decimals: desk.decimals }), signal })
     },
   }
-}
-
-// A window whose server says nothing for so long is lost, and counts as spent.
-const leaseMs = 60_000
-
-type Taken = { readonly to: bigint; readonly epoch: Epoch } | Withheld
-
-/** Windows of the same channels (grade A): each is one payment, for exactly its price more. */
-function windowsOf(desk: NonceDesk): Pick<ClientScheme, 'prepare' | 'onReceipt' | 'onCorrective'> {
-  const { book, clock, random } = desk
-  const prices = new WeakMap<Prepared, { readonly channelId: string; readonly id: string; readonly amount: bigint }>()
-
-  const take = async (channelId: string, { id, amount }: { readonly id: string; readonly amount: bigint }): Promise<Taken> => {
-    const taken = await book.change<Taken>(channelId, (row) => {
-      const told = readRow(row)
-      const now = clock()
-      const { channel, result } = signStretch(row, { id, amount, now, until: now + leaseMs })
-      if (told === undefined) return { channel: row, result: 'beyond' }
-      return { channel, result: typeof result === 'string' ? result : { to: result.to, epoch: epochOf(told) } }
-    })
-    return taken ?? 'beyond'
-  }
-  const giveBack = async (prepared: Prepared, isUsed: boolean): Promise<void> => {
-    const held = prices.get(prepared)
-    if (held === undefined) return
-    const { channelId, id, amount } = held
-    await book.change(channelId, (row) => endStretch(row, { id, used: isUsed ? amount : 0n, signature: '', now: clock() }))
-  }
-  const prepare: ClientScheme['prepare'] = async (requirements, given) => {
-    const channel = await channelFor(desk, requirements)
-    const amount = BigInt(requirements.amount)
-    const id = bytesToHex(random(new Uint8Array(16)))
-    const row = await sync(desk, channel, given)
-    let taken = row === undefined ? 'beyond' : await take(row.id, { id, amount })
-    if (taken === 'beyond') {
-      await fill(desk, channel, { need: amount, advised: advisedBy(requirements), signal: given.signal })
-      taken = await take((await sync(desk, channel, given))?.id ?? '', { id, amount })
-    }
-    if (typeof taken === 'string') throw solanaErrors('solana/channel-busy', { channel: row?.id ?? channel.receiver })
-    const tick = await signTick(desk, channel, { max: taken.to, epoch: taken.epoch })
-    const prepared = paymentOf(channel, tick, { id, now: given.now })
-    prices.set(prepared, { channelId: tick.voucher.channelId, id, amount })
-    return prepared
-  }
-  return {
-    prepare,
-    async onReceipt(prepared, { status }) {
-      // Whatever is said of it, no more than its price was agreed to; what nobody knows of counts as spent.
-      await giveBack(prepared, status !== 'unpaid')
-    },
-    async onCorrective(prepared, { requirements, sends }, given) {
-      // Of what was sent twice the first may have been taken.
-      if (sends > 1) return undefined
-      const payload = readNoncePayload({ x402Version: 2, accepted: requirements, payload: prepared.payload })
-      const row = payload && (await sync(desk, payload.channel, given))
-      // Only the chain says that a nonce has moved on.
-      if (row === undefined || readRow(row)?.nonce === payload?.voucher.nonce) return undefined
-      await giveBack(prepared, false)
-      return await prepare(requirements, given)
-    },
-  }
-}
-
-function senderOf(signer: SecretKey | SolanaSender): SolanaSender {
-  return typeof signer === 'string' || signer instanceof Uint8Array ? secretKeySender(signer) : signer
 }

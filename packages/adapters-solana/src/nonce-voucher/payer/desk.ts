@@ -1,42 +1,31 @@
-import { type Channel, type ChannelBook, learnPayerFunds, type PaymentRequirements, unsignedFunds } from '@flow402x/core'
+import { type Channel, learnPayerFunds, type PaymentRequirements } from '@flow402x/core'
 import { sha256 } from '@noble/hashes/sha2'
 import { bytesToHex } from '@noble/hashes/utils'
-import type { Instruction } from '@solana/kit'
-import { getSetComputeUnitLimitInstruction, getSetComputeUnitPriceInstruction } from '@solana-program/compute-budget'
 import * as z from 'zod/mini'
-import { feeOf } from '../../chain/budget.ts'
+import { decodeBase58, encodeBase58 } from '../../chain/base58.ts'
 import { solanaErrors } from '../../chain/errors.ts'
-import { readerOf } from '../../chain/reader.ts'
 import type { Rpc } from '../../chain/rpc.ts'
-import type { SolanaChain } from '../../chain/solana-chain.ts'
 import { type SolanaSender, secretKeySender } from '../../crypto/signer.ts'
-import { ownTransaction, sendOwn } from '../../transfer/own.ts'
+import { type Caller, callChannel } from '../../transfer/channel-call.ts'
+import { type Filler, fillChannel } from '../../vouchers/filling.ts'
+import type { ExactPayer, Ground } from '../../vouchers/payer.ts'
 import { channelIdOf, type NonceChannel } from '../channel.ts'
 import { epochOf, readRow, rowFor, withRow } from '../receiver/row.ts'
 import { fillingOf, openingOf, type Rents } from '../setup.ts'
 import { readChannel } from '../state.ts'
 import { accountBytes } from '../stored.ts'
+import { isAmount, isVoucher, voucherMessage } from '../voucher.ts'
 import { nonceExtra } from '../wire.ts'
 
 /** What signs vouchers, and what tells a payer's channels apart from anybody's guesses. */
 export type Session = { readonly sender: SolanaSender; readonly salt: string }
 
 /** What a payer over channels of nonces works with. */
-export type NonceDesk = {
-  readonly book: ChannelBook
-  readonly chain: SolanaChain
-  readonly rpc: Rpc
-  readonly sender: SolanaSender
-  readonly session: () => Promise<Session>
-  readonly decimals: number
-  /** The most that lies with one receiver and is not spent (atomic). */
-  readonly maxDeposit: bigint
-  /** The price of computing of its own transactions, in millionths of a lamport. */
-  readonly microLamports: bigint
-  readonly random: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array
-  /** Unix milliseconds. */
-  readonly clock: () => number
-}
+export type NonceDesk = Filler &
+  Caller & {
+    readonly session: () => Promise<Session>
+    readonly decimals: number
+  }
 
 type Abortable = { readonly signal?: AbortSignal | undefined }
 
@@ -95,77 +84,67 @@ export async function sync(
   return await book.find(id)
 }
 
-// For how long a deposit that was sent may still land (ms): the life of a blockhash, and more.
-const fillingMs = 180_000
-
 /**
  * Sees to it that `need` more can be signed for over a channel: it is opened, or more is put in, by a transaction of the payer's own. What
- * the offer advises is followed up to the cap. Errors: `solana/deposit-cap`, `solana/no-sol`, `solana/channel-busy`, `solana/not-filled`,
- * those of the chain.
+ * the offer advises is followed up to the cap. Errors: those of `fillChannel`, `solana/no-sol`, `solana/not-filled`, those of the chain.
  */
-export async function fill(
+async function fill(
   desk: NonceDesk,
   channel: NonceChannel,
-  given: Abortable & { readonly need: bigint; readonly advised: bigint },
+  { need, advised, signal }: Abortable & { readonly need: bigint; readonly advised: bigint },
 ): Promise<void> {
-  const { book, clock, maxDeposit } = desk
-  const { need, advised, signal } = given
   const id = channelIdOf(channel)
   const row = await sync(desk, channel, { signal })
-  const left = row === undefined ? 0n : unsignedFunds(row)
-  if (left >= need) return
-  const spendable = row === undefined ? 0n : row.funds.balance - row.funds.claimed
-  const wanted = advised > need - left ? advised : need - left
-  const amount = spendable + wanted > maxDeposit ? maxDeposit - spendable : wanted
-  if (left + amount < need) throw solanaErrors('solana/deposit-cap', { need: need - left, cap: maxDeposit, locked: spendable })
-  if (row === undefined) {
+  const { decimals } = desk
+  await fillChannel(desk, { id, row, need, advised }, async ({ amount, spendable }) => {
+    if (row !== undefined)
+      return await callChannel(desk, { id, instructions: fillingOf(channel, { amount, approved: spendable + amount, decimals }), signal })
     const rents = await rentsOf(desk.rpc, { signal })
-    const rent = rents.nonce + rents.purse + rents.multisig
-    // Opening it twice fails: its accounts are there then.
-    await send(desk, { instructions: openingOf(channel, { rents, amount, approved: amount, decimals: desk.decimals }), rent, id, signal })
-  } else {
-    const now = clock()
-    const filling = { amount, until: now + fillingMs, by: bytesToHex(desk.random(new Uint8Array(16))), authorization: {} }
-    // What another process puts in right now is not put in twice.
-    const mine = await book.change(id, (one) => {
-      const isUnderWay = one.filling !== undefined && one.filling.until > now
-      return { channel: isUnderWay ? one : { ...one, filling }, result: !isUnderWay }
-    })
-    if (mine !== true) throw solanaErrors('solana/channel-busy', { channel: id })
-    const instructions = fillingOf(channel, { amount, approved: spendable + amount, decimals: desk.decimals })
-    try {
-      await send(desk, { instructions, rent: 0n, id, signal })
-    } finally {
-      await book.change(id, ({ filling: now, ...rest }) => ({
-        channel: now === undefined || now.by === filling.by ? rest : { ...rest, filling: now },
-        result: undefined,
-      }))
-    }
-  }
+    const instructions = openingOf(channel, { rents, amount, approved: amount, decimals })
+    return await callChannel(desk, { id, instructions, rent: rents.nonce + rents.purse + rents.multisig, signal })
+  })
   await sync(desk, channel, { signal })
 }
 
-const computeUnits = 60_000n
-// What closing a channel costs at most: nobody puts money where he cannot get it out (M31).
-const exitLamports = 20_000n
+/** Signs for everything up to `max`, over the nonce of an epoch: this template, and nothing else (FS/1 §12.3, rule 4). */
+async function sign(
+  { session, decimals, chain }: NonceDesk,
+  channel: NonceChannel,
+  { max, ground }: { readonly max: bigint; readonly ground: Ground },
+): Promise<string> {
+  const amount = max - ground.settled
+  if (!isAmount(amount)) throw solanaErrors('solana/unsupported-terms', { why: `${amount} is nothing that a voucher can say` })
+  const { sender } = await session()
+  const said = { nonce: ground.nonce, amount, decimals }
+  const signature = await sender.sign(voucherMessage(channel, said))
+  if (!(await isVoucher(channel, { ...said, signature }, chain))) throw solanaErrors('solana/bad-signature', { address: sender.address })
+  return encodeBase58(signature)
+}
 
-type Sending = Abortable & { readonly instructions: readonly Instruction[]; readonly rent: bigint; readonly id: string }
-
-/** Sends a transaction of the payer's own, after a run without effect. Errors: `solana/no-sol`, `solana/not-filled`, those of the chain. */
-export async function send(desk: NonceDesk, { instructions, rent, id, signal }: Sending): Promise<string> {
-  const { chain, rpc, sender, microLamports } = desk
-  const failed = (why: string) => solanaErrors('solana/not-filled', { channel: id, why })
-  const budget = [getSetComputeUnitLimitInstruction({ units: Number(computeUnits) }), getSetComputeUnitPriceInstruction({ microLamports })]
-  await chain.start({ signal })
-  const { blockhash: recent } = await readerOf(rpc).recentBlockhash({ signal })
-  const unsigned = ownTransaction({ payer: sender.address, recent, instructions: [...budget, ...instructions] })
-  if (unsigned === undefined) throw failed('its transaction could not be built')
-  const needed = feeOf(unsigned, { computeUnits, microLamports }) + rent + exitLamports
-  const { held } = (await chain.balance?.(sender.address, { signal })) ?? { held: 0n }
-  if (held < needed) throw solanaErrors('solana/no-sol', { address: sender.address, network: chain.network, held, needed })
-  const { failure } = await chain.simulate(unsigned, { signal })
-  if (failure !== undefined) throw failed(failure)
-  return await sendOwn(chain, { unsigned, sender, failed, signal })
+/** A payer over channels of nonces: what his lanes and windows are made from. */
+export function noncePayer(desk: NonceDesk): ExactPayer<NonceChannel> {
+  const { book, random, clock, decimals, chain } = desk
+  return {
+    book,
+    random,
+    clock,
+    async channelFor(requirements) {
+      const terms = await channelFor(desk, requirements)
+      return { id: channelIdOf(terms), terms }
+    },
+    fill: ({ terms }, need) => fill(desk, terms, need),
+    sync: ({ terms }, options) => sync(desk, terms, options),
+    groundOf: (row) => readRow(row),
+    sign: ({ terms }, voucher) => sign(desk, terms, voucher),
+    async isOwn({ terms }, { max, signature, ground: { nonce, settled } }) {
+      const bytes = decodeBase58(signature) ?? new Uint8Array()
+      return await isVoucher(terms, { nonce, amount: max - settled, decimals, signature: bytes }, chain)
+    },
+    wire({ terms }, { voucher: { channelId, maxClaimableAmount, signature }, ground: { nonce, settled } }) {
+      const wire = { channelId, maxClaimableAmount: `${maxClaimableAmount}`, settled: `${settled}`, nonce, signature }
+      return { payload: { type: 'voucher', channel: terms, voucher: wire }, payer: terms.payer }
+    },
+  }
 }
 
 async function rentsOf(rpc: Rpc, options: Abortable): Promise<Rents> {

@@ -1,27 +1,21 @@
 import { type Changed, type Channel, type ChannelFunds, learnFunds } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { decodeBase58, encodeBase58 } from '../../chain/base58.ts'
-import { type RingVoucher, withRingVoucher } from '../../vouchers/ring.ts'
+import { type RingVoucher, storedAmount, storedVoucher, withRingVoucher, writeVoucher } from '../../vouchers/ring.ts'
 import { type NonceChannel, nonceChannel } from '../channel.ts'
 import type { ChannelState, Epoch } from '../state.ts'
-
-const amount = z.pipe(
-  z.string(),
-  z.transform((text) => BigInt(text)),
-)
-const signed = z.object({ max: amount, signature: z.string() })
 
 /** What the row of a channel of nonces says of itself, beside what every channel says. */
 const nonceRow = z.object({
   channel: nonceChannel,
   decimals: z.int(),
   nonce: z.string(),
-  settled: amount,
+  settled: storedAmount,
   last: z.exactOptional(z.string()),
   /** The newest vouchers over this nonce, lowest first: one is settled exactly, so none but what was consumed may be (FS/1 §1.4). */
-  ring: z.array(signed),
+  ring: z.array(storedVoucher),
   /** The voucher that the authority was asked to settle: until it is known what became of it, nothing is taken over its nonce. */
-  settling: z.exactOptional(z.extend(signed, { since: z.int() })),
+  settling: z.exactOptional(z.extend(storedVoucher, { since: z.int() })),
 })
 
 /** What the row of a channel of nonces says of itself, beside what every channel says. */
@@ -38,8 +32,8 @@ export function withRow(channel: Channel, row: NonceRow): Channel {
 }
 
 function writeRow({ settled, ring, settling, ...rest }: NonceRow): Readonly<Record<string, unknown>> {
-  const wire = ({ max, ...more }: RingVoucher) => ({ ...more, max: `${max}` })
-  return { ...rest, settled: `${settled}`, ring: ring.map(wire), ...(settling === undefined ? {} : { settling: wire(settling) }) }
+  const under = settling === undefined ? {} : { settling: writeVoucher(settling) }
+  return { ...rest, settled: `${settled}`, ring: ring.map(writeVoucher), ...under }
 }
 
 /** A new row for a channel as the chain has it. */
@@ -79,14 +73,6 @@ export function withVoucher(channel: Channel, row: NonceRow, voucher: RingVouche
   const ring = withRingVoucher(row.ring, voucher, channel.charged)
   const highest = ring.at(-1)
   return { ...withRow(channel, { ...row, ring: [...ring] }), ...(highest === undefined ? {} : { voucher: highest }) }
-}
-
-/**
- * Whether all that was ever signed over a channel is signed over the nonce of today, and will not be settled away from under its lanes in a
- * moment: only then is more of it granted (FS/1 §12.3, rule 8).
- */
-export function isBacked({ top }: Channel, { ring, settled, settling }: NonceRow): boolean {
-  return settling === undefined && top <= (ring.at(-1)?.max ?? settled)
 }
 
 /** A voucher's signature as books keep it: with the nonce that it was made over. */

@@ -12,23 +12,12 @@ import {
   type Submission,
 } from '@flow402x/core'
 import { encodeBase58 } from '../../chain/base58.ts'
+import type { RunnerPolicy } from '../../vouchers/policy.ts'
 import { type RingVoucher, settleable } from '../../vouchers/ring.ts'
 import { channelIdOf } from '../channel.ts'
 import { nonceScheme } from '../wire.ts'
 import type { NonceBooks } from './books.ts'
 import { type NonceRow, readRow, readSignature, withRow } from './row.ts'
-
-/** When what channels owe is settled (FS/1 §9, Solana). */
-export type NonceRunnerPolicy = {
-  /** As soon as one channel owes so much: "$1" unless told. */
-  readonly amount?: string
-  /** What has been owed for so many seconds: 60 unless told, since its payer can revoke at any time. */
-  readonly age?: number
-  /** Less than this is not worth the fee: "$0.01" unless told. */
-  readonly atLeast?: string
-  /** Milliseconds between rounds, in each of which every channel that owes something is looked at; 15,000 unless told. */
-  readonly every?: number
-}
 
 /** What a runner works with. */
 export type NonceRunnerOptions = RunnerOptions & {
@@ -36,7 +25,7 @@ export type NonceRunnerOptions = RunnerOptions & {
   readonly store: Pick<Store, 'journal'>
   readonly network: string
   readonly asset: Asset
-  readonly policy: NonceRunnerPolicy
+  readonly policy: RunnerPolicy
   /** Unix milliseconds. */
   readonly clock: () => number
 }
