@@ -206,6 +206,18 @@ describe('beside other middleware of Express', () => {
     expect((await send(url)).status).toBe(402)
   })
 
+  it('an application mounted behind it is held back as well, and what it ends in one piece leaves with its length', async () => {
+    const { url, facilitator } = await start((app, charge) => {
+      const mounted = express().get('/', (_, response) => void response.end('goods'))
+      app.use('/', charge, mounted)
+    })
+    const sold = await sendPaid(url, await signPayment(payer, { url }))
+    expect([sold.status, sold.body.toString(), sold.headers['content-length']]).toEqual([200, 'goods', ['5']])
+    facilitator.answer = 'refused'
+    const refused = await sendPaid(url, await signPayment(payer, { url }))
+    expect([refused.status, refused.body.toString()]).toEqual([402, expect.not.stringContaining('goods')])
+  })
+
   it('a client that leaves after the handler started has been served: the work is finished and settled (M8)', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {

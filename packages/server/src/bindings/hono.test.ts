@@ -9,7 +9,7 @@ import { serve } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { stream } from 'hono/streaming'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { createServer } from '../index.ts'
 import { paid } from './hono.ts'
 
@@ -28,18 +28,22 @@ testBinding({
     for (const { method, path, options } of stage.routes) {
       app.on(method, path, paid(server, options), (context) => behave(stage, path, context))
     }
-    const http = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 })
-    await once(http, 'listening')
-    const address = http.address()
-    return {
-      url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`,
-      async close() {
-        if ('closeAllConnections' in http) http.closeAllConnections()
-        await new Promise((resolve) => http.close(resolve))
-      },
-    }
+    return listen(app)
   },
 })
+
+async function listen(app: Hono): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const http = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 })
+  await once(http, 'listening')
+  const address = http.address()
+  return {
+    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`,
+    async close() {
+      if ('closeAllConnections' in http) http.closeAllConnections()
+      await new Promise((resolve) => http.close(resolve))
+    },
+  }
+}
 
 function behave({ enter, gate, goods }: BindingStage, path: string, context: Context): Response | Promise<Response> {
   const behaviours = {
@@ -78,12 +82,22 @@ function behave({ enter, gate, goods }: BindingStage, path: string, context: Con
   return behaviours[enter(path)]()
 }
 
-describe('beside other middleware of Hono', () => {
-  const start = (build: (app: Hono, charge: ReturnType<typeof paid>) => void) => {
+const places = {
+  'as a function': async (app: Hono) => async (path: string, init: RequestInit) => app.request(`http://shop.test${path}`, init),
+  'on Node': async (app: Hono) => {
+    const { url, close } = await listen(app)
+    onTestFinished(close)
+    return (path: string, init: RequestInit) => fetch(`${url}${path}`, init)
+  },
+}
+
+describe.each(Object.entries(places))('beside other middleware of Hono, %s', (_, place) => {
+  const start = async (build: (app: Hono, charge: ReturnType<typeof paid>) => void) => {
     const facilitator = answeringFacilitator(scheme)
     const app = new Hono()
     build(app, paid(createServer({ facilitator, schemes: [scheme], store: memoryStore() }), { price: '$0.01' }))
-    const ask = async (url: string, init: RequestInit = {}) => app.request(`http://shop.test${url}`, init)
+    const reach = await place(app)
+    const ask = (url: string, init: RequestInit = {}) => reach(url, init)
     const pay = async (url: string, init: RequestInit = {}) => {
       const required = paymentRequiredHeader.decode((await ask(url, init)).headers.get('PAYMENT-REQUIRED') ?? '')
       const header = paymentSignatureHeader.encode(await preparePayment(payer, { required }))
@@ -93,7 +107,7 @@ describe('beside other middleware of Hono', () => {
   }
 
   it('its CORS wins over ours, on every answer and on preflights', async () => {
-    const { ask, pay, facilitator } = start((app, charge) => {
+    const { ask, pay, facilitator } = await start((app, charge) => {
       app.use(cors({ origin: 'https://app.test', credentials: true }))
       app.all('/', charge, (context) => context.text('goods'))
     })
@@ -109,7 +123,7 @@ describe('beside other middleware of Hono', () => {
   })
 
   it.each([true, false])('a body reaches the handler, read before the gate as well: %s', async (before) => {
-    const { pay } = start((app, charge) => {
+    const { pay } = await start((app, charge) => {
       if (before) {
         app.use(async (context, next) => {
           await context.req.json()
@@ -124,7 +138,7 @@ describe('beside other middleware of Hono', () => {
 
   it('a body read before the gate is bound', async () => {
     let failing = true
-    const { ask, facilitator } = start((app, charge) => {
+    const { ask, facilitator } = await start((app, charge) => {
       app.use(async (context, next) => {
         await context.req.text()
         await next()
@@ -142,7 +156,30 @@ describe('beside other middleware of Hono', () => {
   })
 
   it('the handler knows its payer', async () => {
-    const { pay } = start((app, charge) => app.get('/', charge, (context) => context.json(context.get('payment'))))
+    const { pay } = await start((app, charge) => app.get('/', charge, (context) => context.json(context.get('payment'))))
     expect(await (await pay('/')).json()).toMatchObject({ payer: buyer?.address.toLowerCase(), requirements: { amount: '10000' } })
+  })
+
+  it('what a handler and middleware around it make is held back: an answer in its place has the headers of before, and none of theirs', async () => {
+    const { pay, facilitator } = await start((app, charge) => {
+      app.use(async (context, next) => {
+        context.header('X-Before', 'kept')
+        await next()
+        context.res.headers.set('X-After', 'the goods are green')
+      })
+      app.get('/', charge, (context) => context.text('goods', 200, { 'X-Goods': 'green', 'Set-Cookie': 'goods=green' }))
+    })
+    const sold = await pay('/')
+    expect([sold.status, await sold.text(), sold.headers.get('X-Before'), sold.headers.get('X-Goods')]).toEqual([
+      200,
+      'goods',
+      'kept',
+      'green',
+    ])
+    expect(sold.headers.get('PAYMENT-RESPONSE')).not.toBeNull()
+    facilitator.answer = 'refused'
+    const refused = await pay('/')
+    expect([refused.status, refused.headers.get('X-Before')]).toEqual([402, 'kept'])
+    expect([await refused.text(), refused.headers.get('X-Goods'), refused.headers.get('Set-Cookie')].join()).not.toMatch(/goods|green/)
   })
 })
