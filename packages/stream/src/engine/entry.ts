@@ -250,7 +250,7 @@ async function goOn(route: Route, request: StreamRequest, { sid, from }: Resume)
   const ticked = header === undefined ? undefined : await engine.ticks.pay(route, { request, live })
   // The same voucher again is no mistake here: it is how a payer who lost his connection proves which lane is his.
   if (ticked !== undefined && ticked.status >= 400 && ticked.status !== 409) {
-    const sold = live.standing.granted > live.used || live.standing.ahead > 0n
+    const sold = live.standing.granted > live.used() || live.standing.ahead > 0n
     if (!sold) return { kind: 'answer', answer: ticked }
   }
   const lane = live.hold(from)

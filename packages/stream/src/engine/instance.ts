@@ -104,7 +104,7 @@ export function createInstance(options: InstanceOptions): Instance {
       await rail?.end(stepOf(lane), { refundable: lane.lane.refundable })
       await store.checkpoint(owner, [lane.checkpoint()])
       forget(lane)
-      emit({ type: 'laneEnded', lane: lane.lane.id, payer: lane.lane.payer, used: lane.used, reason })
+      emit({ type: 'laneEnded', lane: lane.lane.id, payer: lane.lane.payer, used: lane.used(), reason })
     } catch (error) {
       emit({ type: 'error', error })
       // Whoever cannot write now tries again, and is found by others once its lease is over.
@@ -120,7 +120,7 @@ export function createInstance(options: InstanceOptions): Instance {
       const { id } = lane.lane
       const wanted = mine.get(id)
       if (wanted !== undefined) await handOver(id, wanted)
-      else if (!mine.has(id) && lane.state !== 'ended') await retake(lane)
+      else if (!mine.has(id) && lane.state() !== 'ended') await retake(lane)
     }
   }
   /** A lane whose lease ran out while nothing could be written: its own again, unless somebody was faster. */
@@ -141,18 +141,18 @@ export function createInstance(options: InstanceOptions): Instance {
   }
   async function handOver(id: string, to: string): Promise<void> {
     const lane = live.get(id)
-    if (lane === undefined || lane.state === 'ended') return
+    if (lane === undefined || lane.state() === 'ended') return
     const rail = rails.get(id)
     // What it delivered counts before anybody else begins (M25).
     await rail?.grow({ ...stepOf(lane), slice: 0n })
     const last = lane.checkpoint()
     forget(lane)
     lane.fence('resumed elsewhere')
-    await store.release(owner, { ...last, units: lane.units, used: lane.used, state: 'detached' })
+    await store.release(owner, { ...last, units: lane.units(), used: lane.used(), state: 'detached' })
     await instance.tell(to, `released ${id}`)
   }
   async function write(): Promise<void> {
-    const moved = [...live.values()].filter((lane) => lane.hasMoved && lane.state !== 'ended')
+    const moved = [...live.values()].filter((lane) => lane.hasMoved() && lane.state() !== 'ended')
     const gone =
       moved.length === 0
         ? []
@@ -162,7 +162,7 @@ export function createInstance(options: InstanceOptions): Instance {
           )
     for (const id of gone) {
       const lane = live.get(id)
-      if (lane !== undefined && lane.state !== 'ended') lose(lane, 'another delivers it')
+      if (lane !== undefined && lane.state() !== 'ended') lose(lane, 'another delivers it')
     }
   }
   const hear = (message: string): void => {
@@ -250,7 +250,7 @@ export function createInstance(options: InstanceOptions): Instance {
 
 function stepOf(lane: LiveLane): RailLane {
   const { id, channelId, grade } = lane.lane
-  return { id, channelId, epoch: lane.epoch, used: lane.used, slice: sliceOf(lane.terms, grade) }
+  return { id, channelId, epoch: lane.epoch, used: lane.used(), slice: sliceOf(lane.terms, grade) }
 }
 
 /** Ends a lane that nobody delivers over any more, by its last checkpoint; says what was used. */

@@ -87,7 +87,7 @@ export function createTicks(base: Base): Ticks {
   /** The lane of that name: at once where it is here, since most ticks are. */
   const find = (sid: string): Found | Promise<Found | StreamAnswer> => {
     const live = base.instance.named(sid)
-    return live === undefined || live.state === 'ended' ? findElsewhere(sid) : { id: live.lane.id, live, row: live.lane }
+    return live === undefined || live.state() === 'ended' ? findElsewhere(sid) : { id: live.lane.id, live, row: live.lane }
   }
   const findElsewhere = async (sid: string): Promise<Found | StreamAnswer> => {
     const { cors, sids, lanes } = base
@@ -241,7 +241,7 @@ export function createTicks(base: Base): Ticks {
     if (op === 'close') return ended(await live.end('closed'))
     if (op === 'pause') live.pause()
     else live.resume()
-    return { state: live.state, consumed: `${live.used}` }
+    return { state: live.state(), consumed: `${live.used()}` }
   }
   /** Keeps a last voucher where its chain pays one exactly; elsewhere what was delivered is claimed without it (streaming.md §1.4). */
   async function keep(found: Found, { channelId, maxClaimableAmount: max, signature }: StreamVoucher): Promise<LaneRefusal | undefined> {
@@ -281,7 +281,7 @@ export function createTicks(base: Base): Ticks {
 /** A lane for a transport that names it. */
 export async function attach({ instance }: Engine, sid: string): Promise<Lane | undefined> {
   const live = instance.named(sid)
-  return live === undefined || live.state === 'ended' ? undefined : live.hold()
+  return live === undefined || live.state() === 'ended' ? undefined : live.hold()
 }
 
 function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
@@ -305,7 +305,7 @@ function frameError({ status, reason }: LaneRefusal): FrameError {
 
 /** What was delivered of the channel, with what this lane used since it was written down. */
 function consumedOf({ consumed, used }: LaneStanding, live: LiveLane | undefined): bigint {
-  return live === undefined ? consumed : consumed + live.used - used
+  return live === undefined ? consumed : consumed + live.used() - used
 }
 
 /** The answer to a tick; amounts are decimal strings. */

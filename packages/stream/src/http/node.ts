@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { paymentSignatureHeader } from '@flow402x/core'
 import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
+import type { Lane } from '../lane/lane.ts'
 import { contentTypes, type PumpOptions, pump, type Sink } from '../transports/pump.ts'
 import type { Source } from './web.ts'
 
@@ -38,6 +40,16 @@ export async function serveNode(
   if (response.destroyed) return lane.release()
   response.writeHead(200, { ...headers, 'Content-Type': contentTypes[options.format] })
   response.flushHeaders()
+  forgetPayment(request)
+  // Not awaited here, so that nothing of the request waits with it.
+  return deliverNode(response, lane, { source, options })
+}
+
+async function deliverNode(
+  response: ServerResponse,
+  lane: Lane,
+  { source, options }: { readonly source: Source; readonly options: PumpOptions },
+): Promise<void> {
   const gone = (): void => lane.release()
   response.once('close', gone)
   try {
@@ -50,6 +62,14 @@ export async function serveNode(
   }
 }
 
+/** What opened a lane is the largest part of its request, and would be kept as long as the stream lasts. */
+function forgetPayment({ headers, rawHeaders }: IncomingMessage): void {
+  headers[payment] = undefined
+  for (const [at, name] of rawHeaders.entries()) if (at % 2 === 0 && name.toLowerCase() === payment) rawHeaders[at + 1] = ''
+}
+
+const payment = paymentSignatureHeader.name.toLowerCase()
+
 /** Answers what is posted to a tick URL. */
 export async function tickNode(route: StreamRoute, { request, response, asked }: NodeVisit): Promise<void> {
   answerNode(response, await route.tick(nodeRequest(request, asked)))
@@ -60,12 +80,8 @@ export type NodeVisit = { readonly request: IncomingMessage; readonly response: 
 
 function responseSink(response: ServerResponse): Sink {
   return {
-    get isClosed() {
-      return response.destroyed || response.writableEnded
-    },
-    get isFull() {
-      return response.writableNeedDrain
-    },
+    isClosed: () => response.destroyed || response.writableEnded,
+    isFull: () => response.writableNeedDrain,
     write(text) {
       if (!response.destroyed) response.write(text)
     },

@@ -42,9 +42,9 @@ function deliverWeb(admission: Admission, source: Source, options: PumpOptions):
         const made = controllerSink(controller)
         sink = made
         void pump(source({ signal: lane.signal, from: lane.from, lane }), { ...options, lane, sink: made }).then(
-          () => made.isClosed || controller.close(),
+          () => made.isClosed() || controller.close(),
           // Its own side broke it off: never a clean end before that.
-          (error: unknown) => made.isClosed || controller.error(error),
+          (error: unknown) => made.isClosed() || controller.error(error),
         )
       },
       pull: () => sink?.pulled(),
@@ -73,12 +73,8 @@ function controllerSink(controller: ReadableStreamDefaultController<Uint8Array>)
     drain = undefined
   }
   return {
-    get isClosed() {
-      return isClosed
-    },
-    get isFull() {
-      return isFull()
-    },
+    isClosed: () => isClosed,
+    isFull,
     write(text) {
       if (!isClosed) controller.enqueue(utf8.encode(text))
     },

@@ -1,7 +1,7 @@
 import { costOf, type LaneStanding, lesser, type StreamTerms, unitsFor } from '@flow402x/core/stream'
 import type { LaneEvent, LaneState } from './lane.ts'
 import type { LaneKeeper } from './live.ts'
-import type { Meter } from './meter.ts'
+import { affords, type Meter, run, unitsOf, usedOf } from './meter.ts'
 import type { Alarm } from './timers.ts'
 
 /** What a gate stands before. */
@@ -23,9 +23,9 @@ export type GatePlan = {
 
 /** The states of a lane (streaming.md §7.1), and what leads from one to the next: credit, time, its payer and its holder. */
 export interface Gate {
-  readonly state: LaneState
+  state(): LaneState
   /** When it entered its state (Unix ms). */
-  readonly since: number
+  since(): number
   /** Whether something may be delivered, as far as it can be paid. */
   isOpen(): boolean
   open(): void
@@ -59,7 +59,7 @@ export function createGate(plan: GatePlan): Gate {
   const enter = (next: LaneState): void => {
     if (next !== 'low' && next !== state) since = plan.clock()
     state = next
-    meter.run(isFlowing())
+    run(meter, isFlowing())
   }
   const ring = (after: number, then: () => void): void => {
     alarm?.cancel()
@@ -83,23 +83,19 @@ export function createGate(plan: GatePlan): Gate {
     const { ahead } = standing()
     const marks = [ahead > 0n ? left - windowCost / 2n : 0n, state === 'flowing' ? left + ahead - lowCost : 0n]
     const next = marks.filter((mark) => mark > 0n).reduce(lesser, left)
-    return Number(unitsFor(terms.rate, meter.used + next) - meter.units) / 1e6
+    return Number(unitsFor(terms.rate, usedOf(meter) + next) - unitsOf(meter)) / 1e6
   }
   const gate: Gate = {
-    get state() {
-      return state
-    },
-    get since() {
-      return since
-    },
+    state: () => state,
+    since: () => since,
     isOpen: () => isFlowing() && isLeased(),
     open() {
       alarm?.cancel()
       const wasShut = state === 'gated'
       reason = undefined
       enter('flowing')
-      if (wasShut && isLeased() && meter.affords(plan.wanted())) tell('open')
-      if (plan.serve() || (isTimed && !meter.affords(0n))) gate.shut()
+      if (wasShut && isLeased() && affords(meter, plan.wanted())) tell('open')
+      if (plan.serve() || (isTimed && !affords(meter, 0n))) gate.shut()
       else gate.watch()
     },
     shut() {
@@ -117,11 +113,11 @@ export function createGate(plan: GatePlan): Gate {
     },
     watch() {
       if (!isFlowing()) return
-      if (!isLeased() || (isTimed && !meter.affords(0n))) {
+      if (!isLeased() || (isTimed && !affords(meter, 0n))) {
         gate.shut()
         return
       }
-      const left = meter.granted - meter.used
+      const left = meter.granted - usedOf(meter)
       const { ahead } = standing()
       if (ahead > 0n && left < windowCost / 2n) grow()
       if (left + ahead <= lowCost && state === 'flowing') {
@@ -133,10 +129,10 @@ export function createGate(plan: GatePlan): Gate {
     credited() {
       const { ahead, isDraining } = standing()
       if (state !== 'gated') {
-        if (state === 'low' && meter.granted - meter.used + ahead > lowCost) enter('flowing')
+        if (state === 'low' && meter.granted - usedOf(meter) + ahead > lowCost) enter('flowing')
         gate.watch()
       } else if (isDraining && reason === 'credit') drain()
-      else if (meter.affords(plan.wanted())) gate.open()
+      else if (affords(meter, plan.wanted())) gate.open()
     },
     reclaimed() {
       if (state === 'gated' && reason === 'lease') gate.open()

@@ -1,6 +1,6 @@
 import { lesser, type Units } from '@flow402x/core/stream'
 import type { Lane, LaneEvent, LaneReceipt, LaneState } from './lane.ts'
-import type { Meter } from './meter.ts'
+import { affords, leftOf, type Meter, pay, startAt, unitsOf, usedOf } from './meter.ts'
 
 /** What holding a lane needs of it. */
 export type Held = {
@@ -35,16 +35,39 @@ export interface Holding {
 type Waiting = { readonly units: Units; readonly pays: boolean; readonly answer: (isPaid: boolean) => void }
 type Holder = { readonly over: AbortController; readonly from: Units; readonly hearing: Set<(event: LaneEvent) => void> }
 
+type Figures = Pick<Lane, 'state' | 'units' | 'used' | 'granted'>
+type Looking = { readonly look: () => { readonly meter: Meter; readonly state: LaneState } }
+
+/** What handles say by getters: one object for all of them, since getters of its own would double what a handle weighs. */
+const figures: Figures & ThisType<Looking> = {
+  get state() {
+    return this.look().state
+  },
+  get units() {
+    return unitsOf(this.look().meter)
+  },
+  get used() {
+    return usedOf(this.look().meter)
+  },
+  get granted() {
+    return this.look().meter.granted
+  },
+}
+
+function withFigures(handle: Omit<Lane, keyof Figures> & Looking): Lane {
+  return Object.assign(Object.create(figures), handle)
+}
+
 /** The holding of a lane. */
 export function createHolding(held: Held): Holding {
   const { meter } = held
   let holder: Holder | undefined
   let waiting: Waiting[] = []
 
-  const fits = (more: Units): boolean => held.isOpen() && meter.affords(more)
+  const fits = (more: Units): boolean => held.isOpen() && affords(meter, more)
   const pass = ({ units, pays }: Pick<Waiting, 'units' | 'pays'>): void => {
     if (!pays || units === 0n) return
-    meter.pay(units)
+    pay(meter, units)
     held.paid()
   }
   const ask = (mine: Holder, asked: Pick<Waiting, 'units' | 'pays'>): boolean | Promise<boolean> => {
@@ -58,50 +81,40 @@ export function createHolding(held: Held): Holding {
       held.waits()
     })
   }
-  const handleOf = (mine: Holder): Lane => ({
-    sid: held.sid,
-    unit: held.unit,
-    clock: held.clock,
-    from: mine.from,
-    signal: mine.over.signal,
-    get state() {
-      return holder === mine || held.state() === 'ended' ? held.state() : 'detached'
-    },
-    get units() {
-      return meter.units
-    },
-    get used() {
-      return meter.used
-    },
-    get granted() {
-      return meter.granted
-    },
-    remaining: () => (holder === mine && held.isOpen() ? meter.left() : 0n),
-    debit: (units) => ask(mine, { units, pays: true }),
-    ready: (units) => ask(mine, { units, pays: false }),
-    take(most, step) {
-      if (holder !== mine || !held.isOpen() || waiting.length > 0) return 0n
-      const left = meter.left()
-      const some = (lesser(most, left) / step) * step
-      if (some > 0n) pass({ units: some, pays: true })
-      return some
-    },
-    hear(listener) {
-      mine.hearing.add(listener)
-      return () => void mine.hearing.delete(listener)
-    },
-    release() {
-      if (holder === mine && held.state() !== 'ended') held.detach()
-    },
-    end(reason = 'finished') {
-      if (holder === mine || held.state() === 'ended') return held.end(reason)
-      return Promise.resolve({ sid: held.sid, units: meter.units, used: meter.used, reason: 'resumed elsewhere' })
-    },
-  })
+  const handleOf = (mine: Holder): Lane =>
+    withFigures({
+      sid: held.sid,
+      unit: held.unit,
+      clock: held.clock,
+      from: mine.from,
+      signal: mine.over.signal,
+      look: () => ({ meter, state: holder === mine || held.state() === 'ended' ? held.state() : 'detached' }),
+      remaining: () => (holder === mine && held.isOpen() ? leftOf(meter) : 0n),
+      debit: (units) => ask(mine, { units, pays: true }),
+      ready: (units) => ask(mine, { units, pays: false }),
+      take(most, step) {
+        if (holder !== mine || !held.isOpen() || waiting.length > 0) return 0n
+        const left = leftOf(meter)
+        const some = (lesser(most, left) / step) * step
+        if (some > 0n) pass({ units: some, pays: true })
+        return some
+      },
+      hear(listener) {
+        mine.hearing.add(listener)
+        return () => void mine.hearing.delete(listener)
+      },
+      release() {
+        if (holder === mine && held.state() !== 'ended') held.detach()
+      },
+      end(reason = 'finished') {
+        if (holder === mine || held.state() === 'ended') return held.end(reason)
+        return Promise.resolve({ sid: held.sid, units: unitsOf(meter), used: usedOf(meter), reason: 'resumed elsewhere' })
+      },
+    })
   const holding: Holding = {
     take(from) {
       holding.drop()
-      holder = { over: new AbortController(), from: meter.start(from), hearing: new Set() }
+      holder = { over: new AbortController(), from: startAt(meter, from), hearing: new Set() }
       return handleOf(holder)
     },
     serve() {

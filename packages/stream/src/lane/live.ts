@@ -11,7 +11,7 @@ import {
 import { createGate } from './gate.ts'
 import { createHolding } from './holding.ts'
 import type { Lane, LaneEvent, LaneReceipt, LaneState } from './lane.ts'
-import { createMeter } from './meter.ts'
+import { createMeter, grant, unitsOf, usedOf } from './meter.ts'
 import type { Timers } from './timers.ts'
 
 /** How long a lane stays in a state that delivers nothing, in milliseconds (streaming.md §7.1). */
@@ -37,10 +37,10 @@ export interface LiveLane {
   readonly lane: LaneTerms
   readonly terms: StreamTerms
   readonly epoch: number
-  readonly state: LaneState
-  readonly units: Units
-  readonly used: bigint
   readonly standing: LaneStanding
+  state(): LaneState
+  units(): Units
+  used(): bigint
   /** A new holder, in the place of the one before. `from`: where he has his content from on. */
   hold(from?: Units): Lane
   /** What the books say it may deliver now. */
@@ -56,7 +56,7 @@ export interface LiveLane {
   /** Where it stands, for the store. */
   checkpoint(): LaneCheckpoint
   /** Whether it stands elsewhere than at the last `checkpoint`. */
-  readonly hasMoved: boolean
+  hasMoved(): boolean
   /** The voucher that would be signed next, as far as its payer's clients agree. */
   need(): bigint
   /** Seconds of credit that are left, where units are time. */
@@ -77,22 +77,23 @@ export type LivePlan = {
   readonly clock: () => number
 }
 
+type Living = Omit<LiveLane, 'epoch' | 'standing'> & { epoch: number; standing: LaneStanding }
+
 /** A lane on its instance. */
 export function createLive(plan: LivePlan): LiveLane {
   const { terms, keeper, clock } = plan
   const { rate } = terms
-  let { epoch, standing } = plan
   let ending: Promise<LaneReceipt> | undefined
   let reason: string | undefined
   let written = ''
 
-  const { granted, used } = standing
+  const { granted, used } = plan.standing
   const { now, leaseEnd } = keeper
   const counted = { units: plan.units, used, replayed: plan.replayed, granted, now, until: leaseEnd }
   const meter = createMeter({ rate, isTimed: terms.clock === 'wall', window: terms.window, ...counted })
   const tell = (t: LaneEvent['t'], why?: string): void => {
     const ttl = live.ttl()
-    const said = { t, consumed: meter.used, charged: meter.granted, units: meter.units, need: live.need() }
+    const said = { t, consumed: usedOf(meter), charged: meter.granted, units: unitsOf(meter), need: live.need() }
     holding.tell({ ...said, ...(ttl === undefined ? {} : { ttl }), ...(why === undefined ? {} : { reason: why }) })
   }
   const gate = createGate({
@@ -100,7 +101,7 @@ export function createLive(plan: LivePlan): LiveLane {
     keeper,
     meter,
     clock,
-    standing: () => standing,
+    standing: () => live.standing,
     serve: () => holding.serve(),
     wanted: () => holding.wanted(),
     drop: () => holding.drop(),
@@ -113,16 +114,16 @@ export function createLive(plan: LivePlan): LiveLane {
     unit: terms.unit,
     clock: terms.clock,
     meter,
-    state: () => gate.state,
-    isOpen: () => gate.isOpen(),
+    state: gate.state,
+    isOpen: gate.isOpen,
     paid: gate.watch,
     waits: gate.shut,
     detach: gate.detach,
     end: (why) => live.end(why),
   })
-  const receipt = (): LaneReceipt => ({ sid: plan.sid, units: meter.units, used: meter.used, reason: reason ?? 'ended' })
+  const receipt = (): LaneReceipt => ({ sid: plan.sid, units: unitsOf(meter), used: usedOf(meter), reason: reason ?? 'ended' })
   const finish = async (why: string): Promise<LaneReceipt> => {
-    if (gate.state === 'ended') return receipt()
+    if (gate.state() === 'ended') return receipt()
     reason = why
     gate.stop()
     holding.refuse()
@@ -135,40 +136,30 @@ export function createLive(plan: LivePlan): LiveLane {
   const live = livingLane()
   return live
 
-  function livingLane(): LiveLane {
-    const mark = (): string => `${meter.units} ${meter.replayed} ${rowState(gate.state)}`
+  function livingLane(): Living {
+    const mark = (): string => `${unitsOf(meter)} ${meter.replayed} ${rowState(gate.state())}`
     return {
       sid: plan.sid,
       lane: plan.lane,
       terms,
-      get epoch() {
-        return epoch
-      },
-      get state() {
-        return gate.state
-      },
-      get units() {
-        return meter.units
-      },
-      get used() {
-        return meter.used
-      },
-      get standing() {
-        return standing
-      },
+      epoch: plan.epoch,
+      standing: plan.standing,
+      state: gate.state,
+      units: () => unitsOf(meter),
+      used: () => usedOf(meter),
       hold(from) {
         const lane = holding.take(from)
-        if (gate.state === 'detached') gate.open()
+        if (gate.state() === 'detached') gate.open()
         return lane
       },
       credit(next) {
-        standing = next
-        meter.granted = next.granted
+        live.standing = next
+        grant(meter, next.granted)
         gate.credited()
       },
       pause: gate.pause,
       resume() {
-        if (gate.state === 'paused') gate.open()
+        if (gate.state() === 'paused') gate.open()
       },
       end(why) {
         ending ??= finish(why)
@@ -181,26 +172,33 @@ export function createLive(plan: LivePlan): LiveLane {
         holding.drop()
       },
       reclaim(next, found) {
-        epoch = next
+        live.epoch = next
         live.credit(found)
         gate.reclaimed()
       },
       checkpoint() {
         written = mark()
         const { units, used: cost, replayed } = meter
-        return { id: plan.lane.id, epoch, units, used: cost, replayed, state: rowState(gate.state), since: gate.since, reason }
+        return {
+          id: plan.lane.id,
+          epoch: live.epoch,
+          units,
+          used: cost,
+          replayed,
+          state: rowState(gate.state()),
+          since: gate.since(),
+          reason,
+        }
       },
-      get hasMoved() {
-        return mark() !== written
-      },
+      hasMoved: () => mark() !== written,
       need() {
-        const { accepted, consumed } = standing
+        const { accepted, consumed, used: before } = live.standing
         if (plan.lane.grade === 'A') return accepted + costOf(rate, terms.buy)
-        return greater(consumed + (meter.used - standing.used) + costOf(rate, terms.window), accepted + 1n)
+        return greater(consumed + (usedOf(meter) - before) + costOf(rate, terms.window), accepted + 1n)
       },
       ttl() {
         if (terms.unit !== 'second') return undefined
-        return Number(unitsFor(rate, meter.granted + standing.ahead) - meter.units) / 1e9
+        return Number(unitsFor(rate, meter.granted + live.standing.ahead) - unitsOf(meter)) / 1e9
       },
     }
   }

@@ -1,114 +1,111 @@
 import type { AtomicRate } from '@flow402x/core'
 import { costOf, greater, lesser, type Units, unitsFor } from '@flow402x/core/stream'
 
-/** What a lane counts with. `now` never goes back (ms), and nothing is counted after `until`. */
-export type MeterPlan = {
+/**
+ * Counts what a lane delivers, never more than it was granted: the time that goes by while it runs, or what is paid piece by piece. `now`
+ * never goes back (ms), and nothing is counted after `until`. A plain record, since thousands of lanes have one each.
+ */
+export type Meter = {
   readonly rate: AtomicRate
   readonly isTimed: boolean
   readonly window: Units
-  readonly units: Units
-  readonly used: bigint
-  readonly replayed: Units
-  readonly granted: bigint
   readonly now: () => number
   readonly until: () => number
-}
-
-/** Counts what a lane delivers, never more than it was granted: the time that goes by while it runs, or what is paid piece by piece. */
-export interface Meter {
-  readonly units: Units
-  /** What they cost, in atomic units; and how much may be. */
-  readonly used: bigint
+  /** As they were last counted, and what they cost (atomic): `unitsOf` and `usedOf` count first. */
+  units: Units
+  used: bigint
+  /** How much may be used. */
   granted: bigint
-  /** Units that were delivered once more for nothing. */
-  readonly replayed: Units
-  /** Lets the clock run, or stops it where it is. */
-  run(runs: boolean): void
-  /** Counts the time that went by. */
-  settle(): void
-  /** Units that there is credit for. */
-  left(): Units
-  /** Whether there is credit for so much; for nothing where there is any. */
-  affords(more: Units): boolean
-  pay(more: Units): void
-  /** Where a holder begins who has his content up to `from`: what he missed of the last window costs nothing again, seldom enough (M25). */
-  start(from?: Units): Units
+  /** Units that were delivered once more for nothing, and those that still may be. */
+  replayed: Units
+  free: Units
+  /** Since when its clock runs and is not counted. */
+  runsFrom: number | undefined
 }
 
 // Of what was delivered, this part may be delivered once more for nothing, beside one window.
 const replayedPart = 10n
 
-/** A meter. */
-export function createMeter(plan: MeterPlan): Meter {
-  const { rate, isTimed, window, now, until } = plan
-  let { units, used, replayed, granted } = plan
-  let free: Units = 0n
-  let runsFrom: number | undefined
+/** A meter whose clock stands still. */
+export function createMeter(plan: Omit<Meter, 'free' | 'runsFrom'>): Meter {
+  return { ...plan, free: 0n, runsFrom: undefined }
+}
 
-  const limit = (): Units => unitsFor(rate, granted)
-  const settle = (): void => {
-    if (runsFrom === undefined) return
-    const elapsed = BigInt(Math.floor((Math.min(now(), until()) - runsFrom) * 1e6))
-    if (elapsed <= 0n) return
-    runsFrom += Number(elapsed) / 1e6
-    count(greater(units, lesser(units + elapsed, limit())))
+/** Units that were delivered, with the time that goes by. */
+export function unitsOf(meter: Meter): Units {
+  settle(meter)
+  return meter.units
+}
+
+/** What they cost, in atomic units. */
+export function usedOf(meter: Meter): bigint {
+  settle(meter)
+  return meter.used
+}
+
+/** Lets so much be used in all, from now on. */
+export function grant(meter: Meter, granted: bigint): void {
+  settle(meter)
+  meter.granted = granted
+}
+
+/** Lets the clock run, or stops it where it is. */
+export function run(meter: Meter, runs: boolean): void {
+  settle(meter)
+  meter.runsFrom = runs && meter.isTimed ? (meter.runsFrom ?? meter.now()) : undefined
+}
+
+/** Units that there is credit for. */
+export function leftOf(meter: Meter): Units {
+  settle(meter)
+  return limitOf(meter) - meter.units + meter.free
+}
+
+/** Whether there is credit for so much; for nothing where there is any. */
+export function affords(meter: Meter, more: Units): boolean {
+  if (meter.isTimed || more === 0n) return leftOf(meter) > 0n
+  return costOf(meter.rate, meter.units + greater(0n, more - meter.free)) <= meter.granted
+}
+
+/** Counts what is delivered piece by piece. */
+export function pay(meter: Meter, more: Units): void {
+  if (meter.isTimed || more === 0n) return
+  const again = lesser(more, meter.free)
+  meter.free -= again
+  meter.replayed += again
+  count(meter, meter.units + more - again)
+}
+
+/** Where a holder begins who has his content up to `from`: what he missed of the last window costs nothing again, seldom enough (M25). */
+export function startAt(meter: Meter, from: Units = meter.units): Units {
+  settle(meter)
+  meter.free = 0n
+  const { units, isTimed, window } = meter
+  if (isTimed) return units
+  // He knows better than a checkpoint what arrived, as long as it was granted.
+  if (from >= units) {
+    if (from > units) count(meter, greater(units, lesser(from, limitOf(meter))))
+    return meter.units
   }
-  const count = (next: Units): void => {
-    units = next
-    used = costOf(rate, units)
-  }
-  const meter: Meter = {
-    get units() {
-      settle()
-      return units
-    },
-    get used() {
-      settle()
-      return used
-    },
-    get granted() {
-      return granted
-    },
-    set granted(next) {
-      settle()
-      granted = next
-    },
-    get replayed() {
-      return replayed
-    },
-    settle,
-    run(runs) {
-      settle()
-      runsFrom = runs && isTimed ? (runsFrom ?? now()) : undefined
-    },
-    left() {
-      settle()
-      return limit() - units + free
-    },
-    affords(more) {
-      if (isTimed || more === 0n) return meter.left() > 0n
-      return costOf(rate, units + greater(0n, more - free)) <= granted
-    },
-    pay(more) {
-      if (isTimed || more === 0n) return
-      const again = lesser(more, free)
-      free -= again
-      replayed += again
-      count(units + more - again)
-    },
-    start(from = units) {
-      settle()
-      free = 0n
-      if (isTimed) return units
-      // He knows better than a checkpoint what arrived, as long as it was granted.
-      if (from >= units) {
-        if (from > units) count(greater(units, lesser(from, limit())))
-        return units
-      }
-      const allowance = window + units / replayedPart - replayed
-      free = greater(0n, lesser(lesser(units - from, window), allowance))
-      return from
-    },
-  }
-  return meter
+  const allowance = window + units / replayedPart - meter.replayed
+  meter.free = greater(0n, lesser(lesser(units - from, window), allowance))
+  return from
+}
+
+/** Counts the time that went by. */
+function settle(meter: Meter): void {
+  if (meter.runsFrom === undefined) return
+  const elapsed = BigInt(Math.floor((Math.min(meter.now(), meter.until()) - meter.runsFrom) * 1e6))
+  if (elapsed <= 0n) return
+  meter.runsFrom += Number(elapsed) / 1e6
+  count(meter, greater(meter.units, lesser(meter.units + elapsed, limitOf(meter))))
+}
+
+function limitOf({ rate, granted }: Meter): Units {
+  return unitsFor(rate, granted)
+}
+
+function count(meter: Meter, units: Units): void {
+  meter.units = units
+  meter.used = costOf(meter.rate, units)
 }

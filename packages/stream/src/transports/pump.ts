@@ -10,8 +10,8 @@ export type SourceFacts = { readonly signal: AbortSignal; readonly from: Units; 
 
 /** Where text goes. Once it is full `drained` answers when more may come, or when nobody reads any more. */
 export interface Sink {
-  readonly isClosed: boolean
-  readonly isFull: boolean
+  isClosed(): boolean
+  isFull(): boolean
   write(text: string): void
   drained(): Promise<void>
 }
@@ -50,17 +50,17 @@ export async function pump(
   const iterator = source[Symbol.asyncIterator]()
   try {
     for (;;) {
-      if (sink.isClosed || !(await lane.ready(least))) break
+      if (sink.isClosed() || !(await lane.ready(least))) break
       const next = await untilOver(iterator, lane.signal)
-      if (next === undefined || next.done === true || sink.isClosed) break
+      if (next === undefined || next.done === true || sink.isClosed()) break
       if (!(await lane.debit(price(next.value)))) break
       write(itemText(format, next.value))
-      if (sink.isFull) await sink.drained()
+      if (sink.isFull()) await sink.drained()
     }
   } finally {
     deaf()
     quiet()
-    if (sink.isClosed) lane.release()
+    if (sink.isClosed()) lane.release()
     else if (lane.state !== 'detached') {
       const receipt = await lane.end()
       for (const t of ['receipt', 'end'] as const) write(controlText(format, ending(receipt, t)))
@@ -77,7 +77,7 @@ function neverSilent(
 ): { readonly write: (text: string) => void; readonly quiet: () => void } {
   let hasWritten = true
   const quiet = beats(() => {
-    if (!hasWritten && !sink.isFull && !sink.isClosed) sink.write(ping)
+    if (!hasWritten && !sink.isFull() && !sink.isClosed()) sink.write(ping)
     hasWritten = false
   })
   const write = (text: string): void => {
