@@ -98,6 +98,14 @@ export async function lanesOf(
   }
 }
 
+/** A stream of events that nobody is paid for: what a connection alone costs. */
+export function readPlain(url: string): Promise<{ end(): void }> {
+  const { hostname, port, pathname, host } = new URL(url)
+  const socket = connect(Number(port), hostname).setNoDelay(true)
+  socket.write(`GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
+  return new Promise((resolve, reject) => socket.once('error', reject).once('data', () => resolve({ end: () => socket.destroy() })))
+}
+
 /** A tick as it is posted. */
 export async function postOf({ purse, next }: Payer, sid: string, by = 1n): Promise<string> {
   return JSON.stringify({ sid, voucher: await purse.sign(next(by)) })

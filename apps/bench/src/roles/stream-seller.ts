@@ -1,4 +1,6 @@
 import type { RequestListener } from 'node:http'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementServer } from '@flow402x/adapters-evm/server'
 import { streamed, ticks } from '@flow402x/stream/node'
@@ -18,8 +20,8 @@ export type StreamSellerArgument = {
   readonly payTo: string
 }
 
-/** Lets so many seconds pass at once. */
-export type StreamSellerCalls = { readonly leap: (seconds: number) => void }
+/** `leap` lets so many seconds pass at once; `heap` says how many bytes are alive in it, with everything dead collected. */
+export type StreamSellerCalls = { readonly leap: (seconds: number) => void; readonly heap: () => number }
 
 const { books, rpcUrl, key, payTo } = roleArgument<StreamSellerArgument>()
 const store = await storeOf(books)
@@ -52,12 +54,21 @@ const pages: Readonly<Record<string, RequestListener>> = {
   '/idle/tick': ticks(idle),
   '/tokens': streamed(tokens, words),
   '/tokens/tick': ticks(tokens),
+  // The connection alone, as any stream of events has it.
+  '/plain': (_, response) => response.writeHead(200, { 'Content-Type': 'text/event-stream' }).flushHeaders(),
 }
 const serve: RequestListener = (request, response) => pages[request.url?.split('?')[0] ?? '']?.(request, response)
 const upgrade = sockets(idle, { sockets: new WebSocketServer({ noServer: true }), serve: () => new Promise(() => {}) })
+setFlagsFromString('--expose-gc')
+// The flag puts it into contexts that are made from then on.
+const collect = runInNewContext('gc') as () => void
 const calls: StreamSellerCalls = {
   leap(seconds) {
     leapt += seconds * 1000
+  },
+  heap() {
+    collect()
+    return process.memoryUsage().heapUsed
   },
 }
 playRole({ url: await listen(serve, (request, socket, head) => void upgrade(request, socket, head)) }, calls)

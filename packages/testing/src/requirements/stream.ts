@@ -55,6 +55,7 @@ export const streamRequirements = {
   F15: { text: 'A deposit that fails opens nothing.', link: 'streaming.md §10 F15' },
   F5: { text: 'A payer who withdraws while it streams gets no new credit.', link: 'streaming.md §10 F5' },
   T19: { text: 'Forged ticks are refused before any signature is looked at.', link: 'streaming.md §15 T19' },
+  'FS1-SOAK': { text: 'Ticks leave nothing behind: the heap of who takes them does not grow.', link: 'streaming.md §15 Soak' },
   'FS1-UNITS': {
     text: 'A rate may count anything: what is known, and any word whose units its seller debits himself.',
     link: 'streaming.md §3.3',

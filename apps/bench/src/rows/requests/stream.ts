@@ -2,7 +2,7 @@ import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { network } from '../../houses/terms.ts'
 import { type ChannelShop, inTurn, openChannelShop } from '../../measure/channel-shop.ts'
 import { interleave } from '../../measure/interleave.ts'
-import { type Lanes, lanesOf, type Payer, postOf, type Reading, type Ticking } from '../../measure/lanes.ts'
+import { type Lanes, lanesOf, type Payer, postOf, type Reading, readPlain, type Ticking } from '../../measure/lanes.ts'
 import { hammer } from '../../measure/load.ts'
 import { inFlight } from '../../measure/part.ts'
 import { type Role, startRole, withRoles } from '../../measure/role.ts'
@@ -47,17 +47,20 @@ async function figures({ rounds, share, profiles, onProgress }: Context, chain: 
   const sellers = [
     start('memory'),
     start('SQLite'),
+    // Of processes that did nothing before: what those have let go would hide what a stream takes.
+    start('memory'),
+    start('memory'),
     startRole<{ url: string }>('channel-seller', { argument, profiles, name: `${row}-official` }),
   ]
   return withRoles(sellers, async () => {
     // `withRoles` has waited for all of them.
-    const [memory, sqlite, official] = (await Promise.all(sellers)) as [Seller, Seller, Official]
+    const [memory, sqlite, idle, bare, official] = (await Promise.all(sellers)) as [Seller, Seller, Seller, Seller, Official]
     onProgress('signed ticks on eight lanes')
     const ticked = await tickFigures(chain, { memory, sqlite, official, rounds, share })
     onProgress('gates that open')
     const gates = await gateFigures(chain, { seller: memory, count: Math.max(5, Math.ceil(300 * share)) })
     onProgress('idle streams')
-    const waiting = await idleFigures(chain, { seller: memory, count: Math.max(64, Math.ceil(10_000 * share)) })
+    const waiting = await idleFigures(chain, { seller: idle, bare, count: Math.max(64, Math.ceil(10_000 * share)) })
     return [...ticked, ...gates, ...waiting]
   })
 }
@@ -189,29 +192,38 @@ async function post(url: string, body: string): Promise<void> {
 
 async function idleFigures(
   chain: EvmChain,
-  { seller, count }: { readonly seller: Seller; readonly count: number },
+  { seller, bare, count }: { readonly seller: Seller; readonly bare: Seller; readonly count: number },
 ): Promise<readonly Figure[]> {
   const stream: Lanes = await lanesOf(chain, { url: `${seller.ready.url}/idle`, salt: 10_000n, holds: 100_000n })
-  const payers: Payer[] = []
-  const readings: Reading[] = []
-  const open = async (channels: number): Promise<void> => {
-    const fresh = await inTurn(channels, stream.newPayer)
-    payers.push(...fresh)
-    await inFlight({ count: channels, most: 8 }, async (index) => {
-      const payer = fresh[index]
-      if (payer !== undefined) readings.push(...(await inTurn(lanesOfChannel, () => stream.read(payer, 1n))))
-    })
-  }
-  await open(4)
-  const [warm, before] = [readings.length, await seller.usage()]
-  await open(Math.ceil(count / lanesOfChannel))
-  const { memory } = await seller.usage()
-  for (const reading of readings) reading.end()
-  const each = (memory - before.memory) / (readings.length - warm) / 1024
+  const each = await kibibytesEach(seller, {
+    count,
+    async open(some) {
+      const channels = Math.ceil(some / lanesOfChannel)
+      const fresh: readonly Payer[] = await inTurn(channels, stream.newPayer)
+      const opened: Reading[] = []
+      await inFlight({ count: channels, most: 8 }, async (index) => {
+        const payer = fresh[index]
+        if (payer !== undefined) opened.push(...(await inTurn(lanesOfChannel, () => stream.read(payer, 1n))))
+      })
+      return opened
+    },
+  })
+  const plain = await kibibytesEach(bare, { count, open: (some) => inTurn(some, () => readPlain(`${bare.ready.url}/plain`)) })
+  const note = 'floor: a stream of events without payments'
   return [
-    figureOf({ row, figure: 'memory per idle stream', unit: 'KiB', ours: [each] }, [atMost(16, 'KiB')]),
-    figureOf({ row, figure: 'streams open at once in one process', unit: '', ours: [readings.length - warm] }, [
-      atLeast(10_000, 'streams'),
-    ]),
+    figureOf({ row, figure: 'memory per idle stream', unit: 'KiB', ours: [each.memory], floor: [plain.memory], note }, [atMost(16, 'KiB')]),
+    figureOf({ row, figure: 'streams open at once in one process', unit: '', ours: [each.open] }, [atLeast(10_000, 'streams')]),
   ]
+}
+
+type Opening = { readonly count: number; readonly open: (some: number) => Promise<readonly { end(): void }[]> }
+
+/** How much the memory of a seller grows with each of so many streams, after a few that warm it up. */
+async function kibibytesEach(seller: Seller, { count, open }: Opening): Promise<{ readonly memory: number; readonly open: number }> {
+  const warm = await open(32)
+  const before = await seller.usage()
+  const opened = await open(count)
+  const { memory } = await seller.usage()
+  for (const one of [...warm, ...opened]) one.end()
+  return { memory: (memory - before.memory) / opened.length / 1024, open: opened.length }
 }

@@ -1,0 +1,20 @@
+import { verifies } from '@flow402x/testing/requirements'
+import { expect, test } from 'vitest'
+import { soakForged, soakTicks } from './ticks.ts'
+
+const minutes = 60_000
+
+test('ten minutes at 5,000 ticks a second leave the heap as it was', { timeout: 20 * minutes }, async () => {
+  verifies('FS1-SOAK')
+  const { ticks, heaps } = await soakTicks({ seconds: 600, perSecond: 5000 })
+  const [first = 0] = heaps
+  expect(ticks).toBeGreaterThan(100_000)
+  for (const heap of heaps) expect(heap - first).toBeLessThan(4 * 1024 * 1024)
+})
+
+test('5,000 forged ticks a second at most double what honest payers wait', { timeout: 5 * minutes }, async () => {
+  verifies('T19')
+  const { quiet, forged, perSecond } = await soakForged({ rounds: 5, ticks: 560 })
+  expect(perSecond).toBeGreaterThan(1000)
+  expect(forged / quiet).toBeLessThan(2)
+})
