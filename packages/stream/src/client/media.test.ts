@@ -36,14 +36,14 @@ describe('a server that trickles a recording', () => {
   const honest = { bytes: 1_000_000n * oneUnit, length: 100n * oneUnit }
 
   /** Reads for about two seconds, and says how much was signed, how much came (10⁻⁹ s of content) and how long it took. */
-  async function trickled(trickles: Misdeeds['trickles'], account: number) {
+  async function trickled(trickles: NonNullable<Misdeeds['trickles']>, account: number) {
     const seller = await stage.openSeller(media, { trickles })
     const buyer = stage.openBuyer({ account })
     const stream = await payStream({ wallet: buyer.wallet, url: seller.url })
     const began = performance.now()
     let came = 0n
     for await (const chunk of stream) {
-      came += BigInt(chunk.length)
+      if (chunk instanceof Uint8Array) came += BigInt(chunk.length)
       if (performance.now() - began > 2000) break
     }
     const took = BigInt(Math.ceil(performance.now() - began)) * 1_000_000n

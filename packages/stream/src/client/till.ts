@@ -19,6 +19,8 @@ import { tellLane } from './words.ts'
 export interface Till {
   /** So much may be delivered by what was signed. */
   signed(): bigint
+  /** All that was ever signed for whom it pays: more was delivered by no honest count. */
+  ceiling(): bigint
   /**
    * Pays on for what was received, if that is worth it, and so that at least `ahead` lies ahead, for what comes as a whole or not at all; one
    * payment is under way at a time.
@@ -195,6 +197,7 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
 
   return {
     signed,
+    ceiling: () => lane.standing().max,
     advance(received, next = 0n) {
       latest = { received, ahead: next }
       under ??= catchUp().finally(() => {
@@ -232,6 +235,7 @@ export function windowTill({ wallet, url, sid, tickUrl, terms, most }: TillOptio
 
   return {
     signed: () => bought,
+    ceiling: () => bought,
     async advance(received) {
       const isLow = bought - costOf(rate, received) <= costOf(rate, tick)
       if (trouble !== undefined || !isLow || (most !== undefined && bought + price > most)) return

@@ -1,4 +1,4 @@
-import { readClosedAnswer, type StreamVoucher, type StreamWallet, writeMessage } from '@flow402x/core/stream'
+import { lesser, readClosedAnswer, type StreamVoucher, type StreamWallet, writeMessage } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import type { Till } from './till.ts'
 
@@ -24,14 +24,18 @@ export async function tellLane(
   return { response, text: (await response?.text().catch(() => '')) ?? '' }
 }
 
-/** What a server says that a lane used, which cannot be more than was signed. Errors: `stream/overcharged`. */
+/**
+ * What a server says that a lane used: no more than was signed for it. What it gave beyond that it gave for credit of its channel that counts
+ * as spent here, such as that of a process that died; beyond all that was ever signed it lies. Errors: `stream/overcharged`.
+ */
 export function believed(
   consumed: bigint | undefined,
   { till, url }: { readonly till: Till | undefined; readonly url: string },
 ): bigint | undefined {
-  const signed = till?.signed() ?? 0n
-  if (consumed !== undefined && consumed > signed) throw readerErrors('stream/overcharged', { url, said: consumed, signed })
-  return consumed
+  const [signed, ceiling] = [till?.signed() ?? 0n, till?.ceiling() ?? 0n]
+  if (consumed === undefined) return undefined
+  if (consumed > ceiling) throw readerErrors('stream/overcharged', { url, said: consumed, signed: ceiling })
+  return lesser(consumed, signed)
 }
 
 /** Ends a lane on both sides, and gives what it used: by the server's word as far as it can be, else by this side's own count. */

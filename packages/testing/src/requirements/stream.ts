@@ -233,6 +233,10 @@ export const streamRequirements = {
     text: 'Where a channel cannot be filled its payer signs for what is left of it, and keeps nothing set aside for what could not be signed.',
     link: 'streaming.md §6 M8',
   },
+  'FS1-CLIENT-KILLED': {
+    text: 'A payer that is killed in mid-stream has signed no more than came and a window, and goes on from his books; his seller claims what came.',
+    link: 'streaming.md §10 F1',
+  },
   'FS1-CLIENT-MEDIA': {
     text: 'Who pays for seconds of a recording counts those whose bytes came, and signs for no window more, however slowly they come.',
     link: 'streaming.md §3.3',

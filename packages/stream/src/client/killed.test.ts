@@ -1,0 +1,101 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { privateKeySigner } from '@flow402x/adapters-evm/client'
+import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
+import { costOf, lesser, oneUnit } from '@flow402x/core/stream'
+import { createFacilitator } from '@flow402x/facilitator'
+import { sqliteStore } from '@flow402x/store/sqlite'
+import { startEvmChain } from '@flow402x/testing'
+import { verifies } from '@flow402x/testing/requirements'
+import { afterAll, expect, it } from 'vitest'
+import { rowOf } from '../fixtures/buyer.ts'
+import type { ReaderNews, ReaderPlan } from '../fixtures/reader-process.ts'
+import { openShop } from '../fixtures/stream-shop.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'flow402x-readers-'))
+const place = join(folder, 'books.db')
+const closing: (() => unknown)[] = [() => rmSync(folder, { recursive: true })]
+afterAll(async () => {
+  for (const close of closing.reverse()) await close()
+})
+
+const rate = { numerator: 10_000n, denominator: 1n }
+const window = costOf(rate, 2n * oneUnit)
+
+/** A real process that reads and pays. */
+function startReader(plan: ReaderPlan): { readonly child: ChildProcess; readonly news: ReaderNews[]; readonly ended: Promise<void> } {
+  const execArgv = ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')]
+  const child = fork(fileURLToPath(new URL('../fixtures/reader-process.ts', import.meta.url)), [], { execArgv })
+  closing.push(() => child.kill('SIGKILL'))
+  const news: ReaderNews[] = []
+  // It is what the process sends.
+  child.on('message', (message) => news.push(message as ReaderNews))
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  child.send(plan)
+  return { child, news, ended }
+}
+
+it('kill -9 of a reader in mid-stream loses one window at most, and its books go on from where they stood', {
+  timeout: 60_000,
+}, async () => {
+  verifies(['F1', 'FS1-CLIENT-KILLED', 'M29'])
+  const chain = await startEvmChain()
+  closing.push(() => chain.stop())
+  const { network, rpcUrl, seller } = chain
+  const facilitator = createFacilitator({
+    schemes: [batchSettlementFacilitator({ chain: evmChain({ network, rpcUrl, signers: [chain.facilitator.privateKey] }) })],
+  })
+  await facilitator.start()
+  closing.push(() => facilitator.close())
+  const scheme = { authorizer: privateKeySigner(seller.privateKey) }
+  const shop = await openShop({ chain, facilitator, scheme, streams: { patience: { detached: 200 } } })
+  closing.push(() => shop.close())
+  const plan = { place, key: chain.buyer.privateKey, network, rpcUrl, url: `${shop.url}/live` }
+
+  /** The seller's books, once no lane lives any more. */
+  const sold = async () => {
+    await expect.poll(async () => (await rowOf(shop.store, 'receiver'))?.lanes, { timeout: 10_000 }).toBeUndefined()
+    return (await rowOf(shop.store, 'receiver')) ?? { charged: 0n, top: 0n }
+  }
+  const paid = async () => {
+    const store = sqliteStore(place)
+    const row = await rowOf(store, 'payer')
+    await store.close()
+    return row ?? { charged: 0n, top: 0n }
+  }
+  /** One that is killed after so many chunks. */
+  const die = async (chunks: number) => {
+    const { child, news, ended } = startReader(plan)
+    await expect.poll(() => news.length, { timeout: 15_000, interval: 10 }).toBeGreaterThanOrEqual(chunks)
+    child.kill('SIGKILL')
+    await ended
+    return { sold: await sold(), paid: await paid() }
+  }
+
+  const first = await die(15)
+  expect([first.sold.charged > 0n, first.paid.top - first.sold.charged <= window]).toEqual([true, true])
+  // The next one believes that the first still lives.
+  const second = await die(35)
+  expect([second.sold.charged > first.sold.charged, second.paid.top - second.sold.charged <= 2n * window]).toEqual([true, true])
+
+  // By then it does not.
+  const heir = startReader({ ...plan, units: '1', later: 130_000 })
+  await heir.ended
+  const bill = heir.news.at(-1)
+  const consumed = bill !== undefined && 'consumed' in bill ? BigInt(bill.consumed) : 0n
+  const [last, payer] = [await sold(), await paid()]
+  const given = last.charged - second.sold.charged
+  // What a dead lane left is credit at its seller, who may give a moment more for it: this side counts it as spent.
+  expect([consumed > 0n, consumed]).toEqual([true, lesser(given, costOf(rate, oneUnit))])
+  expect([payer.top, payer.charged - consumed]).toEqual([last.top, second.paid.top])
+  expect(payer.charged - last.charged <= 2n * window).toBe(true)
+
+  const before = await chain.balanceOf(seller.address)
+  const round = await shop.scheme.vouchers?.runner({ facilitator }).round({ all: true })
+  expect(round).toMatchObject({ settled: last.charged })
+  await expect.poll(() => chain.balanceOf(seller.address)).toBe(before + last.charged)
+})
