@@ -18,7 +18,7 @@ const [purse, more] = [20_000n, 50_000n]
 
 /**
  * A video by the second, read by a wallet that holds two seconds' money: what comes and what it costs, side by side, until the wallet is
- * empty; and on, when there is money again.
+ * empty; and on from there, when there is money again.
  */
 export async function watchByTheSecond({ chains: [chain], world }: Dev, { title, say }: Telling): Promise<void> {
   if (chain === undefined) throw new Error('the local world lacks a chain')
@@ -30,8 +30,8 @@ export async function watchByTheSecond({ chains: [chain], world }: Dev, { title,
   const first = await watch(buyer.client('$0.02'), { url, say })
   if (first.end === 'by agreement' || (await chain.balanceOf(buyer.address)) !== 0n) throw new Error('the wallet is not empty')
   await chain.mint(buyer.address, more)
-  say(`  wallet is filled, and holds ${usdc(more)}`)
-  const second = await watch(buyer.client('$0.05'), { url, seconds: '2', say })
+  say(`  wallet is filled, and holds ${usdc(more)}: the film goes on where it stopped`)
+  const second = await watch(buyer.client('$0.05'), { url, seconds: '2', from: first.bytes, say })
   const paid = first.paid + second.paid
   say(`  in all ${kilobytes(first.bytes + second.bytes)} for ${usdc(paid)}; what was deposited and not used stays the buyer's\n`)
   const isRight = [first, second].every((flow) => flow.bytes > 0n && flow.paid > 0n && flow.paid <= flow.signed)
@@ -58,24 +58,32 @@ async function newBuyer(chain: Chain): Promise<{ client(maxDeposit: string): Cli
   }
 }
 
-type Watching = { readonly url: string; readonly seconds?: string; readonly say: (line: string) => void }
+type Watching = { readonly url: string; readonly seconds?: string; readonly from?: bigint; readonly say: (line: string) => void }
 
-async function watch(client: Client, { url, seconds, say }: Watching): Promise<Flow> {
-  const stream = await payStream({ wallet: streamWallet(client), url, ...(seconds === undefined ? {} : { units: seconds }) })
+async function watch(client: Client, { url, seconds, from = 0n, say }: Watching): Promise<Flow> {
+  const init = { headers: { range: `bytes=${from}-` } }
+  const stream = await payStream({
+    wallet: streamWallet(client),
+    url,
+    ...(from > 0n && { init }),
+    ...(seconds === undefined ? {} : { units: seconds }),
+  })
   let [bytes, told, end] = [0n, performance.now(), 'by agreement']
   try {
     for await (const chunk of stream) {
       if (chunk instanceof Uint8Array) bytes += BigInt(chunk.length)
       if (performance.now() - told < 500) continue
       told = performance.now()
-      say(`  flows  ${kilobytes(bytes).padStart(8)}, ${(await client.spent()).total.reserved} set aside for it`)
+      const { consumed, signed } = stream.standing()
+      say(`  flows  ${kilobytes(bytes)} ${`for ${usdc(consumed)}`.padEnd(16)} ${usdc(signed)} signed`)
     }
   } catch (error) {
-    if (!isX402Error(error, 'evm/wallet-short')) throw error
+    // The wallet has nothing to deposit, and the channel nothing more to draw on.
+    if (!isX402Error(error, 'evm/wallet-short') && !isX402Error(error, 'evm/channel-empty')) throw error
     end = 'the money is over'
   }
   const { consumed: paid, signed } = await stream.close()
-  say(`  stops  ${kilobytes(bytes)} for ${usdc(paid)}: ${end}`)
+  say(`  stops  ${kilobytes(bytes)} ${`for ${usdc(paid)}`.padEnd(16)} ${usdc(signed)} signed: ${end}`)
   return { bytes, paid, signed, end }
 }
 
@@ -84,5 +92,5 @@ function usdc(units: bigint): string {
 }
 
 function kilobytes(bytes: bigint): string {
-  return `${(Number(bytes) / 1000).toFixed(1)} kB`
+  return `${(Number(bytes) / 1000).toFixed(1)} kB`.padStart(8)
 }

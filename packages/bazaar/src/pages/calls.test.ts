@@ -96,7 +96,10 @@ describe('the ways to call a resource', () => {
       { url: 'https://a.example/y', scheme: 'batch-settlement', method: 'PUT' },
     ]
     const codes = [...callable, ...schemes.map(listingOf)].map((listing) => codeOf(listing, 'code'))
-    expect(codes.every((code) => code.includes('client.fetch('))).toBe(true)
+    const streams = [...callable, ...schemes.map(listingOf)].map(({ stream }) => stream != null)
+    // A stream is read as long as it is paid.
+    expect(codes.map((code) => [code.includes('payStream('), code.includes('client.fetch(')])).toEqual(streams.map((is) => [is, !is]))
+    expect(streams).toContain(true)
     const wrong = "import { createClient } from '@flow402x/client'\ncreateClient({ schemes: 1 })"
     expect(diagnose([...codes, wrong])).toEqual([expect.stringContaining(`snippet-${codes.length}.ts`)])
   }, 60_000)

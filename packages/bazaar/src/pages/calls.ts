@@ -114,14 +114,15 @@ function codeCall(listing: Listing, request: SampleRequest): Call[] {
   const payer = known.find((one) => one !== undefined)
   if (payer === undefined) return []
   const most = capOf(listing)
+  const { note, imports, lines } = listing.stream == null ? calling(request) : reading(request)
   return [
     {
       id: 'code',
       title: 'TypeScript',
-      note: 'A fetch that pays within a budget, and signs at most one payment a call.',
+      note,
       code: [
         ...payer.imports,
-        "import { createClient } from '@flow402x/client'",
+        ...imports,
         '',
         `const signer = ${payer.signer}`,
         'const client = createClient({',
@@ -129,11 +130,38 @@ function codeCall(listing: Listing, request: SampleRequest): Call[] {
         `  budget: { ${most === undefined ? '' : `perPayment: '${most}', `}total: '$5' },`,
         '})',
         '',
-        `const response = await client.fetch(${visibleJson(request.url)}${initOf(request)})`,
-        'console.log(await response.text())',
+        ...lines,
       ].join('\n'),
     },
   ]
+}
+
+type Code = { readonly note: string; readonly imports: readonly string[]; readonly lines: readonly string[] }
+
+function calling(request: SampleRequest): Code {
+  return {
+    note: 'A fetch that pays within a budget, and signs at most one payment a call.',
+    imports: ["import { createClient } from '@flow402x/client'"],
+    lines: [`const response = await client.fetch(${visibleJson(request.url)}${initOf(request)})`, 'console.log(await response.text())'],
+  }
+}
+
+function reading(request: SampleRequest): Code {
+  const init = initOf(request)
+  return {
+    note: 'Pays while it is read, never more than a window ahead. What is not read is not paid.',
+    imports: ["import { createClient, streamWallet } from '@flow402x/client'", "import { payStream } from '@flow402x/stream/client'"],
+    lines: [
+      'const stream = await payStream({',
+      '  wallet: streamWallet(client),',
+      `  url: ${visibleJson(request.url)},`,
+      ...(init === '' ? [] : [`  init: ${init.slice(2).replaceAll('\n', '\n  ')},`]),
+      "  budget: '$1',",
+      '})',
+      'for await (const chunk of stream) console.log(chunk)',
+      'console.log(await stream.receipt)',
+    ],
+  }
 }
 
 function initOf({ method, body, bodyType }: SampleRequest): string {

@@ -63,6 +63,8 @@ export interface PaidStream extends AsyncIterable<StreamChunk> {
   /** How it is paid: by sliding vouchers, by windows, or not at all. */
   readonly grade: 'A' | 'B' | 'free'
   readonly terms: StreamTerms | undefined
+  /** Where it stands: what came so far and what that costs, by this side's own count, and what was signed for it (atomic). */
+  standing(): Pick<StreamReceipt, 'bytes' | 'consumed' | 'signed'>
   /** Stops the clock of a live stream, and the money. */
   pause(): Promise<void>
   resume(): Promise<void>

@@ -29,18 +29,18 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
   const received = (): Units => meter?.units(till?.signed() ?? 0n) ?? 0n
 
+  const counted = (): bigint => (terms === undefined ? 0n : costOf(terms.rate, received()))
   const most = (): bigint => (terms === undefined ? 0n : costOf(terms.rate, meter?.most(till?.signed() ?? 0n) ?? 0n))
 
   async function finish(why: string): Promise<StreamReceipt> {
     isOver = true
-    const units = received()
-    const counted = terms === undefined ? 0n : costOf(terms.rate, units)
+    const [units, cost] = [received(), counted()]
     try {
-      if (till !== undefined && ear !== undefined && said === undefined) said = await closeLane(ear, till, { counted: () => counted, most })
-      else await till?.close(said ?? counted, most())
+      if (till !== undefined && ear !== undefined && said === undefined) said = await closeLane(ear, till, { counted: () => cost, most })
+      else await till?.close(said ?? cost, most())
     } finally {
       over.abort(new DOMException('The stream is closed.', 'AbortError'))
-      const consumed = said ?? counted
+      const consumed = said ?? cost
       settle({ units: writeUnits(units), consumed, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
     }
     return await receipt
@@ -146,6 +146,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     grade: opened.lane === undefined ? (terms === undefined ? 'free' : 'A') : 'B',
     terms,
     receipt,
+    standing: () => ({ bytes, consumed: counted(), signed: till?.signed() ?? 0n }),
     async pause() {
       isPaused = true
       meter?.flows(false)
