@@ -74,6 +74,26 @@ describe('a lane', () => {
     }
   })
 
+  it('leaves a node time for its answer, and sends again beside a call that hangs', async () => {
+    const { chain, settle, lines } = setUp({ batch: false })
+    await settle('first')
+    chain.mining = false
+    // Something unmined has the chain looked at all the time.
+    const settling = [settle('a')]
+    await expect.poll(() => lines('send tx2').length).toBe(1)
+    let answered = (): void => {}
+    chain.onSend = () => new Promise((resolve) => (answered = resolve))
+    settling.push(settle('b'))
+    await expect.poll(() => lines('send tx3').length).toBe(1)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(lines('send tx3')).toHaveLength(1)
+    await expect.poll(() => lines('send tx3').length, { timeout: 5000 }).toBe(2)
+    chain.onSend = () => {}
+    chain.mining = true
+    answered()
+    expect(await Promise.all(settling)).toMatchObject([{ status: 'settled' }, { status: 'settled' }])
+  })
+
   it('uses no further nonce while one could not be handed over', async () => {
     const { chain, settle, lines } = setUp({ batch: false })
     let refusing = true

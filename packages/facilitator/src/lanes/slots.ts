@@ -1,7 +1,7 @@
 import type { SignedTransaction, SignerLease, Slot } from '@flow402x/core'
 import { createRounds } from './rounds.ts'
 import type { Found, Sight } from './sight.ts'
-import { createSteps, lastOf, type Open, type SlotsOptions } from './steps.ts'
+import { createSteps, lastOf, type Open, type SlotsOptions, unanswered } from './steps.ts'
 
 /** The slots of one signer that are not final. */
 export type Slots = {
@@ -133,7 +133,8 @@ export function createSlots(options: SlotsOptions): Slots {
     // What no node takes for what it is stands in the way of all that follow.
     const unwanted = one.refused && !one.arrived
     const stuck = now - one.signedAt > (unwanted ? replaceAfter / refusedShare : replaceAfter)
-    const unsent = !one.delivered && now - one.sentAt > Math.min(50 * 2 ** (one.sends - 1), slowestResend)
+    const pause = one.sending ? unanswered : Math.min(50 * 2 ** (one.sends - 1), slowestResend)
+    const unsent = !one.delivered && now - one.sentAt > pause
     if ((stuck || unsent) && (await isDead(one, options))) await replace(one, { empty: true })
     else if (stuck) await replace(one, { empty: unwanted && one.slot.attempts.length > 1 })
     else if (unsent || (lowest && now - one.sentAt > againAfter)) await steps.send(one)

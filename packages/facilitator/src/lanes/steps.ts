@@ -43,10 +43,15 @@ export type Open = {
   arrived: boolean
   /** Whether a node's last word was that it does not take it. */
   refused: boolean
+  /** Whether a node has been handed it and has not answered. */
+  sending: boolean
   sends: number
   sentAt: number
   signedAt: number
 }
+
+/** So long a node is given for its answer before the same bytes are sent again beside it, in milliseconds: a call may hang for longer. */
+export const unanswered = 1000
 
 /** What is done with one slot after the other, in whatever order. */
 export type Steps = {
@@ -82,13 +87,14 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
       for (const id of slot.payments) options.carried(id, transaction)
       const now = performance.now()
       const arrived = slot.attempts.some((signed) => delivered.has(signed.transaction))
-      return { slot, delivered: delivered.has(transaction), arrived, refused: false, sends: 0, sentAt: now, signedAt: now }
+      return { slot, delivered: delivered.has(transaction), arrived, refused: false, sending: false, sends: 0, sentAt: now, signedAt: now }
     },
     async send(one) {
       const signed = lastOf(one.slot)
       const { transaction, nonce } = signed
       one.sends += 1
       one.sentAt = performance.now()
+      one.sending = true
       try {
         await writer.send(signed)
         one.refused = false
@@ -100,6 +106,8 @@ export function createSteps(options: SlotsOptions, reopened: (slot: Slot) => voi
       } catch (error) {
         one.refused = isX402Error(error) && error.moneyMoved === 'no'
         onEvent({ type: 'sendFailed', network, signer, nonce, transaction, attempt: one.sends, error })
+      } finally {
+        one.sending = false
       }
     },
     async finish({ slot }, found) {

@@ -1,7 +1,7 @@
 import type { SignerLease } from '@flow402x/core'
 import { createRounds } from './rounds.ts'
 import type { Slots } from './slots.ts'
-import { createSteps, type Open, type SlotsOptions } from './steps.ts'
+import { createSteps, type Open, type SlotsOptions, unanswered } from './steps.ts'
 
 // Transactions without an order get lost on their way more often than they fail: they are sent again at about the pace of a few
 // blocks. An answer that did not come is asked for sooner.
@@ -84,6 +84,7 @@ export function createUnorderedSlots(options: SlotsOptions): Slots {
   }
 }
 
-function paceOf({ delivered, sends }: Open): number {
-  return delivered ? againAfter : Math.min(soonest * 2 ** sends, againAfter)
+function paceOf({ delivered, sending, sends }: Open): number {
+  if (delivered) return againAfter
+  return sending ? unanswered : Math.min(soonest * 2 ** sends, againAfter)
 }
