@@ -1,3 +1,4 @@
+import { fastestSecp256k1 } from '@flow402x/adapters-evm/facilitator'
 import { type PaymentPayload, paymentSignatureHeader } from '@flow402x/core'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
@@ -221,6 +222,25 @@ test('forged ticks cost nobody else anything: they are refused before any signat
   expect(new Set(forged)).toEqual(new Set([404]))
   expect(found).not.toHaveBeenCalled()
   expect((await shop.slide(sid, payer.voucher(2n * second))).status).toBe(200)
+})
+
+test('forged ticks on one lane cost no more signatures than it may tick, and nobody else waits for them', async () => {
+  verifies(['T19', 'F21'])
+  const { signedBy: _, ...curve } = fastestSecp256k1()
+  const recover = vi.fn(curve.recover)
+  const shop = await open({ scheme: { secp256k1: { ...curve, recover } }, streams: { monotonic: () => 0 } })
+  const [forger, honest] = [await shop.newPayer(10n * window), await shop.newPayer(10n * window)]
+  const [his, mine] = [await shop.open(forger.voucher(second), 'B'), await shop.open(honest.voucher(second), 'B')]
+  const forgery = changed(await forger.voucher(2n * second), { voucher: { maxClaimableAmount: `${3n * second}` } })
+  recover.mockClear()
+  // The clock stands still: all of them come in one second.
+  const forged = Array.from({ length: 200 }, () => shop.slide(his.sid, forgery))
+  const tick = await shop.slide(mine.sid, honest.voucher(2n * second))
+  expect(tick.status).toBe(200)
+  const statuses = (await Promise.all(forged)).map(({ status }) => status)
+  expect([...new Set(statuses)].sort()).toEqual([402, 429])
+  expect(statuses.filter((status) => status === 402).length).toBe(5)
+  expect(recover.mock.calls.length).toBe(6)
 })
 
 /** Claims for the shop's channels. */

@@ -54,7 +54,10 @@ export const streamRequirements = {
   F21: { text: 'A flood of ticks costs little: 404 before cryptography, 429 for each lane.', link: 'streaming.md §10 F21' },
   F15: { text: 'A deposit that fails opens nothing.', link: 'streaming.md §10 F15' },
   F5: { text: 'A payer who withdraws while it streams gets no new credit.', link: 'streaming.md §10 F5' },
-  T19: { text: 'Forged ticks are refused before any signature is looked at.', link: 'streaming.md §15 T19' },
+  T19: {
+    text: 'Forged ticks are refused before any signature is looked at, or as seldom as their lane may tick.',
+    link: 'streaming.md §15 T19',
+  },
   'FS1-SOAK': { text: 'Ticks leave nothing behind: the heap of who takes them does not grow.', link: 'streaming.md §15 Soak' },
   'FS1-UNITS': {
     text: 'A rate may count anything: what is known, and any word whose units its seller debits himself.',
