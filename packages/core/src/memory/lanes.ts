@@ -52,7 +52,7 @@ export function memoryLanes(): LaneStore {
       return taken
     },
     async *abandoned(before) {
-      yield* [...lanes.values()].filter(({ state, leaseUntil }) => state !== 'ended' && leaseUntil < before)
+      yield* [...lanes.values()].filter(({ state, leaseUntil, since }) => state !== 'ended' && leaseUntil < before && since < before)
     },
     async purge(before) {
       const old = [...lanes.values()].filter(({ state, since }) => state === 'ended' && since < before)

@@ -11,6 +11,8 @@ export type LaneTerms = {
   readonly payer: string
   /** What it delivers, as its route names it. */
   readonly resource: string
+  /** Which route's it is, by where that takes ticks: it draws on its credit nowhere else. */
+  readonly route: string
   readonly unit: string
   readonly clock: 'wall' | 'media'
   readonly rate: AtomicRate
@@ -79,7 +81,10 @@ export interface LaneStore {
    * with the last checkpoint. Nothing where somebody was faster, or its owner lives.
    */
   take(id: string, by: { readonly owner: string; readonly now: number; readonly until: number }): Promise<LaneRow | undefined>
-  /** Lanes that have not ended and whose lease ended before `before` (Unix ms): their payers get back what they did not use. */
+  /**
+   * Lanes that have not ended, whose lease and last change of state lie before `before` (Unix ms): their payers get back what they did not
+   * use. One that was let go this moment is on its way to another.
+   */
   abandoned(before: number): AsyncIterable<LaneRow>
   /** Forgets lanes that ended before `before` (Unix ms), and says how many. */
   purge(before: number): Promise<number>

@@ -10,6 +10,8 @@ const terms = z.object({
   channelId: z.string(),
   payer: z.string(),
   resource: z.string(),
+  // Of lanes that were opened before it was written down nobody knows it.
+  route: z._default(z.string(), ''),
   unit: z.string(),
   clock: z.enum(['wall', 'media']),
   rate: z.object({ numerator: amount, denominator: amount }),
@@ -41,7 +43,7 @@ const renew = `UPDATE flow402x_lanes SET lease_until = ?3 WHERE owner = ?1 AND l
 const want = `UPDATE flow402x_lanes SET wanted = ?2 WHERE id = ?1 AND ${liveLane} RETURNING id`
 const take = `UPDATE flow402x_lanes SET owner = ?2, epoch = epoch + 1, lease_until = ?4, wanted = NULL
   WHERE id = ?1 AND lease_until <= ?3 AND ${liveLane} RETURNING ${columns}`
-const left = `SELECT ${columns} FROM flow402x_lanes WHERE ${liveLane} AND lease_until < ?1 AND (lease_until, id) > (?2, ?3)
+const left = `SELECT ${columns} FROM flow402x_lanes WHERE ${liveLane} AND lease_until < ?1 AND since < ?1 AND (lease_until, id) > (?2, ?3)
   ORDER BY lease_until, id LIMIT 64`
 const forget = `DELETE FROM flow402x_lanes WHERE state = 'ended' AND since < ?1 RETURNING id`
 

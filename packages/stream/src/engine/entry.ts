@@ -26,6 +26,7 @@ import { sliceOf } from './instance.ts'
 import { paramsOf, type StreamOffer } from './offers.ts'
 import { commonHeaders, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import { paidHeaders, type Route } from './streams.ts'
+import { isOf, takeOver } from './take-over.ts'
 
 /** What comes of a request: an answer, or a lane to deliver over with the headers of its answer. */
 export type Admission =
@@ -207,7 +208,7 @@ async function taking(
 }
 
 function rowOf(
-  { route: { engine }, url, offer }: Paying,
+  { route: { engine, options }, url, offer }: Paying,
   { id, grade, channelId, payer }: Pick<LaneRow, 'id' | 'grade' | 'channelId' | 'payer'>,
 ): LaneRow {
   const { scheme, terms } = offer
@@ -219,6 +220,7 @@ function rowOf(
     channelId,
     payer,
     resource: new URL(url).pathname,
+    route: options.tickUrl,
     unit: terms.unit,
     clock: terms.clock,
     rate: terms.rate,
@@ -245,7 +247,7 @@ async function goOn(route: Route, request: StreamRequest, { sid, from }: Resume)
   const live = engine.instance.find(id) ?? (await takeOver(route, { sid, id }))
   if (live === undefined) return gone
   if ('answer' in live) return { kind: 'answer', answer: live.answer }
-  if (live.lane.resource !== new URL(request.url).pathname) return gone
+  if (!isOf(route, live.lane) || live.lane.resource !== new URL(request.url).pathname) return gone
   const header = request.header('payment-signature')
   const ticked = header === undefined ? undefined : await engine.ticks.pay(route, { request, live })
   // The same voucher again is no mistake here: it is how a payer who lost his connection proves which lane is his.
@@ -261,45 +263,4 @@ async function goOn(route: Route, request: StreamRequest, { sid, from }: Resume)
 function receiptIn(ticked: StreamAnswer | undefined): Readonly<Record<string, string>> {
   const receipt = ticked?.headers[paymentResponseHeader.name]
   return receipt === undefined || (ticked?.status ?? 400) >= 400 ? {} : { [paymentResponseHeader.name]: receipt }
-}
-
-// How often whoever wants a lane looks whether it is free, should nobody tell him (ms).
-const lookEvery = 250
-const patienceBeyond = 2000
-
-/** Takes a lane from the instance that has it: that one writes its last checkpoint and lets go, or its lease ends. */
-async function takeOver(
-  { engine, offers }: Pick<Route, 'engine' | 'offers'>,
-  { sid, id }: { readonly sid: string; readonly id: string },
-): Promise<LiveLane | { readonly answer: StreamAnswer } | undefined> {
-  const row = await engine.lanes.find(id)
-  if (row === undefined) return undefined
-  const over = (reason: string) => ({ answer: problem(engineErrors('stream/over', { reason }), { cors: engine.cors }) })
-  if (row.state === 'ended') return over(row.reason ?? 'ended')
-  const offer = offers.all.find(({ scheme }) => scheme.scheme === row.scheme && scheme.network === row.network)
-  if (offer === undefined) return undefined
-  const { instance } = engine
-  const until = engine.monotonic() + Math.max(0, row.leaseUntil - engine.clock()) + patienceBeyond
-  if (row.leaseUntil > engine.clock() && row.owner !== instance.owner) {
-    await engine.lanes.want(id, instance.owner)
-    await instance.tell(row.owner, `handover ${id} ${instance.owner}`)
-  }
-  for (;;) {
-    const taken = await instance.take(id)
-    if (taken !== undefined) {
-      // A lane keeps the rate that it was opened with.
-      const terms = { ...offer.terms, rate: taken.rate }
-      const step = { id, channelId: taken.channelId, epoch: taken.epoch, used: taken.used, slice: sliceOf(terms, taken.grade) }
-      const standing = await offer.rail.adopt(step)
-      if ('reason' in standing) {
-        await engine.lanes.checkpoint(instance.owner, [{ ...taken, state: 'ended', since: engine.clock(), reason: 'lost' }])
-        return over('lost')
-      }
-      return instance.begin({ sid, row: taken, standing, terms, rail: offer.rail })
-    }
-    const here = instance.find(id)
-    if (here !== undefined) return here
-    if (engine.monotonic() > until) return { answer: problem(engineErrors('stream/not-ready', {}), { cors: engine.cors, retryAfter: 2 }) }
-    await instance.freed(id, lookEvery)
-  }
 }

@@ -148,7 +148,7 @@ export function createInstance(options: InstanceOptions): Instance {
     const last = lane.checkpoint()
     forget(lane)
     lane.fence('resumed elsewhere')
-    await store.release(owner, { ...last, units: lane.units(), used: lane.used(), state: 'detached' })
+    await store.release(owner, { ...last, units: lane.units(), used: lane.used(), state: 'detached', since: clock() })
     await instance.tell(to, `released ${id}`)
   }
   async function write(): Promise<void> {

@@ -1,7 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { createRequire } from 'node:module'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { paymentSignatureHeader } from '@flow402x/core'
 import { postgresStore } from '@flow402x/store/postgres'
 import { hotStore } from '@flow402x/store/redis'
@@ -10,6 +7,7 @@ import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/con
 import { verifies } from '@flow402x/testing/requirements'
 import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type SellerPlan, startSellerProcess } from '../fixtures/seller-process.ts'
 import { slowTokens } from '../fixtures/slow-tokens.ts'
 import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
 
@@ -88,23 +86,10 @@ describe('two instances on one PostgreSQL', () => {
   })
 })
 
-/** A seller in a process of its own. */
-type SellerOptions = { lease: number; checkpointEvery: number; redis?: string; durability?: 'sync' | 'fast'; diesAt?: string }
-
-async function startSeller(options: SellerOptions): Promise<{ url: string; child: ChildProcess }> {
-  const child = fork(fileURLToPath(new URL('../fixtures/stream-process.ts', import.meta.url)), [], {
-    execArgv: ['--conditions=@flow402x/source', '--import', createRequire(import.meta.url).resolve('tsx')],
-  })
-  closing.push(async () => child.kill('SIGKILL'))
-  const answered = new Promise<string>((resolve, reject) => {
-    child.once('message', (url) => resolve(String(url)))
-    child.once('exit', () => reject(new RangeError('the seller died')))
-  })
-  const [kind] = (await facilitator.supported()).kinds
-  const { network, rpcUrl, seller } = chain
-  const receiverAuthorizer = kind?.extra?.receiverAuthorizer
-  child.send({ network, rpcUrl, payTo: seller.address, receiverAuthorizer, database: database.url, rate: tokens, ...options })
-  return { url: await answered, child }
+async function startSeller(options: Omit<SellerPlan, 'chain' | 'facilitator' | 'database' | 'rate'>) {
+  const seller = await startSellerProcess({ chain, facilitator, database: database.url, rate: tokens, ...options })
+  closing.push(async () => seller.child.kill('SIGKILL'))
+  return seller
 }
 
 describe('a seller that dies', () => {

@@ -10,7 +10,8 @@ import { createInstance, type Instance, type StreamEvent } from './instance.ts'
 import { decimalsOf, type Offers, offersOf, type RailScheme, type StreamRate, termsOf } from './offers.ts'
 import { commonHeaders, preflight, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import { createSids, type Random, type Sids } from './sids.ts'
-import { attach, createTicks, type FrameTick, type Ticks } from './ticks.ts'
+import { attach } from './take-over.ts'
+import { createTicks, type FrameTick, type Ticks } from './ticks.ts'
 
 /** What a seller of streams is made of. */
 export type StreamsOptions = {
@@ -49,7 +50,7 @@ export interface StreamRoute {
   tickFrame(tick: FrameTick): Promise<Ticked>
   /** The lane whose bearer a request is, by `Flow402x-Lane`: nothing where it shows none, or a code that is not ours. Never rejects. */
   bearer(request: StreamRequest): Promise<string | undefined>
-  /** A lane that was opened at `tickUrl`, for a transport that names it: nothing where it is not to be had here. */
+  /** A lane of this route for a transport that names it, from whichever instance has it: nothing where it is not to be had. Never rejects. */
   attach(sid: string): Promise<Lane | undefined>
   /** What every answer over one of its lanes says. */
   readonly headers: Readonly<Record<string, string>>
@@ -167,7 +168,14 @@ function routeOf(engine: Engine, options: StreamRate): StreamRoute {
       // What names no lane is as good as no name.
       return header === undefined ? undefined : engine.sids.readBearer(header).catch(() => undefined)
     },
-    attach: (sid) => attach(engine, sid),
+    async attach(sid) {
+      try {
+        return await attach(await ready(), sid)
+      } catch (error) {
+        engine.emit({ type: 'error', error })
+        return undefined
+      }
+    },
     headers: commonHeaders(engine.cors),
   }
 }

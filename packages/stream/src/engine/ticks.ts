@@ -13,7 +13,6 @@ import {
   type StreamVoucher,
   type TickVoucher,
 } from '@flow402x/core/stream'
-import type { Lane } from '../lane/lane.ts'
 import type { LiveLane } from '../lane/live.ts'
 import type { Ticked } from '../transports/socket.ts'
 import { bringIn, laneHeaders, offerAnswer, openLane, readPaying, receiptOf, refused } from './entry.ts'
@@ -21,6 +20,7 @@ import { engineErrors } from './errors.ts'
 import { sliceOf } from './instance.ts'
 import { commonHeaders, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import type { Engine, Route } from './streams.ts'
+import { isOf } from './take-over.ts'
 
 /** A tick as a frame has it: `max` in atomic units, the signature as bytes. */
 export type FrameTick = { readonly sid: string } & TickVoucher
@@ -85,21 +85,22 @@ export function createTicks(base: Base): Ticks {
     return asked
   }
   /** The lane of that name: at once where it is here, since most ticks are. */
-  const find = (sid: string): Found | Promise<Found | StreamAnswer> => {
+  const find = (route: Route, sid: string): Found | Promise<Found | StreamAnswer> => {
     const live = base.instance.named(sid)
-    return live === undefined || live.state() === 'ended' ? findElsewhere(sid) : { id: live.lane.id, live, row: live.lane }
+    const isHere = live !== undefined && live.state() !== 'ended' && isOf(route, live.lane)
+    return isHere ? { id: live.lane.id, live, row: live.lane } : findElsewhere(route, sid)
   }
-  const findElsewhere = async (sid: string): Promise<Found | StreamAnswer> => {
+  const findElsewhere = async (route: Route, sid: string): Promise<Found | StreamAnswer> => {
     const { cors, sids, lanes } = base
     const unknown = (): StreamAnswer => problem(engineErrors('stream/unknown-lane', {}), { cors })
     if (!(await sids.isOurs(sid))) return unknown()
     const id = await sids.idOf(sid)
     const row = await lanes.find(id)
-    if (row === undefined) return unknown()
+    if (row === undefined || !isOf(route, row)) return unknown()
     return row.state === 'ended' ? { id, row, over: row } : { id, row }
   }
   /** As `find`, of those alone that can still be paid for. */
-  const alive = async (sid: string): Promise<Found | StreamAnswer> => payable(base, await find(sid))
+  const alive = async (route: Route, sid: string): Promise<Found | StreamAnswer> => payable(base, await find(route, sid))
 
   /** Raises what is signed for a lane. Vouchers that come while one is written wait, and then the highest speaks for all. */
   const raise = (route: Route, found: Found, voucher: TickVoucher): Promise<Raised> =>
@@ -177,7 +178,7 @@ export function createTicks(base: Base): Ticks {
       const opened = await openLane(paying)
       return 'answer' in opened ? opened.answer : { status: 204, headers: await laneHeaders(route, opened) }
     }
-    const found = await alive(sid)
+    const found = await alive(route, sid)
     return 'status' in found ? found : pay(route, request, found)
   }
   async function pay(route: Route, request: StreamRequest, found: Found): Promise<StreamAnswer> {
@@ -208,7 +209,7 @@ export function createTicks(base: Base): Ticks {
     if (text === '') return offerAnswer(route, { url: request.url, error: 'Payment required' })
     const said = text === undefined ? undefined : readLaneMessage(text)
     if (said === undefined) throw engineErrors('stream/malformed', { why: 'it is neither a tick nor a word about a lane' })
-    const found = await find(said.sid)
+    const found = await find(route, said.sid)
     if ('status' in found) return found
     if (!isInTime(engine, found.id)) return tooFast(base)
     if (said.op !== undefined) return control(route, { found, said, url: request.url })
@@ -262,7 +263,7 @@ export function createTicks(base: Base): Ticks {
     answer: (route, request) => (request.header('payment-signature') === undefined ? message(route, request) : payment(route, request)),
     pay: (route, { request, live }) => pay(route, request, { id: live.lane.id, live, row: live.lane }),
     async frame(route, tick) {
-      const found = await alive(tick.sid)
+      const found = await alive(route, tick.sid)
       if ('status' in found) return 'ended'
       if (!isInTime(route.engine, found.id)) return 'rate'
       if (found.row.grade !== 'B') return 'over'
@@ -276,12 +277,6 @@ export function createTicks(base: Base): Ticks {
       }
     },
   }
-}
-
-/** A lane for a transport that names it. */
-export async function attach({ instance }: Engine, sid: string): Promise<Lane | undefined> {
-  const live = instance.named(sid)
-  return live === undefined || live.state() === 'ended' ? undefined : live.hold()
 }
 
 function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {

@@ -2,6 +2,10 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  'FS1-ATTACH': {
+    text: 'Players and sockets find their lane at whichever instance they come to, and a lane draws on nothing but its own route.',
+    link: 'streaming.md §8.3, §6 M1',
+  },
   'FS1-HOT': {
     text: 'Channels in Redis lose at most the vouchers of one flush, of lanes that are open, and nothing where they are synchronous.',
     link: 'streaming.md §8.2',

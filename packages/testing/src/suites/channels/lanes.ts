@@ -95,11 +95,12 @@ export function testLanes({ noJournal }: StoreSuite, open: () => readonly LaneSt
   })
 
   it('lists what was left, ends a lane once, and forgets it', async () => {
-    const lanes = Array.from({ length: 70 }, () => newLane({ leaseUntil: 5 }))
-    await Promise.all(lanes.map((lane) => at(0).open(lane)))
+    const lanes = Array.from({ length: 70 }, () => newLane({ leaseUntil: 5, since: 5 }))
+    const onItsWay = newLane({ leaseUntil: 0, since: 6 })
+    await Promise.all([...lanes, onItsWay].map((lane) => at(0).open(lane)))
     const left = async (): Promise<string[]> => {
       const found: string[] = []
-      for await (const { id } of at(1).abandoned(6)) if (lanes.some((lane) => lane.id === id)) found.push(id)
+      for await (const { id } of at(1).abandoned(6)) if ([...lanes, onItsWay].some((lane) => lane.id === id)) found.push(id)
       return found.sort()
     }
     expect(await left()).toEqual(lanes.map(({ id }) => id).sort())
@@ -114,7 +115,7 @@ export function testLanes({ noJournal }: StoreSuite, open: () => readonly LaneSt
     expect(await at(0).purge(7)).toBe(0)
     expect(await at(0).purge(8)).toBe(1)
     expect(await at(0).find(ended.id)).toBeUndefined()
-    await Promise.all(others.map((lane) => at(0).release(lane.owner, stepOf(lane, { state: 'ended', since: 1 }))))
+    await Promise.all([...others, onItsWay].map((lane) => at(0).release(lane.owner, stepOf(lane, { state: 'ended', since: 1 }))))
   })
 }
 
@@ -126,6 +127,7 @@ function newLane(change: Partial<LaneRow>): LaneRow {
     channelId: '0xc',
     payer: '0xA',
     resource: '/live',
+    route: '/live/tick',
     unit: 'second',
     clock: 'wall',
     rate: { numerator: 2n ** 127n, denominator: 3n },
