@@ -18,9 +18,8 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const meter = terms && createMeter(terms, { now, recording: recordingIn(opened.response) })
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason] = [0, 0n, '']
-  let said: bigint | undefined
+  let [said, closing]: [bigint?, Promise<StreamReceipt>?] = []
   let [isPaused, isOver, hasBegun] = [false, false, false]
-  let closing: Promise<StreamReceipt> | undefined
   let settle: (receipt: StreamReceipt) => void = () => {}
   const receipt = new Promise<StreamReceipt>((resolve) => {
     settle = resolve
@@ -28,7 +27,6 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
 
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
   const received = (): Units => meter?.units(till?.signed() ?? 0n) ?? 0n
-
   const counted = (): bigint => (terms === undefined ? 0n : costOf(terms.rate, received()))
   const most = (): bigint => (terms === undefined ? 0n : costOf(terms.rate, meter?.most(till?.signed() ?? 0n) ?? 0n))
 

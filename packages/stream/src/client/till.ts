@@ -62,11 +62,9 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
   const forLane = named(tickUrl, sid)
   let window = options.window
   let [cleanSince, seq] = [now(), 0]
-  let trouble: X402Error | undefined
-  let under: Promise<void> | undefined
   let latest: Step = { received: 0n, ahead: 0n }
   // The stream goes on while a deposit comes in.
-  let filling: Promise<boolean> | undefined
+  let [trouble, under, filling]: [X402Error?, Promise<void>?, Promise<boolean>?] = []
 
   const signed = (): bigint => lane.standing().used + lane.standing().credit
   const ahead = (used: bigint, least = 0n): bigint => {

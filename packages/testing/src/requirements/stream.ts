@@ -244,6 +244,10 @@ export const streamRequirements = {
     text: 'A payer that is killed in mid-stream has signed no more than came and a window, and goes on from his books; his seller claims what came.',
     link: 'streaming.md §10 F1',
   },
+  'FS1-CLIENT-WINDOWS': {
+    text: 'Any x402 client reads a stream by windows: each payment buys exactly one, and what is not used is the payer’s again.',
+    link: 'streaming.md §2',
+  },
   'FS1-CLIENT-MEDIA': {
     text: 'Who pays for seconds of a recording counts those whose bytes came, and signs for no window more, however slowly they come.',
     link: 'streaming.md §3.3',
