@@ -1,8 +1,9 @@
-import type { X402Error } from '@flow402x/core'
+import { isX402Error, type X402Error } from '@flow402x/core'
 import {
   costOf,
   decodeServerFrame,
   encodeClientFrame,
+  type FrameError,
   oneUnit,
   paymentStreamHeader,
   type ServerFrame,
@@ -87,7 +88,7 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   }
   const target = new EventTarget()
   const { rate } = terms
-  let messages = 0n
+  let [messages, isTrying] = [0n, false]
   const received = (): Units => meter.units(till.signed())
   let finish: (consumed: bigint) => void = () => {}
   const consumed = new Promise<bigint>((resolve) => {
@@ -108,6 +109,21 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
     if (frame.type === 'data') deliver(frame.bytes)
     if (frame.type === 'gated') meter.flows(false)
     if (frame.type === 'need' || frame.type === 'gated') void till.advance(received())
+    if (frame.type === 'error') void again(frame.error)
+  }
+  /** A voucher that was not taken: signed anew where a settlement has ended it, else it comes once more a little later. */
+  async function again(error: FrameError): Promise<void> {
+    if (isTrying || !(error === 'over' || error === 'rate' || error === 'store')) return
+    isTrying = true
+    try {
+      if (error !== 'over') await sleep(againMs)
+      carry(tickOf(sid, error === 'over' ? await lane.renew() : lane.voucher()))
+    } catch (failed) {
+      // The gate stays shut then, and its server says so.
+      if (!isX402Error(failed)) throw failed
+    } finally {
+      isTrying = false
+    }
   }
   raw.addEventListener('message', ({ data }) => {
     if (typeof data === 'string') {
@@ -147,6 +163,8 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   }) as PaidWebSocket
 }
 
+const againMs = 500
+
 function opening(raw: RawWebSocket, url: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = () => reject(readerErrors('stream/not-open', { url, status: 0, why: 'its socket did not open' }))
@@ -156,9 +174,23 @@ function opening(raw: RawWebSocket, url: string): Promise<void> {
   })
 }
 
-/** A voucher of an EVM channel as a frame; nothing for one of another chain. */
+/** A voucher as a frame of its chain's; nothing for one that no frame carries. */
 function tickOf(sid: string, voucher: StreamVoucher | undefined): Uint8Array<ArrayBuffer> | undefined {
-  if (voucher === undefined || !/^0x[0-9a-f]{130}$/i.test(voucher.signature)) return undefined
-  const signature = Uint8Array.from(voucher.signature.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
-  return encodeClientFrame({ type: 'tick', family: 'evm', sid, max: voucher.maxClaimableAmount, signature })
+  const { maxClaimableAmount: max = 0n, signature: text = '' } = voucher ?? {}
+  if (/^0x[0-9a-f]{130}$/i.test(text)) {
+    const signature = Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+    return encodeClientFrame({ type: 'tick', family: 'evm', sid, max, signature })
+  }
+  const signature = max < 1n << 64n ? signatureOfBase58(text) : undefined
+  return signature && encodeClientFrame({ type: 'tick', family: 'solana', sid, max, signature })
+}
+
+const letters = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+const base58Text = /^[1-9A-HJ-NP-Za-km-z]{64,88}$/
+
+/** The 64 bytes of a signature in base58; nothing for other text. */
+function signatureOfBase58(text: string): Uint8Array | undefined {
+  if (!base58Text.test(text)) return undefined
+  const value = [...text].reduce((sum, letter) => sum * 58n + BigInt(letters.indexOf(letter)), 0n)
+  return value >> 512n === 0n ? Uint8Array.from({ length: 64 }, (_, at) => Number((value >> BigInt(8 * (63 - at))) & 0xffn)) : undefined
 }

@@ -136,11 +136,12 @@ export function createTicks(base: Base): Ticks {
     const step = stepOf({ offers }, found)
     for (const [at, { voucher, answer }] of group.entries()) {
       const accepted = found.live?.standing.accepted
-      let raised: Raised
+      let raised: Raised | undefined
       // What is known to be too low costs no signature; and the highest that was accepted is known by the lane's secret.
       if (accepted !== undefined && voucher.max < accepted) raised = { status: 409, reason: 'stale', accepted }
-      else if (accepted !== undefined && voucher.max === accepted) raised = await rail.grow(step)
-      else {
+      else if (voucher.max === accepted) raised = await rail.grow(step)
+      // Where a settlement has ended what was accepted the same is signed for anew, and has to be kept.
+      if (raised === undefined || (!('reason' in raised) && raised.accepted < voucher.max)) {
         const signature = await channel.signed(voucher)
         if (signature === undefined) {
           answer(unsigned(rail))
