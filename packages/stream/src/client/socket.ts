@@ -10,6 +10,7 @@ import {
   type StreamVoucher,
   streamSubprotocol,
   type Units,
+  type WalletLane,
 } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { createMeter } from './meter.ts'
@@ -88,12 +89,14 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   }
   const target = new EventTarget()
   const { rate } = terms
-  let [messages, isTrying] = [0n, false]
+  let messages = 0n
   const received = (): Units => meter.units(till.signed())
   let finish: (consumed: bigint) => void = () => {}
   const consumed = new Promise<bigint>((resolve) => {
     finish = resolve
   })
+
+  const again = repeating({ lane, sleep, send: (voucher) => carry(tickOf(sid, voucher)) })
 
   function deliver(data: string | Uint8Array): void {
     meter.flows(true)
@@ -110,20 +113,6 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
     if (frame.type === 'gated') meter.flows(false)
     if (frame.type === 'need' || frame.type === 'gated') void till.advance(received())
     if (frame.type === 'error') void again(frame.error)
-  }
-  /** A voucher that was not taken: signed anew where a settlement has ended it, else it comes once more a little later. */
-  async function again(error: FrameError): Promise<void> {
-    if (isTrying || !(error === 'over' || error === 'rate' || error === 'store')) return
-    isTrying = true
-    try {
-      if (error !== 'over') await sleep(againMs)
-      carry(tickOf(sid, error === 'over' ? await lane.renew() : lane.voucher()))
-    } catch (failed) {
-      // The gate stays shut then, and its server says so.
-      if (!isX402Error(failed)) throw failed
-    } finally {
-      isTrying = false
-    }
   }
   raw.addEventListener('message', ({ data }) => {
     if (typeof data === 'string') {
@@ -164,6 +153,30 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
 }
 
 const againMs = 500
+
+type Repeating = {
+  readonly lane: WalletLane
+  readonly sleep: (ms: number) => Promise<void>
+  readonly send: (voucher: StreamVoucher | undefined) => void
+}
+
+/** Sends a voucher that was not taken once more: signed anew where a settlement has ended it, else the newest, a little later. */
+function repeating({ lane, sleep, send }: Repeating): (error: FrameError) => Promise<void> {
+  let isTrying = false
+  return async (error) => {
+    if (isTrying || !(error === 'over' || error === 'rate' || error === 'store')) return
+    isTrying = true
+    try {
+      if (error !== 'over') await sleep(againMs)
+      send(error === 'over' ? await lane.renew() : lane.voucher())
+    } catch (failed) {
+      // The gate stays shut then, and its server says so.
+      if (!isX402Error(failed)) throw failed
+    } finally {
+      isTrying = false
+    }
+  }
+}
 
 function opening(raw: RawWebSocket, url: string): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -228,6 +228,8 @@ export const streamRequirements = {
   },
   T16: { text: 'Of many channels of which one is drained all others are claimed, and that one is told.', link: 'streaming.md §15 T16' },
   F23: { text: 'A channel whose claim would fail takes no other along.', link: 'streaming.md §10 F23' },
+  F13: { text: 'Books that were restored from a backup are raised to what the chain shows.', link: 'streaming.md §10 F13' },
+  F16: { text: 'With the facilitator away ticks go on, and what is owed is settled later.', link: 'streaming.md §10 F16' },
   'FS1-WINDOWS': {
     text: 'Where a chain has no vouchers a window is a whole payment, settled before it is sold, sold once, and not given back.',
     link: 'streaming.md §12.4',

@@ -49,12 +49,18 @@ export function nonceRunner(options: NonceRunnerOptions): ChannelRunner {
     onError: (error) => onEvent({ type: 'error', error }),
     async round(lead, { all, signal }) {
       let [claimed, settled] = [0, 0n]
+      // Lanes wait for a settlement that was asked for: of who cannot be reached none is.
+      let reached: Promise<unknown> | undefined
+      const reach = async (): Promise<void> => {
+        reached ??= options.facilitator.supported({ signal })
+        await reached
+      }
       for await (const channel of books.store.list({ side: 'receiver', owed: true })) {
         const row = readRow(channel)
         if (row === undefined || channel.network !== network || row.channel.asset !== asset.address) continue
         if (!(await lead())) break
         try {
-          const moved = await work.settle(channel.id, { all, signal })
+          const moved = await work.settle(channel.id, { all, signal, reach })
           if (moved > 0n) [claimed, settled] = [claimed + 1, settled + moved]
         } catch (error) {
           // One channel that cannot be read keeps no other waiting.
@@ -113,8 +119,9 @@ function settlingWork({ books, network, asset, policy, clock, facilitator, onEve
 
   return {
     /** Settles one channel where it is due; gives what the chain shows of it. Errors: those of the facilitator, the store and the RPC. */
-    async settle(id: string, { all, signal }: Abortable & { readonly all: boolean }): Promise<bigint> {
+    async settle(id: string, { all, signal, reach }: Abortable & { readonly all: boolean; reach(): Promise<void> }): Promise<bigint> {
       await look(id, { signal })
+      await reach()
       const before = (await books.find(id))?.funds.claimed ?? 0n
       const chosen = await choose(id, all)
       if (chosen === undefined) {
