@@ -261,7 +261,7 @@ async function failHeld(context: RunContext, claim: Claim, result: HandlerResult
 }
 
 /** What a handler made, or that it failed, at the latest when its time is over. */
-export async function inTime(work: Promise<HandlerResult>, timeout: AbortSignal): Promise<HandlerResult | Failure> {
+async function inTime(work: Promise<HandlerResult>, timeout: AbortSignal): Promise<HandlerResult | Failure> {
   let late = () => {}
   const overdue = new Promise<Failure>((resolve) => {
     late = () => resolve({ failure: timeout.reason, timedOut: true })
