@@ -38,8 +38,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       else await till?.close(said ?? cost, most())
     } finally {
       over.abort(new DOMException('The stream is closed.', 'AbortError'))
-      const consumed = said ?? cost
-      settle({ units: writeUnits(units), consumed, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
+      settle({ units: writeUnits(units), consumed: said ?? cost, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
     }
     return await receipt
   }
