@@ -244,7 +244,7 @@ async function goOn(route: Route, request: StreamRequest, { sid, from }: Resume)
   const gone = { kind: 'answer', answer: problem(engineErrors('stream/unknown-lane', {}), { cors: engine.cors }) } as const
   if (!(await engine.sids.isOurs(sid))) return gone
   const id = await engine.sids.idOf(sid)
-  const live = engine.instance.find(id) ?? (await takeOver(route, { sid, id }))
+  const live = engine.instance.named(sid) ?? (await takeOver(route, { sid, id }))
   if (live === undefined) return gone
   if ('answer' in live) return { kind: 'answer', answer: live.answer }
   if (!isOf(route, live.lane) || live.lane.resource !== new URL(request.url).pathname) return gone

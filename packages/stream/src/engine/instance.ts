@@ -37,7 +37,6 @@ export type Beginning = {
 /** All lanes that one process delivers over: it keeps them its own, writes down where they stand, and ends what others left. */
 export interface Instance {
   readonly owner: string
-  find(id: string): LiveLane | undefined
   /** A lane by its secret name, which is not hashed for that: of all names those of live lanes alone are kept. */
   named(sid: string): LiveLane | undefined
   begin(beginning: Beginning): LiveLane
@@ -189,7 +188,6 @@ export function createInstance(options: InstanceOptions): Instance {
     owner,
     stepOf,
     look: keeper.grow,
-    find: (id) => live.get(id),
     named: (sid) => names.get(sid),
     leaseUntil() {
       // Who owned nothing renewed nothing.

@@ -55,7 +55,7 @@ export async function takeOver(
       }
       return instance.begin({ sid, row: taken, standing, terms, rail: offer.rail })
     }
-    const here = instance.find(id)
+    const here = instance.named(sid)
     if (here !== undefined) return here
     if (engine.monotonic() > until) return { answer: problem(engineErrors('stream/not-ready', {}), { cors: engine.cors, retryAfter: 2 }) }
     await instance.freed(id, lookEvery)
