@@ -87,8 +87,7 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   const carry = (frame: Uint8Array<ArrayBuffer> | undefined): void => {
     if (frame !== undefined && raw.readyState === 1) raw.send(frame)
   }
-  const target = new EventTarget()
-  const { rate } = terms
+  const [target, { rate }] = [new EventTarget(), terms]
   let messages = 0n
   const received = (): Units => meter.units(till.signed())
   let finish: (consumed: bigint) => void = () => {}
@@ -97,7 +96,6 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   })
 
   const again = repeating({ lane, sleep, send: (voucher) => carry(tickOf(sid, voucher)) })
-
   function deliver(data: string | Uint8Array): void {
     meter.flows(true)
     // A message is one unit, where units are neither time nor bytes.
@@ -115,10 +113,7 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
     if (frame.type === 'error') void again(frame.error)
   }
   raw.addEventListener('message', ({ data }) => {
-    if (typeof data === 'string') {
-      deliver(data)
-      return
-    }
+    if (typeof data === 'string') return deliver(data)
     const frame = data instanceof ArrayBuffer ? decodeServerFrame(new Uint8Array(data)) : undefined
     if (frame === undefined) raw.close(1002, 'reserved')
     else hear(frame)

@@ -67,9 +67,8 @@ const kept = 7 * 86_400_000
 /** An instance of the engine. */
 export function createInstance(options: InstanceOptions): Instance {
   const { lanes: store, lease, emit, clock, monotonic, railOf } = options
-  const owner = crypto.randomUUID()
+  const [owner, timers] = [crypto.randomUUID(), createTimers(monotonic)]
   const [live, names, rails] = [new Map<string, LiveLane>(), new Map<string, LiveLane>(), new Map<string, Rail>()]
-  const timers = createTimers(monotonic)
   let leaseEnd = monotonic() + lease
   let rounds: readonly (() => void)[] = []
   const expecting = new Map<string, () => void>()
