@@ -29,8 +29,8 @@ export type RoundsOptions = {
 
 // What may wait costs one request a second.
 const slowest = 1000
-// A chain is looked at several times in the time that it takes, and so often at most, in milliseconds.
-const looks = 4
+// A chain is looked at twice in the time that it takes: nodes count calls. And so often at most, in milliseconds.
+const looks = 2
 const soonest = 2
 
 /**
