@@ -2,6 +2,12 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  F13: {
+    text: 'A store from an old backup is raised to what the chain knows, and takes the newest voucher.',
+    link: 'streaming.md §10 F13',
+  },
+  F16: { text: 'A facilitator that is down stops no tick, and a deposit waits for it.', link: 'streaming.md §10 F16' },
+  F20: { text: 'A reader who does not read stops the source.', link: 'streaming.md §10 F20' },
   'FS1-ATTACH': {
     text: 'Players and sockets find their lane at whichever instance they come to, and a lane draws on nothing but its own route.',
     link: 'streaming.md §8.3, §6 M1',
