@@ -126,6 +126,31 @@ test('a store from an old backup is raised to the chain, and goes on with the ne
   await learning.close()
 })
 
+test('a seller who claims all that was signed gets no more than a window beyond what he gave, and his payer takes out the rest', {
+  timeout: 30_000,
+}, async () => {
+  verifies('F7')
+  const window = 40n * token
+  const shop = await open()
+  const payer = await shop.newPayer(1000n * token)
+  const reading = await shop.open(payer.voucher(window), 'B')
+  await vi.waitFor(() => expect(reading.items.length).toBeGreaterThan(4), 5000)
+  const { body } = await shop.post({ sid: reading.sid, op: 'close' })
+  const consumed = BigInt(String(body.consumed))
+  const row = await shop.row(payer)
+  // His books lie: all that was signed was delivered.
+  await shop.store.channels.update(row, { ...row, charged: row.top, free: [], owedSince: 1 })
+  const runner = await runnerOf(shop)
+  await runner.round({ all: true })
+  const { funds } = await shop.row(payer)
+  expect([funds.claimed, funds.claimed - consumed <= window, consumed < window]).toEqual([window, true, true])
+  // The payer sees it on the chain, signs no more, and asks for everything else.
+  expect(await payer.withdraw(1000n * token - window)).toBe('done')
+  await runner.round({ all: false })
+  expect((await shop.open(payer.voucher(2n * window), 'B')).status).toBe(423)
+  await runner.close()
+})
+
 async function runnerOf({ scheme }: StreamShop) {
   await scheme.start?.()
   const runner = scheme.vouchers?.runner({ facilitator })

@@ -2,6 +2,10 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  F7: {
+    text: 'A seller who claims up to the ceiling takes one window at most, and the rest is his payer’s to take out.',
+    link: 'streaming.md §10 F7',
+  },
   F13: {
     text: 'A store from an old backup is raised to what the chain knows, and takes the newest voucher.',
     link: 'streaming.md §10 F13',
