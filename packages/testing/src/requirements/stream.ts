@@ -6,11 +6,6 @@ export const streamRequirements = {
     text: 'A seller who claims up to the ceiling takes one window at most, and the rest is his payer’s to take out.',
     link: 'streaming.md §10 F7',
   },
-  F13: {
-    text: 'A store from an old backup is raised to what the chain knows, and takes the newest voucher.',
-    link: 'streaming.md §10 F13',
-  },
-  F16: { text: 'A facilitator that is down stops no tick, and a deposit waits for it.', link: 'streaming.md §10 F16' },
   F20: { text: 'A reader who does not read stops the source.', link: 'streaming.md §10 F20' },
   'FS1-ATTACH': {
     text: 'Players and sockets find their lane at whichever instance they come to, and a lane draws on nothing but its own route.',
@@ -238,8 +233,11 @@ export const streamRequirements = {
   },
   T16: { text: 'Of many channels of which one is drained all others are claimed, and that one is told.', link: 'streaming.md §15 T16' },
   F23: { text: 'A channel whose claim would fail takes no other along.', link: 'streaming.md §10 F23' },
-  F13: { text: 'Books that were restored from a backup are raised to what the chain shows.', link: 'streaming.md §10 F13' },
-  F16: { text: 'With the facilitator away ticks go on, and what is owed is settled later.', link: 'streaming.md §10 F16' },
+  F13: {
+    text: 'Books that were restored from a backup are raised to what the chain shows, and take the newest voucher.',
+    link: 'streaming.md §10 F13',
+  },
+  F16: { text: 'With the facilitator away ticks go on, and deposits and what is owed wait for it.', link: 'streaming.md §10 F16' },
   'FS1-WINDOWS': {
     text: 'Where a chain has no vouchers a window is a whole payment, settled before it is sold, sold once, and not given back.',
     link: 'streaming.md §12.4',
