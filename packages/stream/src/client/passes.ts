@@ -95,11 +95,10 @@ function lifeOf({ headers }: Response, exp: number | undefined, now: number): nu
 /** A pass of an edge, where cookies can be read: browsers keep theirs by themselves. */
 function cookieIn({ headers }: Response): string | undefined {
   const mine = `${edgeCookie}=`
-  return headers
-    .getSetCookie()
-    .find((one) => one.startsWith(mine))
-    ?.slice(mine.length)
-    .split(';')[0]
+  // Browsers of before 2023 do not have it.
+  const cookies = 'getSetCookie' in headers ? headers.getSetCookie() : []
+  const given = cookies.find((one) => one.startsWith(mine))
+  return given?.slice(mine.length).split(';')[0]
 }
 
 function showing({ cookie }: KeptPass, text: string, given: Headers): Headers {
