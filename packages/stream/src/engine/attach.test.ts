@@ -6,9 +6,9 @@ import { verifies } from '@flow402x/testing/requirements'
 import { startPostgres, type TestServer } from '@flow402x/testing/servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { oneToken } from '../fixtures/one-token.ts'
 import { startSellerProcess } from '../fixtures/seller-process.ts'
 import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { oneToken } from '../fixtures/tokens.ts'
 
 let chain: EvmChain
 let facilitator: EscrowFacilitator

@@ -8,8 +8,8 @@ import { verifies } from '@flow402x/testing/requirements'
 import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type SellerPlan, startSellerProcess } from '../fixtures/seller-process.ts'
-import { slowTokens } from '../fixtures/slow-tokens.ts'
 import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { slowTokens } from '../fixtures/tokens.ts'
 
 let chain: EvmChain
 let facilitator: EscrowFacilitator
