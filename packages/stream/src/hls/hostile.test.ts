@@ -8,8 +8,7 @@ import { verifies } from '@flow402x/testing/requirements'
 import type { RequestHandler } from 'express'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
-import { hlsPatience, loadHls } from '../fixtures/hls-loading.ts'
-import { type HlsPlan, openHlsShop, perSecond, segmentMs } from '../fixtures/hls-shop.ts'
+import { type HlsPlan, hlsPatience, loadHls, openHlsShop, perSecond, segmentMs } from '../fixtures/hls-shop.ts'
 import { hlsLoader } from './loader.ts'
 
 let chain: EvmChain

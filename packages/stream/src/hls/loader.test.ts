@@ -7,8 +7,16 @@ import { verifies } from '@flow402x/testing/requirements'
 import Hls, { type HlsConfig } from 'hls.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
-import { type HlsLoaded, loadHls } from '../fixtures/hls-loading.ts'
-import { type HlsPlan, openHlsShop, perSecond, segmentBytes, segmentCount, segmentMs } from '../fixtures/hls-shop.ts'
+import {
+  type HlsLoaded,
+  type HlsPlan,
+  loadHls,
+  openHlsShop,
+  perSecond,
+  segmentBytes,
+  segmentCount,
+  segmentMs,
+} from '../fixtures/hls-shop.ts'
 import { hlsLoader } from './loader.ts'
 
 let chain: EvmChain
