@@ -5,8 +5,8 @@ import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { slowTokens } from '../fixtures/slow-tokens.ts'
 import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { slowTokens } from '../fixtures/tokens.ts'
 import type { Source } from '../server.ts'
 
 let chain: EvmChain

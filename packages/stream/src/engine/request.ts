@@ -59,7 +59,7 @@ export function preflight(request: StreamRequest, cors: string | false): StreamA
 }
 
 /** JSON with amounts as decimal strings. */
-export function jsonText(value: unknown): string {
+function jsonText(value: unknown): string {
   return JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? `${one}` : one))
 }
 
