@@ -21,6 +21,7 @@ export {
   type Share,
   type StoredChannel,
 } from './payment-channels/program.ts'
+export { type ProgramChannelServerOptions, programChannelServer } from './payment-channels/server.ts'
 export {
   type ChannelNow,
   type ChannelRefusal,

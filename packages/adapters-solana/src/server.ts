@@ -1,7 +1,6 @@
 export { type ExactSolanaServerOptions, exactSolanaServer } from './exact/server.ts'
 export { type ExactWindowsSolanaServerOptions, exactWindowsSolanaServer } from './exact-windows/server.ts'
 export { type NonceVoucherServerOptions, nonceVoucherServer } from './nonce-voucher/server.ts'
-export { type ProgramChannelServerOptions, programChannelServer } from './payment-channels/server.ts'
 export type { SolanaConfirmations } from './transfer-proof/see.ts'
 export { type TransferProofSolanaServerOptions, transferProofSolanaServer } from './transfer-proof/server.ts'
 export type { RunnerPolicy } from './vouchers/policy.ts'

@@ -86,6 +86,8 @@ export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; 
         if (config === undefined) continue
         const { network } = chain
         await book.open({ id, network, config, funds, refunding: 0n, charged: claimed, top: claimed, held: [], free: [] })
+        // Whoever was faster opened it with what he read before.
+        await change(id, (channel) => (channel.funds.readAt < now ? learnFunds(channel, funds) : { channel, result: false }))
       }
     }
     return learned

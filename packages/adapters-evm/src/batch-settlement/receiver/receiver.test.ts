@@ -1,3 +1,4 @@
+import type { ChannelStore } from '@flow402x/core'
 import { memoryChannels } from '@flow402x/core/memory'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -28,7 +29,7 @@ const start = 1_763_700_000_000
 let channels = 0
 
 /** A channel with 1,000 in it, and its receiver. */
-async function stage(deposit = 1000n) {
+async function stage(deposit = 1000n, open = (books: ChannelStore): ChannelStore => books) {
   channels += 1
   const config: ChannelConfig = {
     payer: local.buyer.address,
@@ -54,7 +55,7 @@ async function stage(deposit = 1000n) {
       return chain.read(...input)
     },
   }
-  const store = memoryChannels()
+  const store = open(memoryChannels())
   const books = receiverBooks({ chain: counted, store })
   const receiver = channelReceiver({ books, chain, checkVoucher: voucherCheck({ chainId: chain.chainId, secp256k1: chain.secp256k1 }) })
   const extra = { receiverAuthorizer: config.receiverAuthorizer, withdrawDelay: 900, name, version }
@@ -120,6 +121,19 @@ test('takes many vouchers of a channel at once, each once, and asks the chain on
   for (const one of taken) await receiver.leave(one)
   await books.flush()
   expect(await store.find({ side: 'receiver', id })).toMatchObject({ charged: 50n, top: 60n, held: [{ id: 'run 1' }] })
+})
+
+test('takes the first voucher of a channel also where another process opens its row with what it read before', async () => {
+  verifies('M26')
+  const { take, store, id } = await stage(1000n, (books) => ({
+    ...books,
+    async open(channel) {
+      await books.open({ ...channel, funds: { ...channel.funds, readAt: channel.funds.readAt - 1 } })
+      return books.open(channel)
+    },
+  }))
+  expect(takenOf(await take(10n))).toMatchObject({ from: 0n, amount: 10n })
+  expect(await store.find({ side: 'receiver', id })).toMatchObject({ top: 10n })
 })
 
 test('tells the payer of a channel where to go on, and nobody else', async () => {
