@@ -14,7 +14,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     gate: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
     docs: { type: 'boolean', default: false },
     'cpu-prof': { type: 'string' },
   },
@@ -25,11 +25,12 @@ if (chosen.length === 0) {
   console.error(`There is no row ${values.only?.join(', ')}. There are: ${rows.map(({ name }) => name).join(', ')}.`)
   process.exit(2)
 }
+const began = performance.now()
 const context: Context = {
   rounds: values.quick ? 1 : Number(values.rounds),
   share: values.quick ? 0.05 : 1,
   profiles: values['cpu-prof'] === undefined ? undefined : join(process.cwd(), values['cpu-prof']),
-  onProgress: (step) => console.error(`… ${step}`),
+  onProgress: (step) => console.error(`${elapsed()} … ${step}`),
 }
 const figures: Figure[] = []
 for (const { name, run } of chosen) {
@@ -50,6 +51,12 @@ if (!values.json) {
 if (values.docs) await writeDocs()
 const failed = figures.some(({ figure }) => figure === 'the row failed')
 if (failed || (values.gate && misses.some(({ gates }) => gates))) process.exitCode = 1
+
+/** Since the run began, in minutes and seconds: a whole one takes long, and says which row does. */
+function elapsed(): string {
+  const seconds = Math.floor((performance.now() - began) / 1000)
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+}
 
 /** Puts the table between its marks; what stands around it is written by hand. */
 async function writeDocs(): Promise<void> {

@@ -35,7 +35,7 @@ type Seller = Role<{ url: string }, Record<never, never>>
 // As many payers at once, each with a channel of his own: the official server serves one request of a channel at a time.
 const payers = 8
 // What a round takes of each, so that all take about as long.
-const counts: Readonly<Record<Name, number>> = { native: 6000, 'pure JS': 1600, SQLite: 4000, official: 400 }
+const counts: Readonly<Record<Name, number>> = { native: 4000, 'pure JS': 1200, SQLite: 2000, official: 400 }
 
 async function paidOver(
   { rounds, share, profiles }: Context,
