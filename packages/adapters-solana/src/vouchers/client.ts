@@ -14,6 +14,8 @@ import { httpRpc } from '../chain/rpc.ts'
 import { solanaChain } from '../chain/solana-chain.ts'
 import { type SecretKey, type SolanaSender, senderOf } from '../crypto/signer.ts'
 import { payableAsset } from '../exact/recipient.ts'
+import type { Caller } from '../transfer/channel-call.ts'
+import type { Filler } from './filling.ts'
 
 /** What paying over channels of Solana takes. */
 export type VoucherClientOptions = {
@@ -41,13 +43,23 @@ export type VoucherClientOptions = {
   readonly clock?: () => number
 }
 
+/** What a payer over channels works with, whatever their kind; amounts are atomic. */
+export type VoucherDesk = Filler &
+  Caller & {
+    readonly network: string
+    readonly asset: Asset
+    readonly store: ChannelStore
+    /** Whether an offer is of this network and token, and of somebody else. */
+    fits(requirements: PaymentRequirements): boolean
+  }
+
 /**
- * What a payer over channels works with, whatever their kind.
+ * Opens what a payer over channels works with.
  *
  * Errors: `config/unknown-network`, `config/not-solana`, `config/bad-secret-key`, `config/bad-rpc-url`, `config/unsafe-local-key`,
  * `config/not-a-token`, `config/unknown-asset`, `config/bad-price`.
  */
-export function voucherDesk(options: VoucherClientOptions) {
+export function voucherDesk(options: VoucherClientOptions): VoucherDesk {
   const { rpcUrl, fetch = globalThis.fetch, timeoutMs = 10_000, clock = Date.now, microLamports = 10_000n } = options
   const network = parseNetwork(options.network)
   if (!isSolana(network)) throw solanaErrors('config/not-solana', { network })
@@ -65,9 +77,8 @@ export function voucherDesk(options: VoucherClientOptions) {
     sender,
     maxDeposit: priceInAsset(parsePrice(options.maxDeposit ?? '$5'), asset),
     microLamports,
-    random: options.random ?? ((bytes: Uint8Array<ArrayBuffer>) => crypto.getRandomValues(bytes)),
+    random: options.random ?? ((bytes) => crypto.getRandomValues(bytes)),
     clock,
-    /** Whether an offer is of this network and token, and of somebody else. */
     fits: ({ network: named, asset: token, payTo }: PaymentRequirements) =>
       named === network && token === asset.address && isAddress(payTo) && payTo !== sender.address,
   }
