@@ -20,9 +20,9 @@ import {
   zeroAddress,
 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import * as z from 'zod/mini'
-import { type DevelopmentAccount, owner, buyer as payer, facilitator as relayer, seller } from '../chains/accounts.ts'
+import { type DevelopmentAccount, developmentAccounts, owner, buyer as payer, facilitator as relayer, seller } from '../chains/accounts.ts'
 import { type EvmChain, startEvmChain } from '../chains/evm-chain.ts'
 import { placeOf } from '../chains/treasury.ts'
 import { batchSettlement, eip3009Collector, permit2Collector } from './artifacts.ts'
@@ -32,6 +32,9 @@ import { eip2612Types } from './typed-data.ts'
 
 const { abi } = batchSettlement
 const permitAbi = parseAbi(['function nonces(address owner) view returns (uint256)'])
+
+// Whoever holds a key that is not his.
+const thief = developmentAccounts.at(-1) ?? relayer
 
 let chain: EvmChain
 let send: Awaited<ReturnType<typeof caller>>
@@ -252,6 +255,126 @@ test('settling stays within the gas that facilitators send it with', async () =>
   expect((await settle(120_000n)).result).toBe('done')
 })
 
+describe('a stolen voucher key', () => {
+  beforeEach(() => {
+    config = { ...config, payerAuthorizer: thief.address }
+  })
+
+  test('pays its own receiver what was put in, and nobody else anything', async () => {
+    verifies('F18')
+    await deposit(100n)
+    const [held, earned] = await Promise.all([payer, seller].map(({ address }) => chain.balanceOf(address)))
+    const all = await row(100n, { by: thief })
+    const claims = [{ channelId: id(), maxClaimableAmount: 100n, totalClaimed: 100n }]
+    const bySignature = await batchSignature(thief.privateKey, chain.chainId, { primaryType: 'ClaimBatch', message: { claims } })
+    const refunding = { channelId: id(), nonce: 0n, amount: 100n }
+    const refunded = await batchSignature(thief.privateKey, chain.chainId, { primaryType: 'Refund', message: refunding })
+    const tried = [
+      encodeFunctionData({ abi, functionName: 'claim', args: [[all]] }),
+      encodeFunctionData({ abi, functionName: 'claimWithSignature', args: [[all], bySignature] }),
+      encodeFunctionData({ abi, functionName: 'refund', args: [config, 100n] }),
+      encodeFunctionData({ abi, functionName: 'refundWithSignature', args: [config, 100n, 0n, refunded] }),
+    ]
+    const answers: string[] = []
+    for (const data of tried) answers.push((await escrow(thief, data)).result)
+    expect(answers).toEqual(['NotAuthorizedToClaim', 'InvalidSignature', 'NotAuthorizedToRefund', 'InvalidSignature'])
+
+    // A channel to himself holds nothing, and what could fill it is signed by the wallet alone.
+    const its = config
+    config = { ...its, receiver: thief.address, receiverAuthorizer: thief.address }
+    const forged = await eip3009Deposit(chain, { key: thief.privateKey, config, amount: 100n, salt })
+    const filled = await collected(100n, { collector: chain.contracts.eip3009Collector, data: forged })
+    expect(filled.result).toBe('FiatTokenV2: invalid signature')
+    const own = encodeFunctionData({ abi, functionName: 'claim', args: [[await row(1n, { by: thief })]] })
+    expect((await escrow(thief, own)).result).toBe('ClaimExceedsBalance')
+
+    config = its
+    await done(escrow(seller, encodeFunctionData({ abi, functionName: 'claim', args: [[all]] })))
+    await done(settle())
+    const more = encodeFunctionData({ abi, functionName: 'claim', args: [[await row(101n, { by: thief })]] })
+    expect((await escrow(seller, more)).result).toBe('ClaimExceedsBalance')
+    await vi.waitFor(async () => expect(await chain.balanceOf(seller.address)).toBe((earned ?? 0n) + 100n))
+    expect(await chain.balanceOf(payer.address)).toBe(held)
+  })
+
+  test('starts and ends a withdrawal, to the payer; who owns the wallet ends the thief’s and leaves in one step', async () => {
+    verifies('F18')
+    await deposit(100n)
+    const held = await chain.balanceOf(payer.address)
+    const start = (amount: bigint) => encodeFunctionData({ abi, functionName: 'initiateWithdraw', args: [config, amount] })
+    const end = encodeFunctionData({ abi, functionName: 'finalizeWithdraw', args: [config] })
+    await done(escrow(thief, start(1n)))
+    expect((await escrow(payer, start(100n))).result).toBe('WithdrawalAlreadyPending')
+    await chain.increaseTime(900)
+    await done(escrow(payer, encodeFunctionData({ abi, functionName: 'multicall', args: [[end, start(99n)]] })))
+    await vi.waitFor(async () => expect(await chain.balanceOf(payer.address)).toBe(held + 1n))
+    expect((await escrow(thief, start(1n))).result).toBe('WithdrawalAlreadyPending')
+    await chain.increaseTime(900)
+    await done(escrow(thief, end))
+    await vi.waitFor(async () => expect(await chain.balanceOf(payer.address)).toBe(held + 100n))
+  })
+
+  test('cannot keep its payer in where the receiver gives the money back', async () => {
+    verifies('F18')
+    await deposit(100n)
+    const held = await chain.balanceOf(payer.address)
+    await done(escrow(thief, encodeFunctionData({ abi, functionName: 'initiateWithdraw', args: [config, 1n] })))
+    expect(named(await refund(100n)).map(([name]) => name)).toEqual(['Refunded', 'ChannelClosed'])
+    await vi.waitFor(async () => expect(await chain.balanceOf(payer.address)).toBe(held + 100n))
+    const late = encodeFunctionData({ abi, functionName: 'claim', args: [[await row(100n, { by: thief })]] })
+    expect((await escrow(seller, late)).result).toBe('ClaimExceedsBalance')
+  })
+})
+
+describe('a stolen key of the receiver’s side', () => {
+  test('that signs claims and refunds pays the receiver what was signed and the payer the rest, and nobody else', async () => {
+    verifies('F19')
+    config = { ...config, receiverAuthorizer: thief.address }
+    await deposit(100n)
+    const [held, earned, stolen] = await Promise.all([payer, seller, thief].map(({ address }) => chain.balanceOf(address)))
+    const claimed = (claim: Awaited<ReturnType<typeof row>>) => encodeFunctionData({ abi, functionName: 'claim', args: [[claim]] })
+    const signed = await row(60n)
+    expect((await escrow(thief, claimed({ ...signed, totalClaimed: 61n }))).result).toBe('ClaimExceedsCeiling')
+    expect((await escrow(thief, claimed(await row(100n, { by: thief })))).result).toBe('InvalidSignature')
+    await done(escrow(thief, claimed({ ...signed, totalClaimed: 20n })))
+    // The rest of what was signed and not claimed in time goes back to who signed it: that is what the receiver can lose.
+    await done(escrow(thief, encodeFunctionData({ abi, functionName: 'refund', args: [config, 100n] })))
+    expect((await claim(60n)).result).toBe('ClaimExceedsBalance')
+    await done(settle())
+    const now = () => Promise.all([payer, seller, thief].map(({ address }) => chain.balanceOf(address)))
+    await vi.waitFor(async () => expect(await now()).toEqual([(held ?? 0n) + 80n, (earned ?? 0n) + 20n, stolen]))
+  })
+
+  test('is not needed by the receiver to claim, so what is claimed before a thief refunds is his', async () => {
+    verifies('F19')
+    config = { ...config, receiverAuthorizer: thief.address }
+    await deposit(100n)
+    const earned = await chain.balanceOf(seller.address)
+    await done(claim(60n))
+    await done(escrow(thief, encodeFunctionData({ abi, functionName: 'refund', args: [config, 100n] })))
+    await done(settle())
+    await vi.waitFor(async () => expect(await chain.balanceOf(seller.address)).toBe(earned + 60n))
+  })
+
+  test('that pays for gas alone moves money to its receiver, and none of a channel', async () => {
+    verifies('F19')
+    await deposit(100n)
+    await done(claim(60n))
+    const [held, earned, stolen] = await Promise.all([payer, seller, relayer].map(({ address }) => chain.balanceOf(address)))
+    const tried = [
+      encodeFunctionData({ abi, functionName: 'claim', args: [[await row(100n)]] }),
+      encodeFunctionData({ abi, functionName: 'refund', args: [config, 40n] }),
+      encodeFunctionData({ abi, functionName: 'initiateWithdraw', args: [config, 40n] }),
+    ]
+    const answers: string[] = []
+    for (const data of tried) answers.push((await escrow(relayer, data)).result)
+    expect(answers).toEqual(['NotAuthorizedToClaim', 'NotAuthorizedToRefund', 'InvalidChannel'])
+    await done(settle())
+    const now = () => Promise.all([payer, seller, relayer].map(({ address }) => chain.balanceOf(address)))
+    await vi.waitFor(async () => expect(await now()).toEqual([held, (earned ?? 0n) + 60n, stolen]))
+  })
+})
+
 function id(): Hex {
   return channelIdOf(chain.chainId, config)
 }
@@ -294,12 +417,12 @@ async function approve(amount: bigint): Promise<void> {
   await done(send({ from: payer.address, to: chain.usdc.address, data }))
 }
 
-function voucher(maxClaimableAmount: bigint): Promise<Hex> {
-  return batchSignature(payer.privateKey, chain.chainId, { primaryType: 'Voucher', message: { channelId: id(), maxClaimableAmount } })
+function voucher(maxClaimableAmount: bigint, { privateKey }: DevelopmentAccount = payer): Promise<Hex> {
+  return batchSignature(privateKey, chain.chainId, { primaryType: 'Voucher', message: { channelId: id(), maxClaimableAmount } })
 }
 
-async function row(amount: bigint, { signature }: { signature?: Hex } = {}) {
-  const signed = signature ?? (await voucher(amount))
+async function row(amount: bigint, { signature, by }: { signature?: Hex; by?: DevelopmentAccount } = {}) {
+  const signed = signature ?? (await voucher(amount, by))
   return { voucher: { channel: config, maxClaimableAmount: amount }, signature: signed, totalClaimed: amount }
 }
 

@@ -22,15 +22,20 @@ export type ChannelPayer = {
   finish(): Promise<string>
 }
 
-/** A channel of `key`'s, as these requirements ask for one; `salt` makes two of them differ. */
+/** A channel of `key`'s, as these requirements ask for one; `voucherKey` signs in its place, and `salt` makes two of them differ. */
 export async function channelPayer(
   chain: EvmChain,
-  { key, accepted, salt }: { readonly key: Hex; readonly accepted: PaymentRequirements; readonly salt: bigint },
+  {
+    key,
+    voucherKey = key,
+    accepted,
+    salt,
+  }: { readonly key: Hex; readonly voucherKey?: Hex; readonly accepted: PaymentRequirements; readonly salt: bigint },
 ): Promise<ChannelPayer> {
   const { address } = privateKeyToAccount(key)
   const config: ChannelConfig = {
     payer: address,
-    payerAuthorizer: address,
+    payerAuthorizer: privateKeyToAccount(voucherKey).address,
     receiver: getAddress(accepted.payTo),
     receiverAuthorizer: getAddress(String(accepted.extra?.receiverAuthorizer)),
     token: getAddress(accepted.asset),
@@ -50,7 +55,7 @@ export async function channelPayer(
     return {
       channelId: id,
       maxClaimableAmount: `${max}`,
-      signature: await batchSignature(key, chain.chainId, { primaryType: 'Voucher', message }),
+      signature: await batchSignature(voucherKey, chain.chainId, { primaryType: 'Voucher', message }),
     }
   }
   const payment = async (payload: Record<string, unknown>, max: bigint, change = {}): Promise<PaymentPayload> => {

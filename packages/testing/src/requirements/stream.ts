@@ -218,6 +218,14 @@ export const streamRequirements = {
     text: 'A lane over a channel of the payment-channels program is opened, paid, bounded, settled and left as over any other channel.',
     link: 'streaming.md §12.2',
   },
+  F18: {
+    text: 'A stolen voucher key pays its own receivers what was put in or brings it back to its wallet, and is left behind with another key.',
+    link: 'streaming.md §10 F18',
+  },
+  F19: {
+    text: 'A stolen key of the receiver’s side claims what was signed for him and gives back the rest, and redirects nothing.',
+    link: 'streaming.md §10 F19',
+  },
   F24: { text: 'What was not settled before its payer could leave is lost, told, and no more than that.', link: 'streaming.md §10 F24' },
   'FS1-CHANNELS-SETTLE': {
     text: 'A channel of the payment-channels program is taken only where it is wholly its receiver’s, settled as its state and time allow, and left by its payer without help.',

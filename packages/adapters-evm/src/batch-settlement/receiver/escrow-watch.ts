@@ -6,9 +6,9 @@ import type { EvmReader } from '../../chain/reader.ts'
 import { receiptOf } from '../../chain/receipt.ts'
 import { batchSettlement } from '../channel.ts'
 
-/** One log query for all channels: whose payer withdraws (FS/1 §9). */
+/** One log query for all channels: which money leaves (FS/1 §9). */
 export interface EscrowWatch {
-  /** The channels of which a withdrawal began or ended since the last look; nothing where that cannot be told. */
+  /** The channels of which a withdrawal began or ended, or money was given back, since the last look; nothing where that cannot be told. */
   look(options: { readonly signal?: AbortSignal | undefined }): Promise<readonly string[] | undefined>
   /** Lets go of where it was. */
   forget(): void
@@ -17,6 +17,8 @@ export interface EscrowWatch {
 // wire.md §12.2.
 const withdrawInitiated = '0xe4280d0d903c7f258f62b07c62f262377cbaa23f7791d78126e6446e0f0e3c23'
 const withdrawFinalized = '0x546ce1e2242cd930c196bd08b894443562d709b4fffe4f028a75a6d233efc6e3'
+// Nobody but the receiver’s side gives back, and who stole its key does so past these books (F19).
+const refunded = '0xa84286cf8ebc7903a663c77c8d99aa92b600d4c2fcca872a5d4a663db4eb394b'
 
 // Blocks that may have been replaced since the last look, and the most that nodes look through at once.
 const overlap = 32n
@@ -37,7 +39,7 @@ export function escrowWatch({ rpc }: Pick<EvmReader, 'rpc'>): EscrowWatch {
       }
       const range = {
         address: batchSettlement,
-        topics: [[withdrawInitiated, withdrawFinalized]],
+        topics: [[withdrawInitiated, withdrawFinalized, refunded]],
         fromBlock: toQuantity(from),
         toBlock: toQuantity(head),
       }
