@@ -12,8 +12,11 @@ export default defineConfig({
   test: {
     // Suites start chains and servers of their own, so a worker is more than one busy process.
     maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    // How long a test may take on the busiest machine, so that only what hangs is ended; a slow one names a limit of its own where even this is too little.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 20_000 } },
+    setupFiles: './tools/patience.ts',
     projects: [
       {
         ...conditions,
@@ -38,7 +41,6 @@ export default defineConfig({
           name: 'interop',
           include: ['apps/interop/src/**/*.test.ts'],
           globalSetup: 'apps/interop/src/report.ts',
-          testTimeout: 60_000,
         },
       },
     ],

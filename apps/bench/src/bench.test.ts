@@ -35,7 +35,7 @@ test('a row runs in processes of its own and gives figures that survive JSON', a
   }
 })
 
-test('the row of the bazaar searches what it filled, on both stores', { timeout: 60_000 }, async () => {
+test('the row of the bazaar searches what it filled, on both stores', async () => {
   const figures = await rows.find(({ name }) => name === 'bazaar')?.run(context)
   const found = (engine: string) => ({
     row: 'bazaar',

@@ -45,7 +45,7 @@ describe.skipIf(missing !== undefined)(`a page in Chromium pays across origins${
     page = await browser.newPage()
     await page.goto(site)
     await page.waitForFunction(() => 'buy' in globalThis)
-  }, 60_000)
+  })
   afterAll(async () => {
     for (const close of closing.reverse()) await close()
   })

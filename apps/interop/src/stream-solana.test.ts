@@ -86,4 +86,4 @@ it('the official client reads a stream on Solana while it is open, and buys its 
   expect((await chain.balanceOf(chain.seller.address)) - before).toBe(20_000n)
   stopped.abort()
   await reading
-}, 30_000)
+})

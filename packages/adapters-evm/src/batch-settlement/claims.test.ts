@@ -28,7 +28,7 @@ beforeAll(async () => {
   chain = evmChain({ network, rpcUrl, signers: [local.facilitator.privateKey], fetch: counting })
   for (let index = 1; index <= count; index += 1) configs.push(channelOf(index))
   for (const config of configs) await run(await fill(config), local.facilitator.address)
-}, 60_000)
+})
 afterAll(() => local?.stop())
 
 function channelOf(index: number): ChannelConfig {
@@ -108,7 +108,7 @@ test('of 100 channels of which one was drained 99 are claimed in one transaction
 
   // What is claimed is claimed: a crash after the sending costs a look.
   expect(await sortClaims(rows, { chain })).toMatchObject({ good: [], done: good, bad: [{ claim: rows[41] }] })
-}, 60_000)
+})
 
 test('a voucher that is not its payer’s, and one that says less than is claimed, are found among many and told apart', async () => {
   const fresh = configs.slice(0, 10)

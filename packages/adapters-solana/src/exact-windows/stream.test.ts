@@ -65,7 +65,7 @@ describe('a stream that is paid by whole windows', () => {
     await gated(2)
     expect(reading.items.length).toBeGreaterThan(paidFor)
     expect((await local.balanceOf(local.seller.address)) - before).toBe(20_000n)
-  }, 20_000)
+  })
 })
 
 describe('a window', () => {

@@ -18,7 +18,7 @@ beforeAll(async () => {
   local = await startSolanaChain({ slotTime: 50 })
   payer = await signerOf(local.buyer)
   postgres = await startPostgres()
-}, 60_000)
+})
 afterAll(async () => {
   await Promise.all(facilitators.map((one) => one.close()))
   await local?.stop()
@@ -91,7 +91,7 @@ it('tells success to one of the claims that three facilitators with one store ar
   expect(count(outcomes, 'settled')).toBe(1)
   expect(outcomes.filter((outcome) => outcome.status === 'notSettled' && outcome.reason === 'duplicate_settlement')).toHaveLength(8)
   expect(await balances()).toEqual({ payer: before.payer - 10_000n, payee: before.payee + 10_000n })
-}, 40_000)
+})
 
 it('advertises one fee payer for ever and takes payments for each that it manages', async () => {
   verifies('H59')
@@ -117,7 +117,7 @@ async function mined(scheme: FacilitatorScheme, submission: Submission) {
     const seen = await writer.status(signed)
     if (seen.state !== 'mined') throw new TypeError('not mined yet')
     return seen
-  }, 5000)
+  })
   return { signed, result: { transaction: signed.transaction, status } }
 }
 

@@ -48,4 +48,4 @@ it('channels with live lanes are settled for what was delivered, once, and one w
   } finally {
     await scene.close()
   }
-}, 40_000)
+})

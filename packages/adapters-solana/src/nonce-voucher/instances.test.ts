@@ -21,7 +21,7 @@ let database: TestServer
 const open: { close(): Promise<unknown> }[] = []
 beforeAll(async () => {
   ;[local, database] = await Promise.all([startSolanaChain({ slotTime: 20 }), startPostgres()])
-}, 60_000)
+})
 afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close()
 })
@@ -94,7 +94,7 @@ describe('two instances on one PostgreSQL', () => {
     const rounds = await Promise.all([first, second].map(({ runner }) => runner?.round({ all: true })))
     expect(rounds.filter((round) => round?.led)).toHaveLength(1)
     expect((await earned()) - before).toBe(consumed)
-  }, 30_000)
+  })
 
   it('serve a reader who pays as he reads, to the last atomic unit', async () => {
     verifies(['T25', 'FS1-FINAL'])
@@ -115,7 +115,7 @@ describe('two instances on one PostgreSQL', () => {
     const { consumed } = await stream.receipt
     await runner?.round({ all: true })
     expect((await earned()) - before).toBe(consumed)
-  }, 30_000)
+  })
 
   it('sell a window once between them', async () => {
     verifies(['FS1-WINDOWS', 'F4'])
@@ -132,5 +132,5 @@ describe('two instances on one PostgreSQL', () => {
     if (served.length === 0) await vi.waitFor(async () => expect((await second.shop.open(paid, 'A')).status).toBe(200), 8000)
     for (const { shop } of [first, second]) expect((await shop.open(paid, 'A')).status).toBe(402)
     expect((await earned()) - before).toBe(10_000n)
-  }, 30_000)
+  })
 })

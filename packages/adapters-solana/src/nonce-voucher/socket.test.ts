@@ -92,7 +92,7 @@ it.each([
     const say = async (count: number) => {
       const all = heard.length + count
       for (let at = heard.length; at < all; at++) socket.send(`${at}`)
-      await expect.poll(() => heard.length, { timeout: 10_000 }).toBe(all)
+      await expect.poll(() => heard.length).toBe(all)
     }
     await say(12)
     // What is settled ends what was signed, and all of it is signed anew.

@@ -99,7 +99,7 @@ it('a stream over a channel of nonces flows while it is paid, gates when it is n
   } finally {
     await close()
   }
-}, 30_000)
+})
 
 it('a client within its budget opens such a stream, and signs anew what a settlement has ended', async () => {
   verifies('T25')
@@ -136,7 +136,7 @@ it('a client within its budget opens such a stream, and signs anew what a settle
   } finally {
     await close()
   }
-}, 30_000)
+})
 
 it('is read by `payStream` over settlements in its middle, with no chunk unpaid and none lost', async () => {
   verifies('T25')
@@ -169,4 +169,4 @@ it('is read by `payStream` over settlements in its middle, with no chunk unpaid 
   } finally {
     await close()
   }
-}, 40_000)
+})

@@ -163,7 +163,7 @@ describe('a bazaar over HTTP', () => {
         { state: 'rejected', reason: 'hidden' },
         { state: 'rejected', reason: 'blocked_address' },
       ])
-    }, 10_000)
+    })
     expect(await pay(live)).toEqual({ status: 'success', reason: 'live' })
     expect(await pay('nonsense')).toEqual({ status: 'rejected', reason: 'bad_url' })
     // Whoever pays another for it has not paid its seller.

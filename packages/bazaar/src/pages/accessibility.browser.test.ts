@@ -18,7 +18,7 @@ const paths = {
   lost: '/no/such/page',
 }
 
-describe.skipIf(noChromium !== undefined)(`the pages of a bazaar, for everybody ${inChromium}`, { timeout: 60_000 }, () => {
+describe.skipIf(noChromium !== undefined)(`the pages of a bazaar, for everybody ${inChromium}`, () => {
   let visits: Awaited<ReturnType<typeof openVisits>>
   beforeAll(async () => {
     visits = await openVisits()

@@ -102,7 +102,7 @@ describe('the ways to call a resource', () => {
     expect(streams).toContain(true)
     const wrong = "import { createClient } from '@flow402x/client'\ncreateClient({ schemes: 1 })"
     expect(diagnose([...codes, wrong])).toEqual([expect.stringContaining(`snippet-${codes.length}.ts`)])
-  }, 60_000)
+  })
 })
 
 /** What the compiler says of programs that stand beside the examples, which have all packages that a buyer has. */

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hostileMarket } from '../fixtures/hostile.ts'
 import { inChromium, noChromium, openVisits, resource, tale } from '../fixtures/visits.ts'
 
-describe.skipIf(noChromium !== undefined)(`the pages of a bazaar ${inChromium}`, { timeout: 60_000 }, () => {
+describe.skipIf(noChromium !== undefined)(`the pages of a bazaar ${inChromium}`, () => {
   let visits: Awaited<ReturnType<typeof openVisits>>
   beforeAll(async () => {
     visits = await openVisits()

@@ -32,7 +32,7 @@ function startBuyer(place: string, account: number) {
   })
 }
 
-it('two processes of one file fill a channel once and sign no stretch twice', { timeout: 60_000 }, async () => {
+it('two processes of one file fill a channel once and sign no stretch twice', async () => {
   verifies(['H15', 'M20'])
   const place = join(folder, 'shared.db')
   const shop = await stage.openShop({ minDeposit: '$0.02' })
@@ -67,13 +67,13 @@ it('kill -9 between signing and answer loses no money, and the next process sign
   expect(await victim.call(shop.url)).toBe('200')
   isOpen = false
   for (let order = 0; order < 5; order += 1) void victim.call(`${shop.url}/held/${order}`, `order-${order}`)
-  await vi.waitFor(() => expect(hanging).toBe(5), { timeout: 10_000 })
+  await vi.waitFor(() => expect(hanging).toBe(5))
   await victim.kill()
   const heir = await startBuyer(place, 4)
   expect(await heir.call(shop.url)).toBe('200')
   isOpen = true
   // What the victim had signed is charged to nobody but the calls it was signed for: the very same payments bring their goods.
-  await vi.waitFor(async () => expect((await shop.row()).held.filter(({ used }) => used === undefined)).toEqual([]), { timeout: 10_000 })
+  await vi.waitFor(async () => expect((await shop.row()).held.filter(({ used }) => used === undefined)).toEqual([]))
   const orders = await Promise.all([0, 1, 2, 3, 4].map((order) => heir.call(`${shop.url}/held/${order}`, `order-${order}`)))
   expect(orders).toEqual(orders.map(() => '200'))
   const store = sqliteStore(place)

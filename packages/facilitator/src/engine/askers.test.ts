@@ -17,7 +17,7 @@ let postgres: TestServer
 
 beforeAll(async () => {
   postgres = await startPostgres()
-}, 60_000)
+})
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close()
 })
@@ -98,7 +98,7 @@ describe.each(stores)('who asks, with the journal in %s', (_, place) => {
     })
     const buried = (await Promise.all(rounds)).filter((one) => one)
     expect(chain.taken.size).toBe(rounds.length - buried.length)
-  }, 20_000)
+  })
 
   it('without a claim, after it was answered pending, is told the end once, by whichever facilitator it asks', async () => {
     verifies('M2')
@@ -123,7 +123,7 @@ describe.each(stores)('who asks, with the journal in %s', (_, place) => {
     expect(answers.filter(({ status }) => status !== 'settled')).toMatchObject([duplicate, duplicate])
     for (const facilitator of [one, two, third]) expect(await facilitator.settle(smallPayment(id))).toMatchObject(duplicate)
     expect(chain.taken.size).toBe(1)
-  }, 20_000)
+  })
 
   it('without a claim is not told a success again that was not pending', async () => {
     verifies('M2')

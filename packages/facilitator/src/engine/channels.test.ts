@@ -22,7 +22,7 @@ let salts = 0
 beforeAll(async () => {
   local = await startEvmChain()
   wire = channelWire(local, { payer: local.buyer.privateKey, voucher: local.buyer.privateKey, authorizer: local.seller.privateKey })
-}, 60_000)
+})
 afterEach(async () => {
   await local.rpc('evm_setAutomine', [true])
   for (const close of closing.splice(0).toReversed()) await close()

@@ -17,7 +17,7 @@ beforeAll(async () => {
   bot = exactEvmFacilitator({
     chain: evmChain({ network, rpcUrl, signers: [owner.privateKey], fees: { minPriorityFeePerGas: 50n * gwei } }),
   })
-}, 60_000)
+})
 afterAll(() => local.stop())
 afterEach(() => facilitator.close({ signal: AbortSignal.abort() }))
 
@@ -94,7 +94,7 @@ describe('a payment whose nonce somebody else used', () => {
     expect(await facilitator.status?.('front')).toMatchObject(foreign)
     expect(await facilitator.settle(submission, { claimId: 'front' })).toMatchObject(foreign)
     expect(await facilitator.settle(submission, { claimId: 'a stranger' })).toMatchObject({ ...never, reason: 'duplicate_settlement' })
-  }, 20_000)
+  })
 
   it('for another transfer may be signed anew, once that is final and not before', async () => {
     verifies(['M1', 'M3', 'A9'])
@@ -140,5 +140,5 @@ describe('a payment that expired unused', () => {
     await local.mine(4)
     expect(await facilitator.status?.('late')).toMatchObject({ status: 'notSettled', retry: 'resign' })
     expect(await facilitator.settle(submission, { claimId: 'late' })).toMatchObject({ status: 'notSettled', retry: 'resign' })
-  }, 20_000)
+  })
 })

@@ -11,7 +11,7 @@ import { createGauge } from './gauge.ts'
 let local: EvmChain
 beforeAll(async () => {
   local = await startEvmChain()
-}, 60_000)
+})
 afterAll(() => local.stop())
 
 it('a network whose signer ran dry is not offered nor served, and nothing is sent', async () => {

@@ -18,7 +18,7 @@ let local: EvmChain
 
 beforeAll(async () => {
   local = await startEvmChain()
-}, 60_000)
+})
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close()
 })
@@ -61,7 +61,7 @@ describe('what a payer has promised', () => {
     expect(await settling).toMatchObject({ status: 'settled' })
     expect(await facilitator.verify(third)).toEqual({ valid: true, payer: payer.address, funds: 300n })
     expect(await facilitator.verify(second)).toMatchObject({ valid: false, reason: 'invalid_exact_evm_insufficient_balance' })
-  }, 20_000)
+  })
 
   it('of twelve at once lets as many through as he can pay, and none of the others is sent', async () => {
     verifies('M15')
@@ -72,7 +72,7 @@ describe('what a payer has promised', () => {
     const reasons = new Set(outcomes.flatMap((outcome) => (outcome.status === 'notSettled' ? [outcome.reason] : [])))
     for (const reason of reasons) expect(['insufficient_funds', 'invalid_exact_evm_insufficient_balance']).toContain(reason)
     for (const outcome of outcomes) if (outcome.status === 'notSettled') expect(outcome.transaction).toBeUndefined()
-  }, 20_000)
+  })
 })
 
 describe('of one payer', () => {
@@ -97,7 +97,7 @@ describe('of one payer', () => {
     chain.mining = true
     await expect.poll(() => one?.status?.('b')).toMatchObject({ status: 'settled' })
     expect(await two?.verify(smallPayment('c'))).toMatchObject({ valid: true, funds: 12n })
-  }, 20_000)
+  })
 
   it('so many payments are under way at most, and then he is told to come again', async () => {
     verifies(['A11', 'M15'])

@@ -63,7 +63,7 @@ beforeAll(async () => {
   chain = await startEvmChain()
   gate = await openGate(chain.rpcUrl)
   postgres = await startPostgres()
-}, 60_000)
+})
 afterEach(async () => {
   gate.hang = undefined
   await Promise.all(children.splice(0).map(kill))
@@ -138,7 +138,7 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
       const lost = httpFacilitator(first.url)
         .settle(submission, { claimId })
         .catch((error: unknown) => error)
-      await expect.poll(() => gate.hung, { timeout: 10_000 }).toBe(1)
+      await expect.poll(() => gate.hung).toBe(1)
       await kill(first.child)
       await lost
       expect((await mined()) - before.mined).toBe(sent)
@@ -167,11 +167,11 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
     const lost = httpFacilitator(first.url)
       .settle(expiring, { claimId })
       .catch((error: unknown) => error)
-    await expect.poll(() => gate.hung, { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => gate.hung).toBe(1)
     await kill(first.child)
     await lost
     gate.hang = undefined
-    await expect.poll(() => Date.now() / 1000, { timeout: 15_000 }).toBeGreaterThan(validBefore + 1)
+    await expect.poll(() => Date.now() / 1000).toBeGreaterThan(validBefore + 1)
     const second = await startProcess(store)
     const facilitator = httpFacilitator(second.url)
     const reason = 'invalid_exact_evm_payload_authorization_valid_before'
@@ -182,7 +182,7 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
     expect(transactions).toMatchObject([{ from: address.toLowerCase(), to: address.toLowerCase(), input: '0x', value: '0x0' }])
     expect(await facilitator.settle(await pay(1000n), { claimId: randomUUID() })).toMatchObject({ status: 'settled' })
     expect({ income: await income(), mined: await mined() }).toEqual({ income: before.income + 1000n, mined: before.mined + 2 })
-  }, 60_000)
+  })
 
   it('is one facilitator in two processes with one signer: 60 payments, each mined once, no gap', async () => {
     const store = place()
@@ -197,5 +197,5 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
     expect((await income()) - before).toBe(payments.reduce((sum, { requirements }) => sum + BigInt(requirements.amount), 0n))
     const pending = await chain.rpc('eth_getTransactionCount', [chain.facilitator.address, 'pending'])
     expect(pending).toBe(await chain.rpc('eth_getTransactionCount', [chain.facilitator.address, 'latest']))
-  }, 60_000)
+  })
 })

@@ -61,9 +61,7 @@ describe('a batch', () => {
     let outcomes: Outcome[] = []
     await withoutBlocks(async () => {
       const settling = settleAll(payments, 'gas')
-      await expect
-        .poll(() => chain.rpc('txpool_status', []), { timeout: 10_000 })
-        .toMatchObject({ pending: expect.stringMatching(/0x[2-9]/) })
+      await expect.poll(() => chain.rpc('txpool_status', [])).toMatchObject({ pending: expect.stringMatching(/0x[2-9]/) })
       await new Promise((resolve) => setTimeout(resolve, 300))
       await chain.rpc('evm_setAutomine', [true])
       await chain.mine()
@@ -75,7 +73,7 @@ describe('a batch', () => {
     const each = (await gasOf(full ?? '')) / 32
     console.log(`gas per payment: ${single} alone, ${Math.round(each)} in a batch of 32 (${Math.round((100 * each) / single)} %)`)
     expect(each).toBeLessThan(0.75 * single)
-  }, 30_000)
+  })
 
   it('carries as many when its journal is a database', async () => {
     const file = join(tmpdir(), `facilitator-${randomUUID()}.db`)
@@ -99,7 +97,7 @@ describe('a batch', () => {
       await store.close()
       await Promise.all(['', '-wal', '-shm'].map((end) => rm(`${file}${end}`, { force: true })))
     }
-  }, 30_000)
+  })
 
   it('settles every good payment although payers emptied their accounts behind it, and again whoever can pay again', async () => {
     verifies(['M15', 'M16'])
@@ -119,7 +117,7 @@ describe('a batch', () => {
     let outcomes: Outcome[] = []
     await withoutBlocks(async () => {
       const settling = settleAll(payments, 'poison')
-      await expect.poll(async () => (await riding()).flat().length, { timeout: 10_000 }).toBe(payments.length)
+      await expect.poll(async () => (await riding()).flat().length).toBe(payments.length)
       const batches = (await riding()).filter((ids) => ids.length > 1).map((ids) => ids.join())
       for (const { address } of bad) expect(batches.some((ids) => ids.includes(address.toLowerCase()))).toBe(true)
       // In the next block they are before the batch, and what makes one of them good again is after it.
@@ -137,7 +135,7 @@ describe('a batch', () => {
     expect(outcomes.filter(({ transaction }) => transaction === again?.transaction)).toEqual([again])
     for (const end of ends) expect(end).toMatchObject({ status: 'notSettled', reason: 'invalid_exact_evm_insufficient_balance' })
     expect((await chain.balanceOf(chain.seller.address)) - before).toBe(2800n)
-  }, 30_000)
+  })
 
   it('holds at most one of the payments by Permit2 that leave the same events', async () => {
     verifies('M16')
@@ -161,7 +159,7 @@ describe('a batch', () => {
     expect(outcomes.filter(({ status }) => status !== 'settled')).toEqual([])
     expect(transactionsOf(outcomes.slice(0, 3))).toHaveLength(3)
     expect(transactionsOf(outcomes).length).toBeLessThan(6)
-  }, 30_000)
+  })
 })
 
 /** A plain transfer that waits for its block, in which whoever may pay a higher fee stands earlier. */
@@ -190,7 +188,7 @@ describe('a transaction whose fee the chain outgrew', () => {
     await expect.poll(() => events.filter(({ type }) => type === 'sent').length).toBe(2)
     await chain.rpc('anvil_setNextBlockBaseFeePerGas', ['0x2540be400'])
     await chain.mine()
-    await expect.poll(() => events.some(({ type }) => type === 'replaced'), { timeout: 8000 }).toBe(true)
+    await expect.poll(() => events.some(({ type }) => type === 'replaced')).toBe(true)
     await chain.rpc('evm_setAutomine', [true])
     const mining = setInterval(() => void chain.mine(), 200)
     const [outcome] = await settling
@@ -199,5 +197,5 @@ describe('a transaction whose fee the chain outgrew', () => {
     expect(outcome).toMatchObject({ status: 'settled' })
     expect(outcome?.transaction).not.toBe(first?.type === 'sent' ? first.transaction : '')
     expect((await chain.balanceOf(chain.seller.address)) - before).toBe(100n)
-  }, 30_000)
+  })
 })

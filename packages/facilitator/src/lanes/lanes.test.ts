@@ -87,7 +87,7 @@ describe('a lane', () => {
     await expect.poll(() => lines('send tx3').length).toBe(1)
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(lines('send tx3')).toHaveLength(1)
-    await expect.poll(() => lines('send tx3').length, { timeout: 5000 }).toBe(2)
+    await expect.poll(() => lines('send tx3').length).toBe(2)
     chain.onSend = () => {}
     chain.mining = true
     answered()
@@ -152,7 +152,7 @@ describe('a lane', () => {
       if (nonce === 0n && transaction.startsWith('tx')) throw refused()
     }
     const settling = Promise.all([settle('a'), settle('b')])
-    await expect.poll(() => lines('replace').length, { timeout: 5000 }).toBe(2)
+    await expect.poll(() => lines('replace').length).toBe(2)
     expect(await settling).toMatchObject([{ status: 'settled' }, { status: 'settled' }])
     expect(chain.taken.get('one 0')?.transaction).toMatch(/^empty/)
     expect(chain.taken.size).toBe(3)
@@ -209,7 +209,7 @@ describe('a lane', () => {
     const { chain, events, settle, lines } = setUp({ finality: 50 })
     await settle('a')
     chain.taken.clear()
-    await expect.poll(() => lines('send'), { timeout: 5000 }).toEqual(['send tx1', 'send tx1'])
+    await expect.poll(() => lines('send')).toEqual(['send tx1', 'send tx1'])
     expect(events).toContainEqual(expect.objectContaining({ type: 'reorganised', transaction: 'tx1' }))
   })
 

@@ -39,7 +39,7 @@ const of = (type: FacilitatorEvent['type']) => events.filter((event) => event.ty
 const income = (): Promise<bigint> => chain.balanceOf(chain.seller.address)
 const receipt = async (transaction = ''): Promise<unknown> => chain.rpc('eth_getTransactionReceipt', [transaction])
 const raw = async (transaction = ''): Promise<string> => z.string().parse(await chain.rpc('eth_getRawTransactionByHash', [transaction]))
-const final = (): Promise<void> => expect.poll(() => journal.slots(lane()), { timeout: 10_000 }).toEqual([])
+const final = (): Promise<void> => expect.poll(() => journal.slots(lane())).toEqual([])
 
 describe('a reorg', () => {
   it('that drops a settlement has it sent again, byte for byte, and mined once', async () => {
@@ -51,14 +51,14 @@ describe('a reorg', () => {
     const bytes = await raw(outcome.transaction)
     await chain.rpc('anvil_reorg', [1, []])
     expect(await receipt(outcome.transaction)).toBeNull()
-    await expect.poll(() => of('reorganised'), { timeout: 10_000 }).toMatchObject([{ transaction: outcome.transaction }])
-    await expect.poll(() => receipt(outcome.transaction), { timeout: 10_000 }).toMatchObject({ status: '0x1' })
+    await expect.poll(() => of('reorganised')).toMatchObject([{ transaction: outcome.transaction }])
+    await expect.poll(() => receipt(outcome.transaction)).toMatchObject({ status: '0x1' })
     expect(await raw(outcome.transaction)).toBe(bytes)
     await chain.mine(4)
     await final()
     expect((await income()) - before).toBe(1000n)
     expect(of('undone')).toEqual([])
-  }, 30_000)
+  })
 
   it('that moves a settlement into another block changes nothing', async () => {
     await start()
@@ -72,7 +72,7 @@ describe('a reorg', () => {
     await final()
     expect((await income()) - before).toBe(1000n)
     expect(of('undone')).toEqual([])
-  }, 30_000)
+  })
 
   it('after which another transaction has the nonce is told, halts the lane until that is final, and the payment is settled anew', async () => {
     verifies(['M17', 'H43'])
@@ -85,12 +85,12 @@ describe('a reorg', () => {
     const from = chain.facilitator.address
     await chain.rpc('anvil_impersonateAccount', [from])
     await chain.rpc('eth_sendTransaction', [{ from, to: chain.owner.address, value: 1n }])
-    await expect.poll(() => of('foreign'), { timeout: 10_000 }).toHaveLength(1)
+    await expect.poll(() => of('foreign')).toHaveLength(1)
     expect(await journal.slots(lane())).toMatchObject([{ state: 'foreign' }])
     expect((await income()) - before).toBe(0n)
     await chain.mine(4)
-    await expect.poll(() => of('undone'), { timeout: 10_000 }).toHaveLength(1)
-    await expect.poll(income, { timeout: 10_000 }).toBe(before + 1000n)
+    await expect.poll(() => of('undone')).toHaveLength(1)
+    await expect.poll(income).toBe(before + 1000n)
     await expect
       .poll(() => facilitator.settle(payment, { claimId: 'lost' }))
       .toMatchObject({ status: 'settled', transaction: expect.not.stringContaining(outcome.transaction ?? '') })
@@ -100,7 +100,7 @@ describe('a reorg', () => {
     const topics = ['settlement.settled', 'settlement.settled', 'settlement.undone', 'signer.foreign']
     expect(told.map(({ topic }) => topic).sort()).toEqual(topics)
     expect(told.find(({ body }) => body.includes(outcome.transaction ?? ''))?.topic).toBe('settlement.settled')
-  }, 40_000)
+  })
 })
 
 describe('a node that refuses a transaction for what is in it', () => {
@@ -142,5 +142,5 @@ describe('a node that refuses a transaction for what is in it', () => {
       node.closeAllConnections()
       await new Promise((resolve) => node.close(resolve))
     }
-  }, 40_000)
+  })
 })

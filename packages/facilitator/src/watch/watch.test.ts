@@ -110,7 +110,7 @@ describe('health', () => {
     expect(await another.health()).toMatchObject({ pending: 1, overdue: 1 })
 
     chain.mining = true
-    await expect.poll(() => facilitator.health(), { timeout: 5000 }).toMatchObject({ status: 'ok', pending: 0, overdue: 0 })
+    await expect.poll(() => facilitator.health()).toMatchObject({ status: 'ok', pending: 0, overdue: 0 })
     await expect.poll(() => facilitator.counts()).toMatchObject({ outcomes: { settled: 1, pending: 1 }, inFlight: [idle] })
     await facilitator.close()
     await another.close()
@@ -127,7 +127,7 @@ describe('health', () => {
     const first = await fetch(`${url}/health`)
     expect([first.status, await first.json()]).toMatchObject([503, { status: 'down', networks: [{ ready: false }] }])
     broken = false
-    await expect.poll(async () => (await fetch(`${url}/health`)).status, { timeout: 5000, interval: 200 }).toBe(200)
+    await expect.poll(async () => (await fetch(`${url}/health`)).status, { interval: 200 }).toBe(200)
     expect((await fetch(`${url}/supported`)).status).toBe(401)
     await close()
     await facilitator.close()

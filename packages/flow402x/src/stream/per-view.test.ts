@@ -119,7 +119,7 @@ describe.each(['base', 'solana'] as const)('two views that take a proof on %s', 
   })
 })
 
-it('is seen by who paid it where its seller is killed between the sale and the view, and paid once', { timeout: 60_000 }, async () => {
+it('is seen by who paid it where its seller is killed between the sale and the view, and paid once', async () => {
   verifies('FS1-VIEW-GRANT')
   const { network, seller } = chainOf('base')
   const before = await balance('base', seller.address)

@@ -36,7 +36,7 @@ const text = (opened: Uint8Array | string) => (typeof opened === 'string' ? open
 
 describe('an encrypted key file', () => {
   // The second takes seconds: so small a block is beyond OpenSSL, and plain JavaScript does it.
-  it.each(['pbkdf2', 'scrypt'] as const)('of the standard is opened: %s', { timeout: 60_000 }, async (kdf) => {
+  it.each(['pbkdf2', 'scrypt'] as const)('of the standard is opened: %s', async (kdf) => {
     verifies('WALLET-FILES')
     const file = JSON.stringify(vectors[kdf])
     expect(isSealed(file)).toBe(true)

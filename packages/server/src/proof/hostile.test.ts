@@ -179,7 +179,7 @@ describe('a facilitator that says success where nothing was settled', () => {
     await server.forgive(url)
     // The same payer's third payment is still in doubt: that is found out before another one is asked for.
     expect(await (await get(await pay())).json()).toMatchObject({ code: 'payment/pending' })
-  }, 40_000)
+  })
 
   it('by a transaction that paid something else is a lie at once', async () => {
     verifies(['M13', 'A25', 'M1'])

@@ -16,7 +16,7 @@ const closing: (() => Promise<void>)[] = []
 beforeAll(async () => {
   // What fast is fast with: a Redis that writes nothing to disk.
   ;[database, redis] = await Promise.all([startPostgres(), startRedis({ settings: { appendonly: 'no' } })])
-}, 60_000)
+})
 afterAll(async () => {
   for (const close of closing.reverse()) await close()
   await database?.stop?.()

@@ -20,7 +20,7 @@ let chain: EvmChain
 let database: TestServer
 beforeAll(async () => {
   ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
-}, 60_000)
+})
 afterAll(async () => {
   await chain?.stop()
   await database?.stop()

@@ -107,7 +107,7 @@ it('pays for a socket in the socket: a message each, and what both sides count i
   const heard: string[] = []
   socket.addEventListener('message', (event) => event instanceof MessageEvent && heard.push(String(event.data)))
   for (let at = 0; at < 30; at++) socket.send(`${at}`)
-  await expect.poll(() => heard.length, { timeout: 10_000 }).toBe(30)
+  await expect.poll(() => heard.length).toBe(30)
   socket.close()
   const consumed = await socket.consumed
   expect([heard[0], heard[29], socket.trouble()]).toEqual(['0', '29', undefined])

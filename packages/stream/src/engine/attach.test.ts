@@ -17,7 +17,7 @@ const closing: (() => Promise<unknown>)[] = []
 beforeAll(async () => {
   ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
   facilitator = await escrowFacilitator(chain)
-}, 60_000)
+})
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
@@ -59,7 +59,7 @@ async function opened(url: string, headers: Record<string, string>) {
 }
 
 describe('a player whose requests come to two processes in turn', () => {
-  test('goes on with one lane: nothing twice, nothing missing, and all of it charged', { timeout: 40_000 }, async () => {
+  test('goes on with one lane: nothing twice, nothing missing, and all of it charged', async () => {
     verifies('FS1-ATTACH')
     const [shop, { url }] = [await open(), await another()]
     const payer = await shop.newPayer(100_000n)
@@ -84,7 +84,7 @@ describe('a player whose requests come to two processes in turn', () => {
     expect((await shop.row(payer)).lanes).toBeUndefined()
   })
 
-  test('both at once: a token is given by one of them, and paid once', { timeout: 40_000 }, async () => {
+  test('both at once: a token is given by one of them, and paid once', async () => {
     verifies(['FS1-ATTACH', 'M25'])
     const [shop, { url }] = [await open(), await another()]
     const payer = await shop.newPayer(100_000n)
@@ -102,7 +102,7 @@ describe('a player whose requests come to two processes in turn', () => {
     expect((await shop.row(payer)).charged).toBe(BigInt(given.length + 1) * token)
   })
 
-  test('and one of them is killed: the other goes on once its lease is over', { timeout: 40_000 }, async () => {
+  test('and one of them is killed: the other goes on once its lease is over', async () => {
     verifies(['FS1-ATTACH', 'T21'])
     const [shop, { url, child }] = [await open(), await another()]
     const payer = await shop.newPayer(100_000n)
@@ -116,7 +116,7 @@ describe('a player whose requests come to two processes in turn', () => {
   })
 })
 
-test('a socket attaches to a lane that was opened at another process', { timeout: 40_000 }, async () => {
+test('a socket attaches to a lane that was opened at another process', async () => {
   verifies('FS1-ATTACH')
   const serve: ShopPlan['serve'] = async (socket) => {
     for await (const text of socket.messages) await socket.send(`heard ${text}`)
@@ -140,7 +140,7 @@ test('a socket attaches to a lane that was opened at another process', { timeout
 })
 
 describe('a lane of another route', () => {
-  test('draws on nothing here: neither by its bearer, nor resumed, nor ticked', { timeout: 40_000 }, async () => {
+  test('draws on nothing here: neither by its bearer, nor resumed, nor ticked', async () => {
     verifies('FS1-ATTACH')
     const { url } = await another()
     const dear = await open({ rate: { ...rate, rate: '0.01 USD/token', tickUrl: '/dear/tick' } })

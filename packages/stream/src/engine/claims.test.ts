@@ -47,7 +47,7 @@ test('a hundred channels with live lanes are claimed for what was delivered, onc
     const readings = await Promise.all(payers.map((payer) => shop.open(payer.voucher(40n * token), 'B')))
     const arrived = () => readings.map(({ items }) => BigInt(items.length))
     const expected = sum(Array.from({ length: count }, (_, at) => BigInt(5 + ((at + 1) % 20))))
-    await expect.poll(() => sum(arrived()), { timeout: 10_000 }).toBe(expected)
+    await expect.poll(() => sum(arrived())).toBe(expected)
     // A tick brings into the books what was used by then; all lanes go on living.
     const tickTo = async (max: bigint, but?: number) => {
       const ticked = readings.map(async ({ sid }, at) =>
@@ -67,7 +67,7 @@ test('a hundred channels with live lanes are claimed for what was delivered, onc
     expect(facilitator.asked).toHaveLength(asked)
 
     goOn()
-    await expect.poll(() => sum(arrived()), { timeout: 10_000 }).toBe(expected + 3n * BigInt(count))
+    await expect.poll(() => sum(arrived())).toBe(expected + 3n * BigInt(count))
     const drained = 41
     await tickTo(42n * token, drained)
     await shop.post({ sid: readings[drained]?.sid, op: 'close' })

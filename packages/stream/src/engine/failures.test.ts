@@ -31,7 +31,7 @@ async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> & { readonly f
   return shop
 }
 
-test('a reader who does not read stops the source, and pays for what was made alone', { timeout: 30_000 }, async () => {
+test('a reader who does not read stops the source, and pays for what was made alone', async () => {
   verifies('F20')
   const size = 64 * 1024
   let made = 0
@@ -63,7 +63,7 @@ test('a reader who does not read stops the source, and pays for what was made al
   expect(free).toEqual([{ from: charged, to: 1000n * token, spent: true }])
 })
 
-test('a facilitator that is down is not missed by ticks, and a deposit waits for it', { timeout: 30_000 }, async () => {
+test('a facilitator that is down is not missed by ticks, and a deposit waits for it', async () => {
   verifies('F16')
   let isDown = false
   const asked = <Answer>(ask: () => Promise<Answer>): Promise<Answer> => (isDown ? Promise.reject(new TypeError('fetch failed')) : ask())
@@ -84,7 +84,7 @@ test('a facilitator that is down is not missed by ticks, and a deposit waits for
   expect((await shop.row(payer)).funds.balance).toBe(60n * token)
   isDown = false
   // The same deposit, once there is somebody to bring it in.
-  await vi.waitFor(async () => expect(await brought()).toBe(204), { timeout: 10_000, interval: 500 })
+  await vi.waitFor(async () => expect(await brought()).toBe(204), { interval: 500 })
   expect(await shop.row(payer)).toMatchObject({ funds: { balance: 160n * token }, top: 80n * token })
 })
 

@@ -18,7 +18,7 @@ const closing: (() => Promise<unknown>)[] = []
 beforeAll(async () => {
   ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
   facilitator = await escrowFacilitator(chain)
-}, 60_000)
+})
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
@@ -123,7 +123,7 @@ describe('a seller that dies', () => {
     expect(consumed).toBeGreaterThanOrEqual(delivered * token)
     expect(consumed).toBeLessThanOrEqual((delivered + 1n) * token)
     expect(await heir.row(payer)).toMatchObject({ charged: consumed, top: 100n * token })
-  }, 30_000)
+  })
 
   test('and whose payer does not come back: what the last checkpoint knows is charged, the rest is his again', async () => {
     verifies(['F1', 'F10'])
@@ -151,7 +151,7 @@ describe('a seller that dies', () => {
     expect(charged).toBeLessThanOrEqual(BigInt(received + 1) * token)
     expect(charged).toBeGreaterThan(0n)
     expect(free).toEqual([{ from: charged, to: 100n * token, spent: true }])
-  }, 30_000)
+  })
 
   test('after it took a voucher and before it said so: the same voucher again is no second credit', async () => {
     verifies(['T22', 'F8'])
@@ -227,12 +227,12 @@ test('a database that is away gates lanes within a window and leaks nothing; the
   await new Promise((resolve) => setTimeout(resolve, 1500))
   expect(reading.items).toHaveLength(20)
   line.mend()
-  await vi.waitFor(async () => expect((await shop.slide(reading.sid, voucher)).status).toBe(200), { timeout: 5000, interval: 300 })
+  await vi.waitFor(async () => expect((await shop.slide(reading.sid, voucher)).status).toBe(200), { interval: 300 })
   await vi.waitFor(() => expect(reading.items.length).toBe(60), 5000)
   const { body } = await shop.post({ sid: reading.sid, op: 'close' })
   expect(body).toMatchObject({ state: 'ended', consumed: `${60n * token}` })
   expect(await shop.row(payer)).toMatchObject({ charged: 60n * token, top: 60n * token })
-}, 30_000)
+})
 
 async function drain(response: Response, seen: { text: string }): Promise<void> {
   const reader = response.body?.getReader()

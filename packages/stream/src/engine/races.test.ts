@@ -15,7 +15,7 @@ let database: TestServer
 beforeAll(async () => {
   ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
   facilitator = await escrowFacilitator(chain)
-}, 60_000)
+})
 afterAll(async () => {
   await chain?.stop()
   await database?.stop()

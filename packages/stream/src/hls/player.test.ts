@@ -52,7 +52,7 @@ describe.skipIf(missing !== undefined)(`hls.js in Chromium${missing === undefine
     script = bundle.outputFiles[0]?.text ?? ''
     browser = await chromium.launch({ executablePath, args: quiet })
     closing.push(() => browser.close())
-  }, 60_000)
+  })
   afterAll(async () => {
     for (const close of closing.reverse()) await close()
   })
@@ -83,7 +83,7 @@ describe.skipIf(missing !== undefined)(`hls.js in Chromium${missing === undefine
     expect(played).toMatchObject({ errors: [], consumed: `${cost}`, bytes: segmentCount * segmentBytes().length })
     expect(played.events).toMatchObject({ loaded: segmentCount, buffered: segmentCount })
     expect([Math.abs(played.duration - seconds) < 0.2, Math.abs(played.time - seconds) < 0.2, charged]).toEqual([true, true, cost])
-  }, 40_000)
+  })
 
   it('opens what caches hold with keys that it pays', async () => {
     verifies(['FS1-HLS-LOADER', 'T5'])
@@ -92,7 +92,7 @@ describe.skipIf(missing !== undefined)(`hls.js in Chromium${missing === undefine
     // What is not opened is no sound, and is not buffered.
     expect(played.events).toMatchObject({ keys: segmentCount, buffered: segmentCount, loaded: segmentCount })
     expect([Math.abs(played.time - seconds) < 0.2, charged]).toEqual([true, cost])
-  }, 40_000)
+  })
 
   it('is let in by an edge for as long as it pays, by a cookie that no script reads', async () => {
     verifies(['FS1-HLS-LOADER', 'FS1-KEPT-PASSES'])
@@ -100,12 +100,12 @@ describe.skipIf(missing !== undefined)(`hls.js in Chromium${missing === undefine
     expect(played).toMatchObject({ errors: [], bytes: segmentCount * segmentBytes().length })
     const windows = shop.asked.filter((one) => one === '/access 200').length
     expect([Math.abs(played.time - seconds) < 0.2, charged]).toEqual([true, BigInt(windows) * 2n * perSecond])
-  }, 40_000)
+  })
 
   it('stops where the budget does', async () => {
     verifies('FS1-CLIENT-BUDGET')
     const { played, charged } = await playIn('origin', { account: 6, budget: '$0.03' })
     expect(played.events).toMatchObject({ loaded: 2 })
     expect([played.errors.some((one) => one.includes(' 402 ')), charged]).toEqual([true, (2n * cost) / BigInt(segmentCount)])
-  }, 40_000)
+  })
 })

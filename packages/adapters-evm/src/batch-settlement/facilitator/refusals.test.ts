@@ -401,7 +401,7 @@ test('whatever is asked, the answer is a verdict', async () => {
     }),
     { numRuns: 600 },
   )
-}, 60_000)
+})
 
 // The last one: it takes the chain's clock out of step with the payers'.
 test('vouchers do not count on what their payer is taking out, and on nothing once he has', async () => {
