@@ -46,15 +46,17 @@ const categories = [
   'tools',
 ]
 const time = new Date(1_763_700_000_000).toISOString()
+const atOnce = 512
 
 playRole(
   {},
   {
     async fill(count: number): Promise<number> {
-      let made = 0
-      await inFlight({ count, most: 64 }, async () => {
-        made += 1
-        await store.catalogue.add(entry(made))
+      // The next are made while the last are written down.
+      await inFlight({ count: Math.ceil(count / atOnce), most: 2 }, async (index) => {
+        const first = index * atOnce
+        const made = Array.from({ length: Math.min(atOnce, count - first) }, (_, offset) => entry(first + offset + 1))
+        await store.catalogue.addAll(made)
       })
       return count
     },

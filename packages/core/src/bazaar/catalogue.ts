@@ -115,6 +115,8 @@ export interface CatalogueStore {
     entry: NewEntry,
     options?: { readonly tell?: readonly NewMessage[] },
   ): Promise<{ readonly added: boolean; readonly entry: CatalogueEntry }>
+  /** Writes many down as `add` does one, all in one commit, and gives the keys of those that were not there. */
+  addAll(entries: readonly NewEntry[]): Promise<readonly string[]>
   /** Puts `next` in the place of an entry whose epoch is still this one, raising it; else nothing and `undefined`. */
   update(
     entry: CatalogueEntry,

@@ -1,7 +1,7 @@
 import type { OutboxStore } from '@flow402x/core'
 import type { CatalogueEntry, CatalogueStore, NewEntry } from '@flow402x/core/bazaar'
 import type { Column } from '../claims/record.ts'
-import { type Row, run, type SqlDatabase, table, type Work } from '../sql/database.ts'
+import { inPieces, type Row, run, type SqlDatabase, table, type Work } from '../sql/database.ts'
 import { putMessages } from '../sql/outbox.ts'
 import { changedColumns, changeOf, entryColumns, readCandidate, readEntry } from './entry.ts'
 import { addressKey, countStatement, searchStatement, sortable } from './question.ts'
@@ -17,6 +17,20 @@ export function sqlCatalogue(
   { outbox, dialect }: { readonly outbox: OutboxStore; readonly dialect: Dialect },
 ): CatalogueStore {
   const index = indexOf(dialect)
+
+  /** Writes those down that are not there, and gives their rows. */
+  function* write(entries: readonly NewEntry[], columns: string): Work<readonly Row[]> {
+    const written = entries.map((entry) => [entry.key, ...changeOf(entry), 1])
+    const rows = yield* inPieces(
+      { rows: written },
+      (values) => `INSERT INTO flow402x_listings (key, ${changedColumns.join(', ')}, epoch) ${values}
+        ON CONFLICT DO NOTHING RETURNING seq, terms, ${columns}`,
+    )
+    // Of two with one key the first was written, as if they had come one by one.
+    const byKey = new Map(entries.toReversed().map((entry) => [entry.key, entry]))
+    yield* index.put(rows.map((row) => ({ row, listing: byKey.get(String(row.key))?.listing })))
+    return rows
+  }
 
   return {
     outbox,
@@ -40,14 +54,17 @@ export function sqlCatalogue(
     },
     add: (entry, { tell = [] } = {}) =>
       database.transaction(function* () {
-        const [row] = yield run(insert, [entry.key, ...changeOf(entry)])
+        const [row] = yield* write([entry], entryColumns)
         if (row === undefined) {
           const [standing] = yield run(`SELECT ${entryColumns} FROM flow402x_listings WHERE key = ?1`, [entry.key])
           return { added: false, entry: readEntry(standing ?? {}) }
         }
-        yield* index.put(row, entry)
         yield* putMessages(tell)
         return { added: true, entry: readEntry(row) }
+      }),
+    addAll: (entries) =>
+      database.transaction(function* () {
+        return (yield* write(entries, 'key, quality')).map(({ key }) => String(key))
       }),
     update: ({ key, epoch }, next, { tell = [] } = {}) =>
       database.transaction(function* (): Work<CatalogueEntry | undefined> {
@@ -84,9 +101,6 @@ export function sqlCatalogue(
 }
 
 const returned = `RETURNING seq, place, terms, ${entryColumns}`
-const numbered = (first: number): string => changedColumns.map((_, index) => `?${index + first}`).join(', ')
-const insert = `INSERT INTO flow402x_listings (key, ${changedColumns.join(', ')}, epoch) VALUES (?1, ${numbered(2)}, 1)
-  ON CONFLICT DO NOTHING ${returned}`
 const replace = `UPDATE flow402x_listings SET ${changedColumns.map((name, index) => `${name} = ?${index + 3}`).join(', ')}, epoch = epoch + 1
   WHERE key = ?1 AND epoch = ?2 ${returned}`
 const due = 'next_probe_at <= ?1'
@@ -98,19 +112,34 @@ const mostNear = 5000
 const steps = 1023
 const width = 2 ** 32
 
+/** A row as it was written, with its listing. */
+type Written = { readonly row: Row } & Pick<NewEntry, 'listing'>
+
 /** How listed entries stand in the index of words and among the prices. */
 function indexOf(dialect: Dialect) {
-  const vector = dialect === 'sqlite' ? '?2' : "array_to_tsvector(string_to_array(?2, ' '))"
+  const [number, vector] = {
+    sqlite: ['INTEGER', (terms: string) => terms] as const,
+    postgres: ['DOUBLE PRECISION', (terms: string) => `array_to_tsvector(string_to_array(${terms}, ' '))`] as const,
+  }[dialect]
 
-  function* put(row: Row, entry: NewEntry): Work<void> {
-    if (row.terms === '') return
-    const place = placeOf(row)
-    yield run('UPDATE flow402x_listings SET place = ?2 WHERE seq = ?1', [Number(row.seq), place])
-    yield run(
-      `INSERT INTO flow402x_listing_terms (rowid, terms) VALUES (CAST(?1 AS ${dialect === 'sqlite' ? 'INTEGER' : 'DOUBLE PRECISION'}), ${vector})`,
-      [place, String(row.terms)],
+  function* put(written: readonly Written[]): Work<void> {
+    const listed = written.filter(({ row }) => row.terms !== '').map((one) => ({ ...one, place: placeOf(one.row) }))
+    yield* inPieces(
+      { rows: listed.map(({ row, place }) => [Number(row.seq), place]) },
+      (values) => `UPDATE flow402x_listings SET place = CAST(t.column2 AS DOUBLE PRECISION) FROM (${values}) AS t
+        WHERE seq = CAST(t.column1 AS INTEGER)`,
     )
-    for (const price of pricesOf(entry)) yield run(insertPrice, [place, ...price])
+    yield* inPieces(
+      {
+        rows: listed.map(({ row, place }) => [place, String(row.terms)]),
+        tuple: ([place, terms = '']) => `(CAST(${place} AS ${number}), ${vector(terms)})`,
+      },
+      (values) => `INSERT INTO flow402x_listing_terms (rowid, terms) ${values}`,
+    )
+    yield* inPieces(
+      { rows: listed.flatMap(({ place, listing }) => pricesOf(listing).map((price) => [place, ...price])) },
+      (values) => `INSERT INTO flow402x_listing_prices (place, network, asset, symbol, currency, scheme, pay_to, unit, price) ${values}`,
+    )
   }
 
   return {
@@ -124,7 +153,7 @@ function indexOf(dialect: Dialect) {
           yield run(`DELETE FROM ${name} = ?1`, [Number(was.place)])
         yield run('UPDATE flow402x_listings SET place = NULL WHERE seq = ?1', [Number(row.seq)])
       }
-      yield* put(row, entry)
+      yield* put([{ row, listing: entry.listing }])
     },
   }
 }
@@ -134,10 +163,7 @@ function placeOf({ quality, seq }: Row): number {
   return Math.floor(Math.min(Math.max(Number(quality), 0), 1) * steps) * width + Number(seq)
 }
 
-const insertPrice = `INSERT INTO flow402x_listing_prices (place, network, asset, symbol, currency, scheme, pay_to, unit, price)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`
-
-function pricesOf({ listing }: NewEntry): Column[][] {
+function pricesOf(listing: NewEntry['listing']): Column[][] {
   return (listing?.prices ?? []).map(({ network, asset, symbol, currency, scheme, unit, amount }, index) => {
     const payTo = addressKey(listing?.accepts[index]?.payTo ?? '')
     const told = amount == null ? null : sortable(amount)

@@ -44,6 +44,32 @@ export function table(rows: readonly (readonly Column[])[], first: number): { re
   return { text: `VALUES ${tuples.join(', ')}`, values: filled.flat() }
 }
 
+// Fewer parameters than any engine takes, for the widest of tables.
+const mostInPiece = 256
+
+type Pieces = {
+  readonly rows: readonly (readonly Column[])[]
+  /** One row as it is written, of its parameters; in their order where nothing is said. */
+  readonly tuple?: (parameters: readonly string[]) => string
+}
+
+/**
+ * Does a statement with many rows in it, and gives what that returned. A piece has as many of them as a power of two, so that few texts are
+ * prepared and no row is there twice.
+ */
+export function* inPieces({ rows, tuple = (all) => `(${all.join(', ')})` }: Pieces, statement: (values: string) => string): Work<Row[]> {
+  const returned: Row[] = []
+  for (let from = 0; from < rows.length; ) {
+    const size = Math.min(mostInPiece, 2 ** Math.floor(Math.log2(rows.length - from)))
+    const piece = rows.slice(from, from + size)
+    let number = 0
+    const tuples = piece.map((row) => tuple(row.map(() => `?${++number}`)))
+    returned.push(...(yield run(statement(`VALUES ${tuples.join(', ')}`), piece.flat())))
+    from += size
+  }
+  return returned
+}
+
 /** Claims that have not ended: the condition of an index, which a query must repeat word for word to be answered by it. */
 export const unended = "state IN ('claimed', 'open', 'settling', 'settled')"
 

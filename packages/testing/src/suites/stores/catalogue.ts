@@ -52,6 +52,53 @@ function testEntries(at: At): void {
     expect(await at(1).findAt(`${entry.target.url}/b`)).toEqual([])
   })
 
+  it('keeps many at once as it keeps each alone', async () => {
+    verifies('H12')
+    const tag = unique()
+    // More than one statement holds, of every kind.
+    const some = Array.from({ length: 300 }, (_, index): NewEntry => {
+      const offers = [{ amount: `0.0${(index % 9) + 1}` }, { network: solana }, { network: solana }].slice(0, index % 4)
+      const listed = newListed({ tags: [tag], name: `n${index}`, quality: (index % 50) / 50, offers })
+      const others = [newEntry(), { ...listed, state: 'unlisted', reason: 'dead', note: 'gone', failures: 9 } as const]
+      return others[index % 10] ?? listed
+    })
+    // One stands already, and one comes a second time.
+    const given = (end: string) => {
+      const all = some.map((entry) => ({ ...entry, key: `${entry.key}${end}` }))
+      const [standing = newEntry(), doubled = newEntry()] = all.slice(2)
+      return { standing: { ...standing, quality: 0.99 }, all: [...all, { ...newListed({ offers: [{ amount: '9' }] }), key: doubled.key }] }
+    }
+    const [alone, together] = [given('alone'), given('together')]
+    for (const { standing } of [alone, together]) await at(0).add(standing)
+    const added: string[] = []
+    for (const entry of alone.all) if ((await at(0).add(entry)).added) added.push(entry.key.replace(/alone$/, ''))
+    expect(added).toHaveLength(299)
+    expect(await at(1).addAll(together.all)).toEqual(added.map((key) => `${key}together`))
+    expect(await at(2).addAll(together.all.slice(0, 3))).toEqual([])
+    expect(await at(2).addAll([])).toEqual([])
+
+    const rows = async ({ all }: typeof alone) => {
+      const found = new Map((await at(2).findAll(all.map(({ key }) => key))).map((entry) => [entry.key, entry]))
+      return all.map(({ key }) => ({ ...found.get(key), key: key.replace(/(alone|together)$/, '') }))
+    }
+    expect(await rows(together)).toEqual(await rows(alone))
+    for (const query of [{}, { maxPrice: '0.04' }, { sort: 'price' }, { sort: 'new' }, { words: 'n14' }, { network: solana }] as const) {
+      const found = (await at(1).search({ tag, limit: 1000, ...query })).map(({ key }) => key)
+      const ending = (end: string) => found.flatMap((key) => (key.endsWith(end) ? [key.slice(0, -end.length)] : []))
+      expect({ query, found: ending('together') }).toEqual({ query, found: ending('alone') })
+      expect(ending('alone')).not.toEqual([])
+    }
+  })
+
+  it('keeps none of many where one cannot be kept', async () => {
+    const good = Array.from({ length: 256 }, () => newEntry())
+    // One engine takes no such text and the other no such number.
+    const bad = newEntry({ note: '\u0000', since: Number.NaN })
+    await expect(at(0).addAll([...good, bad])).rejects.toThrow()
+    expect(await at(1).findAll(good.map(({ key }) => key))).toEqual([])
+    expect(await at(0).addAll(good)).toHaveLength(256)
+  })
+
   it('lets one of 20 at once change an entry, and tells of that one change alone', async () => {
     verifies('H12')
     const { entry } = await at(0).add(newEntry())
@@ -320,10 +367,15 @@ type Shown = Partial<Pick<Listing, 'name' | 'description' | 'tags' | 'category'>
 }
 
 /** Writes a listed entry down. */
-async function list(
-  catalogue: CatalogueStore,
-  { quality = 0.5, verified = false, failing = false, transports, offers = [{ amount: '0.01' }], ...shown }: Shown,
-): Promise<CatalogueEntry> {
+async function list(catalogue: CatalogueStore, shown: Shown): Promise<CatalogueEntry> {
+  const given = newListed(shown)
+  const { added, entry } = await catalogue.add(given)
+  expect({ added, listing: entry.listing }).toEqual({ added: true, listing: given.listing })
+  return entry
+}
+
+function newListed(seen: Shown): NewEntry {
+  const { quality = 0.5, verified = false, failing = false, transports, offers = [{ amount: '0.01' }], ...shown } = seen
   const { key, target, ...rest } = newEntry()
   const full = offers.map(({ amount, ...offer }) => ({
     ...{ network: base, asset: usdc, symbol: 'USDC', currency: 'USD', scheme: 'exact', payTo: '0xPayee', unit: 'request' },
@@ -347,9 +399,7 @@ async function list(
     ...(transports === undefined ? {} : { stream: { rate: '0.01 USD/second', unit: 'second', transports } }),
     ...shown,
   }
-  const { added, entry } = await catalogue.add({ ...rest, key, target, state: 'listed', reason: 'live', quality, listing })
-  expect({ added, listing: entry.listing }).toEqual({ added: true, listing })
-  return entry
+  return { ...rest, key, target, state: 'listed', reason: 'live', quality, listing }
 }
 
 function newPayment(change: Partial<WitnessedPayment> = {}): WitnessedPayment {
