@@ -10,6 +10,7 @@ export {
   testFacilitator,
 } from './suites/facilitator.ts'
 export { packagesLoadedBy } from './suites/imports.ts'
+export { type Mined, mine, whenMined } from './suites/mine.ts'
 export { preparePayment, receiptOf, sendPaid, signPayment } from './suites/purchase.ts'
 export { type SchemeStage, type SchemeSuite, testScheme } from './suites/scheme.ts'
 export { type CatalogueSuite, testCatalogue } from './suites/stores/catalogue.ts'

@@ -1,9 +1,10 @@
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { batchSettlement as artifact } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import { decodeFunctionData, encodeAbiParameters, parseAbiParameters } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Target } from '../chain/abi.ts'
 import { type EvmChain, evmChain } from '../chain/evm-chain.ts'
 import type { Hex } from '../crypto/bytes.ts'
@@ -60,15 +61,8 @@ const signers = () => {
 }
 
 const send = async (call: Target, through = chain): Promise<boolean> => {
-  const [signer = ''] = through.signers
-  const calls = [{ ...call, gas: 1_000_000n, alone: true }]
-  const signed = await through.sign(calls, { signer, nonce: await through.nonce(signer) })
-  await through.send(signed)
-  return vi.waitFor(async () => {
-    const status = await through.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return status.success
-  })
+  const { status } = await mine(through, [{ ...call, gas: 1_000_000n, alone: true }])
+  return status.success
 }
 
 const stateOf = async (config: ChannelConfig) => stateIn(await chain.read(stateCalls(channelIdOf(chain.chainId, config))))

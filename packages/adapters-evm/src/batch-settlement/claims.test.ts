@@ -1,6 +1,7 @@
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { mine } from '@flow402x/testing/suites'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Target } from '../chain/abi.ts'
 import { type EvmChain, evmChain } from '../chain/evm-chain.ts'
 import { privateKeySigner } from '../crypto/signer.ts'
@@ -66,15 +67,8 @@ async function run({ target: to, data }: Target, from: string): Promise<string> 
 /** Claims as a facilitator does: one transaction, whose gas is capped by its rows. */
 async function claim(rows: readonly VoucherClaim[]) {
   const signature = await signClaims(rows, by(local.seller.privateKey))
-  const [signer = ''] = chain.signers
-  const calls = [{ ...claimCall(rows, signature), gas: claimGas(rows.length), alone: true }]
-  const signed = await chain.sign(calls, { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  return vi.waitFor(async () => {
-    const status = await chain.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return status
-  })
+  const { status } = await mine(chain, [{ ...claimCall(rows, signature), gas: claimGas(rows.length), alone: true }])
+  return status
 }
 
 test('of 100 channels of which one was drained 99 are claimed in one transaction', async () => {

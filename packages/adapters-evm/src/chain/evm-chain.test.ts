@@ -4,9 +4,10 @@ import type { Call } from '@flow402x/core'
 import { isX402Error } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
+import { whenMined } from '@flow402x/testing/suites'
 import { encodeFunctionData, getAddress, parseAbi, parseTransaction } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as z from 'zod/mini'
 import { type EvmChainOptions, evmChain } from '../facilitator.ts'
 
@@ -41,11 +42,7 @@ describe('signing and sending', () => {
     })
     expect(await chain.status(signed)).toEqual({ state: 'unknown' })
     await chain.send(signed)
-    const status = await vi.waitFor(async () => {
-      const seen = await chain.status(signed)
-      expect(seen.state).toBe('mined')
-      return seen
-    })
+    const { status } = await whenMined(chain, signed)
     expect(status).toMatchObject({ state: 'mined', success: true, logs: [{ address: local.usdc.address.toLowerCase() }] })
   })
 
@@ -54,11 +51,7 @@ describe('signing and sending', () => {
     const broken = { ...call, data: '0xdeadbeef', alone: true }
     const signed = await signNext(chain, [call, broken, call])
     await chain.send(signed)
-    const status = await vi.waitFor(async () => {
-      const seen = await chain.status(signed)
-      expect(seen.state).toBe('mined')
-      return seen
-    })
+    const { status } = await whenMined(chain, signed)
     expect(status).toMatchObject({ state: 'mined', success: true })
     expect(status.state === 'mined' && status.logs.length).toBe(2)
   })

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { type FacilitatorScheme, type Outcome, parsePrice, type ServerScheme, type Submission } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import {
   type Address,
   encodeAbiParameters,
@@ -15,7 +16,7 @@ import {
   zeroAddress,
 } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as z from 'zod/mini'
 import { type EvmSigner, exactEvmClient, permit2, uptoEvmClient } from '../client.ts'
 import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '../facilitator.ts'
@@ -111,15 +112,8 @@ async function pay(way: 'eip3009' | 'permit2' | 'upto', signer: EvmSigner) {
 }
 
 async function settle({ submission, facilitator }: Awaited<ReturnType<typeof pay>>): Promise<Outcome> {
-  await vi.waitFor(async () => expect(await facilitator.verify(submission)).toMatchObject({ valid: true }))
-  const [signer = ''] = chain.signers
-  const signed = await chain.sign(facilitator.plan(submission), { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  return vi.waitFor(async () => {
-    const status = await chain.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return facilitator.outcome(submission, { transaction: signed.transaction, status })
-  })
+  await expect.poll(() => facilitator.verify(submission)).toMatchObject({ valid: true })
+  return facilitator.outcome(submission, await mine(chain, facilitator.plan(submission)))
 }
 
 test('a Safe that is not there yet is made by its first payment, and pays in every way from then on', async () => {

@@ -1,8 +1,9 @@
-import type { Outcome, PaymentRequirements, Submission, Verdict } from '@flow402x/core'
+import type { PaymentRequirements, Submission, Verdict } from '@flow402x/core'
 import { parsePrice } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { delegatedAccount, hostileAccount, smartWallet, walletFactory } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
+import { whenMined } from '@flow402x/testing/suites'
 import {
   type Address,
   createWalletClient,
@@ -18,7 +19,7 @@ import {
   serializeErc6492Signature,
 } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { multicall3 } from '../chain/abi.ts'
 import { type EvmSigner, exactEvmClient, permit2, privateKeySigner, uptoEvmClient } from '../client.ts'
 import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '../facilitator.ts'
@@ -95,12 +96,8 @@ async function sign({ facilitator, submission }: Paying) {
 
 async function send({ facilitator, submission }: Paying, signed: Awaited<ReturnType<typeof sign>>) {
   await chain.send(signed)
-  return vi.waitFor(async (): Promise<{ outcome: Outcome; transaction: string }> => {
-    const status = await chain.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    const { transaction } = signed
-    return { outcome: facilitator.outcome(submission, { transaction, status }), transaction }
-  })
+  const mined = await whenMined(chain, signed)
+  return { outcome: facilitator.outcome(submission, mined), transaction: mined.transaction }
 }
 
 async function act(from: Address, to: Address, data: Hex): Promise<void> {
@@ -148,7 +145,7 @@ async function delegated() {
   const authorization = await account.signAuthorization({ address: delegate, chainId, nonce: 1 })
   await wallet.sendTransaction({ to: local.usdc.address, data: approval(), authorizationList: [authorization] })
   await local.mint(account.address, 1_000_000n)
-  await vi.waitFor(async () => expect(await local.rpc('eth_getCode', [account.address, 'latest'])).toMatch(/^0xef0100/))
+  await expect.poll(() => local.rpc('eth_getCode', [account.address, 'latest'])).toMatch(/^0xef0100/)
   return account
 }
 
@@ -179,9 +176,9 @@ describe.each(everyWay)('%s', (way) => {
     const { outcome, transaction } = await send(paying, await sign(paying))
     expect(outcome).toMatchObject({ status: 'settled', payer: signer.address, amount: '10000' })
     expect((await earned()) - before).toBe(10_000n)
-    await vi.waitFor(async () => expect(await server.look?.(submission)).toMatchObject({ status: 'settled', transaction }))
+    await expect.poll(() => server.look?.(submission)).toMatchObject({ status: 'settled', transaction })
     expect(await facilitator.look?.(submission)).toMatchObject({ status: 'settled', transaction })
-    await vi.waitFor(async () => expect(reasonOf(await facilitator.verify(submission))).toMatch(/nonce/))
+    await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toMatch(/nonce/)
     const forged = await pay(way, { ...privateKeySigner(generatePrivateKey()), address: signer.address })
     expect(reasonOf(await facilitator.verify(forged.submission))).toMatch(/signature|simulation/)
   })
@@ -232,7 +229,7 @@ describe('a wallet that is not there yet (ERC-6492)', () => {
     // From then on it is a contract like any other, and pays in every way.
     for (const way of everyWay) {
       const next = await pay(way, plain)
-      await vi.waitFor(async () => expect(reasonOf(await next.facilitator.verify(next.submission))).toBe('valid'))
+      await expect.poll(async () => reasonOf(await next.facilitator.verify(next.submission))).toBe('valid')
       expect((await send(next, await sign(next))).outcome).toMatchObject({
         status: 'settled',
         payer: address,
@@ -255,7 +252,7 @@ describe('a wallet that is not there yet (ERC-6492)', () => {
     const paying = await pay('exact by EIP-3009', wrapped)
     expect(reasonOf(await paying.facilitator.verify(paying.submission))).toBe('valid')
     await act(local.owner.address, factory, data)
-    await vi.waitFor(async () => expect(reasonOf(await paying.facilitator.verify(paying.submission))).toBe('valid'))
+    await expect.poll(async () => reasonOf(await paying.facilitator.verify(paying.submission))).toBe('valid')
     expect((await send(paying, await sign(paying))).outcome.status).toBe('settled')
   })
 

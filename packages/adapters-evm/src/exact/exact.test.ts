@@ -1,9 +1,10 @@
 import { type Outcome, type PaymentRequirements, parsePrice, type Submission, type Verdict } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import { encodeFunctionData, getAddress, getContractAddress, type Hex, parseAbi, serializeErc6492Signature } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type EvmSigner, exactEvmClient, privateKeySigner } from '../client.ts'
 import { evmChain, exactEvmFacilitator } from '../facilitator.ts'
 import { exactEvmServer } from '../server.ts'
@@ -48,21 +49,9 @@ async function pay(signer: EvmSigner, { asked, random, at = now() }: Terms = {})
   return { payment: { x402Version: 2, accepted: terms, payload }, requirements: terms }
 }
 
-async function mine(submission: Submission, { by = facilitator, on = chain } = {}): Promise<{ outcome: Outcome; transaction: string }> {
-  const [signer = ''] = on.signers
-  const signed = await on.sign(by.plan(submission), { signer, nonce: await on.nonce(signer) })
-  await on.send(signed)
-  const status = await minedBy(on, signed.transaction)
-  return { outcome: by.outcome(submission, { transaction: signed.transaction, status }), transaction: signed.transaction }
-}
-
-// A node shows a block, its receipts and its state at slightly different moments.
-function minedBy(on: typeof chain, transaction: string) {
-  return vi.waitFor(async () => {
-    const status = await on.status({ transaction })
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return status
-  })
+async function settle(submission: Submission, { by = facilitator, on = chain } = {}): Promise<{ outcome: Outcome; transaction: string }> {
+  const mined = await mine(on, by.plan(submission))
+  return { outcome: by.outcome(submission, mined), transaction: mined.transaction }
 }
 
 const reasonOf = (verdict: Verdict) => (verdict.valid ? 'valid' : verdict.reason)
@@ -84,14 +73,14 @@ describe('a payer with a key', () => {
     })
     expect(requests).toEqual(['eth_call'])
     expect(facilitator.plan(submission)).toMatchObject([{ alone: false }])
-    const { outcome, transaction } = await mine(submission)
+    const { outcome, transaction } = await settle(submission)
     expect(outcome).toEqual({ status: 'settled', network: local.network, transaction, payer: local.buyer.address, amount: '10000' })
     expect(await local.balanceOf(local.buyer.address)).toBe(before[0] - 10_000n)
     expect(await local.balanceOf(local.seller.address)).toBe(before[1] + 10_000n)
   })
 
   test('settles in two requests once fees and gas are known', async () => {
-    await mine(await pay(buyer()))
+    await settle(await pay(buyer()))
     const submission = await pay(buyer())
     await facilitator.verify(submission)
     const [signer = ''] = chain.signers
@@ -106,7 +95,7 @@ describe('a payer with a key', () => {
   test('may be a viem account', async () => {
     const submission = await pay(privateKeyToAccount(local.buyer.privateKey))
     expect(reasonOf(await facilitator.verify(submission))).toBe('valid')
-    expect((await mine(submission)).outcome.status).toBe('settled')
+    expect((await settle(submission)).outcome.status).toBe('settled')
   })
 
   test('whose v is 0 or 1 is paid by all the same', async () => {
@@ -114,13 +103,13 @@ describe('a payer with a key', () => {
     const signature = String(submission.payment.payload.signature)
     const small = withSignature(submission, signature.replace(/1b$/, '00').replace(/1c$/, '01'))
     expect(reasonOf(await facilitator.verify(small))).toBe('valid')
-    expect((await mine(small)).outcome.status).toBe('settled')
+    expect((await settle(small)).outcome.status).toBe('settled')
   })
 
   test('a plan without a verdict trusts nobody: it goes alone and still settles', async () => {
     const submission = await pay(buyer())
     expect(facilitator.plan(submission)).toMatchObject([{ alone: true }])
-    expect((await mine(submission)).outcome.status).toBe('settled')
+    expect((await settle(submission)).outcome.status).toBe('settled')
   })
 })
 
@@ -210,10 +199,10 @@ describe('refused by what the chain says', () => {
   test('a payment that was settled already; settling it again moves nothing and says so', async () => {
     const submission = await pay(buyer())
     await facilitator.verify(submission)
-    await mine(submission)
+    await settle(submission)
     const before = await local.balanceOf(local.seller.address)
     await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
-    const { outcome, transaction } = await mine(submission)
+    const { outcome, transaction } = await settle(submission)
     expect(outcome).toEqual({
       status: 'notSettled',
       network: local.network,
@@ -243,12 +232,9 @@ test('a decoy with the same nonce proves nothing (M1)', async () => {
   const real = await pay(buyer(), { random })
   const decoy = await pay(buyer(), { random, asked: { payTo: local.buyer.address } })
   expect(reasonOf(await facilitator.verify(real))).toBe('valid')
-  const [signer = ''] = chain.signers
-  const signed = await chain.sign(facilitator.plan(decoy), { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  const status = await minedBy(chain, signed.transaction)
-  expect(facilitator.outcome(decoy, { transaction: signed.transaction, status }).status).toBe('settled')
-  expect(facilitator.outcome(real, { transaction: signed.transaction, status })).toMatchObject({
+  const mined = await mine(chain, facilitator.plan(decoy))
+  expect(facilitator.outcome(decoy, mined).status).toBe('settled')
+  expect(facilitator.outcome(real, mined)).toMatchObject({
     status: 'notSettled',
     reason: 'invalid_exact_evm_transfer_event_mismatch',
     retry: 'never',
@@ -262,12 +248,7 @@ test('events are read one against the next: a used nonce with somebody else’s 
   const second = await pay(spare(0))
   await facilitator.verify(first)
   await facilitator.verify(second)
-  const [signer = ''] = chain.signers
-  const calls = [...facilitator.plan(first), ...facilitator.plan(second)]
-  const signed = await chain.sign(calls, { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  const status = await minedBy(chain, signed.transaction)
-  const { transaction } = signed
+  const { transaction, status } = await mine(chain, [...facilitator.plan(first), ...facilitator.plan(second)])
   for (const submission of [first, second]) expect(facilitator.outcome(submission, { transaction, status }).status).toBe('settled')
   // The events of one payment without its own transfer, which the other's then follows.
   const [used, , ...others] = status.logs
@@ -287,7 +268,7 @@ describe('a payer that is a contract', () => {
     expect(await facilitator.verify(submission)).toMatchObject({ valid: true, payer: wallet })
     expect(requests).toEqual(['eth_call'])
     expect(facilitator.plan(submission)).toMatchObject([{ alone: true, data: expect.stringMatching(/^0xcf092995/) }])
-    expect((await mine(submission)).outcome).toMatchObject({ status: 'settled', payer: wallet })
+    expect((await settle(submission)).outcome).toMatchObject({ status: 'settled', payer: wallet })
     await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
     expect(reasonOf(await facilitator.verify(await pay(signedBy(wallet, spare(1)))))).toBe('invalid_exact_evm_signature')
     const much = await pay(signedBy(wallet, spare(0)), { asked: { amount: '99999999999' } })
@@ -303,7 +284,10 @@ describe('a payer that is a contract', () => {
     const submission = await pay(signedBy(bomb, spare(0)))
     expect(reasonOf(await facilitator.verify(submission))).toBe('valid')
     requests = []
-    await expect(mine(submission)).rejects.toMatchObject({ code: expect.stringMatching(/^evm\/(would-revert|gas-cap)$/), moneyMoved: 'no' })
+    await expect(settle(submission)).rejects.toMatchObject({
+      code: expect.stringMatching(/^evm\/(would-revert|gas-cap)$/),
+      moneyMoved: 'no',
+    })
     expect(requests).not.toContain('eth_sendRawTransaction')
   })
 
@@ -317,7 +301,7 @@ describe('a payer that is a contract', () => {
     const submission = await pay(payer)
     expect(reasonOf(await facilitator.verify(submission))).toBe('valid')
     expect(facilitator.plan(submission)).toMatchObject([{ alone: true, data: expect.stringMatching(/^0xe3ee160e/) }])
-    expect((await mine(submission)).outcome.status).toBe('settled')
+    expect((await settle(submission)).outcome.status).toBe('settled')
     await local.rpc('anvil_setCode', [payer.address, `0xef0100${refuses.slice(2)}`])
     expect(reasonOf(await facilitator.verify(await pay(payer)))).toBe('invalid_exact_evm_transaction_simulation_failed')
   })
@@ -357,7 +341,7 @@ describe('a payer whose wallet is not deployed (ERC-6492)', () => {
     expect(reasonOf(await open.verify(submission))).toBe('valid')
     expect(requests).toEqual(['eth_call'])
     expect(open.plan(submission)).toMatchObject([{ target: factory.toLowerCase(), alone: true }, { alone: true }])
-    expect((await mine(submission, { by: open })).outcome.status).toBe('settled')
+    expect((await settle(submission, { by: open })).outcome.status).toBe('settled')
     await expect.poll(async () => reasonOf(await open.verify(submission))).toBe('invalid_exact_evm_nonce_already_used')
   })
 

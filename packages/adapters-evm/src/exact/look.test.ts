@@ -1,9 +1,10 @@
 import { type PaymentRequirements, parsePrice, requestBinding, type Submission } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import { encodeFunctionData, parseAbi, parseSignature } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exactEvmClient, privateKeySigner } from '../client.ts'
 import { evmChain, exactEvmFacilitator } from '../facilitator.ts'
 import { exactEvmServer } from '../server.ts'
@@ -51,12 +52,9 @@ async function blockNow(): Promise<{ timestamp: bigint }> {
   return { timestamp: BigInt(timestamp) }
 }
 
-async function mine(submission: Submission): Promise<string> {
-  const [signer = ''] = chain.signers
-  const signed = await chain.sign(facilitator.plan(submission), { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  await vi.waitFor(async () => expect((await chain.status(signed)).state).toBe('mined'))
-  return signed.transaction
+async function settle(submission: Submission): Promise<string> {
+  const { transaction } = await mine(chain, facilitator.plan(submission))
+  return transaction
 }
 
 const look = (submission: Submission, transaction?: string) => seller.look?.(submission, transaction === undefined ? {} : { transaction })
@@ -66,13 +64,13 @@ describe('a seller with an RPC sees for itself', () => {
     verifies(['M1', 'M5', 'A8'])
     const submission = await pay()
     expect(await look(submission)).toMatchObject({ status: 'pending' })
-    const transaction = await mine(submission)
+    const transaction = await settle(submission)
     const unfinished = { status: 'pending', transaction, network: local.network, payer: local.buyer.address }
-    await vi.waitFor(async () => expect(await look(submission)).toEqual(unfinished))
+    await expect.poll(() => look(submission)).toEqual(unfinished)
     expect(await look(submission, transaction)).toMatchObject({ status: 'settled' })
     await local.mine(2)
     const seen = { status: 'settled', transaction, network: local.network, payer: local.buyer.address, amount: '10000', logIndex: 1 }
-    await vi.waitFor(async () => expect(await look(submission)).toEqual(seen))
+    await expect.poll(() => look(submission)).toEqual(seen)
     expect(await look(submission, transaction)).toEqual(seen)
     expect(await look(submission, `0x${'ab'.repeat(32)}`)).toEqual(seen)
     expect(await seller.funds?.(submission)).toBe(await local.balanceOf(local.buyer.address))
@@ -81,7 +79,7 @@ describe('a seller with an RPC sees for itself', () => {
   test('that a transaction of another payment, another amount or another payee did not pay this one', async () => {
     verifies(['M1', 'A25'])
     const [other, submission] = [await pay(), await pay()]
-    const transaction = await mine(other)
+    const transaction = await settle(other)
     expect(await look(submission, transaction)).toMatchObject({ status: 'pending', denied: true })
     const asked: readonly Partial<PaymentRequirements>[] = [{ amount: '10001' }, { payTo: local.owner.address }]
     for (const terms of asked) {
@@ -97,8 +95,8 @@ describe('a seller with an RPC sees for itself', () => {
     verifies(['M1', 'M3', 'A9'])
     const salt = crypto.getRandomValues(new Uint8Array(32))
     const submission = await pay({}, { salt })
-    await mine(await pay({ payTo: local.owner.address }, { salt }))
-    await vi.waitFor(async () => expect(await look(submission)).toMatchObject({ status: 'pending' }))
+    await settle(await pay({ payTo: local.owner.address }, { salt }))
+    await expect.poll(() => look(submission)).toMatchObject({ status: 'pending' })
     await local.mine(2)
     expect(await look(submission)).toMatchObject({ status: 'notSettled', reason: 'invalid_exact_evm_nonce_already_used', retry: 'resign' })
 

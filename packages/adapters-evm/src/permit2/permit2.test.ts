@@ -1,8 +1,9 @@
 import { type Outcome, type PaymentRequirements, parsePrice, type Submission, type Verdict } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import { type Address, encodeFunctionData, erc20Abi, type Hex, maxUint256, multicall3Abi, parseAbi } from 'viem'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { multicall3 } from '../chain/abi.ts'
 import { type EvmSigner, exactEvmClient, permit2, privateKeySigner } from '../client.ts'
 import { evmChain, exactEvmFacilitator } from '../facilitator.ts'
@@ -68,17 +69,12 @@ const altered = (submission: Submission, change: (authorization: Record<string, 
   }
 }
 
-async function mine(submissions: readonly Submission[]): Promise<{ outcomes: Outcome[]; transaction: string }> {
-  const [signer = ''] = chain.signers
-  const calls = submissions.flatMap((submission) => facilitator.plan(submission))
-  const signed = await chain.sign(calls, { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  return vi.waitFor(async () => {
-    const status = await chain.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    const { transaction } = signed
-    return { outcomes: submissions.map((submission) => facilitator.outcome(submission, { transaction, status })), transaction }
-  })
+async function settle(submissions: readonly Submission[]): Promise<{ outcomes: Outcome[]; transaction: string }> {
+  const mined = await mine(
+    chain,
+    submissions.flatMap((submission) => facilitator.plan(submission)),
+  )
+  return { outcomes: submissions.map((submission) => facilitator.outcome(submission, mined)), transaction: mined.transaction }
 }
 
 async function approve(amount: bigint, from: Address = local.buyer.address): Promise<void> {
@@ -106,7 +102,7 @@ describe('a payer with a key', () => {
     const [proxied, direct] = [await pay(), await payDirectly()]
     for (const submission of [proxied, direct]) expect(reasonOf(await facilitator.verify(submission))).toBe('valid')
     const before = await local.balanceOf(local.seller.address)
-    const { outcomes } = await mine([proxied, direct])
+    const { outcomes } = await settle([proxied, direct])
     expect(outcomes).toMatchObject([{ status: 'settled' }, { status: 'settled' }])
     expect(await local.balanceOf(local.seller.address)).toBe(before + 20_000n)
   })
@@ -156,13 +152,11 @@ describe('refused by what the chain says', () => {
     verifies('H49')
     const submission = await pay()
     await approve(9_999n)
-    await vi.waitFor(async () => expect(reasonOf(await facilitator.verify(submission))).toBe('permit2_allowance_required'))
+    await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toBe('permit2_allowance_required')
     await approve(10_000n)
-    await vi.waitFor(async () => expect(reasonOf(await facilitator.verify(submission))).toBe('valid'))
-    await mine([submission])
-    await vi.waitFor(async () =>
-      expect(await facilitator.verify(submission)).toMatchObject({ reason: 'permit2_invalid_nonce', over: true }),
-    )
+    await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toBe('valid')
+    await settle([submission])
+    await expect.poll(() => facilitator.verify(submission)).toMatchObject({ reason: 'permit2_invalid_nonce', over: true })
     const rich = await pay({ asked: { amount: '999999999999' } })
     expect(reasonOf(await facilitator.verify(rich))).toBe('permit2_insufficient_balance')
   })
@@ -196,7 +190,7 @@ test('a contract pays by its own rules and alone (M14)', async () => {
   const submission = await pay({ signer: { ...privateKeySigner(local.owner.privateKey), address: wallet } })
   expect(reasonOf(await facilitator.verify(submission))).toBe('valid')
   expect(facilitator.plan(submission)).toMatchObject([{ alone: true }])
-  expect((await mine([submission])).outcomes).toMatchObject([{ status: 'settled', payer: wallet }])
+  expect((await settle([submission])).outcomes).toMatchObject([{ status: 'settled', payer: wallet }])
   const forged = await pay({ signer: { ...buyer(), address: wallet } })
   expect(reasonOf(await facilitator.verify(forged))).toBe('invalid_permit2_signature')
 })
@@ -208,8 +202,8 @@ test('payments that leave the same logs say so, and of two in one batch anyway t
   expect(marks[0]).toBe(marks[1])
   expect(marks[2]).not.toBe(marks[0])
   await approve(10_000n)
-  for (const submission of [one, two]) await vi.waitFor(async () => expect(reasonOf(await facilitator.verify(submission))).toBe('valid'))
-  const { outcomes } = await mine([one, two])
+  for (const submission of [one, two]) await expect.poll(async () => reasonOf(await facilitator.verify(submission))).toBe('valid')
+  const { outcomes } = await settle([one, two])
   expect(outcomes.map(({ status }) => status)).toEqual(['pending', 'pending'])
 })
 
@@ -240,7 +234,7 @@ describe('what the chain shows of a payment', () => {
       const transaction = hashes[index]
       const { amount } = submission.requirements
       const seen = { status: 'settled', transaction, network: local.network, payer: local.buyer.address, amount, logIndex: 0 }
-      await vi.waitFor(async () => expect(await look(submission)).toEqual(seen))
+      await expect.poll(() => look(submission)).toEqual(seen)
       expect(await look(submission, transaction)).toEqual(seen)
       expect(await facilitator.look?.(submission)).toEqual(seen)
     }
@@ -264,13 +258,11 @@ describe('what the chain shows of a payment', () => {
     verifies(['M1', 'M3', 'A9', 'A25'])
     const salt = crypto.getRandomValues(new Uint8Array(32))
     const [submission, other] = [await pay({ salt }), await pay()]
-    const { transaction } = await mine([other])
-    await vi.waitFor(async () => expect(await look(submission, transaction)).toMatchObject({ status: 'pending', denied: true }))
-    await mine([await pay({ salt, asked: { payTo: local.owner.address } })])
+    const { transaction } = await settle([other])
+    await expect.poll(() => look(submission, transaction)).toMatchObject({ status: 'pending', denied: true })
+    await settle([await pay({ salt, asked: { payTo: local.owner.address } })])
     await local.mine(2)
-    await vi.waitFor(async () =>
-      expect(await look(submission)).toMatchObject({ status: 'notSettled', reason: 'permit2_invalid_nonce', retry: 'resign' }),
-    )
+    await expect.poll(() => look(submission)).toMatchObject({ status: 'notSettled', reason: 'permit2_invalid_nonce', retry: 'resign' })
   })
 
   test('expired unused, by a final block and not by its own clock', async () => {

@@ -10,10 +10,11 @@ import {
 } from '@flow402x/core'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import fc from 'fast-check'
 import { encodeFunctionData, erc20Abi, maxUint256, parseAbi, parseSignature, type TransactionSerializableEIP1559 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { exactEvmClient, permit2, privateKeySigner, uptoEvmClient } from '../client.ts'
 import { evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '../facilitator.ts'
 import { exactEvmServer, uptoEvmServer } from '../server.ts'
@@ -101,15 +102,8 @@ async function approve(amount: bigint, token: `0x${string}`): Promise<void> {
   await local.rpc('eth_sendTransactionSync', [{ from: local.buyer.address, to: token, data }])
 }
 
-async function mine(by: FacilitatorScheme, submission: Submission): Promise<Outcome> {
-  const [signer = ''] = chain.signers
-  const signed = await chain.sign(by.plan(submission), { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  return vi.waitFor(async () => {
-    const status = await chain.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return by.outcome(submission, { transaction: signed.transaction, status })
-  })
+async function settle(by: FacilitatorScheme, submission: Submission): Promise<Outcome> {
+  return by.outcome(submission, await mine(chain, by.plan(submission)))
 }
 
 const earned = (asset = local.usdc.address) => local.balanceOf(local.seller.address, { token: asset })
@@ -147,7 +141,7 @@ describe.each(['exact', 'upto'] as const)('%s without an approval', (scheme) => 
     expect(reasonOf(await house[scheme].relay?.(submission))).toBe('nothing to do')
     expect(house[scheme].plan(submission)).toMatchObject([{ alone: true }])
     const before = await earned()
-    expect(await mine(house[scheme], submission)).toMatchObject({ status: 'settled' })
+    expect(await settle(house[scheme], submission)).toMatchObject({ status: 'settled' })
     expect([(await earned()) - before, sent]).toEqual([10_000n, ['eth_sendRawTransaction']])
   })
 
@@ -162,7 +156,7 @@ describe.each(['exact', 'upto'] as const)('%s without an approval', (scheme) => 
     expect([await local.ethBalance(facilitator.address), sent]).toEqual([purse, ['eth_sendRawTransaction']])
     expect(reasonOf(await house[scheme].relay?.(submission))).toBe('nothing to do')
     const before = await earned(hex(dai.address))
-    expect(await mine(house[scheme], submission)).toMatchObject({ status: 'settled' })
+    expect(await settle(house[scheme], submission)).toMatchObject({ status: 'settled' })
     expect((await earned(hex(dai.address))) - before).toBe(10n ** 16n)
     // From now on Permit2 may take what he signs.
     expect(infoOf(await pay({ scheme, asset: 'DAI' }), approvalKey)).not.toHaveProperty('signedTransaction')
@@ -197,7 +191,7 @@ describe('a payer signs nothing but his payment', () => {
     const signer: Signer = { address, signTypedData: (typed) => signTypedData({ ...typed, types: { ...typed.types } }) }
     const submission = await pay({ signer })
     expect(reasonOf(await house.exact.verify(submission))).toBe('valid')
-    expect(await mine(house.exact, submission)).toMatchObject({ status: 'settled' })
+    expect(await settle(house.exact, submission)).toMatchObject({ status: 'settled' })
     await expect(pay({ signer, asset: 'DAI' })).rejects.toMatchObject(needsApproval)
   })
 
@@ -239,9 +233,9 @@ describe('a permit', () => {
     const args = [local.buyer.address, local.contracts.permit2, BigInt(String(amount)), BigInt(String(deadline)), Number(v), r, s] as const
     const data = encodeFunctionData({ abi, functionName: 'permit', args })
     await local.rpc('eth_sendTransactionSync', [{ from: local.owner.address, to: local.usdc.address, data }])
-    await vi.waitFor(async () => expect(reasonOf(await house.exact.verify(submission))).toBe('valid'))
+    await expect.poll(async () => reasonOf(await house.exact.verify(submission))).toBe('valid')
     const before = await earned()
-    expect(await mine(house.exact, submission)).toMatchObject({ status: 'settled' })
+    expect(await settle(house.exact, submission)).toMatchObject({ status: 'settled' })
     expect((await earned()) - before).toBe(10_000n)
   })
 
@@ -249,10 +243,10 @@ describe('a permit', () => {
     verifies(['GAS-SPONSORING', 'M16'])
     const [one, two] = [await pay(), await pay()]
     expect([reasonOf(await house.exact.verify(one)), reasonOf(await house.exact.verify(two))]).toEqual(['valid', 'valid'])
-    expect(await mine(house.exact, one)).toMatchObject({ status: 'settled' })
-    await vi.waitFor(async () => expect(reasonOf(await house.exact.verify(two))).toBe('permit2_allowance_required'))
+    expect(await settle(house.exact, one)).toMatchObject({ status: 'settled' })
+    await expect.poll(async () => reasonOf(await house.exact.verify(two))).toBe('permit2_allowance_required')
     sent = []
-    await expect(mine(house.exact, two)).rejects.toMatchObject({ code: 'evm/would-revert', moneyMoved: 'no' })
+    await expect(settle(house.exact, two)).rejects.toMatchObject({ code: 'evm/would-revert', moneyMoved: 'no' })
     expect(sent).toEqual([])
   })
 })
@@ -378,13 +372,13 @@ describe('a signed approval', () => {
     verifies(['GAS-SPONSORING', 'A8'])
     const submission = await approving({})
     await local.rpc('eth_sendRawTransaction', [infoOf(submission, approvalKey).signedTransaction])
-    await vi.waitFor(async () => expect(reasonOf(await house.exact.relay?.(submission))).toBe('nothing to do'))
-    expect(await mine(house.exact, submission)).toMatchObject({ status: 'settled' })
+    await expect.poll(async () => reasonOf(await house.exact.relay?.(submission))).toBe('nothing to do')
+    expect(await settle(house.exact, submission)).toMatchObject({ status: 'settled' })
     await approve(0n, hex(dai.address))
     const again = await approving({})
     const both = await Promise.all([house.exact.relay?.(again), house.exact.relay?.(again)])
     expect(both.map(reasonOf).filter((reason) => reason !== 'nothing to do' && reason !== 'valid')).toEqual([])
-    expect(await mine(house.exact, again)).toMatchObject({ status: 'settled' })
+    expect(await settle(house.exact, again)).toMatchObject({ status: 'settled' })
   })
 
   test('whose number its payer gives to something else costs the sponsor nothing', async () => {
@@ -394,7 +388,7 @@ describe('a signed approval', () => {
     const purse = await local.ethBalance(local.facilitator.address)
     await approve(0n, hex(dai.address))
     expect(reasonOf(await house.exact.relay?.(submission))).toBe('erc20_approval_broadcast_failed')
-    await vi.waitFor(async () => expect(reasonOf(await house.exact.verify(submission))).toBe('erc20_approval_tx_failed'))
+    await expect.poll(async () => reasonOf(await house.exact.verify(submission))).toBe('erc20_approval_tx_failed')
     expect(await local.ethBalance(local.facilitator.address)).toBe(purse)
   })
 
@@ -408,7 +402,7 @@ describe('a signed approval', () => {
       await local.rpc('evm_setAutomine', [true])
       await local.mine()
     }
-    await vi.waitFor(async () => expect(reasonOf(await house.exact.relay?.(submission))).toBe('nothing to do'))
+    await expect.poll(async () => reasonOf(await house.exact.relay?.(submission))).toBe('nothing to do')
   })
 })
 

@@ -4,8 +4,9 @@ import { postgresStore } from '@flow402x/store/postgres'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { startPostgres, type TestServer } from '@flow402x/testing/servers'
+import { whenMined } from '@flow402x/testing/suites'
 import type { KeyPairSigner } from '@solana/kit'
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { exactSolanaFacilitator, solanaChain } from '../facilitator.ts'
 import { payment, requirementsOn, signerOf } from '../fixtures/payments.ts'
 
@@ -113,12 +114,7 @@ async function mined(scheme: FacilitatorScheme, submission: Submission) {
   const [signer = ''] = writer.signers
   const signed = await writer.sign(scheme.plan(submission), { signer, nonce: 0n })
   await writer.send(signed)
-  const status = await vi.waitFor(async () => {
-    const seen = await writer.status(signed)
-    if (seen.state !== 'mined') throw new TypeError('not mined yet')
-    return seen
-  })
-  return { signed, result: { transaction: signed.transaction, status } }
+  return { signed, result: await whenMined(writer, signed) }
 }
 
 it('calls nothing a payment but its own message with its own effect', async () => {

@@ -15,7 +15,8 @@ import {
 import { memoryStore } from '@flow402x/store/memory'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { mine } from '@flow402x/testing/suites'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
 import { createServer, httpFacilitator, type ServerEvent, type ServerOptions } from '../index.ts'
 
@@ -43,11 +44,8 @@ const success = (transaction: string, more: object = {}): Answer => ({
 })
 
 async function reallySettle(submission: Submission): Promise<string> {
-  const [signer = ''] = chain.signers
-  const signed = await chain.sign(scheme.plan(submission), { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  await vi.waitFor(async () => expect((await chain.status(signed)).state).toBe('mined'))
-  return signed.transaction
+  const { transaction } = await mine(chain, scheme.plan(submission))
+  return transaction
 }
 
 /** A shop whose facilitator, behind real HTTP, calls every payment valid and settles as it is told here. */
@@ -212,10 +210,11 @@ describe('an honest facilitator', () => {
     const { get, pay, state, server, events } = await shop(slow, { trust: '$0.01' })
     for (let count = 0; count < 3; count += 1) {
       expect((await get(await pay())).status).toBe(200)
-      await vi.waitFor(async () => {
+      const distrusted = async () => {
         await server.reconcile()
-        expect(events.filter(({ type }) => type === 'distrusted')).toEqual([])
-      })
+        return events.filter(({ type }) => type === 'distrusted')
+      }
+      await expect.poll(distrusted).toEqual([])
     }
     expect(state.runs).toBe(3)
     const listed = await sales(server)

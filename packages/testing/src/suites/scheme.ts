@@ -11,7 +11,8 @@ import {
   type Submission,
 } from '@flow402x/core'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Mined, mine } from './mine.ts'
 
 /** The three roles of a scheme on one local chain, and the books of its payer and payee in atomic units. */
 export type SchemeStage = {
@@ -94,7 +95,9 @@ export function testScheme({ name, price = '$0.01', ends = 'time', mount }: Sche
       expect(outcome).toMatchObject({ status: 'settled', network: stage.server.network })
       const amount = BigInt(submission.requirements.amount)
       expect(await stage.balances()).toEqual({ payer: before.payer - amount, payee: before.payee + amount })
-      await expect.poll(() => stage.facilitator.verify(submission)).toMatchObject({ valid: false, reason: expect.any(String) })
+      await expect
+        .poll(() => stage.facilitator.verify(submission), { timeout: 15_000 })
+        .toMatchObject({ valid: false, reason: expect.any(String) })
       for (const payment of stage.spellings(submission.payment)) {
         expect(await stage.facilitator.verify({ ...submission, payment })).toMatchObject({ valid: false })
       }
@@ -161,14 +164,6 @@ async function settle(scheme: FacilitatorScheme, submission: Submission): Promis
   return scheme.outcome(submission, await mined(scheme, submission))
 }
 
-async function mined(scheme: FacilitatorScheme, submission: Submission) {
-  const { writer } = scheme
-  const [signer = ''] = writer.signers
-  const signed = await writer.sign(scheme.plan(submission), { signer, nonce: writer.ordered ? await writer.nonce(signer) : 0n })
-  await writer.send(signed)
-  return vi.waitFor(async () => {
-    const status = await writer.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return { transaction: signed.transaction, status }
-  })
+function mined(scheme: FacilitatorScheme, submission: Submission): Promise<Mined> {
+  return mine(scheme.writer, scheme.plan(submission))
 }

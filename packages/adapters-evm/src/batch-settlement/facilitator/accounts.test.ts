@@ -2,6 +2,7 @@ import type { Outcome, PaymentPayload, Submission, Verdict } from '@flow402x/cor
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { type ChannelConfig, type ChannelWire, channelWire } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import {
   type Address,
   encodeFunctionData,
@@ -14,7 +15,7 @@ import {
   zeroAddress,
 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type EvmChain, evmChain } from '../../chain/evm-chain.ts'
 import { batchSettlementFacilitator } from './facilitator.ts'
 
@@ -59,15 +60,7 @@ async function approve(amount: bigint): Promise<void> {
 
 /** Settles what was verified, by this facilitator or another one. */
 async function settle(submission: Submission, by = facilitator): Promise<Outcome> {
-  const [signer = ''] = chain.signers
-  const signed = await chain.sign(by.plan(submission), { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  const { transaction } = signed
-  return vi.waitFor(async () => {
-    const status = await chain.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return by.outcome(submission, { transaction, status })
-  })
+  return by.outcome(submission, await mine(chain, by.plan(submission)))
 }
 
 describe('a payer without an approval', () => {

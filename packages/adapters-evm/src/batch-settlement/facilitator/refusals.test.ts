@@ -5,7 +5,7 @@ import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { type Address, encodeFunctionData, erc20Abi, type Hex, isHex, maxUint256, parseAbi } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodeAggregate, multicall3, type Target } from '../../chain/abi.ts'
 import { type EvmChain, evmChain } from '../../chain/evm-chain.ts'
 import { withdrawCalls } from '../calls.ts'
@@ -242,11 +242,13 @@ describe('deposits', () => {
     expect(again).toMatchObject({ over: true })
     // A stranger's transaction made it, and the chain says which.
     await local.mine(64)
-    expect(await vi.waitFor(() => facilitator.look?.(submission))).toMatchObject({
-      status: 'settled',
-      amount: '100',
-      transaction: expect.stringMatching(/^0x/),
-    })
+    await expect
+      .poll(() => facilitator.look?.(submission))
+      .toMatchObject({
+        status: 'settled',
+        amount: '100',
+        transaction: expect.stringMatching(/^0x/),
+      })
     const other = ask(await wire.deposit(config, { amount: 100n, max: 20n, salt: 41n, by }))
     expect(await facilitator.look?.(other)).toMatchObject({ status: 'pending' })
     expect(facilitator.key(submission.payment)?.id).not.toBe(facilitator.key(other.payment)?.id)

@@ -3,9 +3,10 @@ import { memoryBudgets } from '@flow402x/core/memory'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { type ChannelConfig, type ChannelWire, type ClaimRow, channelWire } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
+import { mine } from '@flow402x/testing/suites'
 import { type Address, encodeFunctionData, erc20Abi, maxUint256, parseAbi, zeroAddress } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type EvmChain, evmChain } from '../../chain/evm-chain.ts'
 import { batchSettlementFacilitator } from './facilitator.ts'
 
@@ -64,19 +65,13 @@ const settling = { settle: true }
 /** Settles as the engine does, all of them in one transaction. */
 async function settle(...submissions: readonly Submission[]): Promise<readonly Outcome[]> {
   for (const submission of submissions) expect(told(await facilitator.verify(submission, settling))).toBe('valid')
-  const [signer = ''] = chain.signers
-  const calls = submissions.flatMap((submission) => facilitator.plan(submission))
-  const signed = await chain.sign(calls, { signer, nonce: await chain.nonce(signer) })
-  await chain.send(signed)
-  const { transaction } = signed
-  const status = await vi.waitFor(async () => {
-    const status = await chain.status(signed)
-    if (status.state !== 'mined') throw new TypeError('not mined yet')
-    return status
-  })
+  const mined = await mine(
+    chain,
+    submissions.flatMap((submission) => facilitator.plan(submission)),
+  )
   return Promise.all(
     submissions.map(async (submission) => {
-      const outcome = facilitator.outcome(submission, { transaction, status })
+      const outcome = facilitator.outcome(submission, mined)
       return outcome.status === 'settled' ? ((await facilitator.complete?.(submission, outcome)) ?? outcome) : outcome
     }),
   )

@@ -2,7 +2,8 @@ import type { ChannelStore } from '@flow402x/core'
 import { memoryChannels } from '@flow402x/core/memory'
 import { type EvmChain as LocalChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { mine } from '@flow402x/testing/suites'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Target } from '../../chain/abi.ts'
 import { type EvmChain, evmChain } from '../../chain/evm-chain.ts'
 import { privateKeySigner } from '../../crypto/signer.ts'
@@ -88,10 +89,8 @@ async function stage(deposit = 1000n, open = (books: ChannelStore): ChannelStore
 }
 
 async function send(call: Target, through = chain): Promise<void> {
-  const [signer = ''] = through.signers
-  const signed = await through.sign([{ ...call, gas: 1_000_000n, alone: true }], { signer, nonce: await through.nonce(signer) })
-  await through.send(signed)
-  await vi.waitFor(async () => expect(await through.status(signed)).toMatchObject({ state: 'mined', success: true }))
+  const { status } = await mine(through, [{ ...call, gas: 1_000_000n, alone: true }])
+  expect(status.success).toBe(true)
 }
 
 function takenOf(answer: object): Taken {
