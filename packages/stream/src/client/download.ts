@@ -7,7 +7,10 @@ import { slidingTill, type Till } from './till.ts'
 import { closeLane } from './words.ts'
 
 /** What is downloaded: as a stream, but in parts, each as long as its money. */
-export type PayDownloadOptions = Pick<PayStreamOptions, 'wallet' | 'url' | 'init' | 'window' | 'budget' | 'signal' | 'now' | 'sleep'>
+export type PayDownloadOptions = Pick<
+  PayStreamOptions,
+  'wallet' | 'url' | 'init' | 'window' | 'budget' | 'leastBytes' | 'signal' | 'now' | 'sleep'
+>
 
 /** A file that is paid part by part, as it is read. What is read less is paid less. */
 export interface PaidDownload extends AsyncIterable<Uint8Array> {
@@ -27,7 +30,7 @@ const rangeText = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/
  * Errors: `stream/short`, and those of `payStream`.
  */
 export async function payDownload(options: PayDownloadOptions): Promise<PaidDownload> {
-  const { wallet, url, init = {}, signal, now = () => performance.now() } = options
+  const { wallet, url, init = {}, leastBytes, signal, now = () => performance.now() } = options
   const { sleep = (ms) => new Promise<void>((resolve) => setTimeout(resolve, ms)) } = options
   const headers = new Headers(init.headers)
   headers.set('Range', 'bytes=0-')
@@ -45,7 +48,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
   const said = response.headers.get(paymentStreamHeader.name)
   const sid = said === null ? undefined : paymentStreamHeader.decode(said).sid
   const bearer = response.headers.get(laneHeader.name)
-  const meter = terms && createMeter(terms, { now, recording: recordingIn(response) })
+  const meter = terms && createMeter(terms, { now, leastBytes, recording: recordingIn(response, { leastBytes }) })
   const paid = terms && plan(opened)
   const tickUrl = new URL(terms?.tickUrl ?? '/', opened.url).href
   const till: Till | undefined =

@@ -16,7 +16,7 @@ import { type Misdeeds, quickTerms, streamStage } from '../fixtures/rail-seller.
 import { byteMeter, createStreams } from '../server.ts'
 import { payDownload } from './download.ts'
 import { createMeter, recordingIn } from './meter.ts'
-import { payStream } from './pay-stream.ts'
+import { type PayStreamOptions, payStream } from './pay-stream.ts'
 
 let stage: Awaited<ReturnType<typeof streamStage>>
 const open: (() => Promise<void>)[] = []
@@ -31,28 +31,30 @@ afterAll(async () => {
 const media: StreamTerms = { ...quickTerms, clock: 'media' }
 const { rate, window, tick } = media
 
-describe('a server that trickles a recording', () => {
-  // Ten thousand bytes last a second, and a thousand of them come in one.
-  const honest = { bytes: 1_000_000n * oneUnit, length: 100n * oneUnit }
+type Trickled = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count'> & { readonly account: number }
 
-  /** Reads for about two seconds, and says how much was signed, how much came (10⁻⁹ s of content) and how long it took. */
-  async function trickled(trickles: NonNullable<Misdeeds['trickles']>, account: number) {
-    const seller = await stage.openSeller(media, { trickles })
-    const buyer = stage.openBuyer({ account })
-    const stream = await payStream({ wallet: buyer.wallet, url: seller.url })
-    const began = performance.now()
-    let came = 0n
-    for await (const chunk of stream) {
-      if (chunk instanceof Uint8Array) came += BigInt(chunk.length)
-      if (performance.now() - began > 2000) break
-    }
-    const took = BigInt(Math.ceil(performance.now() - began)) * 1_000_000n
-    return { came, took, top: (await buyer.row()).top }
+// Ten thousand bytes last a second, and a thousand of them come in one.
+const honest = { bytes: 1_000_000n * oneUnit, length: 100n * oneUnit }
+
+/** Reads for about two seconds, and says how much was signed, how much came (10⁻⁹ s of content) and how long it took. */
+async function trickled(trickles: NonNullable<Misdeeds['trickles']>, { account, ...options }: Trickled) {
+  const seller = await stage.openSeller(media, { trickles })
+  const buyer = stage.openBuyer({ account })
+  const stream = await payStream({ wallet: buyer.wallet, url: seller.url, ...options })
+  const began = performance.now()
+  let came = 0n
+  for await (const chunk of stream) {
+    if (chunk instanceof Uint8Array) came += BigInt(chunk.length)
+    if (performance.now() - began > 2000) break
   }
+  const took = BigInt(Math.ceil(performance.now() - began)) * 1_000_000n
+  return { came, took, top: (await buyer.row()).top }
+}
 
+describe('a server that trickles a recording', () => {
   it('is signed for the seconds whose bytes came and one window, and not for the time it takes', async () => {
     verifies(['FS1-CLIENT-MEDIA', 'T17'])
-    const { came, took, top } = await trickled({ bytes: 50, says: honest }, 3)
+    const { came, took, top } = await trickled({ bytes: 50, says: honest }, { account: 3 })
     const seconds = (came * honest.length) / (honest.bytes / oneUnit)
     expect([came > 0n, seconds < took / 3n]).toEqual([true, true])
     expect(top <= costOf(rate, seconds + window)).toBe(true)
@@ -62,8 +64,35 @@ describe('a server that trickles a recording', () => {
     verifies('FS1-CLIENT-MEDIA')
     const greedy = { bytes: 1000n * oneUnit, length: 1_000_000n * oneUnit }
     for (const trickles of [{ bytes: 50, says: greedy }, { bytes: 50 }]) {
-      const { took, top } = await trickled(trickles, 4)
+      const { took, top } = await trickled(trickles, { account: 4 })
       expect(top <= costOf(rate, took + window + tick)).toBe(true)
+    }
+  })
+})
+
+describe('a server that says too much of a recording', () => {
+  // Each chunk of 20,000 bytes would be five minutes.
+  const boast = { bytes: 20_000, says: { bytes: 64_000n * oneUnit, length: 1000n * oneUnit } }
+
+  it('is paid for no more than could be played by now and two windows, however fast its bytes come', async () => {
+    verifies('FS1-CLIENT-MEDIA')
+    const { came, took, top } = await trickled(boast, { account: 5 })
+    expect(came > 64_000n).toBe(true)
+    expect(top <= costOf(rate, took + 2n * window)).toBe(true)
+  })
+
+  it('is paid for what its payer’s player holds and a window', async () => {
+    verifies('FS1-CLIENT-MEDIA')
+    const { came, top } = await trickled(boast, { account: 6, count: () => 0.1 })
+    expect([came > 64_000n, top <= costOf(rate, oneUnit / 10n + window)]).toEqual([true, true])
+  })
+
+  it('is not believed below what a second of it must bring, and paid as slowly as that comes', async () => {
+    verifies('FS1-CLIENT-MEDIA')
+    for (const trickles of [{ ...boast, bytes: 50 }, { bytes: 50 }]) {
+      const { came, took, top } = await trickled(trickles, { account: 7, leastBytes: 10_000 })
+      const seconds = (came * oneUnit) / 10_000n
+      expect([seconds < took / 3n, top <= costOf(rate, seconds + window)]).toEqual([true, true])
     }
   })
 })
@@ -80,6 +109,33 @@ describe('the meter of a recording', () => {
     meter.said(1_000_000n)
     meter.received(0)
     expect([meter.units(10_000_000n), meter.units(100_000n), meter.most(10_000_000n)]).toEqual([3_333_333_333n, oneUnit, 3_333_333_333n])
+  })
+
+  it('pays a server that begins well and then trickles for half a minute, and then as slowly as it delivers', () => {
+    verifies('FS1-CLIENT-MEDIA')
+    let now = 0
+    const meter = createMeter(media, { now: () => now })
+    const flow = (bytes: number, seconds: number) => {
+      for (let steps = 0; steps < seconds * 10; steps += 1) {
+        now += 100
+        meter.received(bytes / 10)
+      }
+      return Number(meter.units(1n << 100n)) / 1e9
+    }
+    expect(flow(100_000, 60)).toBeCloseTo(60, 3)
+    // An eighth is what parts of a recording may be below what is usual.
+    expect(flow(13_000, 600)).toBeCloseTo(660, 3)
+    expect(flow(100, 3600)).toBeLessThan(660 + 30 + 3600 / 125 + 1)
+  })
+
+  it('believes no server that it was faster, beyond what its bytes can stand for', () => {
+    verifies('FS1-CLIENT-MEDIA')
+    const meter = createMeter(media, { now: () => 0 })
+    meter.received(640)
+    meter.said(costOf(rate, 3n * oneUnit))
+    expect(meter.units(1n << 100n)).toBe(3n * oneUnit)
+    meter.said(1n << 90n)
+    expect(meter.units(1n << 100n)).toBe(10n * oneUnit)
   })
 
   it('takes no length that gives a second away for a few bytes, and none of what is no recording', () => {

@@ -1,26 +1,20 @@
-import {
-  bytesPerUnit,
-  costOf,
-  greater,
-  lesser,
-  oneUnit,
-  paymentStreamHeader,
-  type StreamTerms,
-  type Units,
-  unitsFor,
-} from '@flow402x/core/stream'
+import { bytesPerUnit, costOf, lesser, oneUnit, paymentStreamHeader, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
+import { createBacking } from './backing.ts'
 
 /** So many bytes of a recording last so long (10⁻⁹ s). */
 export type Recording = { readonly bytes: bigint; readonly length: Units }
 
 // Less than the barest speech: who says so would be paid a second for next to nothing.
-const leastBytes = 64n
+const fewestBytes = 64
 
 /** What an answer says of the recording that it is of: how long its bytes last, where that can be believed. */
-export function recordingIn({ headers }: Response): Recording | undefined {
+export function recordingIn(
+  { headers }: Response,
+  { leastBytes = fewestBytes }: Pick<MeterOptions, 'leastBytes'> = {},
+): Recording | undefined {
   const text = headers.get(paymentStreamHeader.name)
   const { bytes, length } = text === null ? {} : paymentStreamHeader.decode(text)
-  if (bytes === undefined || length === undefined || length === 0n || bytes < leastBytes * length) return undefined
+  if (bytes === undefined || length === undefined || length === 0n || bytes < BigInt(Math.ceil(leastBytes)) * length) return undefined
   return { bytes: bytes / oneUnit, length }
 }
 
@@ -37,6 +31,10 @@ export interface Meter {
   flows(isOpen: boolean): void
   /** What was received, as far as `signed` (atomic) pays for it. */
   units(signed: bigint): Units
+  /** The part of that which is to be paid by now: what comes sooner than it can be used is paid when it can. */
+  due(signed: bigint): Units
+  /** Whether there is more than what is due. */
+  isEarly(): boolean
   /**
    * What can have been received at most, which is what a last voucher may be for: no two clocks agree to a tick, and what nobody can count
    * may be all that `signed` (atomic) pays for.
@@ -46,42 +44,65 @@ export interface Meter {
   hasMoved(): boolean
 }
 
-/** `now` is monotonic, in milliseconds. `recording`: what comes, where it is one whose length is known. */
-export type MeterOptions = { readonly now: () => number; readonly recording?: Recording | undefined }
+/** `now` is monotonic, in milliseconds. */
+export type MeterOptions = {
+  readonly now: () => number
+  /** What comes, where it is one whose length is known. */
+  readonly recording?: Recording | undefined
+  /** The fewest bytes that a second brings: 64 of a recording unless told, and none of what is live. */
+  readonly leastBytes?: number | undefined
+  /** How much faster than it plays a recording is paid, and by how much it may be ahead; as fast as it comes unless told. */
+  readonly play?: { readonly speed: number; readonly ahead: Units } | undefined
+  /** What this side counted by itself, in units. */
+  readonly count?: (() => number) | undefined
+}
 
 /** A meter of these terms. */
-export function createMeter({ unit, clock, rate, tick }: StreamTerms, { now, recording }: MeterOptions): Meter {
+export function createMeter({ unit, clock, rate, tick }: StreamTerms, { now, recording, leastBytes, play, count }: MeterOptions): Meter {
   const perUnit = bytesPerUnit(unit)
-  const byBytes =
-    perUnit !== undefined ? { bytes: perUnit, length: oneUnit } : unit === 'second' && clock === 'media' ? recording : undefined
+  const isRecording = unit === 'second' && clock === 'media'
+  const byBytes = perUnit !== undefined ? { bytes: perUnit, length: oneUnit } : isRecording ? recording : undefined
   const isTime = unit === 'second' && byBytes === undefined
+  const least = leastBytes ?? (isRecording ? fewestBytes : 0)
+  const backing = isTime && least > 0 ? createBacking(least) : undefined
   let [bytes, said, moved] = [0n, 0n, false]
   let [flowed, last, isOpen, alive] = [0, now(), true, now()]
+  const began = last
 
   /** Time counts while something comes, and one tick longer. */
   function pass(): void {
     const at = now()
     const until = Math.min(at, alive + Number(tick) / 1e6)
-    if (isOpen && until > last) flowed += until - last
+    if (isOpen && until > last) flowed += backing === undefined ? until - last : backing.take(until - last)
     last = at
   }
 
   function counted(): Units {
     if (isTime) {
       pass()
-      const passed = BigInt(Math.floor(flowed * 1e6))
-      // Of which nobody said how long it is, a recording comes no faster than it plays, but where its server says so.
-      return clock === 'wall' ? passed : greater(passed, unitsFor(rate, said))
+      const ahead = isRecording ? Number(unitsFor(rate, said)) / 1e6 - flowed : 0
+      // A recording of which nobody said how long it is may come faster than time, where its server says so and its bytes stand for it.
+      if (ahead > 0) flowed += backing?.take(ahead) ?? 0
+      return unitsOf(flowed / 1000)
     }
     return byBytes === undefined ? unitsFor(rate, said) : (bytes * byBytes.length) / byBytes.bytes
   }
 
+  function usable(): Units {
+    const units = counted()
+    const played = isRecording && play !== undefined ? unitsOf(((now() - began) / 1000) * play.speed) + play.ahead : units
+    return [played, count === undefined ? units : unitsOf(count())].reduce(lesser, units)
+  }
+
+  const within = (units: Units, signed: bigint): Units => (costOf(rate, units) > signed ? unitsFor(rate, signed) : units)
+
   return {
-    received(count) {
+    received(length) {
       // What came shows that time was not idle until now.
       alive = now()
+      backing?.received(length)
       pass()
-      bytes += BigInt(count)
+      bytes += BigInt(length)
       moved = true
     },
     said(consumed) {
@@ -91,10 +112,9 @@ export function createMeter({ unit, clock, rate, tick }: StreamTerms, { now, rec
       pass()
       isOpen = flowing
     },
-    units(signed) {
-      const units = counted()
-      return costOf(rate, units) > signed ? unitsFor(rate, signed) : units
-    },
+    units: (signed) => within(counted(), signed),
+    due: (signed) => within(usable(), signed),
+    isEarly: () => usable() < counted(),
     most(signed) {
       const paid = unitsFor(rate, signed)
       if (!isTime || clock === 'media') return byBytes === undefined ? paid : lesser(counted(), paid)
@@ -106,4 +126,9 @@ export function createMeter({ unit, clock, rate, tick }: StreamTerms, { now, rec
       return has
     },
   }
+}
+
+/** A number of units as others count them. */
+function unitsOf(count: number): Units {
+  return count > 0 && Number.isFinite(count) ? BigInt(Math.floor(count * 1e9)) : 0n
 }

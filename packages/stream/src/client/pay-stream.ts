@@ -26,6 +26,15 @@ export type PayStreamOptions = {
   readonly budget?: string
   /** How many units are paid ahead; what the seller offers unless given, and never more than its largest window. */
   readonly window?: string
+  /**
+   * The fewest bytes that a second brings; what comes slower is paid as slowly. 64 of a recording unless given, less than the barest speech,
+   * and none of what is live: give what yours cannot be below.
+   */
+  readonly leastBytes?: number
+  /** How much faster than it plays a recording is paid, and so read; 1 unless given. */
+  readonly speed?: number
+  /** What this side counted of it by itself, in its unit: the seconds that a player holds, tokens. No more is paid, but a window. */
+  readonly count?: () => number
   readonly signal?: AbortSignal
   readonly onEvent?: (event: StreamEvent) => void
   /** How often a stream that broke off is brought back before that is an error; 5 unless given. */
@@ -88,7 +97,9 @@ export interface PaidStream extends AsyncIterable<StreamChunk> {
  * ```
  */
 export async function payStream(options: PayStreamOptions): Promise<PaidStream> {
-  const { wallet, url, init = {}, signal } = options
+  const { wallet, url, init = {}, signal, leastBytes = 0, speed = 1 } = options
+  if (!(leastBytes >= 0)) throw readerErrors('stream/bad-option', { option: 'leastBytes', why: `${leastBytes} is no number of bytes` })
+  if (!(speed > 0)) throw readerErrors('stream/bad-option', { option: 'speed', why: `${speed} is no speed` })
   const over = new AbortController()
   const both = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal])
   const { window, plan } = planOf(options)

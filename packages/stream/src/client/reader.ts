@@ -15,7 +15,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const { wallet, over, reopens = 5, onEvent = () => {}, sleep = wait, now = () => performance.now(), init = {} } = options
   const { url, terms, plan } = opened
   const sid = sidIn(opened.response)
-  const meter = terms && createMeter(terms, { now, recording: recordingIn(opened.response) })
+  const meter = meterOf(opened, options)
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason] = [0, 0n, '']
   let [said, closing]: [bigint?, Promise<StreamReceipt>?] = []
@@ -27,18 +27,20 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
 
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
   const received = (): Units => meter?.units(till?.signed() ?? 0n) ?? 0n
-  const counted = (): bigint => (terms === undefined ? 0n : costOf(terms.rate, received()))
-  const most = (): bigint => (terms === undefined ? 0n : costOf(terms.rate, meter?.most(till?.signed() ?? 0n) ?? 0n))
+  const due = (): Units => meter?.due(till?.signed() ?? 0n) ?? 0n
+  const cost = (units: Units): bigint => (terms === undefined ? 0n : costOf(terms.rate, units))
+  const counted = (): bigint => cost(due())
+  const most = (): bigint => cost(meter?.most(till?.signed() ?? 0n) ?? 0n)
 
   async function finish(why: string): Promise<StreamReceipt> {
     isOver = true
-    const [units, cost] = [received(), counted()]
+    const [units, used] = [received(), counted()]
     try {
-      if (till !== undefined && ear !== undefined && said === undefined) said = await closeLane(ear, till, { counted: () => cost, most })
-      else await till?.close(said ?? cost, most())
+      if (till !== undefined && ear !== undefined && said === undefined) said = await closeLane(ear, till, { counted: () => used, most })
+      else await till?.close(said ?? used, most())
     } finally {
       over.abort(new DOMException('The stream is closed.', 'AbortError'))
-      settle({ units: writeUnits(units), consumed: said ?? cost, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
+      settle({ units: writeUnits(units), consumed: said ?? used, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
     }
     return await receipt
   }
@@ -60,7 +62,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       said = believed(consumed, { till, url }) ?? said
       return true
     }
-    if (t !== 'open') await till?.advance(received())
+    if (t !== 'open') await till?.advance(due())
     return t === 'gated' && isSpent()
   }
 
@@ -74,15 +76,20 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   /** For how long nothing may come where nothing more will be signed, in milliseconds: what is left of its time, and a moment. */
   function patience(): number | undefined {
     if (till === undefined || terms === undefined || !(till.isDone() || till.trouble() !== undefined)) return undefined
-    const left = terms.unit === 'second' ? Number(unitsFor(terms.rate, till.signed()) - received()) / 1e6 : 0
+    const left = terms.unit === 'second' ? Number(unitsFor(terms.rate, till.signed()) - due()) / 1e6 : 0
     return left + moment
+  }
+
+  /** What came early is paid when its time has come, whether more comes by then or not. */
+  function idle(): void {
+    if (meter?.isEarly()) void till?.advance(due())
   }
 
   async function* read(): AsyncGenerator<StreamChunk> {
     let response = opened.response
     for (let tries = 0; ; ) {
       try {
-        for await (const item of whileFlowing(itemsOf(response), { now, sleep, patience })) {
+        for await (const item of whileFlowing(itemsOf(response), { now, sleep, patience, idle })) {
           tries = 0
           if ('control' in item) {
             if (await hear(item.control)) return
@@ -90,7 +97,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
           }
           if (!isPaused) meter?.flows(true)
           meter?.received('chunk' in item ? item.bytes : 0)
-          void till?.advance(received())
+          void till?.advance(due())
           if (!('chunk' in item)) continue
           chunks += 1
           bytes += BigInt(item.bytes)
@@ -168,6 +175,11 @@ function tillOf(
   return lane === undefined ? windowTill(given) : slidingTill(lane, given)
 }
 
+function meterOf({ response, terms, plan }: Opened, { now = () => performance.now(), leastBytes, count, speed = 1 }: Reading) {
+  const play = plan && { speed, ahead: plan.window }
+  return terms && createMeter(terms, { now, leastBytes, count, play, recording: recordingIn(response, { leastBytes }) })
+}
+
 function sidIn({ headers }: Response): string | undefined {
   const text = headers.get(paymentStreamHeader.name)
   return text === null ? undefined : paymentStreamHeader.decode(text).sid
@@ -180,11 +192,16 @@ function itemsOf({ headers, body }: Response): AsyncIterable<Item<StreamChunk>> 
   return /^application\/(x-)?(ndjson|jsonl|json-lines)\b/i.test(type) ? ndjsonItems(stream) : byteItems(stream)
 }
 
+type Watching = {
+  readonly now: () => number
+  readonly sleep: (ms: number) => Promise<void>
+  readonly patience: () => number | undefined
+  /** Nothing came for a moment. */
+  readonly idle: () => void
+}
+
 /** What comes, until nothing more will: a body of plain bytes cannot say that its gate is shut for good. */
-async function* whileFlowing<Value>(
-  items: AsyncIterable<Value>,
-  { now, sleep, patience }: { now: () => number; sleep: (ms: number) => Promise<void>; patience: () => number | undefined },
-): AsyncGenerator<Value> {
+async function* whileFlowing<Value>(items: AsyncIterable<Value>, { now, sleep, patience, idle }: Watching): AsyncGenerator<Value> {
   const iterator = items[Symbol.asyncIterator]()
   let nap: Promise<undefined> | undefined
   try {
@@ -196,7 +213,10 @@ async function* whileFlowing<Value>(
       const result = await Promise.race([next, nap])
       const most = patience()
       if (result === undefined && most !== undefined && now() - heard > most) return
-      if (result === undefined) continue
+      if (result === undefined) {
+        idle()
+        continue
+      }
       if (result.done === true) return
       yield result.value
       heard = now()
