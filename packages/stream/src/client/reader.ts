@@ -1,8 +1,17 @@
 import { isX402Error } from '@flow402x/core'
-import { type ControlEvent, costOf, type OpenedStream, paymentStreamHeader, type Units, unitsFor, writeUnits } from '@flow402x/core/stream'
+import {
+  type ControlEvent,
+  costOf,
+  type OpenedStream,
+  paymentStreamHeader,
+  type StreamTerms,
+  type Units,
+  unitsFor,
+  writeUnits,
+} from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
-import { createMeter, recordingIn } from './meter.ts'
+import { createMeter, type Meter, recordingIn } from './meter.ts'
 import type { PaidStream, PayStreamOptions, Plan, StreamChunk, StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
 import { believed, closeLane, tellLane } from './words.ts'
@@ -14,8 +23,7 @@ type Reading = PayStreamOptions & { readonly over: AbortController }
 export function createReader(opened: Opened, options: Reading): PaidStream {
   const { wallet, over, reopens = 5, onEvent = () => {}, sleep = wait, now = () => performance.now(), init = {} } = options
   const { url, terms, plan } = opened
-  const sid = sidIn(opened.response)
-  const meter = meterOf(opened, options)
+  const [sid, meter] = [sidIn(opened.response), meterOf(opened, options)]
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason] = [0, 0n, '']
   let [said, closing]: [bigint?, Promise<StreamReceipt>?] = []
@@ -26,11 +34,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   })
 
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
-  const received = (): Units => meter?.units(till?.signed() ?? 0n) ?? 0n
-  const due = (): Units => meter?.due(till?.signed() ?? 0n) ?? 0n
-  const cost = (units: Units): bigint => (terms === undefined ? 0n : costOf(terms.rate, units))
-  const counted = (): bigint => cost(due())
-  const most = (): bigint => cost(meter?.most(till?.signed() ?? 0n) ?? 0n)
+  const { received, due, counted, most } = countsOf(terms, { meter, signed: () => till?.signed() ?? 0n })
 
   async function finish(why: string): Promise<StreamReceipt> {
     isOver = true
@@ -80,10 +84,8 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     return left + moment
   }
 
-  /** What came early is paid when its time has come, whether more comes by then or not. */
-  function idle(): void {
-    if (meter?.isEarly()) void till?.advance(due())
-  }
+  // What came early is paid when its time has come, whether more comes by then or not.
+  const idle = (): unknown => meter?.isEarly() && till?.advance(due())
 
   async function* read(): AsyncGenerator<StreamChunk> {
     let response = opened.response
@@ -180,6 +182,18 @@ function meterOf({ response, terms, plan }: Opened, { now = () => performance.no
   return terms && createMeter(terms, { now, leastBytes, count, play, recording: recordingIn(response, { leastBytes }) })
 }
 
+/** What of a stream came, what of it is to be paid by now, and what that and the most of it cost. */
+function countsOf(terms: StreamTerms | undefined, { meter, signed }: { readonly meter: Meter | undefined; readonly signed: () => bigint }) {
+  const cost = (units: Units = 0n): bigint => (terms === undefined ? 0n : costOf(terms.rate, units))
+  const due = (): Units => meter?.due(signed()) ?? 0n
+  return {
+    received: (): Units => meter?.units(signed()) ?? 0n,
+    due,
+    counted: (): bigint => cost(due()),
+    most: (): bigint => cost(meter?.most(signed())),
+  }
+}
+
 function sidIn({ headers }: Response): string | undefined {
   const text = headers.get(paymentStreamHeader.name)
   return text === null ? undefined : paymentStreamHeader.decode(text).sid
@@ -197,7 +211,7 @@ type Watching = {
   readonly sleep: (ms: number) => Promise<void>
   readonly patience: () => number | undefined
   /** Nothing came for a moment. */
-  readonly idle: () => void
+  readonly idle: () => unknown
 }
 
 /** What comes, until nothing more will: a body of plain bytes cannot say that its gate is shut for good. */
