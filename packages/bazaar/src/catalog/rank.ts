@@ -62,8 +62,8 @@ export function ranked(candidates: readonly Candidate[], words: string): readonl
 /** How much of a question stands where a listing names itself; repeating a word adds nothing. */
 function shareOf({ terms }: Candidate, asked: readonly string[]): number {
   if (asked.length === 0) return 0
-  const own = new Set(terms.split(' '))
-  return mean(asked.map((word) => (own.has(`n:${word}`) ? 1 : own.has(word) ? 0.3 : 0)))
+  const own = ` ${terms} `
+  return mean(asked.map((word) => (own.includes(` n:${word} `) ? 1 : own.includes(` ${word} `) ? 0.3 : 0)))
 }
 
 function mean(values: readonly number[]): number {

@@ -80,10 +80,13 @@ export function sqlCatalogue(
     },
     async search(query) {
       const { sort = 'best', words, limit, offset = 0 } = query
-      // An index of words gives all that match: where the best few thousand have enough of them the rest need not be read.
+      // An index of words gives all that match, and where that is a good part of everything the best are found sooner by looking from the top.
       if (dialect === 'postgres' && words !== undefined && sort === 'best' && offset === 0) {
-        const near = await database.query(searchStatement(query, { dialect, among: mostNear }))
-        if (near.length === limit) return near.map(readCandidate)
+        const look = (among: number) => database.query(searchStatement(query, { dialect, among }))
+        const first = await look(nearest)
+        const isDense = first.length * near >= 2 * limit * nearest
+        const found = first.length < limit && isDense ? await look(near) : first
+        if (found.length === limit) return found.map(readCandidate)
       }
       return (await database.query(searchStatement(query, { dialect }))).map(readCandidate)
     },
@@ -108,7 +111,8 @@ const due = 'next_probe_at <= ?1'
 const take = `UPDATE flow402x_listings SET next_probe_at = ?2 WHERE ${due}
   AND key IN (SELECT key FROM flow402x_listings WHERE ${due} ORDER BY next_probe_at LIMIT ?3) RETURNING ${entryColumns}`
 
-const mostNear = 5000
+// How far it is looked: among the nearest to see how many match, then among so many where those should have twice as many as are wanted.
+const [nearest, near] = [1000, 15_000]
 const steps = 1023
 const width = 2 ** 32
 

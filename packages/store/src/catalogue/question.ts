@@ -15,29 +15,32 @@ const mostCompared = 2000
 
 /** The statement that finds the places and rows of candidates. */
 export function searchStatement({ limit, offset = 0, sort = 'best', ...question }: CatalogueQuery, looking: Looking): Statement {
-  const { text, values, price } = matching(question, looking)
+  const { places, values, price, asked } = matching(question, looking)
   const page = `LIMIT ?${values.length + 1} OFFSET ?${values.length + 2}`
-  const columns = 'l.key, l.quality, l.terms, l.origin, l.payee'
+  // Of one place after the other it is asked whether an offer fits, the best first, until there are enough: a join would ask of all.
+  const best = `(${places} ORDER BY place DESC) m`
+  const fits = (offer: string): string => `(SELECT 1 FROM flow402x_listing_prices p WHERE ${offer} LIMIT 1) = 1`
+  const matched = `FROM ${best}${asked ? ` WHERE ${fits(price)}` : ''}`
   // The page is cut from places alone; rows are read for what is on it.
   const cut = {
-    best: `SELECT m.place, m.place AS rank ${text} ORDER BY m.place DESC ${page}`,
-    new: `SELECT m.place, (SELECT n.seq FROM flow402x_listings n WHERE n.place = m.place) AS rank ${text} ORDER BY rank DESC ${page}`,
-    price: `SELECT m.place, (SELECT MIN(p.price) FROM flow402x_listing_prices p WHERE ${price}) AS rank FROM (SELECT m.place ${text}
-      AND EXISTS (SELECT 1 FROM flow402x_listing_prices p WHERE ${price} AND p.price IS NOT NULL) ORDER BY m.place DESC LIMIT ${mostCompared}) m
+    best: `SELECT m.place, m.place AS rank ${matched} ORDER BY m.place DESC ${page}`,
+    new: `SELECT m.place, (SELECT n.seq FROM flow402x_listings n WHERE n.place = m.place) AS rank ${matched} ORDER BY rank DESC ${page}`,
+    price: `SELECT m.place, (SELECT MIN(p.price) FROM flow402x_listing_prices p WHERE ${price}) AS rank
+      FROM (SELECT m.place FROM ${best} WHERE ${fits(`${price} AND p.price IS NOT NULL`)} ORDER BY m.place DESC LIMIT ${mostCompared}) m
       ORDER BY rank, m.place DESC ${page}`,
   }[sort]
   const order = sort === 'price' ? 'c.rank, c.place DESC' : 'c.rank DESC'
-  return run(`SELECT ${columns} FROM (${cut}) c JOIN flow402x_listings l ON l.place = c.place ORDER BY ${order}`, [
-    ...values,
-    limit,
-    offset,
-  ])
+  return run(
+    `SELECT l.key, l.quality, l.terms, l.origin, l.payee FROM (${cut}) c JOIN flow402x_listings l ON l.place = c.place ORDER BY ${order}`,
+    [...values, limit, offset],
+  )
 }
 
 /** The statement that counts what matches. */
 export function countStatement(question: Question, looking: Looking): Statement {
-  const { text, values } = matching(question, looking)
-  return run(`SELECT COUNT(*) AS count ${text}`, values)
+  const { places, values, price, asked } = matching(question, looking)
+  const fits = asked ? ` WHERE EXISTS (SELECT 1 FROM flow402x_listing_prices p WHERE ${price})` : ''
+  return run(`SELECT COUNT(*) AS count FROM (${places}) m${fits}`, values)
 }
 
 // As many digits as a decimal text may have on either side of its point.
@@ -49,25 +52,21 @@ export function sortable(amount: string): string {
   return String(units * 10n ** BigInt(digits - scale)).padStart(2 * digits, '0')
 }
 
-type Matching = { readonly text: string; readonly values: readonly Column[]; readonly price: string }
+/** The places that match, in no order, and what an offer at `m.place` has to meet, where anything is `asked` of offers. */
+type Matching = { readonly places: string; readonly values: readonly Column[]; readonly price: string; readonly asked: boolean }
 
 function matching(question: Question, { dialect, among }: Looking): Matching {
   const values: Column[] = []
   const bind = (value: Column): string => `?${values.push(value)}`
-  const { price, asked } = priceCondition(question, bind)
-  const exists = asked ? [`EXISTS (SELECT 1 FROM flow402x_listing_prices p WHERE ${price})`] : []
+  const condition = priceCondition(question, bind)
   const terms = termsOf(question)
-  if (terms.length === 0) {
-    const where = ['m.place IS NOT NULL', ...exists].join(' AND ')
-    return { text: `FROM flow402x_listings m WHERE ${where}`, values, price }
-  }
+  if (terms.length === 0) return { places: 'SELECT place FROM flow402x_listings WHERE place IS NOT NULL', values, ...condition }
   const matches = {
     sqlite: () => `flow402x_listing_terms MATCH ${bind(terms.map((group) => `(${group.map(ftsTerm).join(' OR ')})`).join(' AND '))}`,
     postgres: () => `terms @@ CAST(${bind(terms.map((group) => `(${group.map(tsTerm).join(' | ')})`).join(' & '))} AS tsquery)`,
   }[dialect]()
   const best = among === undefined ? '' : `(SELECT rowid, terms FROM flow402x_listing_terms ORDER BY rowid DESC LIMIT ${among}) AS `
-  const source = `(SELECT rowid AS place FROM ${best}flow402x_listing_terms WHERE ${matches})`
-  return { text: `FROM ${source} m WHERE ${['1 = 1', ...exists].join(' AND ')}`, values, price }
+  return { places: `SELECT rowid AS place FROM ${best}flow402x_listing_terms WHERE ${matches}`, values, ...condition }
 }
 
 type Term = { readonly text: string; readonly prefix?: boolean }

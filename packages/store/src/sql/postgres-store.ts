@@ -80,7 +80,9 @@ function unreachable(cause: unknown): never {
 }
 
 function ownPool(url: string, { connections = 10 }: PostgresStoreOptions): { readonly pool: PostgresPool; close(): Promise<void> } {
-  const pool = new Pool({ connectionString: url, max: connections })
+  // To compile a statement takes longer than any of these runs. A database that only speaks the protocol may not know the setting.
+  const onConnect = async (client: PostgresConnection): Promise<void> => void (await client.query('SET jit = off').catch(() => undefined))
+  const pool = new Pool({ connectionString: url, max: connections, onConnect })
   // A connection that breaks while idle, or while it is being closed, is replaced by the next query; without a listener it
   // would end the process.
   pool.on('error', () => {}).on('connect', (client) => client.on('error', () => {}))

@@ -256,6 +256,8 @@ function testSearch(at: At): void {
     expect(pages.map((page) => page.length)).toEqual([3, 1, 0])
     expect(pages.flat()).toEqual([d, b, c, a])
     expect((await at(0).search({ limit: 2 })).length).toBe(2)
+    // However few are wanted, they are the best of all that match.
+    for (const limit of [1, 2, 3, 4]) expect(await find({ words: tag, limit })).toEqual([d, b, c, a].slice(0, limit))
   })
 
   it('forgets the words of what is not listed any more, and follows every change', async () => {
