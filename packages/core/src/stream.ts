@@ -103,4 +103,13 @@ export type {
   TickVoucher,
 } from './stream/rail.ts'
 export { leaveLane, type Slid, type Slide, slideVoucher } from './stream/slide.ts'
-export type { FinalBounds, LaneAccount, LanePayer, OpenedStream, OpeningPlan, StreamWallet, WalletLane } from './stream/wallet.ts'
+export type {
+  FinalBounds,
+  LaneAccount,
+  LaneClosed,
+  LanePayer,
+  OpenedStream,
+  OpeningPlan,
+  StreamWallet,
+  WalletLane,
+} from './stream/wallet.ts'

@@ -196,8 +196,8 @@ function walletLane(wallet: Wallet, asked: Asked, { account, allowance, chosen, 
       await account.brought(prepared, response.ok ? receipt : undefined)
       return response.ok
     },
-    async close(used) {
-      await account.close(used)
+    async close(used, said) {
+      await account.close(used, said)
       await allowance.end(used)
     },
     // Below what was signed before: nothing more is set aside for it.

@@ -79,18 +79,19 @@ export function adoptPosition(channel: Channel, { position, except }: { readonly
 
 /**
  * Writes down what the chain says of a payer's channel, unless something later was read. More than the whole balance was never charged, and
- * what was claimed was; a deposit under way has landed, or is over.
+ * what was claimed was: of a channel that is empty exactly that. A deposit under way has landed, or is over.
  */
-export function learnPayerFunds(channel: Channel, funds: ChannelFunds): Channel {
-  if (funds.readAt < channel.funds.readAt) return channel
+export function learnPayerFunds(known: Channel, funds: ChannelFunds): Channel {
+  if (funds.readAt < known.funds.readAt) return known
+  const channel = withoutLost(known, funds.readAt)
   const { filling, ...rest } = channel
   const landed = filling !== undefined && funds.balance >= channel.funds.balance + filling.amount
   const waits = filling !== undefined && !landed && filling.until > funds.readAt
-  const known = { ...rest, ...(waits ? { filling } : {}), funds }
-  if (funds.claimed > known.charged)
-    return withDebt({ ...known, charged: funds.claimed, top: greater(known.top, funds.claimed) }, funds.readAt)
+  const learned = { ...rest, ...(waits ? { filling } : {}), funds }
+  if (funds.claimed > learned.charged)
+    return withDebt({ ...learned, charged: funds.claimed, top: greater(learned.top, funds.claimed) }, funds.readAt)
   const room = funds.balance + (waits ? filling.amount : 0n)
-  return withDebt(known.charged > room ? adoptPosition(known, { position: room }) : known, funds.readAt)
+  return withDebt(learned.charged > room ? adoptPosition(learned, { position: room }) : learned, funds.readAt)
 }
 
 /** A deposit that came with a payment has landed, by the word of who took that. */
@@ -112,9 +113,14 @@ export function lockedFunds({ funds, filling, charged }: Channel): bigint {
   return locked > 0n ? locked : 0n
 }
 
-function withoutLost(channel: Channel, now: number): Channel {
-  const lost = channel.held.filter(({ until }) => until <= now)
+/** What a dead process had signed, for payments and for lanes, counts as spent, unless the receiver himself says that it was not. */
+export function withoutLost(channel: Channel, now: number): Channel {
+  const { lanes = [], held, ...bare } = channel
+  const isLost = ({ until = now }: { readonly until?: number }): boolean => until <= now
+  const lost = [...held.filter(isLost), ...lanes.filter(isLost)]
   if (lost.length === 0) return channel
-  const charged = lost.reduce((sum, { from, to }) => sum + to - from, channel.charged)
-  return withDebt({ ...channel, held: channel.held.filter(({ until }) => until > now), charged }, now)
+  const signed = lost.flatMap((one) => ('credit' in one ? one.credit : [one]))
+  const charged = signed.reduce((sum, { from, to }) => sum + to - from, channel.charged)
+  const live = lanes.filter((lane) => !isLost(lane))
+  return withDebt({ ...bare, held: held.filter((one) => !isLost(one)), ...(live.length === 0 ? {} : { lanes: live }), charged }, now)
 }

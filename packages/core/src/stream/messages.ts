@@ -54,8 +54,8 @@ export type TickAnswer = z.infer<typeof tickAnswer>
 /** What a tick that is stale is told: from where its payer may sign on. */
 const staleAnswer = z.looseObject({ accepted: amount })
 
-/** The answer to a word about a lane: of one that was closed, what was used of it in all. */
-const laneAnswer = z.looseObject({ state: z.string(), consumed: z.optional(amount) })
+/** The answer to a word about a lane: of one that was closed, what was used of it in all, and what its channel was charged in all. */
+const laneAnswer = z.looseObject({ state: z.string(), consumed: z.optional(amount), charged: z.optional(amount) })
 
 /**
  * What a server says inside a body (M5 of streaming.md §6): credit runs low, so much more is needed, the gate is shut or open, the lane
@@ -97,10 +97,10 @@ export function readStaleAnswer(text: string): bigint | undefined {
   return read(staleAnswer, text)?.accepted
 }
 
-/** Reads what was used in all of a lane that was closed; nothing for an answer that does not say. */
-export function readClosedAnswer(text: string): bigint | undefined {
-  const answer = read(laneAnswer, text)
-  return answer?.state === 'ended' ? answer.consumed : undefined
+/** Reads what was used in all of a lane that was closed, and charged over its channel; nothing for an answer that does not say. */
+export function readClosedAnswer(text: string): Partial<Pick<z.infer<typeof laneAnswer>, 'consumed' | 'charged'>> {
+  const { state, consumed, charged } = read(laneAnswer, text) ?? {}
+  return state === 'ended' ? { consumed, charged } : {}
 }
 
 /** Reads the data of a control event in SSE; nothing for anything else. */

@@ -2,6 +2,7 @@ import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Channel } from '../channel/channel.ts'
+import { learnPayerFunds } from '../channel/payer.ts'
 import { creditOf, endLane, growLane, laneOf, raiseVoucher } from './lane.ts'
 import { leaveLane, type Slid, slideVoucher } from './slide.ts'
 
@@ -87,6 +88,36 @@ describe('a payer’s sliding voucher', () => {
     const opened = slid(empty, { opens: true, until: 50 })
     const other = slid(opened.channel, { id: 'b', opens: true, now: 50 })
     expect([other.channel.charged, other.result.max, laneOf(other.channel, 'a')]).toEqual([20n, 40n, undefined])
+  })
+
+  it('has what a dead process had signed again where its receiver says that he charged less, and nothing was signed since', () => {
+    verifies(['F1', 'FS1-CLIENT-KILLED'])
+    const dead = slid(empty, { opens: true, until: 50 }).channel
+    const { channel, result } = slid(dead, { id: 'b', opens: true, now: 50 })
+    const closing = { id: 'b', used: 5n, now: 51, told: { charged: 12n, max: result.max } }
+    const left = leaveLane(channel, closing).channel
+    expect([left.charged, left.top, left.free]).toEqual([12n, 40n, [{ from: 12n, to: 40n }]])
+    expect(slid(left, { id: 'c', opens: true }).result).toMatchObject({ max: 41n, credit: 29n })
+
+    // He may say less than what was claimed, or more than these books: neither is believed.
+    const claimed = { ...channel, funds: { ...channel.funds, claimed: 15n } }
+    expect(leaveLane(claimed, closing).channel.charged).toBe(15n)
+    expect(leaveLane(channel, { ...closing, told: { charged: 26n, max: 40n } }).channel.charged).toBe(25n)
+    // What another process signed meanwhile he may not have counted yet.
+    const other = slid(channel, { id: 'c', opens: true, now: 50 })
+    expect(leaveLane(other.channel, closing).channel.charged).toBe(25n)
+    const gone = leaveLane(other.channel, { id: 'c', used: 20n, now: 51 }).channel
+    expect(leaveLane(gone, closing).channel.charged).toBe(45n)
+  })
+
+  it('knows of a channel that is empty what was charged, whatever dead processes had signed', () => {
+    verifies(['F1', 'FS1-CLIENT-KILLED'])
+    const { channel } = slid(slid(empty, { opens: true, until: 50 }).channel, { used: 7n, until: 50 })
+    const paid = { ...channel.funds, balance: 9n, claimed: 9n, readAt: 60 }
+    const learned = learnPayerFunds(channel, paid)
+    expect([learned.charged, learned.lanes, learned.free]).toEqual([9n, undefined, [{ from: 9n, to: 20n }]])
+    // As long as more can be claimed it counts as spent.
+    expect(learnPayerFunds(channel, { ...paid, balance: 100n }).charged).toBe(20n)
   })
 
   it('signs nothing for a lane that is not there, nor beyond what the channel holds', () => {

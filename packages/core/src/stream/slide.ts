@@ -1,4 +1,5 @@
 import { bounded, type Changed, type Channel, greater, lesser, withDebt } from '../channel/channel.ts'
+import { adoptPosition, withoutLost } from '../channel/payer.ts'
 import { creditOf, endLane, growLane, type LaneWithheld, laneOf, raiseVoucher } from './lane.ts'
 
 /**
@@ -28,7 +29,7 @@ const everything = 1n << 128n
  */
 export function slideVoucher(channel: Channel, slide: Slide): Changed<Slid | LaneWithheld> {
   const { id, window, now, until, opens } = slide
-  const current = withoutLostLanes(channel, now)
+  const current = withoutLost(channel, now)
   const lane = laneOf(current, id)
   const before = lane === undefined ? 0n : lane.used + creditOf(lane)
   const used = lesser(greater(slide.used, lane?.used ?? 0n), before)
@@ -47,27 +48,30 @@ export function slideVoucher(channel: Channel, slide: Slide): Changed<Slid | Lan
   return { channel: written, result: { max: next.top, used: result.used, credit, grown: result.used + credit - before } }
 }
 
-/**
- * Ends a payer's lane: `used` of it is charged, and the rest is credit, which later work signs again before anything new. What these books
- * had counted and its receiver did not is credit as well.
- */
-export function leaveLane(channel: Channel, { id, used, now }: Pick<Slide, 'id' | 'used' | 'now'>): Changed<void> {
-  const lane = laneOf(channel, id)
-  if (lane === undefined) return { channel, result: undefined }
-  const { channel: ended } = endLane(channel, { id, used, slice: 0n, now, refundable: true })
-  const back = greater(lane.used - greater(used, 0n), 0n)
-  if (back === 0n) return { channel: ended, result: undefined }
-  const end = lane.credit[0]?.from ?? ended.top
-  const free = bounded([...ended.free, { from: end - back, to: end, spent: true }])
-  return { channel: withDebt({ ...ended, charged: ended.charged - back, free }, now), result: undefined }
+/** How a payer's lane ended: `charged` is what its receiver says that he charged over the channel in all, and `max` what was last signed for the lane. */
+export type LaneLeft = Pick<Slide, 'id' | 'used' | 'now'> & {
+  readonly told?: { readonly charged: bigint; readonly max: bigint } | undefined
 }
 
-/** What a dead process had signed for its lanes counts as spent, unless the receiver himself says that it was not. */
-function withoutLostLanes(channel: Channel, now: number): Channel {
-  const lost = (channel.lanes ?? []).filter(({ until = now }) => until <= now)
-  if (lost.length === 0) return channel
-  const { lanes = [], ...bare } = channel
-  const live = lanes.filter((one) => !lost.includes(one))
-  const charged = lost.reduce((sum, lane) => sum + creditOf(lane), channel.charged)
-  return withDebt({ ...bare, ...(live.length === 0 ? {} : { lanes: live }), charged }, now)
+/**
+ * Ends a payer's lane: `used` of it is charged, and the rest is credit, which later work signs again before anything new. What these books
+ * had counted and its receiver did not is credit as well, also what a dead process had signed, where nothing was signed since.
+ */
+export function leaveLane(channel: Channel, { id, used, now, told }: LaneLeft): Changed<void> {
+  const left = withoutLost(leftBy(channel, { id, used, now }), now)
+  const isAlone = left.lanes === undefined && left.held.length === 0 && left.top === told?.max
+  const position = greater(told?.charged ?? left.charged, left.funds.claimed)
+  const isLower = isAlone && position < left.charged
+  return { channel: isLower ? withDebt(adoptPosition(left, { position }), now) : left, result: undefined }
+}
+
+function leftBy(channel: Channel, { id, used, now }: LaneLeft): Channel {
+  const lane = laneOf(channel, id)
+  if (lane === undefined) return channel
+  const { channel: ended } = endLane(channel, { id, used, slice: 0n, now, refundable: true })
+  const back = greater(lane.used - greater(used, 0n), 0n)
+  if (back === 0n) return ended
+  const end = lane.credit[0]?.from ?? ended.top
+  const free = bounded([...ended.free, { from: end - back, to: end, spent: true }])
+  return withDebt({ ...ended, charged: ended.charged - back, free }, now)
 }

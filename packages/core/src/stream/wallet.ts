@@ -42,10 +42,13 @@ export interface LaneAccount {
   /** Goes on from where the server says it stands, where it can be believed. Errors: those of `onCorrective`. */
   correct(correction: Correction, window: bigint, options: PrepareOptions): Promise<boolean>
   /** The lane is over, and `used` of it in all: the rest is credit of its channel. */
-  close(used: bigint): Promise<void>
+  close(used: bigint, said?: LaneClosed): Promise<void>
   /** After its end: a voucher for exactly what was delivered over the channel, for rails whose chain pays a voucher exactly (FS/1 §3.4). */
   final?(bounds: FinalBounds): Promise<StreamVoucher | undefined>
 }
+
+/** What a server said as it closed a lane: what it has charged over the channel in all, which is believed where it is less than what was counted. */
+export type LaneClosed = { readonly charged?: bigint | undefined }
 
 /**
  * What a final voucher is for at most, in atomic units: `received` is what its payer himself counted of the lane, whatever its server says;
@@ -99,7 +102,7 @@ export interface WalletLane {
   /** Brings another deposit to `url` where less than `least` is left to sign for; `false` where none was needed or it was not taken. */
   topUp(url: string, least: bigint): Promise<boolean>
   /** Ends it: `used` is spent, and what was reserved beyond that is free again. */
-  close(used: bigint): Promise<void>
+  close(used: bigint, said?: LaneClosed): Promise<void>
   /** As `LaneAccount.final`; nothing where its rail claims what was used. */
   final(bounds: FinalBounds): Promise<StreamVoucher | undefined>
 }

@@ -41,7 +41,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     const [units, used] = [received(), counted()]
     try {
       if (till !== undefined && ear !== undefined && said === undefined) said = await closeLane(ear, till, { counted: () => used, most })
-      else await till?.close(said ?? used, most())
+      else await till?.close(said ?? used, { most: most() })
     } finally {
       over.abort(new DOMException('The stream is closed.', 'AbortError'))
       settle({ units: writeUnits(units), consumed: said ?? used, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })

@@ -2,6 +2,7 @@ import { isX402Error, type X402Error } from '@flow402x/core'
 import {
   costOf,
   greater,
+  type LaneClosed,
   lesser,
   readStaleAnswer,
   readTickAnswer,
@@ -32,8 +33,8 @@ export interface Till {
   isDone(): boolean
   /** What brings the lane back: the headers of the request that reopens it. */
   ticket(): Readonly<Record<string, string>>
-  /** The stream is over: so much of it was used, of which no more than `most` can have come here. */
-  close(used: bigint, most: bigint): Promise<void>
+  /** The stream is over: so much of it was used, of which no more than `most` can have come here; `charged` as its server says of the channel. */
+  close(used: bigint, ended: { readonly most: bigint } & LaneClosed): Promise<void>
 }
 
 /** How a till is made. `most`: the most (atomic) that is ever signed for the stream. */
@@ -206,10 +207,10 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
     trouble: () => trouble,
     isDone: () => most !== undefined && signed() >= most,
     ticket: () => ({ 'PAYMENT-SIGNATURE': lane.header() }),
-    async close(used, received) {
+    async close(used, { most, charged }) {
       await Promise.all([under, filling])
-      await lane.close(used)
-      await conclude(received).catch(ignored)
+      await lane.close(used, { charged })
+      await conclude(most).catch(ignored)
     },
   }
 }

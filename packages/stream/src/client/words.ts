@@ -42,10 +42,13 @@ export function believed(
 export async function closeLane(ear: Ear, till: Till, { counted, most }: Counting): Promise<bigint> {
   const own = counted()
   let said: bigint | undefined
+  let charged: bigint | undefined
   try {
-    said = believed(readClosedAnswer((await tellLane(ear, 'close')).text), { till, url: ear.url })
+    const closed = readClosedAnswer((await tellLane(ear, 'close')).text)
+    said = believed(closed.consumed, { till, url: ear.url })
+    charged = closed.charged
   } finally {
-    await till.close(said ?? own, most())
+    await till.close(said ?? own, { most: most(), charged })
   }
   return said ?? own
 }

@@ -87,8 +87,7 @@ export function createInstance(options: InstanceOptions): Instance {
     rails.delete(lane.lane.id)
   }
   const clocks = { now: monotonic, timers, patience: options.patience, leaseEnd: () => leaseEnd }
-  const ends = (lane: LiveLane, reason: string) => guard(() => finish(lane, { reason }))
-  const keeper: LaneKeeper = { ...clocks, grow: (lane) => guard(() => grow(lane)), finish: ends }
+  const keeper: LaneKeeper = { ...clocks, grow: (lane) => guard(() => grow(lane)), finish: (lane, reason) => finish(lane, { reason }) }
 
   async function grow(lane: LiveLane): Promise<void> {
     const answer = await rails.get(lane.lane.id)?.grow(stepOf(lane))
@@ -96,17 +95,19 @@ export function createInstance(options: InstanceOptions): Instance {
     if (!('reason' in answer)) lane.credit(answer)
     else if (answer.status === 410) lose(lane, 'another delivers it')
   }
-  async function finish(lane: LiveLane, { reason, tries = endTries }: { reason: string; tries?: number }): Promise<void> {
+  async function finish(lane: LiveLane, { reason, tries = endTries }: { reason: string; tries?: number }): Promise<bigint | undefined> {
     const rail = rails.get(lane.lane.id)
     try {
-      await rail?.end(stepOf(lane), { refundable: lane.lane.refundable })
+      const end = await rail?.end(stepOf(lane), { refundable: lane.lane.refundable })
       await store.checkpoint(owner, [lane.checkpoint()])
       forget(lane)
       emit({ type: 'laneEnded', lane: lane.lane.id, payer: lane.lane.payer, used: lane.used(), reason })
+      return end === undefined || 'reason' in end ? undefined : end.charged
     } catch (error) {
       emit({ type: 'error', error })
       // Whoever cannot write now tries again, and is found by others once its lease is over.
-      if (tries > 0) timers.at(monotonic() + 1000, () => void guard(() => finish(lane, { reason, tries: tries - 1 })))
+      if (tries > 0) timers.at(monotonic() + 1000, () => void finish(lane, { reason, tries: tries - 1 }))
+      return undefined
     }
   }
   async function renew(): Promise<void> {

@@ -13,6 +13,7 @@ import {
   type StreamVoucher,
   type TickVoucher,
 } from '@flow402x/core/stream'
+import type { LaneReceipt } from '../lane/lane.ts'
 import type { LiveLane } from '../lane/live.ts'
 import type { Ticked } from '../transports/socket.ts'
 import { bringIn, laneHeaders, offerAnswer, openLane, readPaying, receiptOf, refused } from './entry.ts'
@@ -287,8 +288,8 @@ function remember<Value>(map: Map<string, Value>, key: string, value: Value): vo
   map.set(key, value)
 }
 
-function ended({ units, used, reason }: Pick<LaneRow, 'units' | 'used' | 'reason'>) {
-  return { state: 'ended', units: `${units}`, consumed: `${used}`, reason }
+function ended({ units, used, reason, charged }: Pick<LaneRow, 'units' | 'used' | 'reason'> & Pick<LaneReceipt, 'charged'>) {
+  return { state: 'ended', units: `${units}`, consumed: `${used}`, reason, ...(charged === undefined ? {} : { charged: `${charged}` }) }
 }
 
 function frameError({ status, reason }: LaneRefusal): FrameError {

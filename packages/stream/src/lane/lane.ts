@@ -16,8 +16,14 @@ export type LaneEvent = {
   readonly reason?: string
 }
 
-/** What a lane came to: `units` (10⁻⁹) were delivered, which cost `used` in atomic units. */
-export type LaneReceipt = { readonly sid: string; readonly units: bigint; readonly used: bigint; readonly reason: string }
+/** What a lane came to: `units` (10⁻⁹) were delivered, which cost `used` in atomic units; its channel was charged `charged` in all by then. */
+export type LaneReceipt = {
+  readonly sid: string
+  readonly units: bigint
+  readonly used: bigint
+  readonly charged?: bigint | undefined
+  readonly reason: string
+}
 
 /**
  * A metered delivery, as a transport sees it: it asks before each write and does nothing else for the money. One transport at a time

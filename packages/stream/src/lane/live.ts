@@ -27,8 +27,8 @@ export interface LaneKeeper {
   leaseEnd(): number
   /** Asks the books for another slice. It answers by `credit` or `fence`, and never rejects. */
   grow(lane: LiveLane): Promise<void>
-  /** Ends it in the books and in the store. It never rejects. */
-  finish(lane: LiveLane, reason: string): Promise<void>
+  /** Ends it in the books and in the store, and says what its channel was charged in all. It never rejects. */
+  finish(lane: LiveLane, reason: string): Promise<bigint | undefined>
 }
 
 /** A lane that this instance delivers over: how much was used, how much may be, and who waits for it. */
@@ -121,17 +121,19 @@ export function createLive(plan: LivePlan): LiveLane {
     detach: gate.detach,
     end: (why) => live.end(why),
   })
-  const receipt = (): LaneReceipt => ({ sid: plan.sid, units: unitsOf(meter), used: usedOf(meter), reason: reason ?? 'ended' })
+  const receipt = (charged?: bigint): LaneReceipt => {
+    return { sid: plan.sid, units: unitsOf(meter), used: usedOf(meter), charged, reason: reason ?? 'ended' }
+  }
   const finish = async (why: string): Promise<LaneReceipt> => {
     if (gate.state() === 'ended') return receipt()
     reason = why
     gate.stop()
     holding.refuse()
-    await keeper.finish(live, why)
+    const charged = await keeper.finish(live, why)
     tell('receipt', why)
     tell('end', why)
     holding.drop()
-    return receipt()
+    return receipt(charged)
   }
   const live = livingLane()
   return live

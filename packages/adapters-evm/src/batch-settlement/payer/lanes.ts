@@ -39,7 +39,10 @@ export function lanePayer(
   return {
     async open(requirements, window, given) {
       const offer = offerOf(requirements)
-      await openRow(payer.desk, offer, { asked: askedIn(given.binding), signal: given.signal })
+      const row = await openRow(payer.desk, offer, { asked: askedIn(given.binding), signal: given.signal })
+      const isLost = row.lanes?.some(({ until = 0 }) => until <= payer.desk.clock())
+      // What became of a lane that broke off only the chain can say: its channel may be over by now.
+      if (isLost) await learnWhen(payer.desk, offer, { isSeen: () => true, signal: given.signal })
       const lane = createLane(payer, offer)
       await lane.begin(window, given)
       return lane.account
@@ -186,8 +189,9 @@ function createLane({ desk, voucherSigner, tell }: Payer, offer: ChannelOffer): 
     },
     brought: (_, receipt) => brought(receipt),
     correct,
-    async close(used) {
-      await book.change(channelId, (channel) => leaveLane(channel, { id, used, now: clock() }))
+    async close(used, { charged } = {}) {
+      const told = charged === undefined ? undefined : { charged, max: standing.max }
+      await book.change(channelId, (channel) => leaveLane(channel, { id, used, now: clock(), told }))
     },
   }
   return { account, begin }
