@@ -55,7 +55,7 @@ describe('a stream that is paid by whole windows', () => {
     const gated = (times: number) => vi.waitFor(() => expect(reading.controls.filter(({ t }) => t === 'gated')).toHaveLength(times), 6000)
     await gated(1)
     const paidFor = reading.items.length
-    expect(paidFor).toBeGreaterThan(5)
+    expect(paidFor).toBeGreaterThan(0)
     // The same payment bought its window already, here and for a lane of its own.
     expect(await shop.buy(reading.sid, first)).toBe(402)
     expect((await shop.open(first, 'A')).status).toBe(402)

@@ -63,7 +63,7 @@ it('a stream over a channel of nonces flows while it is paid, gates when it is n
       await vi.waitFor(() => expect(reading.controls.filter(({ t }) => t === 'gated')).toHaveLength(times), 6000)
     await gated(1)
     const first = reading.items.length
-    expect(first).toBeGreaterThan(5)
+    expect(first).toBeGreaterThan(0)
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(reading.items).toHaveLength(first)
     const consumed = (): bigint => reading.controls.findLast(({ consumed: said }) => said !== undefined)?.consumed ?? 0n

@@ -4,26 +4,17 @@ import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { paymentStreamHeader, type ViewKey } from '@flow402x/core/stream'
 import { createServer } from '@flow402x/server'
 import { memoryStore } from '@flow402x/store/memory'
-import { developmentAccounts, type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { developmentAccounts } from '@flow402x/testing'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
 import { answeringFacilitator, sendPaid, signPayment } from '@flow402x/testing/suites'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
 import { mounts, type Sells } from '../fixtures/mounts.ts'
-import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { createHlsCounter, createHlsKeys, createViews, createWindows, parsePlaylist, type SoldBytes, windowed } from '../server.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
-const closing: StreamShop[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  facilitator = await escrowFacilitator(chain)
-})
-afterEach(async () => {
-  for (const shop of closing.splice(0)) await shop.close()
-})
-afterAll(() => chain?.stop())
+const ground = useGround(escrowFacilitator)
 
 const secret = 'x'.repeat(32)
 const content = randomBytes(50_001)
@@ -43,11 +34,7 @@ const perByte = { rate: '0.001 USD/KB', buy: 20, window: 10, windowMax: 40 }
 const perToken = { rate: '0.01 USD/token', buy: 2, window: 2, windowMax: 4 }
 
 describe.each(Object.entries(mounts))('%s', (_, mount) => {
-  const open = async (plan: Omit<ShopPlan, 'chain' | 'facilitator'>): Promise<StreamShop> => {
-    const shop = await openShop({ chain, facilitator, mount, ...plan })
-    closing.push(shop)
-    return shop
-  }
+  const open = (plan: Partial<ShopPlan>) => ground.open({ mount, ...plan })
   /** Whether a payer's lanes are all over, and what they came to. */
   const charged = async (shop: StreamShop, payer: Awaited<ReturnType<StreamShop['newPayer']>>): Promise<bigint> => {
     await expect.poll(async () => (await shop.row(payer)).lanes).toBeUndefined()

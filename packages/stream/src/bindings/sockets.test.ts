@@ -1,31 +1,17 @@
 import type { PaymentPayload } from '@flow402x/core'
 import { decodeServerFrame, encodeClientFrame, paymentStreamHeader, type ServerFrame, streamSubprotocol } from '@flow402x/core/stream'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import { useGround } from '../fixtures/ground.ts'
 import { mounts } from '../fixtures/mounts.ts'
-import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import type { StreamShop } from '../fixtures/stream-shop.ts'
 import type { PaidSocket } from '../server.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
-const closing: StreamShop[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  facilitator = await escrowFacilitator(chain)
-})
-afterEach(async () => {
-  for (const shop of closing.splice(0)) await shop.close()
-})
-afterAll(() => chain?.stop())
+const ground = useGround(escrowFacilitator)
 
-const open = async (plan: Omit<ShopPlan, 'chain' | 'facilitator'>): Promise<StreamShop> => {
-  const shop = await openShop({ chain, facilitator, ...plan })
-  closing.push(shop)
-  return shop
-}
+const { open } = ground
 const echo = async (socket: PaidSocket) => {
   for await (const message of socket.messages) await socket.send(message)
 }

@@ -2,47 +2,30 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
-import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer } from '@flow402x/adapters-evm/server'
-import { type Facilitator, formatDecimal, fromAtomic } from '@flow402x/core'
+import { formatDecimal, fromAtomic } from '@flow402x/core'
 import { costOf, oneUnit } from '@flow402x/core/stream'
-import { createFacilitator } from '@flow402x/facilitator'
 import { memoryStore } from '@flow402x/store/memory'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import express from 'express'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { bytes, streamed, ticks } from '../express.ts'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
-import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { channelFacilitator, useGround } from '../fixtures/ground.ts'
+import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { createStreams, sockets } from '../server.ts'
 import { payDownload } from './download.ts'
 import { type PayStreamOptions, payStream, type StreamChunk, type StreamEvent } from './pay-stream.ts'
 import { payWebSocket } from './socket.ts'
 
-let chain: EvmChain
-let facilitator: Facilitator & { close(): Promise<void> }
-const open: (() => Promise<void>)[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
-  const made = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
-  await made.start()
-  facilitator = made
-})
-afterAll(async () => {
-  await Promise.all(open.map((stop) => stop()))
-  await facilitator?.close()
-  await chain?.stop()
-})
+const ground = useGround(channelFacilitator)
 
 const rate = { numerator: 10_000n, denominator: 1n }
 
 async function shopOf(plan: Partial<ShopPlan> = {}): Promise<StreamShop> {
-  const scheme = { authorizer: privateKeySigner(chain.seller.privateKey), ...plan.scheme }
-  const shop = await openShop({ chain, facilitator, ...plan, scheme })
-  open.push(() => shop.close())
+  const scheme = { authorizer: privateKeySigner(ground.chain.seller.privateKey), ...plan.scheme }
+  const shop = await ground.open({ ...plan, scheme })
   return shop
 }
 
@@ -57,7 +40,7 @@ async function read(options: PayStreamOptions, most = Number.POSITIVE_INFINITY) 
 it('pays our own seller second by second, and both books and the budget end alike', async () => {
   verifies(['T2', 'M29'])
   const shop = await shopOf()
-  const buyer = newBuyer(chain)
+  const buyer = newBuyer(ground.chain)
   const { stream, events, receipt } = await read({ wallet: buyer.wallet, url: `${shop.url}/live`, units: '5' })
   expect(events.map(({ t }) => t)).toEqual(['low', 'gated'])
   expect(stream.grade).toBe('B')
@@ -74,7 +57,7 @@ it('downloads a file that is sold by its bytes, part by part, and has every byte
   verifies('T4')
   const file = crypto.getRandomValues(new Uint8Array(60_000))
   const shop = await byteShop(file)
-  const buyer = newBuyer(chain)
+  const buyer = newBuyer(ground.chain)
   const download = await payDownload({ wallet: buyer.wallet, url: `${shop.url}/file` })
   const parts: Uint8Array[] = []
   for await (const part of download) parts.push(part)
@@ -87,7 +70,7 @@ it('downloads a file that is sold by its bytes, part by part, and has every byte
 it('pays for no more of a file than is read', async () => {
   verifies('T4')
   const shop = await byteShop(new Uint8Array(500_000))
-  const buyer = newBuyer(chain)
+  const buyer = newBuyer(ground.chain)
   let count = 0
   for await (const part of await payDownload({ wallet: buyer.wallet, url: `${shop.url}/file` })) {
     count += part.length
@@ -101,7 +84,7 @@ it('pays for no more of a file than is read', async () => {
 it('pays for a socket in the socket: a message each, and what both sides count is the same', async () => {
   verifies('FS1-CLIENT-SOCKET')
   const shop = await socketShop()
-  const buyer = newBuyer(chain)
+  const buyer = newBuyer(ground.chain)
   const connect = (url: string, protocol: string) => new WebSocket(url, protocol, { origin: 'http://page.example' })
   const socket = await payWebSocket({ wallet: buyer.wallet, url: `${shop.url}/talk`, connect })
   const heard: string[] = []
@@ -118,10 +101,10 @@ it('pays for a socket in the socket: a message each, and what both sides count i
 /** Sells a socket that answers each message with itself, for a tenth of a cent. */
 async function socketShop() {
   const store = memoryStore()
-  const { network, rpcUrl } = chain
-  const authorizer = privateKeySigner(chain.seller.privateKey)
-  const scheme = batchSettlementServer({ network, payTo: chain.seller.address, rpcUrl, store, authorizer })
-  const streams = createStreams({ schemes: [scheme], facilitator, store, secret: 'x'.repeat(32), ticksPerSecond: 1000 })
+  const { network, rpcUrl } = ground.chain
+  const authorizer = privateKeySigner(ground.chain.seller.privateKey)
+  const scheme = batchSettlementServer({ network, payTo: ground.chain.seller.address, rpcUrl, store, authorizer })
+  const streams = createStreams({ schemes: [scheme], facilitator: ground.facilitator, store, secret: 'x'.repeat(32), ticksPerSecond: 1000 })
   const numbers = { buy: 10, tick: 2, window: 6, windowMax: 20 }
   const route = streams.route({ rate: '0.001 USD/message', tickUrl: '/talk/tick', ws: '/talk/ws', ...numbers })
   const app = express()
@@ -144,7 +127,7 @@ async function socketShop() {
   server.on('upgrade', (request, socket, head) => void upgrade(request, socket, head))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  open.push(async () => {
+  ground.closing(async () => {
     await streams.close()
     server.closeAllConnections()
     server.close()
@@ -156,10 +139,10 @@ async function socketShop() {
 /** Sells a file at one atomic unit a byte, 16,000 of them ahead. */
 async function byteShop(file: Uint8Array) {
   const store = memoryStore()
-  const { network, rpcUrl } = chain
-  const authorizer = privateKeySigner(chain.seller.privateKey)
-  const scheme = batchSettlementServer({ network, payTo: chain.seller.address, rpcUrl, store, authorizer })
-  const streams = createStreams({ schemes: [scheme], facilitator, store, secret: 'x'.repeat(32), ticksPerSecond: 1000 })
+  const { network, rpcUrl } = ground.chain
+  const authorizer = privateKeySigner(ground.chain.seller.privateKey)
+  const scheme = batchSettlementServer({ network, payTo: ground.chain.seller.address, rpcUrl, store, authorizer })
+  const streams = createStreams({ schemes: [scheme], facilitator: ground.facilitator, store, secret: 'x'.repeat(32), ticksPerSecond: 1000 })
   const numbers = { buy: 32_000, tick: 8000, window: 16_000, windowMax: 32_000 }
   const route = streams.route({ rate: '0.000001 USD/byte', tickUrl: '/file/tick', ...numbers })
   const source = {
@@ -179,7 +162,7 @@ async function byteShop(file: Uint8Array) {
   app.post('/file/tick', ticks(route))
   const server = createServer(app).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  open.push(async () => {
+  ground.closing(async () => {
     await streams.close()
     server.closeAllConnections()
     server.close()

@@ -1,33 +1,15 @@
 import { batchSettlementClient, privateKeySigner } from '@flow402x/adapters-evm/client'
-import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { createClient, streamWallet } from '@flow402x/client'
-import type { Facilitator } from '@flow402x/core'
 import { oneUnit, paymentStreamHeader } from '@flow402x/core/stream'
-import { createFacilitator } from '@flow402x/facilitator'
 import { memoryStore } from '@flow402x/store/memory'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
-import { openShop } from '../fixtures/stream-shop.ts'
+import { channelFacilitator, useGround } from '../fixtures/ground.ts'
 import { sseItems } from './lines.ts'
 import { payStream } from './pay-stream.ts'
 
-let chain: EvmChain
-let facilitator: Facilitator & { close(): Promise<void> }
-const open: (() => Promise<void>)[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
-  const made = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
-  await made.start()
-  facilitator = made
-})
-afterAll(async () => {
-  await Promise.all(open.map((stop) => stop()))
-  await facilitator?.close()
-  await chain?.stop()
-})
+const ground = useGround(channelFacilitator)
 
 // A token each ten milliseconds, for ten atomic units; a window is fifty of them.
 const token = 10n
@@ -41,9 +23,8 @@ async function shopOf() {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
   }
-  const scheme = { authorizer: privateKeySigner(chain.seller.privateKey) }
-  const shop = await openShop({ chain, facilitator, source, rate, scheme })
-  open.push(() => shop.close())
+  const scheme = { authorizer: privateKeySigner(ground.chain.seller.privateKey) }
+  const shop = await ground.open({ source, rate, scheme })
   return { ...shop, sold: async () => (await rowOf(shop.store, 'receiver')) ?? { charged: 0n, top: 0n } }
 }
 
@@ -51,7 +32,7 @@ describe('a client that knows nothing of streams', () => {
   it('opens one, reads what each payment buys and no token more, and is given back what it left', async () => {
     verifies(['FS1-CLIENT-WINDOWS', 'T1', 'T11'])
     const shop = await shopOf()
-    const { client, payerRow } = newBuyer(chain)
+    const { client, payerRow } = newBuyer(ground.chain)
     const tokens: string[] = []
     const read = async (response: Response) => {
       for await (const item of sseItems(response.body ?? new ReadableStream())) if ('chunk' in item) tokens.push(item.chunk.data)
@@ -91,7 +72,7 @@ describe('a wallet without vouchers that slide', () => {
     verifies('FS1-CLIENT-WINDOWS')
     const shop = await shopOf()
     const store = memoryStore()
-    const { lanes: _, ...scheme } = batchSettlementClient({ signer: privateKeySigner(chain.accounts[9]?.privateKey ?? '0x'), store })
+    const { lanes: _, ...scheme } = batchSettlementClient({ signer: privateKeySigner(ground.chain.accounts[9]?.privateKey ?? '0x'), store })
     const client = createClient({ schemes: [scheme], store })
     const stream = await payStream({ wallet: streamWallet(client), url: `${shop.url}/live` })
     expect(stream.grade).toBe('A')
@@ -110,7 +91,7 @@ describe('a wallet without vouchers that slide', () => {
     verifies('FS1-CLIENT-WINDOWS')
     const shop = await shopOf()
     const store = memoryStore()
-    const { lanes: _, ...scheme } = batchSettlementClient({ signer: privateKeySigner(chain.accounts[8]?.privateKey ?? '0x'), store })
+    const { lanes: _, ...scheme } = batchSettlementClient({ signer: privateKeySigner(ground.chain.accounts[8]?.privateKey ?? '0x'), store })
     const stream = await payStream({
       wallet: streamWallet(createClient({ schemes: [scheme], store })),
       url: `${shop.url}/live`,

@@ -1,30 +1,21 @@
-import { decodeServerFrame, encodeClientFrame, paymentStreamHeader, streamSubprotocol } from '@flow402x/core/stream'
+import { decodeServerFrame, encodeClientFrame, oneUnit, paymentStreamHeader, streamSubprotocol } from '@flow402x/core/stream'
 import { postgresStore } from '@flow402x/store/postgres'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
 import { startPostgres, type TestServer } from '@flow402x/testing/servers'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
+import { useGround } from '../fixtures/ground.ts'
 import { startSellerProcess } from '../fixtures/seller-process.ts'
-import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { oneToken } from '../fixtures/tokens.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
+const ground = useGround(escrowFacilitator)
 let database: TestServer
-const closing: (() => Promise<unknown>)[] = []
 beforeAll(async () => {
-  ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
-  facilitator = await escrowFacilitator(chain)
+  database = await startPostgres()
 })
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-afterAll(async () => {
-  await chain?.stop()
-  await database?.stop()
-})
+afterAll(() => database?.stop())
 
 const token = 10n
 const rate = { rate: '0.00001 USD/token', buy: 100, window: 40, windowMax: 40, tick: 20 }
@@ -32,17 +23,23 @@ const lease = 1500
 
 async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> = {}): Promise<StreamShop> {
   const store = await postgresStore(database.url, { connections: 4 })
-  closing.push(() => store.close())
+  ground.closing(() => store.close())
   const streams = { lease, checkpointEvery: 200, ticksPerSecond: 100 }
-  const shop = await openShop({ chain, facilitator, rate, store, streams, sells: { kind: 'parts', part: oneToken }, ...plan })
-  closing.push(() => shop.close())
-  return shop
+  return await ground.open({ rate, store, streams, sells: { kind: 'parts', part: oneToken }, ...plan })
 }
 
 /** The same shop in a process of its own. */
 async function another() {
-  const seller = await startSellerProcess({ chain, facilitator, database: database.url, rate, lease, checkpointEvery: 200, singly: true })
-  closing.push(async () => seller.child.kill('SIGKILL'))
+  const seller = await startSellerProcess({
+    chain: ground.chain,
+    facilitator: ground.facilitator,
+    database: database.url,
+    rate,
+    lease,
+    checkpointEvery: 200,
+    singly: true,
+  })
+  ground.closing(async () => seller.child.kill('SIGKILL'))
   return seller
 }
 
@@ -108,8 +105,8 @@ describe('a player whose requests come to two processes in turn', () => {
     const payer = await shop.newPayer(100_000n)
     const { bearer } = await opened(url, await shop.paying(payer.voucher(20n * token), 'B'))
     for (let at = 1; at < 5; at += 1) expect(await (await fetch(`${url}/live`, { headers: bearer })).text()).toBe(`${at}`)
-    // What its last checkpoint knows.
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    const checkpoint = async () => shop.store.lanes.find((await shop.row(payer)).lanes?.[0]?.id ?? '')
+    await expect.poll(checkpoint).toMatchObject({ units: 5n * oneUnit })
     child.kill('SIGKILL')
     const given = await fetch(`${shop.url}/live`, { headers: bearer })
     expect([given.status, await given.text()]).toEqual([200, '5'])

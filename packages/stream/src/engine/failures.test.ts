@@ -1,35 +1,20 @@
 import { connect } from 'node:net'
 import type { Facilitator } from '@flow402x/core'
 import { memoryStore } from '@flow402x/store/memory'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { expect, test, vi } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
+import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { slowTokens } from '../fixtures/tokens.ts'
 import type { Source } from '../server.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
-let shops: StreamShop[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  facilitator = await escrowFacilitator(chain)
-})
-afterEach(async () => {
-  for (const shop of shops) await shop.close()
-  shops = []
-})
-afterAll(() => chain?.stop())
+const ground = useGround(escrowFacilitator)
 
 const token = 10n
 const tokens = { rate: '0.00001 USD/token', buy: 100, window: 40, windowMax: 40, tick: 20 }
 
-async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> & { readonly facilitator?: Facilitator } = {}): Promise<StreamShop> {
-  const shop = await openShop({ chain, facilitator, rate: tokens, source: slowTokens, streams: { ticksPerSecond: 100 }, ...plan })
-  shops.push(shop)
-  return shop
-}
+const open = (plan: Partial<ShopPlan> = {}) => ground.open({ rate: tokens, source: slowTokens, streams: { ticksPerSecond: 100 }, ...plan })
 
 test('a reader who does not read stops the source, and pays for what was made alone', async () => {
   verifies('F20')
@@ -68,9 +53,9 @@ test('a facilitator that is down is not missed by ticks, and a deposit waits for
   let isDown = false
   const asked = <Answer>(ask: () => Promise<Answer>): Promise<Answer> => (isDown ? Promise.reject(new TypeError('fetch failed')) : ask())
   const shaky: Facilitator = {
-    supported: () => asked(() => facilitator.supported()),
-    verify: (...input) => asked(() => facilitator.verify(...input)),
-    settle: (...input) => asked(() => facilitator.settle(...input)),
+    supported: () => asked(() => ground.facilitator.supported()),
+    verify: (...input) => asked(() => ground.facilitator.verify(...input)),
+    settle: (...input) => asked(() => ground.facilitator.settle(...input)),
   }
   const shop = await open({ facilitator: shaky })
   const payer = await shop.newPayer(60n * token)
@@ -153,7 +138,7 @@ test('a seller who claims all that was signed gets no more than a window beyond 
 
 async function runnerOf({ scheme }: StreamShop) {
   await scheme.start?.()
-  const runner = scheme.vouchers?.runner({ facilitator })
+  const runner = scheme.vouchers?.runner({ facilitator: ground.facilitator })
   if (runner === undefined) throw new RangeError('no runner')
   return runner
 }

@@ -1,28 +1,14 @@
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { pause } from '@flow402x/core'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { openShop, receiptIn, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
+import { receiptIn } from '../fixtures/stream-shop.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
-let shops: StreamShop[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  facilitator = await escrowFacilitator(chain)
-})
-afterEach(async () => {
-  for (const shop of shops) await shop.close()
-  shops = []
-})
-afterAll(() => chain?.stop())
+const ground = useGround(escrowFacilitator)
+const { open } = ground
 
 const second = 10_000n
-async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> = {}): Promise<StreamShop> {
-  const shop = await openShop({ chain, facilitator, ...plan })
-  shops.push(shop)
-  return shop
-}
 
 describe('windows (grade A)', () => {
   test('are offered in the header and beside it', async () => {
@@ -33,7 +19,7 @@ describe('windows (grade A)', () => {
       Object.fromEntries(['payment-rate', 'network', 'payment-stream', 'cache-control'].map((name) => [name, headers.get(name)])),
     ).toEqual({
       'payment-rate': '0.01 USD/second',
-      network: chain.network,
+      network: ground.chain.network,
       'payment-stream': 'v=1; clock=wall; buy=5; tick=1; window=2; max-window=30; tick-url="/live/tick"; refundable=1',
       'cache-control': 'private, no-store, no-transform',
     })
@@ -94,7 +80,7 @@ describe('what is counted', () => {
   test('stops at the last unit that is paid, and the source is not asked for more', async () => {
     verifies(['T11', 'FS1-GATE'])
     const { seen, source } = tokens()
-    const shop = await open({ rate: { rate: '0.00001 USD/token', buy: 5 }, source, streams: { patience: { gated: 700 } } })
+    const shop = await open({ rate: { rate: '0.00001 USD/token', buy: 5 }, source, streams: { patience: { gated: 3000 } } })
     const payer = await shop.newPayer(1000n)
     const reading = await shop.open(payer.voucher(50n))
     await vi.waitFor(() => expect(reading.controls.at(-1)?.t).toBe('need'), 3000)
@@ -205,21 +191,27 @@ describe('sliding vouchers (grade B)', () => {
 
   test('time is not charged while it is paused or gated', async () => {
     verifies(['FS1-GATE', 'F22'])
-    let skew = 0
-    const shop = await open({ rate: { window: 1, windowMax: 1, tick: 0.1 }, streams: { clock: () => Date.now() + skew } })
+    const [wall, clock] = [{ now: Date.now() }, { now: 1000 }]
+    const streams = { clock: () => wall.now, monotonic: () => clock.now, lease: 7_200_000 }
+    const shop = await open({ rate: { window: 1, windowMax: 1, tick: 0.1 }, streams })
     const payer = await shop.newPayer(100n * second)
     const reading = await shop.open(payer.voucher(5000n), 'B')
     await vi.waitFor(() => expect(reading.items.length).toBeGreaterThan(2))
-    expect(await shop.post({ sid: reading.sid, op: 'pause' })).toMatchObject({ status: 200, body: { state: 'paused' } })
-    const [items] = [reading.items.length]
-    // The clock on the wall jumps by an hour: nobody pays for that.
-    skew = 3_600_000
-    await new Promise((resolve) => setTimeout(resolve, 700))
-    expect(reading.items.length).toBeLessThanOrEqual(items + 1)
-    expect(await shop.post({ sid: reading.sid, op: 'resume' })).toMatchObject({ status: 200, body: { state: 'flowing' } })
+    clock.now += 100
+    expect(await shop.post({ sid: reading.sid, op: 'pause' })).toMatchObject({ status: 200, body: { state: 'paused', consumed: '1000' } })
+    // The clock on the wall jumps by an hour: nobody pays for that, nor for what passes meanwhile.
+    wall.now += 3_600_000
+    clock.now += 30_000
+    await pause(100)
+    const items = reading.items.length
+    await pause(200)
+    expect(reading.items).toHaveLength(items)
+    expect(await shop.post({ sid: reading.sid, op: 'resume' })).toMatchObject({ status: 200, body: { state: 'flowing', consumed: '1000' } })
     await vi.waitFor(() => expect(reading.items.length).toBeGreaterThan(items + 1))
-    const { body } = await shop.post({ sid: reading.sid, op: 'close' })
-    expect(BigInt(String(body.consumed))).toBeLessThan(5000n)
+    clock.now += 10_000
+    await vi.waitFor(() => expect(reading.controls.map(({ t }) => t)).toContain('gated'))
+    clock.now += 10_000
+    expect(await shop.post({ sid: reading.sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: '5000' } })
   })
 
   test('opens the gate at once when a voucher comes', async () => {

@@ -1,31 +1,16 @@
 import { fastestSecp256k1 } from '@flow402x/adapters-evm/facilitator'
 import { type PaymentPayload, paymentSignatureHeader } from '@flow402x/core'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { openShop, receiptIn, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
+import { receiptIn, type StreamShop } from '../fixtures/stream-shop.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
-let shops: StreamShop[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  facilitator = await escrowFacilitator(chain)
-})
-afterEach(async () => {
-  for (const shop of shops) await shop.close()
-  shops = []
-})
-afterAll(() => chain?.stop())
+const ground = useGround(escrowFacilitator)
+const { open } = ground
 
 const second = 10_000n
 const window = 5n * second
-async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> = {}): Promise<StreamShop> {
-  const shop = await openShop({ chain, facilitator, ...plan })
-  shops.push(shop)
-  return shop
-}
 
 /** What a payment comes to at the tick URL: a lane, or why not. */
 async function tried(shop: StreamShop, payment: PaymentPayload): Promise<number> {
@@ -192,9 +177,9 @@ describe('money on its way out', () => {
     verifies('F15')
     const shop = await open()
     const payer = await shop.newPayer(0n)
-    facilitator.answer = 'refused'
+    ground.facilitator.answer = 'refused'
     const reading = await shop.open(payer.deposit(window, { amount: window, salt: 1n }))
-    facilitator.answer = 'ok'
+    ground.facilitator.answer = 'ok'
     expect(reading.status).toBe(402)
     expect(shop.events.filter(({ type }) => type === 'laneOpened')).toEqual([])
   })
@@ -246,10 +231,10 @@ test('forged ticks on one lane cost no more signatures than it may tick, and nob
 /** Claims for the shop's channels. */
 async function runnerOf(shop: StreamShop) {
   const { batchSettlementServer } = await import('@flow402x/adapters-evm/server')
-  const { network, rpcUrl } = chain
-  const scheme = batchSettlementServer({ network, payTo: chain.seller.address, rpcUrl, store: shop.store })
+  const { network, rpcUrl } = ground.chain
+  const scheme = batchSettlementServer({ network, payTo: ground.chain.seller.address, rpcUrl, store: shop.store })
   await scheme.start?.()
-  const runner = scheme.vouchers?.runner({ facilitator })
+  const runner = scheme.vouchers?.runner({ facilitator: ground.facilitator })
   if (runner === undefined) throw new RangeError('no runner')
   return runner
 }

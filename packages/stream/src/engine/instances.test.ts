@@ -2,44 +2,33 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { paymentSignatureHeader } from '@flow402x/core'
 import { postgresStore } from '@flow402x/store/postgres'
 import { hotStore } from '@flow402x/store/redis'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
 import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
 import { type SellerPlan, startSellerProcess } from '../fixtures/seller-process.ts'
-import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { slowTokens } from '../fixtures/tokens.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
+const ground = useGround(escrowFacilitator)
 let database: TestServer
-const closing: (() => Promise<unknown>)[] = []
 beforeAll(async () => {
-  ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
-  facilitator = await escrowFacilitator(chain)
+  database = await startPostgres()
 })
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-afterAll(async () => {
-  await chain?.stop()
-  await database?.stop()
-})
+afterAll(() => database?.stop())
 
 const token = 10n
 const tokens = { rate: '0.00001 USD/token', buy: 100, window: 40, windowMax: 40, tick: 20 }
 
 async function openStore(url = database.url) {
   const store = await postgresStore(url, { connections: 4 })
-  closing.push(() => store.close())
+  ground.closing(() => store.close())
   return store
 }
 
 async function open(plan: Omit<ShopPlan, 'chain' | 'facilitator'> = {}, url = database.url): Promise<StreamShop> {
-  const shop = await openShop({ chain, facilitator, rate: tokens, source: slowTokens, store: await openStore(url), ...plan })
-  closing.push(() => shop.close())
-  return shop
+  return await ground.open({ rate: tokens, source: slowTokens, store: await openStore(url), ...plan })
 }
 
 /** What all items of the two readings are: none missing, none twice beyond `again`. */
@@ -87,8 +76,14 @@ describe('two instances on one PostgreSQL', () => {
 })
 
 async function startSeller(options: Omit<SellerPlan, 'chain' | 'facilitator' | 'database' | 'rate'>) {
-  const seller = await startSellerProcess({ chain, facilitator, database: database.url, rate: tokens, ...options })
-  closing.push(async () => seller.child.kill('SIGKILL'))
+  const seller = await startSellerProcess({
+    chain: ground.chain,
+    facilitator: ground.facilitator,
+    database: database.url,
+    rate: tokens,
+    ...options,
+  })
+  ground.closing(async () => seller.child.kill('SIGKILL'))
   return seller
 }
 
@@ -179,13 +174,13 @@ describe.each([undefined, 'sync', 'fast'] as const)(
       async () => {
         verifies('T22')
         const redis = durability === undefined ? undefined : await startRedis({ settings: { appendonly: 'no' } })
-        if (redis !== undefined) closing.push(() => redis.stop())
+        if (redis !== undefined) ground.closing(() => redis.stop())
         const lease = 1500
         const hot = redis === undefined || durability === undefined ? {} : { redis: redis.url, durability }
         const { url, child } = await startSeller({ lease, checkpointEvery: 200, diesAt: `${60n * token}`, ...hot })
         const cold = await openStore()
         const store = redis === undefined || durability === undefined ? cold : await hotStore(redis.url, { store: cold, durability })
-        if (store !== cold) closing.push(() => store.close())
+        if (store !== cold) ground.closing(() => store.close())
         const heir = await open({ store, streams: { lease, checkpointEvery: 200 } })
         const payer = await heir.newPayer(100_000n)
         const died = new Promise((resolve) => child.once('exit', resolve))
@@ -265,7 +260,7 @@ async function breakable(to: URL): Promise<{ url: string; cut(): void; mend(): v
     socket.pipe(far).pipe(socket)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  closing.push(() => new Promise((resolve) => server.close(resolve)))
+  ground.closing(() => new Promise((resolve) => server.close(resolve)))
   const address = server.address()
   const url = new URL(to)
   url.port = String(typeof address === 'object' ? address?.port : '')

@@ -1,40 +1,25 @@
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
 import type { PaymentRequirements } from '@flow402x/core'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { batchSignature, type ChannelPayer, channelPayer, type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { batchSignature, type ChannelPayer, channelPayer, escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { openShop, type ShopPlan, type StreamShop } from '../fixtures/stream-shop.ts'
+import { expect, test, vi } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
+import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { slowTokens } from '../fixtures/tokens.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
-let closing: (() => Promise<void>)[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  facilitator = await escrowFacilitator(chain)
-})
-afterEach(async () => {
-  for (const close of closing.reverse()) await close()
-  closing = []
-})
-afterAll(() => chain?.stop())
+const ground = useGround(escrowFacilitator)
 
 const token = 10n
 const window = 40n * token
 const tokens = { rate: '0.00001 USD/token', buy: 100, window: 40, windowMax: 40, tick: 20 }
 
-async function open(plan: Partial<ShopPlan> = {}): Promise<StreamShop> {
-  const shop = await openShop({ chain, facilitator, rate: tokens, source: slowTokens, streams: { ticksPerSecond: 100 }, ...plan })
-  closing.push(() => shop.close())
-  return shop
-}
+const open = (plan: Partial<ShopPlan> = {}) => ground.open({ rate: tokens, source: slowTokens, streams: { ticksPerSecond: 100 }, ...plan })
 
 async function runnerOf({ scheme }: StreamShop) {
   await scheme.start?.()
-  const runner = scheme.vouchers?.runner({ facilitator })
+  const runner = scheme.vouchers?.runner({ facilitator: ground.facilitator })
   if (runner === undefined) throw new RangeError('no runner')
-  closing.push(() => runner.close())
+  ground.closing(() => runner.close())
   // From here on it knows what happens.
   await runner.round({ all: false })
   return runner
@@ -43,7 +28,7 @@ async function runnerOf({ scheme }: StreamShop) {
 /** A channel of the buyer's whose vouchers another key signs. */
 async function keyed(shop: StreamShop, { voucherKey, salt }: { readonly voucherKey: `0x${string}`; readonly salt: bigint }) {
   const accepted = await acceptedBy(shop)
-  const payer = await channelPayer(chain, { key: chain.buyer.privateKey, voucherKey, accepted, salt })
+  const payer = await channelPayer(ground.chain, { key: ground.chain.buyer.privateKey, voucherKey, accepted, salt })
   expect(await payer.fill(1000n * token, salt)).toBe('done')
   return payer
 }
@@ -56,7 +41,7 @@ async function acceptedBy(shop: StreamShop): Promise<PaymentRequirements> {
 
 /** The keys of two spare accounts. */
 function spareKeys(): readonly [`0x${string}`, `0x${string}`] {
-  const [one, other] = [chain.accounts.at(-1), chain.accounts.at(-2)]
+  const [one, other] = [ground.chain.accounts.at(-1), ground.chain.accounts.at(-2)]
   if (one === undefined || other === undefined) throw new RangeError('too few accounts')
   return [one.privateKey, other.privateKey]
 }
@@ -68,7 +53,7 @@ test('who stole a voucher key is sold to until the wallet leaves, and the wallet
   const shop = await open()
   const runner = await runnerOf(shop)
   const [stolen] = spareKeys()
-  const held = await chain.balanceOf(chain.buyer.address)
+  const held = await ground.chain.balanceOf(ground.chain.buyer.address)
   // The thief has everything but the wallet: the same payments are the owner's and his.
   const thief = await keyed(shop, { voucherKey: stolen, salt: 901n })
   const reading = await shop.open(thief.voucher(window), 'B')
@@ -82,9 +67,9 @@ test('who stole a voucher key is sold to until the wallet leaves, and the wallet
   expect((await shop.open(thief.voucher(4n * window), 'B')).status).toBe(423)
   await runner.round({ all: false })
   expect((await shop.row(thief)).funds.claimed).toBe(2n * window)
-  await chain.increaseTime(900)
+  await ground.chain.increaseTime(900)
   expect(await thief.finish()).toBe('done')
-  await vi.waitFor(async () => expect(await chain.balanceOf(chain.buyer.address)).toBe(held - 2n * window))
+  await vi.waitFor(async () => expect(await ground.chain.balanceOf(ground.chain.buyer.address)).toBe(held - 2n * window))
   expect(reading.items.length).toBe(80)
 })
 
@@ -95,7 +80,7 @@ test('a voucher key that was left behind signs for nothing of the channel of the
   const [before, after] = [await keyed(shop, { voucherKey: stolen, salt: 902n }), await keyed(shop, { voucherKey: fresh, salt: 902n })]
   expect(before.id).not.toBe(after.id)
   const message = { channelId: after.id, maxClaimableAmount: window }
-  const signature = await batchSignature(stolen, chain.chainId, { primaryType: 'Voucher', message })
+  const signature = await batchSignature(stolen, ground.chain.chainId, { primaryType: 'Voucher', message })
   expect((await shop.open(after.voucher(window, { signature }), 'B')).status).toBe(402)
   const reading = await shop.open(after.voucher(window), 'B')
   expect([reading.status, (await shop.slide(reading.sid, after.voucher(2n * window, { signature }))).status]).toEqual([200, 402])
@@ -140,7 +125,7 @@ test('who stole the key that signs for a receiver gives payers back what was not
 /** Gives all of a channel back, by the key that signs for its receiver and whoever pays the gas. */
 async function refundAs(key: `0x${string}`, { id, config }: ChannelPayer): Promise<void> {
   const message = { channelId: id, nonce: 0n, amount: 1000n * token }
-  const refundAuthorizerSignature = await batchSignature(key, chain.chainId, { primaryType: 'Refund', message })
+  const refundAuthorizerSignature = await batchSignature(key, ground.chain.chainId, { primaryType: 'Refund', message })
   const payload = {
     type: 'refund',
     channelConfig: config,
@@ -151,12 +136,12 @@ async function refundAs(key: `0x${string}`, { id, config }: ChannelPayer): Promi
   }
   const requirements = {
     scheme: 'batch-settlement',
-    network: chain.network,
+    network: ground.chain.network,
     asset: config.token,
     amount: '0',
     payTo: config.receiver,
     maxTimeoutSeconds: 60,
   }
-  const outcome = await facilitator.settle({ payment: { x402Version: 2, accepted: requirements, payload }, requirements })
+  const outcome = await ground.facilitator.settle({ payment: { x402Version: 2, accepted: requirements, payload }, requirements })
   if (outcome.status !== 'settled') throw new RangeError(JSON.stringify(outcome))
 }

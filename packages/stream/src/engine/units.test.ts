@@ -1,20 +1,11 @@
 import { oneUnit } from '@flow402x/core/stream'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { openShop, type StreamShop } from '../fixtures/stream-shop.ts'
+import { expect, test, vi } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
 import type { SourceFacts } from '../transports/pump.ts'
 
-let chain: EvmChain
-let facilitator: EscrowFacilitator
-let shop: StreamShop | undefined
-beforeAll(async () => {
-  chain = await startEvmChain()
-  facilitator = await escrowFacilitator(chain)
-})
-afterEach(() => shop?.close())
-afterAll(() => chain?.stop())
+const { open } = useGround(escrowFacilitator)
 
 const cent = 10_000n
 
@@ -28,9 +19,7 @@ test.each(['view', 'byte', 'KB', 'MB', 'token', 'request', 'segment', 'job', 'ep
     const source = async function* () {
       yield* items.map(String)
     }
-    shop = await openShop({
-      chain,
-      facilitator,
+    const shop = await open({
       source,
       rate: { rate: `0.01 USD/${unit}`, buy: 6 },
       pump: { units: (item) => BigInt(String(item)) * oneUnit },
@@ -52,7 +41,7 @@ test.each([
   ['hour', '36'],
 ])('a rate by the %s is one by the second', async (unit, price) => {
   verifies('FS1-UNITS')
-  shop = await openShop({ chain, facilitator, rate: { rate: `${price} USD/${unit}` } })
+  const shop = await open({ rate: { rate: `${price} USD/${unit}` } })
   const { extensions, accepts } = await shop.offer()
   expect(extensions).toMatchObject({ 'flow402x-stream': { info: { unit: 'second', clock: 'wall', rate: '10000/1', buy: 5 } } })
   expect(accepts).toMatchObject([{ amount: `${5n * cent}` }])
@@ -68,7 +57,7 @@ test('what a source debits itself while it makes one item is paid before it goes
     }
     yield 'trained'
   }
-  shop = await openShop({ chain, facilitator, source: train, rate: { rate: '0.01 USD/epoch', buy: 3 }, pump: { units: () => 0n } })
+  const shop = await open({ source: train, rate: { rate: '0.01 USD/epoch', buy: 3 }, pump: { units: () => 0n } })
   const payer = await shop.newPayer(100n * cent)
   const reading = await shop.open(payer.voucher(3n * cent))
   await vi.waitFor(() => expect(reading.controls.at(-1)?.t).toBe('need'), 3000)

@@ -21,6 +21,8 @@ import { type Asked, createPartLane, type LaneBill, type Part, type PartLane, wh
 export type BuyerOptions = Pick<PayStreamOptions, 'wallet' | 'window' | 'budget' | 'now' | 'sleep'> & {
   /** Where access for a time is sold, where an edge lets in by passes and names no price: it is bought when that answers 402. */
   readonly access?: string | URL
+  /** By which passes end; Unix milliseconds. */
+  readonly clock?: () => number
 }
 
 /** What a programme came to over lanes, in atomic units: what its sellers say that was used, and what was signed for in all. */
@@ -43,11 +45,11 @@ const mostRounds = 4
 const travel = 1000
 
 /** A buyer that has no lanes yet. Errors: `stream/bad-option`. */
-export function createBuyer({ access, ...options }: BuyerOptions): PartBuyer {
+export function createBuyer({ access, clock = Date.now, ...options }: BuyerOptions): PartBuyer {
   const { wallet, now = () => performance.now() } = options
   const door = access === undefined ? undefined : new URL(access, globalThis.location?.href).href
   const store = memoryPasses()
-  const [send, pay] = [keepPasses({ store, fetch: wallet.send }), keepPasses({ store, fetch: wallet.fetch })]
+  const [send, pay] = [keepPasses({ store, now: clock, fetch: wallet.send }), keepPasses({ store, now: clock, fetch: wallet.fetch })]
   const lengths = createLengths()
   const ways = new Map<string, Promise<Way>>()
   // The route that sells what lies in a folder.
@@ -152,7 +154,7 @@ export function createBuyer({ access, ...options }: BuyerOptions): PartBuyer {
   }
 }
 
-type Opening = Omit<BuyerOptions, 'access'> & {
+type Opening = Omit<BuyerOptions, 'access' | 'clock'> & {
   readonly now: () => number
   readonly overpaid: bigint
   readonly unitsOf: (url: string, unit: string) => Units | undefined

@@ -1,39 +1,22 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
-import type { Facilitator } from '@flow402x/core'
-import { createFacilitator } from '@flow402x/facilitator'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import type { RequestHandler } from 'express'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
+import { channelFacilitator, useGround } from '../fixtures/ground.ts'
 import { type HlsPlan, hlsPatience, loadHls, openHlsShop, perSecond, segmentMs } from '../fixtures/hls-shop.ts'
 import { hlsLoader } from './loader.ts'
 
-let chain: EvmChain
-let facilitator: Facilitator & { close(): Promise<void> }
-const open: (() => Promise<void>)[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
-  const made = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
-  await made.start()
-  facilitator = made
-})
-afterAll(async () => {
-  await Promise.all(open.map((stop) => stop()))
-  await facilitator?.close()
-  await chain?.stop()
-})
+const ground = useGround(channelFacilitator)
 
 const segment = (BigInt(segmentMs) * perSecond) / 1000n
 const window = 2n * perSecond
 
 async function shopOf(plan: Pick<HlsPlan, 'way' | 'before'>) {
-  const shop = await openHlsShop({ chain, facilitator, ...plan })
-  open.push(() => shop.close())
-  const buyer = newBuyer(chain)
+  const shop = await openHlsShop({ chain: ground.chain, facilitator: ground.facilitator, ...plan })
+  ground.closing(() => shop.close())
+  const buyer = newBuyer(ground.chain)
   return { shop, buyer, part: (at: number) => `${shop.url}/segments/${at}.mp3` }
 }
 
@@ -110,7 +93,7 @@ describe('a seller of parts who cheats', () => {
       response.end('elsewhere')
     }).listen(0, '127.0.0.1')
     await new Promise((resolve) => elsewhere.once('listening', resolve))
-    open.push(() => new Promise((resolve) => elsewhere.close(() => resolve())))
+    ground.closing(() => elsewhere.close())
     // Of a server that listens on a port it is the address.
     const away = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`
     const before: RequestHandler = (request, response, next) =>
@@ -145,10 +128,11 @@ describe('a lane of parts', () => {
 
   it('pays for a part that its player breaks off, since it may have been sent, and has it again for nothing', async () => {
     verifies('FS1-HLS-LOADER')
-    let isSlow = true
+    let [isHeld, release] = [false, () => {}]
     const before: RequestHandler = (request, _, next) => {
-      if (isSlow && request.headers['flow402x-lane'] !== undefined) setTimeout(next, 400)
-      else next()
+      if (isHeld || request.headers['flow402x-lane'] === undefined) return next()
+      isHeld = true
+      release = next
     }
     const { shop, buyer, part } = await shopOf({ way: 'origin', before })
     const loader = hlsLoader({ wallet: buyer.wallet })
@@ -162,12 +146,10 @@ describe('a lane of parts', () => {
         onAbort: () => resolve('aborted'),
       }),
     )
-    await expect.poll(() => shop.asked.filter((path) => path === '/tick 204').length).toBe(1)
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await expect.poll(() => isHeld).toBe(true)
     one.abort()
     expect([await aborted, one.stats.aborted]).toEqual(['aborted', true])
-    isSlow = false
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    release()
     for (const at of [0, 1]) expect((await loadHls(loader, part(at))).code).toBe(200)
     await loader.close()
     expect([(await buyer.payerRow())?.charged, (await rowOf(shop.store, 'receiver'))?.charged]).toEqual([2n * segment, 2n * segment])

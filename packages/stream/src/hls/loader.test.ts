@@ -1,12 +1,9 @@
-import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { streamWallet } from '@flow402x/client'
-import type { Facilitator } from '@flow402x/core'
-import { createFacilitator } from '@flow402x/facilitator'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import Hls, { type HlsConfig } from 'hls.js'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
+import { channelFacilitator, useGround } from '../fixtures/ground.ts'
 import {
   type HlsLoaded,
   type HlsPlan,
@@ -19,28 +16,14 @@ import {
 } from '../fixtures/hls-shop.ts'
 import { hlsLoader } from './loader.ts'
 
-let chain: EvmChain
-let facilitator: Facilitator & { close(): Promise<void> }
-const open: (() => Promise<void>)[] = []
-beforeAll(async () => {
-  chain = await startEvmChain()
-  const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
-  const made = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
-  await made.start()
-  facilitator = made
-})
-afterAll(async () => {
-  await Promise.all(open.map((stop) => stop()))
-  await facilitator?.close()
-  await chain?.stop()
-})
+const ground = useGround(channelFacilitator)
 
 const segment = (BigInt(segmentMs) * perSecond) / 1000n
 const window = 2n * perSecond
 
-async function shopOf(plan: Pick<HlsPlan, 'way' | 'before' | 'streams'>) {
-  const shop = await openHlsShop({ chain, facilitator, ...plan })
-  open.push(() => shop.close())
+async function shopOf(plan: Pick<HlsPlan, 'way' | 'before' | 'streams' | 'clock'>) {
+  const shop = await openHlsShop({ chain: ground.chain, facilitator: ground.facilitator, ...plan })
+  ground.closing(() => shop.close())
   return shop
 }
 
@@ -49,7 +32,7 @@ const isSilence = ({ data }: HlsLoaded): boolean => data instanceof ArrayBuffer 
 
 it('fits hls.js in each of its places', () => {
   verifies('FS1-HLS-LOADER')
-  const { client } = newBuyer(chain)
+  const { client } = newBuyer(ground.chain)
   const loader = hlsLoader({ wallet: streamWallet(client), budget: '$1' })
   const hls = new Hls({ loader, maxBufferLength: 10 })
   const others: Pick<HlsConfig, 'fLoader' | 'pLoader'> = { fLoader: loader, pLoader: loader }
@@ -59,7 +42,7 @@ it('fits hls.js in each of its places', () => {
 describe('a programme that is sold by its segments', () => {
   it('costs what was loaded of it, to the atomic unit, and is asked for when it is paid', async () => {
     verifies(['FS1-HLS-LOADER', 'M29'])
-    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(chain)]
+    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(ground.chain)]
     const loader = hlsLoader({ wallet: buyer.wallet })
     expect(await loadHls(loader, shop.playlist)).toMatchObject({ code: 200, data: expect.stringContaining('#EXTM3U') })
     for (const at of numbers) {
@@ -81,7 +64,7 @@ describe('a programme that is sold by its segments', () => {
 
   it('is paid once by loaders that ask for it all at once', async () => {
     verifies('FS1-HLS-LOADER')
-    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(chain)]
+    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(ground.chain)]
     const loader = hlsLoader({ wallet: buyer.wallet })
     await loadHls(loader, shop.playlist)
     const all = await Promise.all(numbers.map((at) => loadHls(loader, `${shop.url}/segments/${at}.mp3`)))
@@ -92,7 +75,7 @@ describe('a programme that is sold by its segments', () => {
 
   it('is paid window by window where no playlist was read here', async () => {
     verifies('FS1-HLS-LOADER')
-    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(chain)]
+    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(ground.chain)]
     const loader = hlsLoader({ wallet: buyer.wallet, window: '0.5' })
     for (const at of [0, 1, 2]) expect((await loadHls(loader, `${shop.url}/segments/${at}.mp3`)).code).toBe(200)
     await loader.close()
@@ -101,7 +84,7 @@ describe('a programme that is sold by its segments', () => {
 
   it('stops where the budget does, with what was paid delivered', async () => {
     verifies('FS1-CLIENT-BUDGET')
-    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(chain)]
+    const [shop, buyer] = [await shopOf({ way: 'origin' }), newBuyer(ground.chain)]
     const loader = hlsLoader({ wallet: buyer.wallet, budget: '$0.03' })
     await loadHls(loader, shop.playlist)
     const codes = []
@@ -115,7 +98,7 @@ describe('a programme that is sold by its segments', () => {
 describe('a programme that is sold by its keys', () => {
   it('is read by anybody and opened by who pays, each key once', async () => {
     verifies(['FS1-HLS-LOADER', 'T5'])
-    const [shop, buyer] = [await shopOf({ way: 'key' }), newBuyer(chain)]
+    const [shop, buyer] = [await shopOf({ way: 'key' }), newBuyer(ground.chain)]
     const loader = hlsLoader({ wallet: buyer.wallet })
     await loadHls(loader, shop.playlist)
     for (const at of numbers) expect((await loadHls(loader, `${shop.url}/cache/${at}.mp3`)).code).toBe(200)
@@ -129,12 +112,14 @@ describe('a programme that is sold by its keys', () => {
 describe('a programme behind an edge', () => {
   it('is paid by windows of access, each shown until it is over and to nobody else', async () => {
     verifies(['FS1-HLS-LOADER', 'FS1-KEPT-PASSES'])
-    const [shop, buyer] = [await shopOf({ way: 'edge' }), newBuyer(chain)]
-    const loader = hlsLoader({ wallet: buyer.wallet, access: shop.access })
+    const time = { now: Date.now() }
+    const clock = () => time.now
+    const [shop, buyer] = [await shopOf({ way: 'edge', clock }), newBuyer(ground.chain)]
+    const loader = hlsLoader({ wallet: buyer.wallet, access: shop.access, now: clock, clock })
     expect((await loadHls(loader, shop.playlist)).code).toBe(200)
     expect((await loadHls(loader, `${shop.url}/edge/0.mp3`)).loaded).toBe(19_200)
     expect(shop.asked.filter((one) => one === '/access 200').length).toBe(1)
-    await new Promise((resolve) => setTimeout(resolve, 2100))
+    time.now += 2100
     expect((await loadHls(loader, `${shop.url}/edge/1.mp3`)).loaded).toBe(19_200)
     expect(shop.asked.filter((one) => one === '/access 200').length).toBe(2)
     await loader.close()
