@@ -14,7 +14,7 @@ export type Word = bigint | Hex
 export function encodeCall(selector: Hex, words: readonly Word[], tail?: Hex): Hex {
   const head = words.map(encodeWord).join('')
   if (tail === undefined) return `${selector}${head}`
-  return `${selector}${head}${encodeWord(BigInt(words.length + 1) * 32n)}${encodeBytes(tail)}`
+  return `${selector}${head}${encodeSize((words.length + 1) * 32)}${encodeBytes(tail)}`
 }
 
 /** Where Multicall3 stands on every chain. */
@@ -22,19 +22,19 @@ export const multicall3 = '0xcA11bde05977b3631167028862bE2a173976CA11'
 
 /** Calldata of Multicall3 `aggregate3`, in which every call may fail by itself. */
 export function encodeAggregate(calls: readonly Target[]): Hex {
-  const items = calls.map(({ target, data }) => `${encodeWord(toHexText(target))}${encodeWord(1n)}${encodeWord(96n)}${encodeBytes(data)}`)
-  return `0x82ad56cb${encodeWord(32n)}${encodeList(items)}`
+  const items = calls.map(({ target, data }) => `${encodeWord(toHexText(target))}${mayFail}${encodeBytes(data)}`)
+  return `0x82ad56cb${encodeSize(32)}${encodeList(items)}`
 }
 
 /** A list of members of changing size, each encoded already: its length, where each begins, and the members. Digits without `0x`. */
 export function encodeList(items: readonly string[]): string {
-  let next = BigInt(items.length) * 32n
+  let next = items.length * 32
   const offsets = items.map((item) => {
     const offset = next
-    next += BigInt(item.length / 2)
-    return encodeWord(offset)
+    next += item.length / 2
+    return encodeSize(offset)
   })
-  return `${encodeWord(BigInt(items.length))}${offsets.join('')}${items.join('')}`
+  return [encodeSize(items.length), ...offsets, ...items].join('')
 }
 
 /** The calls in calldata of `aggregate3`; nothing for any other calldata. */
@@ -113,7 +113,14 @@ export const hexSchema = hexText()
 
 /** A value as one word. Digits without `0x`. */
 export function encodeWord(value: Word): string {
-  return (typeof value === 'bigint' ? value.toString(16) : value.slice(2).toLowerCase()).padStart(64, '0')
+  if (typeof value === 'bigint') return value.toString(16).padStart(64, '0')
+  const digits = value.slice(2).toLowerCase()
+  return digits.length === 64 ? digits : `${zeros.slice(digits.length)}${digits}`
+}
+
+/** A length or an offset as one word. */
+function encodeSize(size: number): string {
+  return `${high}${size.toString(16).padStart(8, '0')}`
 }
 
 function toHexText(address: string): Hex {
@@ -123,17 +130,21 @@ function toHexText(address: string): Hex {
 /** Bytes with their length before them. Digits without `0x`. */
 export function encodeBytes(data: Hex): string {
   const digits = data.slice(2)
-  return `${encodeWord(BigInt(digits.length / 2))}${digits}${'0'.repeat((64 - (digits.length % 64)) % 64)}`
+  return `${encodeSize(digits.length / 2)}${digits}${zeros.slice(digits.length % 64 || 64)}`
 }
 
-// Offsets and lengths above this point outside of anything a node would send.
-const farthest = 1n << 31n
+const zeros = '0'.repeat(64)
+// Offsets and lengths stand in the last four bytes of their word: beyond those is more than a node would take or send.
+const high = zeros.slice(8)
+const farthest = 2 ** 31
+// That a call of an aggregate may fail by itself, and where its data begins.
+const mayFail = `${encodeWord(1n)}${encodeWord(96n)}`
 
 function readNumber(body: string, at: number): number | undefined {
   const word = body.slice(at * 2, at * 2 + 64)
   if (word.length !== 64) return undefined
-  const value = BigInt(`0x${word}`)
-  return value < farthest ? Number(value) : undefined
+  const value = word.startsWith(high) ? Number.parseInt(word.slice(56), 16) : farthest
+  return value < farthest ? value : undefined
 }
 
 function readBytes(body: string, at: number): Hex | undefined {

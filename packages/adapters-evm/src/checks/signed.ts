@@ -46,11 +46,11 @@ export function transferMethodOf({ extra }: PaymentRequirements): unknown {
   return extra?.assetTransferMethod ?? 'eip3009'
 }
 
-const domainSchema = z.object({ name: z.string().check(z.minLength(1)), version: z.string().check(z.minLength(1)) })
-
 /** The EIP-712 name and version in `extra`, if both are there. */
 export function domainOf({ extra }: PaymentRequirements): { readonly name: string; readonly version: string } | undefined {
-  return z.safeParse(domainSchema, extra).data
+  const { name, version } = extra ?? {}
+  // Asked several times for each payment: a schema takes ten times as long.
+  return typeof name === 'string' && typeof version === 'string' && name !== '' && version !== '' ? { name, version } : undefined
 }
 
 /** The EIP-712 domain of the token that requirements ask for, where they say it. */

@@ -26,33 +26,42 @@ export type Evidence = { readonly paid?: Log; readonly used: boolean }
  */
 export function evidenceIn(logs: readonly Log[], { asset, from, nonce, payTo, amount }: Transfer): Evidence {
   const [payer, key] = [word(from), word(nonce)]
-  // Many payments look through one transaction's events, and hardly one of those is about a nonce: that is asked first.
-  const spent = logs.filter(
-    (log) => isWord(log.topics[2], key) && spends.some((spend) => hasTopics(log, [spend, payer, key])) && sameAddress(log.address, asset),
+  const { inOrder, spending } = sorted(logs)
+  const spent = (spending.get(key) ?? []).filter(
+    (log) => spends.some((spend) => hasTopics(log, [spend, payer, key])) && sameAddress(log.address, asset),
   )
   const transfer = [transferred, payer, word(payTo)]
   const paid = spent
-    .filter(({ topics }) => isWord(topics[0], authorizationUsed))
-    .map(({ index }) => nextEvent(logs, { asset, index }))
+    .filter(({ topics }) => topics[0]?.toLowerCase() === authorizationUsed)
+    .map(({ index }) => inOrder.find((log) => log.index > index && sameAddress(log.address, asset)))
     .find((event) => event !== undefined && hasTopics(event, transfer) && isHex(event.data) && decodeWord(event.data) === amount)
   return { used: spent.length > 0, ...(paid === undefined ? {} : { paid }) }
 }
 
 const spends = [authorizationUsed, authorizationCanceled]
 
-/** What a contract said next after the event at `index`. */
-function nextEvent(logs: readonly Log[], { asset, index }: Pick<Transfer, 'asset'> & Pick<Log, 'index'>): Log | undefined {
-  const later = logs.filter((log) => log.index > index && sameAddress(log.address, asset))
-  return later.reduce<Log | undefined>((first, log) => (first !== undefined && first.index < log.index ? first : log), undefined)
+/** A transaction's events as they followed each other, and those that use a nonce up by that nonce. */
+type Sorted = { readonly inOrder: readonly Log[]; readonly spending: ReadonlyMap<string, readonly Log[]> }
+
+const sortedLogs = new WeakMap<readonly Log[], Sorted>()
+
+/** Sorts the events of a transaction once: all payments of a batch look through them. */
+function sorted(logs: readonly Log[]): Sorted {
+  const known = sortedLogs.get(logs)
+  if (known !== undefined) return known
+  const spending = new Map<string, Log[]>()
+  for (const log of logs) {
+    const [event = '', , nonce = ''] = log.topics.map((topic) => topic.toLowerCase())
+    if (spends.includes(event)) spending.set(nonce, [...(spending.get(nonce) ?? []), log])
+  }
+  const made = { inOrder: logs.toSorted((a, b) => a.index - b.index), spending }
+  sortedLogs.set(logs, made)
+  return made
 }
 
 /** The topics by which a node finds the events that use a nonce up. */
 export function spendingTopics({ from, nonce }: Pick<Transfer, 'from' | 'nonce'>): readonly (string | readonly string[])[] {
   return [spends, word(from), word(nonce)]
-}
-
-function isWord(topic: string | undefined, wanted: string): boolean {
-  return topic?.toLowerCase() === wanted
 }
 
 function isHex(text: string): text is Hex {

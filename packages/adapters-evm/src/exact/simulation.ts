@@ -8,8 +8,17 @@ import type { Refusal } from './wire.ts'
 /** One authorization of `asset` with its proof: everything a settlement of it is made from. */
 export type Settleable = { readonly asset: Hex; readonly authorization: Authorization; readonly digest: Uint8Array; readonly proof: Proof }
 
-/** The call that moves the money: the overload with v, r, s for a key's signature, the one with bytes for all others (wire.md §7.4). */
-export function transferCall({ asset, authorization, proof }: Settleable): Target {
+const calls = new WeakMap<Settleable, Target>()
+
+/** The call that moves the money, written once: it is rehearsed, and then sent. */
+export function transferCall(payment: Settleable): Target {
+  const call = calls.get(payment) ?? encodeTransfer(payment)
+  calls.set(payment, call)
+  return call
+}
+
+/** The overload with v, r, s for a key's signature, the one with bytes for all others (wire.md §7.4). */
+function encodeTransfer({ asset, authorization, proof }: Settleable): Target {
   const { from, to, value, validAfter, validBefore, nonce } = authorization
   const words = [from, to, value, validAfter, validBefore, nonce] as const
   if (proof.by !== 'key') return { target: asset, data: encodeCall('0xcf092995', words, signatureOf(proof)) }

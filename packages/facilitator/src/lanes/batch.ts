@@ -47,21 +47,20 @@ export function createPayers(): Payers {
 export function takeBatch(queue: Rider[], { most, payers }: { readonly most: number; readonly payers: Payers }): Rider[] {
   const [first] = queue
   if (first === undefined || most <= 1 || ridesAlone(first, payers)) return queue.splice(0, 1)
-  const batch: Rider[] = []
+  const [batch, left]: [Rider[], Rider[]] = [[], []]
   const aboard = new Set<string>()
-  for (let at = 0; at < queue.length && batch.length < most; ) {
-    const rider = queue[at]
-    if (rider === undefined) break
+  for (const rider of queue) {
+    if (batch.length === most) break
     const again = aboard.has(rider.payer) && payers.standing(rider.payer) !== 'good'
     const marks = rider.calls.flatMap(({ apart }) => apart ?? [])
     if (again || marks.some((mark) => aboard.has(mark)) || ridesAlone(rider, payers)) {
-      at += 1
+      left.push(rider)
       continue
     }
     for (const mark of [rider.payer, ...marks]) aboard.add(mark)
     batch.push(rider)
-    queue.splice(at, 1)
   }
+  queue.splice(0, batch.length + left.length, ...left)
   return batch
 }
 

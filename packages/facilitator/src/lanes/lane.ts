@@ -126,10 +126,8 @@ export function createLane(options: LaneOptions): Lane {
     driving = true
     while (queue.length > 0 && !closed) {
       try {
-        await dropCancelled()
-        if (queue.length === 0) break
-        if (!(await mayDispatch())) continue
-        await dispatch(writer.ordered ? [takeBatch(queue, { most, payers })] : queue.splice(0, atOnce).map((rider) => [rider]))
+        if (await mayDispatch()) await dispatch(await stillWanted(next()))
+        else queue.unshift(...(await stillWanted([queue.splice(0)])).flat())
       } catch (error) {
         journalFailed(error)
         hold.lose()
@@ -140,11 +138,15 @@ export function createLane(options: LaneOptions): Lane {
     if (slots.open === 0) turns.idle()
   }
 
-  async function dropCancelled(): Promise<void> {
-    for (const rider of queue.filter(({ cancelled }) => cancelled())) {
-      queue.splice(queue.indexOf(rider), 1)
-      await options.unsent(rider, { reason: 'settlement_cancelled' })
-    }
+  function next(): readonly (readonly Rider[])[] {
+    return writer.ordered ? [takeBatch(queue, { most, payers })] : queue.splice(0, atOnce).map((rider) => [rider])
+  }
+
+  /** What somebody still wants; of anything else it is told that it was not sent. */
+  async function stillWanted(batches: readonly (readonly Rider[])[]): Promise<readonly (readonly Rider[])[]> {
+    const gone = new Set(batches.flat().filter(({ cancelled }) => cancelled()))
+    for (const rider of gone) await options.unsent(rider, { reason: 'settlement_cancelled' }).catch(journalFailed)
+    return batches.map((batch) => batch.filter((rider) => !gone.has(rider))).filter((batch) => batch.length > 0)
   }
 
   async function mayDispatch(): Promise<boolean> {
