@@ -52,13 +52,20 @@ export function claimable<Signed extends { readonly signature: Hex }>(voucher: S
 
 /** Whether a channel is one that requirements ask for, in the order of wire.md §11.4. Those without terms of channels ask for none. */
 export function refuseTerms(config: ChannelConfig, { extra, payTo, asset }: PaymentRequirements): BatchRefusal | undefined {
-  const terms = (extra && known.get(extra)) ?? { receiverAuthorizer: '0x', withdrawDelay: 0, ...z.safeParse(batchTerms, extra).data }
+  const { receiverAuthorizer, withdrawDelay } = (extra && known.get(extra)) ?? termsIn(extra)
+  return refuseChannel(config, { receiver: payTo, receiverAuthorizer, token: asset, withdrawDelay })
+}
+
+function termsIn(extra: PaymentRequirements['extra']): KnownTerms {
+  const { receiverAuthorizer = '0x', withdrawDelay = 0 } = z.safeParse(batchTerms, extra).data ?? {}
+  const terms = { receiverAuthorizer, withdrawDelay }
   if (extra) known.set(extra, terms)
-  return refuseChannel(config, { ...terms, receiver: payTo, token: asset })
+  return terms
 }
 
 // The offer of a route with a fixed price is the same object for every request.
-const known = new WeakMap<object, Pick<ChannelTerms, 'receiverAuthorizer' | 'withdrawDelay'>>()
+const known = new WeakMap<object, KnownTerms>()
+type KnownTerms = Pick<ChannelTerms, 'receiverAuthorizer' | 'withdrawDelay'>
 
 /** Whether a channel is one that the offer asks for, in the order of wire.md §11.4. */
 export function refuseChannel(

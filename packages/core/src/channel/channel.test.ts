@@ -271,4 +271,30 @@ describe('a book', () => {
     expect((await mine.find('0xc'))?.top).toBe(4000n)
     expect(await other.change('0xc', take)).toBe('held')
   })
+
+  test('writes what nobody waits for with the next change, and loses none of it where the store fails', async () => {
+    const store = memoryChannels()
+    let isDown = false
+    const update: typeof store.update = async (...input) => {
+      if (isDown) throw new RangeError('down')
+      return store.update(...input)
+    }
+    const book = channelBook({ ...store, update }, { side: 'receiver' })
+    await book.open(empty)
+    const add = (amount: bigint) => (channel: Channel) => ({ ...channel, charged: channel.charged + amount })
+    const change = (amount: bigint) => book.change('0xc', (channel) => ({ channel: add(amount)(channel), result: channel.charged }))
+    book.later('0xc', add(1n))
+    expect((await book.find('0xc'))?.charged).toBe(0n)
+    isDown = true
+    await expect(change(10n)).rejects.toThrow('down')
+    await expect(book.flush()).rejects.toThrow('down')
+    isDown = false
+    const first = change(100n)
+    book.later('0xc', add(1000n))
+    expect([await first, await change(10_000n)]).toEqual([1001n, 1101n])
+    book.later('0xc', add(100_000n))
+    await book.flush()
+    await book.flush()
+    expect((await book.find('0xc'))?.charged).toBe(111_101n)
+  })
 })

@@ -76,9 +76,9 @@ export type Channel = ChannelKey & {
   /** In a payer's books: his deposit under way. */
   readonly filling?: Filling
   /** The highest voucher that was served; no other is ever shown to anybody (M26). */
-  readonly voucher?: { readonly max: bigint; readonly signature: string }
+  readonly voucher?: { readonly max: bigint; readonly signature: string } | undefined
   /** Since when something is charged and not claimed (Unix ms). */
-  readonly owedSince?: number
+  readonly owedSince?: number | undefined
   /** Raised by every change. */
   readonly epoch: number
 }
@@ -110,19 +110,20 @@ export function takeStretch(
   { id, max, amount, now, until }: { id: string; max: bigint; amount: bigint; now: number; until: number },
 ): Changed<Withheld | undefined> {
   const current = withoutDead(channel, now)
-  const wanted = { from: max - amount, to: max }
+  const wanted = { from: max - amount, to: max, now }
+  const mine = { from: wanted.from, to: max, id, until }
   // Two holds of one name would end as each other.
   if (current.held.some((hold) => hold.id === id)) return { channel, result: 'held' }
-  const away = lostAnswer(current, { ...wanted, now })
+  const away = lostAnswer(current, wanted)
   if (away !== undefined) {
-    const again = { ...wanted, id, until, before: away.used ?? 0n }
+    const again = { ...mine, before: away.used ?? 0n }
     return { channel: { ...current, held: current.held.map((hold) => (hold === away ? again : hold)) }, result: undefined }
   }
-  const withheld = reasonAgainst(current, { ...wanted, now })
+  const withheld = reasonAgainst(current, wanted)
   if (withheld !== undefined) return { channel, result: withheld }
   const skipped = wanted.from > current.top ? [{ from: current.top, to: wanted.from }] : []
   const free = bounded([...current.free.flatMap((one) => cut(one, wanted)), ...skipped])
-  const held = [...current.held, { ...wanted, id, until }]
+  const held = [...current.held, mine]
   return { channel: { ...current, top: greater(current.top, max), free, held }, result: undefined }
 }
 
@@ -143,18 +144,18 @@ export function finishStretch(
 ): Changed<boolean> {
   const hold = channel.held.find((one) => one.id === id)
   if (hold === undefined || hold.used !== undefined || used > hold.to - hold.from || used < 0n) return { channel, result: false }
-  const { before = 0n, ...bare } = hold
+  const { from, to, until, before = 0n } = hold
   const others = channel.held.filter((one) => one !== hold)
-  const { from, to } = hold
   // What was claimed already is not given back.
   const charged = greater(channel.charged + used - before, channel.funds.claimed)
-  const isShown = to === channel.voucher?.max
-  const next =
-    used === 0n
-      ? { ...channel, charged, held: others, free: bounded([...channel.free, { from, to, ...(isShown ? { spent: true as const } : {}) }]) }
-      : { ...channel, charged, held: [...others, { ...bare, used }] }
-  const voucher = used > 0n && to > (channel.voucher?.max ?? 0n) ? { voucher: { max: to, signature } } : {}
-  return { channel: withDebt({ ...next, ...voucher }, now), result: true }
+  if (used === 0n) {
+    const isShown = to === channel.voucher?.max
+    const free = bounded([...channel.free, { from, to, ...(isShown ? { spent: true as const } : {}) }])
+    return { channel: withDebt({ ...channel, charged, held: others, free }, now), result: true }
+  }
+  const held = [...others, { from, to, id, until, used }]
+  const voucher = to > (channel.voucher?.max ?? 0n) ? { max: to, signature } : channel.voucher
+  return { channel: withDebt({ ...channel, charged, held, voucher }, now), result: true }
 }
 
 /**
@@ -185,10 +186,9 @@ export function learnFunds(channel: Channel, funds: ChannelFunds): Changed<boole
   if (funds.readAt < channel.funds.readAt) return { channel, result: false }
   const claimed = greater(funds.claimed, channel.funds.claimed)
   const nonceMoved = funds.refundNonce > channel.funds.refundNonce
-  const { owedSince, ...rest } = channel
   // What is owed after a claim is younger than the claim.
-  const debt = owedSince === undefined || claimed > channel.funds.claimed ? {} : { owedSince }
-  const known = { ...rest, ...debt, funds: { ...funds, claimed }, refunding: nonceMoved ? 0n : channel.refunding }
+  const owedSince = claimed > channel.funds.claimed ? undefined : channel.owedSince
+  const known = { ...channel, owedSince, funds: { ...funds, claimed }, refunding: nonceMoved ? 0n : channel.refunding }
   // Books restored from a backup: the chain knows vouchers that are forgotten here, and nobody knows which stretches they paid for.
   const lost = claimed > channel.charged
   if (!lost) return { channel: withDebt(known, funds.readAt), result: true }
@@ -249,11 +249,9 @@ function restOf({ from, to, used = 0n }: Hold): FreeStretch[] {
 
 /** The row, and since when its owner is owed something. */
 export function withDebt(channel: Channel, now: number): Channel {
-  const isOwed = channel.charged > channel.funds.claimed
-  if (isOwed === (channel.owedSince !== undefined)) return channel
-  if (isOwed) return { ...channel, owedSince: now }
-  const { owedSince, ...rest } = channel
-  return rest
+  const owedSince = channel.charged > channel.funds.claimed ? (channel.owedSince ?? now) : undefined
+  // Set and not taken away: rows that all look alike are copied thirty times as fast as those that do not.
+  return owedSince === channel.owedSince ? channel : { ...channel, owedSince }
 }
 
 /** What is left of a free stretch where `wanted` is taken out of it. */
@@ -266,7 +264,7 @@ export function cut(one: FreeStretch, wanted: Stretch): FreeStretch[] {
 
 /** As many free stretches as a row holds, in order: the highest. */
 export function bounded(free: readonly FreeStretch[]): FreeStretch[] {
-  return free.toSorted((a, b) => (a.from < b.from ? -1 : 1)).slice(-mostFree)
+  return free.length < 2 ? [...free] : free.toSorted((a, b) => (a.from < b.from ? -1 : 1)).slice(-mostFree)
 }
 
 /** How much two stretches have in common. */

@@ -162,13 +162,11 @@ export function outcomeToWire(outcome: Outcome): SettleResponse {
     }
   }
   const { amount, extra, extensions } = outcome
-  return {
-    success: true,
-    ...common,
-    ...(amount === undefined ? {} : { amount }),
-    ...(extra === undefined ? {} : { extra: { ...extra } }),
-    ...(extensions === undefined ? {} : { extensions: { ...extensions } }),
-  }
+  const response: SettleResponse = { success: true, ...common }
+  if (amount !== undefined) response.amount = amount
+  if (extra !== undefined) response.extra = { ...extra }
+  if (extensions !== undefined) response.extensions = { ...extensions }
+  return response
 }
 
 // What a facilitator answers when it does not itself know whether it paid.

@@ -28,7 +28,6 @@ export function paid(server: Server, options: PaidOptions): MiddlewareHandler<{ 
     let isHeld = false
     const onNode = nodeVisit(context.env, keep)
     const response = await charge({
-      ...onNode,
       request: context.req.raw,
       keptBody: () => context.req.arrayBuffer(),
       async handle(forwarded, { payment, signal }) {
@@ -39,6 +38,7 @@ export function paid(server: Server, options: PaidOptions): MiddlewareHandler<{ 
         await next()
         return context.res
       },
+      ...onNode,
     })
     if (isHeld) return
     keep(response)

@@ -150,8 +150,8 @@ async function charge(context: RunContext, paying: Paying, result: HandlerResult
       engine.emit({ type: 'error', error })
     }
   }
-  const sale = { ...context, payer: taken.payer, network: paying.submission.requirements.network, at: engine.clock() }
-  const told = await withReceipts(engine, receiptOf(charged, paying), sale)
+  const { network } = paying.submission.requirements
+  const told = await withReceipts(engine, receiptOf(charged, paying), { payer: taken.payer, network, at: engine.clock(), ...context })
   return { kind: 'deliver', dress: dressPaid(engine, receiptHeader(told, dialect)), sent }
 }
 

@@ -57,7 +57,7 @@ export function writeChannel({
   epoch,
   owedSince = null,
   ...rest
-}: Omit<Channel, 'owedSince'> & { readonly owedSince?: number | null }): readonly Column[] {
+}: Omit<Channel, 'owedSince'> & { readonly owedSince?: number | null | undefined }): readonly Column[] {
   const text = JSON.stringify(rest, (_, value) => (typeof value === 'bigint' ? value.toString() : value))
   return [side, id, epoch, owedSince, text]
 }

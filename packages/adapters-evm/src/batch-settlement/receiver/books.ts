@@ -45,26 +45,13 @@ const channelsAtOnce = 100
 /** Books over a store. */
 export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; readonly store: ChannelStore }): ReceiverBooks {
   const book = channelBook(store, { side: 'receiver' })
-  const left = new Map<string, readonly string[]>()
+  const { change } = book
   let timer: ReturnType<typeof setTimeout> | undefined
 
-  const change: ReceiverBooks['change'] = (id, step) => {
-    const runs = left.get(id)
-    return runs === undefined ? book.change(id, step) : changeWith(runs, { id, step })
-  }
-  async function changeWith<Result>(runs: readonly string[], { id, step }: { id: string; step: (channel: Channel) => Changed<Result> }) {
-    left.delete(id)
-    try {
-      return await book.change(id, (channel) => step(runs.reduce((row, run) => leaveStretch(row, { id: run }).channel, channel)))
-    } catch (error) {
-      left.set(id, [...runs, ...(left.get(id) ?? [])])
-      throw error
-    }
-  }
   const flush = async (): Promise<void> => {
     clearTimeout(timer)
     timer = undefined
-    await Promise.all([...left.keys()].map((id) => change(id, (channel) => ({ channel, result: undefined }))))
+    await book.flush()
   }
   const learn: ReceiverBooks['learn'] = async (ids, { now, signal, found }) => {
     const learned = new Map<string, ChannelFunds>()
@@ -111,7 +98,7 @@ export function receiverBooks({ chain, store }: { readonly chain: ChannelSight; 
       return (await attempt(learned.readAt))?.result ?? 'unknown'
     },
     leave(id, run) {
-      left.set(id, [...(left.get(id) ?? []), run])
+      book.later(id, (channel) => leaveStretch(channel, { id: run }).channel)
       if (timer !== undefined) return
       // A store that fails here fails the next change as well, where it is told.
       timer = setTimeout(() => void flush().catch(() => undefined), writtenWithin)

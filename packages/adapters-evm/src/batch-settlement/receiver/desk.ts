@@ -35,7 +35,7 @@ export function receiverDesk(options: DeskOptions): Desk {
   const receiver = channelReceiver({ books, chain, checkVoucher })
   return {
     async take(submission, given) {
-      const answer = await receiver.take(submission, { ...given, now: clock() })
+      const answer = await receiver.take(submission, { now: clock(), ...given })
       if ('reason' in answer) return answer
       const { taken } = answer
       const { id, amount, channelConfig } = taken

@@ -91,7 +91,7 @@ export function channelReceiver({ books, chain, checkVoucher }: ChannelReceiverO
         { now, signal, config: channelConfig, isShort: ({ withheld }) => withheld === 'beyond' },
       )
       if (typeof answer === 'string') return { reason: unseen[answer] }
-      if (answer.withheld === undefined) return { taken: { ...payload, voucher: claimable(voucher), id, from: max - amount, amount } }
+      if (answer.withheld === undefined) return { taken: { channelConfig, voucher: claimable(voucher), id, from: max - amount, amount } }
       return refusalOf(answer.withheld, { channel: answer.channel, amount })
     },
     async foresee({ payment, requirements }, { now, more }) {
