@@ -3,10 +3,11 @@ import type { ServerScheme, Store } from '@flow402x/core'
 import { writeMessage } from '@flow402x/core/stream'
 import { createFacilitator } from '@flow402x/facilitator'
 import { postgresStore } from '@flow402x/store/postgres'
+import { hotStore } from '@flow402x/store/redis'
 import { payStream } from '@flow402x/stream/client'
 import { type SolanaChain, startSolanaChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
-import { startPostgres, type TestServer } from '@flow402x/testing/servers'
+import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { secretKeySender } from '../crypto/signer.ts'
 import { exactSolanaClient } from '../exact/client.ts'
@@ -18,9 +19,14 @@ import { nonceVoucherServer } from './server.ts'
 
 let local: SolanaChain
 let database: TestServer
+let redis: TestServer | undefined
 const open: { close(): Promise<unknown> }[] = []
 beforeAll(async () => {
-  ;[local, database] = await Promise.all([startSolanaChain({ slotTime: 20 }), startPostgres()])
+  ;[local, database, redis] = await Promise.all([
+    startSolanaChain({ slotTime: 20 }),
+    startPostgres(),
+    hasRedis() ? startRedis({ settings: { appendonly: 'no' } }) : undefined,
+  ])
 })
 afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close()
@@ -28,12 +34,21 @@ afterEach(async () => {
 afterAll(async () => {
   await local?.stop()
   await database?.stop()
+  await redis?.stop()
 })
 
+// What is synchronous is on disk as well before it is answered: the tests of EVM and of the store see to that.
+type Durability = 'fast'
+
 /** One of several instances of a seller, with a connection of its own to the books that all share. */
-async function instance(schemeOf: (store: Store) => ServerScheme, options: { readonly buy?: number } = {}) {
-  const store = await postgresStore(database.url, { connections: 4 })
-  open.push(store)
+async function instance(
+  schemeOf: (store: Store) => ServerScheme,
+  { durability, ...options }: { readonly buy?: number; readonly durability?: Durability | undefined } = {},
+) {
+  const cold = await postgresStore(database.url, { connections: 4 })
+  open.push(cold)
+  const store = durability === undefined ? cold : await hotStore(redis?.url ?? '', { store: cold, durability })
+  if (store !== cold) open.push(store)
   const { network, rpcUrl } = local
   const chain = solanaChain({ network, rpcUrl, signers: [local.facilitator.privateKey] })
   const schemes = [nonceVoucherFacilitator({ chain }), exactSolanaFacilitator({ chain })]
@@ -57,10 +72,17 @@ const byWindows = (store: Store) => {
 }
 const earned = () => local.balanceOf(local.seller.address)
 
-describe('two instances on one PostgreSQL', () => {
-  it('take ticks and last words for each other’s lanes, and one of them settles all of it', async () => {
+const missing = hasRedis() ? '' : ' (skipped: there is no redis-server here)'
+const where: [name: string, durability: Durability | undefined][] = [
+  ['one PostgreSQL', undefined],
+  [`one Redis, fast${missing}`, 'fast'],
+]
+
+describe.each(where)('two instances on %s', (_, durability) => {
+  const isSkipped = durability !== undefined && missing !== ''
+  it.skipIf(isSkipped)('take ticks and last words for each other’s lanes, and one of them settles all of it', async () => {
     verifies(['FS1-RESUME', 'FS1-FINAL', 'F4'])
-    const [first, second] = [await instance(byNonces), await instance(byNonces)]
+    const [first, second] = [await instance(byNonces, { durability }), await instance(byNonces, { durability })]
     const { network, rpcUrl } = local
     const client = nonceVoucherClient({ network, rpcUrl, signer: local.buyer.privateKey })
     const [requirements] = (await first.shop.offer()).accepts
@@ -96,9 +118,9 @@ describe('two instances on one PostgreSQL', () => {
     expect((await earned()) - before).toBe(consumed)
   })
 
-  it('serve a reader who pays as he reads, to the last atomic unit', async () => {
+  it.skipIf(isSkipped)('serve a reader who pays as he reads, to the last atomic unit', async () => {
     verifies(['T25', 'FS1-FINAL'])
-    const { shop, runner } = await instance(byNonces)
+    const { shop, runner } = await instance(byNonces, { durability })
     const buyer = local.accounts.findLast(({ role }) => role === 'buyer')
     if (buyer === undefined) throw new Error('no buyer')
     const before = await earned()
@@ -117,9 +139,9 @@ describe('two instances on one PostgreSQL', () => {
     expect((await earned()) - before).toBe(consumed)
   })
 
-  it('sell a window once between them', async () => {
+  it.skipIf(isSkipped)('sell a window once between them', async () => {
     verifies(['FS1-WINDOWS', 'F4'])
-    const [first, second] = [await instance(byWindows, { buy: 1 }), await instance(byWindows, { buy: 1 })]
+    const [first, second] = [await instance(byWindows, { buy: 1, durability }), await instance(byWindows, { buy: 1, durability })]
     const [requirements] = (await first.shop.offer()).accepts
     if (requirements === undefined) throw new Error('nothing is offered')
     const client = exactSolanaClient({ signer: secretKeySender(local.buyer.privateKey) })

@@ -1,9 +1,9 @@
 import { type Channel, type ChannelStore, channelBook } from '@flow402x/core'
 import { growLane, raiseVoucher } from '@flow402x/core/stream'
 import { verifies } from '@flow402x/testing/requirements'
-import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
+import { hasRedis, type RedisCluster, startPostgres, startRedis, startRedisCluster, type TestServer } from '@flow402x/testing/servers'
 import { testChannels } from '@flow402x/testing/suites'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { postgresStore } from '../postgres.ts'
 import { hotStore } from '../redis.ts'
@@ -25,10 +25,12 @@ afterAll(async () => {
 
 type Opened = { readonly channels: ChannelStore; readonly cold: ChannelStore; close(): Promise<void> }
 
-/** A store of a process; those of one `prefix` share what is hot. */
-async function open(durability: 'sync' | 'fast', flushEvery = 250, prefix: string = crypto.randomUUID()): Promise<Opened> {
+type Where = { readonly prefix?: string; readonly nodes?: readonly string[] }
+
+/** A store of a process; those of one `prefix` share what is hot. It is in one Redis, or in a cluster with these nodes. */
+async function open(durability: 'sync' | 'fast', flushEvery = 250, { prefix = crypto.randomUUID(), nodes }: Where = {}): Promise<Opened> {
   const store = await postgresStore(database?.url ?? '', { connections: 4 })
-  const hot = await hotStore(redis?.url ?? '', { store, durability, flushEvery, prefix, onError: (error) => errors.push(error) })
+  const hot = await hotStore(nodes ?? redis?.url ?? '', { store, durability, flushEvery, prefix, onError: (error) => errors.push(error) })
   let isOpen = true
   const close = async (): Promise<void> => {
     if (isOpen) await hot.close()
@@ -41,7 +43,7 @@ async function open(durability: 'sync' | 'fast', flushEvery = 250, prefix: strin
 describe.skipIf(missing !== '').each(['sync', 'fast'] as const)(`channels in Redis, %s${missing}`, (durability) => {
   let stores: Opened[] = []
   beforeAll(async () => {
-    stores = await Promise.all([1, 2, 3].map(() => open(durability, 250, `suite-${durability}`)))
+    stores = await Promise.all([1, 2, 3].map(() => open(durability, 250, { prefix: `suite-${durability}` })))
   })
   testChannels({ program: { none: 'skipped: two processes on Redis are a test of streams' } }, () => stores.map(({ channels }) => channels))
 })
@@ -102,7 +104,7 @@ describe.skipIf(missing !== '')(`what a crash of Redis may forget${missing}`, ()
 
   it('is remembered by nobody: a row that Redis lost changes nothing under its old epoch', async () => {
     verifies(['M25', 'FS1-HOT'])
-    const [first, second] = [await open('fast', 3_600_000, 'lost'), await open('fast', 3_600_000, 'lost')]
+    const [first, second] = [await open('fast', 3_600_000, { prefix: 'lost' }), await open('fast', 3_600_000, { prefix: 'lost' })]
     const [stale, fresh] = [first, second].map(({ channels }) => channelBook(channels, { side: 'receiver' }))
     const { id } = await lane(first.channels)
     if (stale === undefined || fresh === undefined) throw new RangeError('no books')
@@ -118,7 +120,7 @@ describe.skipIf(missing !== '')(`what a crash of Redis may forget${missing}`, ()
 describe.skipIf(missing !== '')(`rows in Redis${missing}`, () => {
   it('are written down in time, by another where their process died', async () => {
     verifies('FS1-HOT')
-    const [dead, living] = [await open('fast', 3_600_000, 'dead'), await open('fast', 100, 'dead')]
+    const [dead, living] = [await open('fast', 3_600_000, { prefix: 'dead' }), await open('fast', 100, { prefix: 'dead' })]
     const { id } = await lane(dead.channels)
     await raise(channelBook(dead.channels, { side: 'receiver' }), id, 60n)
     await vi.waitFor(async () => expect((await living.cold.find({ side: 'receiver', id }))?.top).toBe(60n), 3000)
@@ -150,6 +152,42 @@ describe.skipIf(missing !== '')(`rows in Redis${missing}`, () => {
     await close()
     expect((await cold.find({ side: 'receiver', id }))?.top).toBe(60n)
   })
+})
+
+describe.skipIf(missing !== '')(`channels in a cluster of three nodes, fast${missing}`, () => {
+  let cluster: RedisCluster
+  let stores: Opened[] = []
+  const opened = (flushEvery: number, prefix: string) => open('fast', flushEvery, { prefix, nodes: cluster.urls })
+  beforeAll(async () => {
+    cluster = await startRedisCluster({ settings: { appendonly: 'no' } })
+    closing.push(() => cluster.stop())
+    stores = await Promise.all([1, 2, 3].map(() => opened(250, 'suite-cluster')))
+  }, 30_000)
+  testChannels({ program: { none: 'skipped: two processes on Redis are a test of streams' } }, () => stores.map(({ channels }) => channels))
+
+  it('are on all nodes, written down in time by another where their process died, and forgotten by a crash as by one Redis', async () => {
+    verifies(['F9', 'FS1-HOT'])
+    const [dead, living] = [await opened(3_600_000, 'nodes'), await opened(100, 'nodes')]
+    const book = channelBook(dead.channels, { side: 'receiver' })
+    const rows = await Promise.all(Array.from({ length: 30 }, () => lane(dead.channels)))
+    await Promise.all(rows.map(({ id }) => raise(book, id, 60n)))
+    const client = new Cluster([...cluster.urls])
+    await client.ping()
+    const kept = await Promise.all(client.nodes('master').map((node) => node.keys('*nodes*')))
+    client.disconnect()
+    expect(kept.map((keys) => keys.length > 3)).toEqual([true, true, true])
+    const written = () => Promise.all(rows.map(async ({ id }) => (await living.cold.find({ side: 'receiver', id }))?.top))
+    await vi.waitFor(async () => expect(await written()).toEqual(rows.map(() => 60n)), 5000)
+
+    const alone = await opened(3_600_000, 'alone')
+    const { id } = await lane(alone.channels)
+    const own = channelBook(alone.channels, { side: 'receiver' })
+    expect(await raise(own, id, 60n)).toMatchObject({ granted: 60n })
+    await cluster.crash()
+    await vi.waitFor(async () => expect(await alone.channels.find({ side: 'receiver', id })).toMatchObject({ top: 10n }), 10_000)
+    expect(await raise(own, id, 60n)).toMatchObject({ granted: 60n })
+    expect(await alone.channels.find({ side: 'receiver', id })).toMatchObject({ top: 60n })
+  }, 30_000)
 })
 
 /** A channel of which one lane is paid, up to 10. */

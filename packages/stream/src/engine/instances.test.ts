@@ -7,7 +7,7 @@ import { verifies } from '@flow402x/testing/requirements'
 import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { useGround } from '../fixtures/ground.ts'
-import { type SellerPlan, startSellerProcess } from '../fixtures/seller-process.ts'
+import { drain, type SellerPlan, startSellerProcess } from '../fixtures/seller-process.ts'
 import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { slowTokens } from '../fixtures/tokens.ts'
 
@@ -228,17 +228,6 @@ test('a database that is away gates lanes within a window and leaks nothing; the
   expect(body).toMatchObject({ state: 'ended', consumed: `${60n * token}` })
   expect(await shop.row(payer)).toMatchObject({ charged: 60n * token, top: 60n * token })
 })
-
-async function drain(response: Response, seen: { text: string }): Promise<void> {
-  const reader = response.body?.getReader()
-  const decoder = new TextDecoder()
-  try {
-    for (let next = await reader?.read(); next?.done === false; next = await reader?.read())
-      seen.text += decoder.decode(next.value, { stream: true })
-  } catch {
-    // It was broken off.
-  }
-}
 
 /** A way to a server that can be cut and mended. */
 async function breakable(to: URL): Promise<{ url: string; cut(): void; mend(): void }> {

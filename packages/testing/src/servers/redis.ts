@@ -34,9 +34,9 @@ export type RedisCluster = { readonly urls: readonly string[]; crash(): Promise<
 
 const slotCount = 16_384
 
-/** Starts a cluster of three Redis nodes and resolves when each of them answers for all slots. Errors: `testing/server-exited`. */
-export async function startRedisCluster(): Promise<RedisCluster> {
-  const nodes = await Promise.all([0, 1, 2].map(startNode))
+/** Starts a cluster of three Redis nodes, as durable as one alone, and resolves when each of them answers for all slots. Errors: `testing/server-exited`. */
+export async function startRedisCluster({ settings }: { readonly settings?: RedisSettings } = {}): Promise<RedisCluster> {
+  const nodes = await Promise.all([0, 1, 2].map(() => startNode(settings)))
   const [first] = nodes
   for (const [index, node] of nodes.entries()) {
     const from = Math.ceil((slotCount * index) / nodes.length)
@@ -60,13 +60,14 @@ export async function startRedisCluster(): Promise<RedisCluster> {
 
 type Node = { readonly server: TestServer; readonly port: number; readonly bus: number }
 
-async function startNode(): Promise<Node> {
+async function startNode(own: RedisSettings | undefined): Promise<Node> {
   const bus = await freePort()
   const settings = {
     'cluster-enabled': 'yes',
     'cluster-port': String(bus),
     'cluster-node-timeout': '2000',
     'cluster-allow-replica-migration': 'no',
+    ...own,
   }
   const server = await startRedis({ settings })
   return { server, bus, port: Number(new URL(server.url).port) }
