@@ -1,30 +1,20 @@
 import { postgresStore } from '@flow402x/store/postgres'
 import { hotStore } from '@flow402x/store/redis'
-import { type EvmChain, startEvmChain } from '@flow402x/testing'
-import { type EscrowFacilitator, escrowFacilitator } from '@flow402x/testing/contracts'
+import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
 import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { useGround } from '../fixtures/ground.ts'
 import { drain, startSellerProcess } from '../fixtures/seller-process.ts'
-import { openShop } from '../fixtures/stream-shop.ts'
 import { slowTokens } from '../fixtures/tokens.ts'
 
 const missing = hasRedis() ? '' : ' (skipped: there is no redis-server here)'
-let chain: EvmChain
-let facilitator: EscrowFacilitator
+const ground = useGround(escrowFacilitator)
 let database: TestServer
-const closing: (() => Promise<unknown>)[] = []
 beforeAll(async () => {
-  ;[chain, database] = await Promise.all([startEvmChain(), startPostgres()])
-  facilitator = await escrowFacilitator(chain)
+  database = await startPostgres()
 })
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-afterAll(async () => {
-  await chain?.stop()
-  await database?.stop()
-})
+afterAll(() => database?.stop())
 
 const token = 10n
 const tokens = { rate: '0.00001 USD/token', buy: 100, window: 100, windowMax: 100, tick: 20 }
@@ -35,13 +25,10 @@ async function openHot(streams: { readonly lease?: number; readonly checkpointEv
   const cold = await postgresStore(database.url, { connections: 4 })
   // It goes on trying while Redis is away.
   const store = await hotStore(redis.url, { store: cold, durability: 'fast', onError: () => {} })
-  const shop = await openShop({ chain, facilitator, rate: tokens, source: slowTokens, store, streams: { ticksPerSecond: 100, ...streams } })
-  closing.push(
-    () => redis.stop(),
-    () => cold.close(),
-    () => store.close(),
-    () => shop.close(),
-  )
+  ground.closing(() => redis.stop())
+  ground.closing(() => cold.close())
+  ground.closing(() => store.close())
+  const shop = await ground.open({ rate: tokens, source: slowTokens, store, streams: { ticksPerSecond: 100, ...streams } })
   return { redis, cold, shop }
 }
 
@@ -101,9 +88,10 @@ describe.skipIf(missing !== '')(`a stream that flows while Redis forgets what wa
     const [lease, checkpointEvery] = [1500, 1000]
     const hot = await openHot({ lease, checkpointEvery })
     const { redis, shop } = hot
+    const { chain, facilitator } = ground
     const given = { chain, facilitator, database: database.url, rate: tokens, lease, checkpointEvery }
     const { url, child } = await startSellerProcess({ ...given, redis: redis.url, durability: 'fast' })
-    closing.push(async () => child.kill('SIGKILL'))
+    ground.closing(() => child.kill('SIGKILL'))
     const payer = await shop.newPayer(100_000n)
     const response = await fetch(`${url}/live`, { headers: await shop.paying(payer.voucher(100n * token), 'B') })
     const sid = /sid="([-\w]+)"/.exec(response.headers.get('Payment-Stream') ?? '')?.[1] ?? ''
