@@ -89,6 +89,7 @@ export {
   type StreamTerms,
   streamKey,
 } from './stream/offer.ts'
+export type { PageAnswer, PageVisit, StreamPage } from './stream/page.ts'
 export type {
   Bought,
   BuyOptions,

@@ -1,4 +1,4 @@
-import { type Html, html, type Part } from './html.ts'
+import { type Html, html, type Part } from '@flow402x/core/page'
 
 /** Where the files beside the pages are found. */
 export type AssetPaths = { readonly stylesheet: string; readonly script: string; readonly icon: string }

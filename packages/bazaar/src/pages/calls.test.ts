@@ -10,7 +10,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { attacks, hostileMarket } from '../fixtures/hostile.ts'
 import { market } from '../fixtures/market.ts'
 import { listingOf, type Seed } from '../fixtures/seeded.ts'
-import { plain } from '../frame/html.ts'
+import { plain } from '@flow402x/core/page'
 import { callsOf } from './calls.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'flow402x-calls-'))

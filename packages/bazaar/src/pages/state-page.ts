@@ -1,6 +1,6 @@
 import type { ListingState, ListingStatus } from '@flow402x/core/bazaar'
 import type { Page } from '../frame/frame.ts'
-import { html } from '../frame/html.ts'
+import { html } from '@flow402x/core/page'
 import { moment, outbound, said } from './words.ts'
 
 const headings: Readonly<Record<ListingState, string>> = {

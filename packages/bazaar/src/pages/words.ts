@@ -1,6 +1,6 @@
 import { findAsset, formatDecimal, formatNetwork, parseDecimal } from '@flow402x/core'
 import type { Listing, ListingPrice } from '@flow402x/core/bazaar'
-import { type Html, html } from '../frame/html.ts'
+import { type Html, html } from '@flow402x/core/page'
 
 /** At most so many characters of a text, with an ellipsis for the rest. */
 export function shortened(text: string, most: number): string {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain, exactEvmFacilitator, uptoEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer, exactEvmServer, transferProofEvmServer, uptoEvmServer } from '@flow402x/adapters-evm/server'
 import { exactSolanaFacilitator, nonceVoucherFacilitator, solanaChain } from '@flow402x/adapters-solana/facilitator'
@@ -15,9 +16,10 @@ import { memoryStore } from '@flow402x/store/memory'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import type { EvmChain, SolanaChain } from '@flow402x/testing'
 import { cliErrors } from '../cli/errors.ts'
+import { faucet, faucetPath } from './faucet.ts'
 import { type Marketplace, openMarketplace } from './marketplace.ts'
 import { type SampleRoute, sampleRoutes, sampleSeller } from './sample-seller.ts'
-import { sampleStreams, streamRoutes } from './sample-streams.ts'
+import { type Listener, sampleStreams, streamRoutes } from './sample-streams.ts'
 import type { DevChain, DevRoute, DevWorld } from './world.ts'
 
 /** What a local world shall hold. */
@@ -87,9 +89,10 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
       SOL: selling(byTransfer.SOL),
     }
     await Promise.all(Object.values(servers).map((server) => server?.start()))
-    const streams = sampleStreams({ schemes: channelSchemes(started, store), facilitator, store })
+    const streams = sampleStreams({ schemes: channelSchemes(started, store), facilitator, store, testWallet: faucetPath })
     ending.push(() => streams.close())
-    const seller = await listen(sampleSeller(servers, streams.listeners), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
+    const listeners = new Map<string, Listener>([...streams.listeners, [`POST ${faucetPath}`, faucet(chains)]])
+    const seller = await listen(sampleSeller(servers, listeners), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))
     ending.push(() => seller.close())
     onProgress(`seller at ${seller.url}`)
     const world = worldOf(started, { facilitator: served.url, seller: seller.url, bazaar: market.url })
@@ -170,7 +173,11 @@ function serverSchemes({ chains, solana }: Started): ServerScheme[] {
 
 function channelSchemes({ chains, solana }: Started, store: Store): ServerScheme[] {
   return [
-    ...chains.map(({ network, rpcUrl, seller }) => batchSettlementServer({ network, rpcUrl, payTo: seller.address, store })),
+    ...chains.map(({ network, rpcUrl, seller }) => {
+      // It gives back what its payers did not use.
+      const authorizer = privateKeySigner(seller.privateKey)
+      return batchSettlementServer({ network, rpcUrl, payTo: seller.address, store, authorizer })
+    }),
     ...solana.map(({ network, rpcUrl, seller }) => nonceVoucherServer({ network, rpcUrl, payTo: seller.address, store })),
   ]
 }

@@ -48,7 +48,7 @@ describe.each(['base-sepolia', 'solana-devnet'] as const)('on %s', (provider) =>
     const words: string[] = []
     for await (const chunk of stream) if (typeof chunk === 'object' && 'data' in chunk) words.push(chunk.data)
     const { consumed } = await stream.receipt
-    expect(words.join(' ')).toContain('near the sea, a fox found a coin.')
+    expect(words.join('')).toContain('near the sea, a fox found a coin.')
     // A hundred atomic units for each word.
     expect(consumed).toBe(BigInt(words.length) * 100n)
   })

@@ -4,6 +4,7 @@ import type { Facilitator, ServerScheme, Store } from '@flow402x/core'
 import { oneUnit } from '@flow402x/core/stream'
 import { bytes, streamed, ticks } from '@flow402x/stream/node'
 import { createStreams, type SoldBytes } from '@flow402x/stream/server'
+import { streamPage } from '@flow402x/web/stream'
 import * as z from 'zod/mini'
 import { tokensOf } from './sample-seller.ts'
 import { sampleVideo } from './sample-video.ts'
@@ -21,7 +22,13 @@ export type Listener = (request: IncomingMessage, response: ServerResponse) => u
 export type SampleStreams = { readonly listeners: ReadonlyMap<string, Listener>; close(): Promise<void> }
 
 /** How streams are paid. */
-export type SampleStreamsOptions = { readonly schemes: readonly ServerScheme[]; readonly facilitator: Facilitator; readonly store: Store }
+export type SampleStreamsOptions = {
+  readonly schemes: readonly ServerScheme[]
+  readonly facilitator: Facilitator
+  readonly store: Store
+  /** Where pages get test money. */
+  readonly testWallet: string
+}
 
 const seconds = 60
 
@@ -45,8 +52,8 @@ const { terms: chatFacts } = httpResource({
 })
 
 /** A video by the second and a chat by the token, over channels of every local chain. */
-export function sampleStreams({ schemes, facilitator, store }: SampleStreamsOptions): SampleStreams {
-  const streams = createStreams({ schemes, facilitator, store })
+export function sampleStreams({ schemes, facilitator, store, testWallet }: SampleStreamsOptions): SampleStreams {
+  const streams = createStreams({ schemes, facilitator, store, page: streamPage({ testWallet }) })
   const runners = schemes.flatMap(({ vouchers }) => vouchers?.runner({ facilitator }) ?? [])
   for (const runner of runners) runner.start()
   const video = streams.route({ ...videoFacts, rate: '0.01 USD/second', clock: 'media', tickUrl: '/video.mp4/tick' })
@@ -90,7 +97,7 @@ function words(request: IncomingMessage) {
     for (const token of tokensOf(prompt)) {
       if (signal.aborted) return
       if (index * oneUnit >= from) {
-        yield token
+        yield `${token} `
         await new Promise((resolve) => setTimeout(resolve, 20))
       }
       index += 1n

@@ -6,11 +6,11 @@ const [columns, rows] = [6, 4]
 
 /**
  * A film without a camera: H.264 whose frames are written out pixel by pixel (I_PCM), so that it plays anywhere and nobody has to encode
- * it. A bar moves over a ground that changes its colour every second, about 37 kB a second.
+ * it, and in fragments, so that it plays as it comes. A bar moves over a ground that changes its colour every second, about 37 kB a second.
  */
 export async function sampleVideo({ seconds, framesPerSecond = 4 }: SampleVideo): Promise<Uint8Array> {
   const { BufferTarget, EncodedPacket, EncodedVideoPacketSource, Mp4OutputFormat, Output } = await import('mediabunny')
-  const output = new Output({ format: new Mp4OutputFormat({ fastStart: 'in-memory' }), target: new BufferTarget() })
+  const output = new Output({ format: new Mp4OutputFormat({ fastStart: 'fragmented', minimumFragmentDuration: 0.5 }), target: new BufferTarget() })
   const source = new EncodedVideoPacketSource('avc')
   output.addVideoTrack(source, { frameRate: framesPerSecond })
   await output.start()

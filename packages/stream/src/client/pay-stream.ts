@@ -77,6 +77,8 @@ export interface PaidStream extends AsyncIterable<StreamChunk> {
   /** Stops the clock of a live stream, and the money. */
   pause(): Promise<void>
   resume(): Promise<void>
+  /** Lets it cost so much in all, in the place of `budget`. Errors: `stream/bad-option` for one that is over or asks no money. */
+  allow(budget: string): void
   /** Ends it from outside of the loop. */
   close(): Promise<StreamReceipt>
   /** What it came to, once it is over. */
@@ -148,7 +150,8 @@ function windowOf({ window, windowMax }: StreamTerms, limits: { window: Units | 
   return [limits.window ?? window, windowMax].reduce(lesser, units)
 }
 
-function mostOf(
+/** The most (atomic) that limits let a stream cost; nothing where there are none. */
+export function mostOf(
   { terms, asset }: OpenedStream,
   { budget }: Pick<PayStreamOptions, 'budget'>,
   units: Units | undefined,

@@ -12,7 +12,7 @@ import {
 import { readerErrors } from './errors.ts'
 import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
 import { createMeter, type Meter, recordingIn } from './meter.ts'
-import type { PaidStream, PayStreamOptions, Plan, StreamChunk, StreamReceipt } from './pay-stream.ts'
+import { mostOf, type PaidStream, type PayStreamOptions, type Plan, type StreamChunk, type StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
 import { believed, closeLane, tellLane } from './words.ts'
 
@@ -67,7 +67,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       return true
     }
     if (t !== 'open') await till?.advance(due())
-    return t === 'gated' && isSpent()
+    return t === 'gated' && !isPaused && isSpent()
   }
 
   /** Whether nothing more comes because nothing more is paid: by agreement, or by trouble, which is thrown. */
@@ -79,7 +79,8 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
 
   /** For how long nothing may come where nothing more will be signed, in milliseconds: what is left of its time, and a moment. */
   function patience(): number | undefined {
-    if (till === undefined || terms === undefined || !(till.isDone() || till.trouble() !== undefined)) return undefined
+    // Who paused it may allow more before it goes on.
+    if (isPaused || till === undefined || terms === undefined || !(till.isDone() || till.trouble() !== undefined)) return undefined
     const left = terms.unit === 'second' ? Number(unitsFor(terms.rate, till.signed()) - due()) / 1e6 : 0
     return left + moment
   }
@@ -162,6 +163,14 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       if (ear !== undefined) await tellLane(ear, 'resume')
       isPaused = false
       meter?.flows(true)
+    },
+    allow(budget) {
+      const next = mostOf(opened, { budget }, plan?.units)
+      if (till === undefined || next === undefined || isOver)
+        throw readerErrors('stream/bad-option', { option: 'budget', why: 'the stream is over, or asks no money' })
+      till.allow(next)
+      // A gate that is shut sends nothing that would be paid for.
+      void till.advance(received())
     },
     close: () => close('closed'),
     [Symbol.asyncIterator]: iterate,

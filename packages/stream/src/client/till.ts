@@ -31,6 +31,8 @@ export interface Till {
   trouble(): X402Error | undefined
   /** Whether all was paid that is to be paid. */
   isDone(): boolean
+  /** Lets `most` (atomic) be signed for in all, from here on. */
+  allow(most: bigint): void
   /** What brings the lane back: the headers of the request that reopens it. */
   ticket(): Readonly<Record<string, string>>
   /** The stream is over: so much of it was used, of which no more than `most` can have come here; `charged` as its server says of the channel. */
@@ -58,10 +60,10 @@ const reserveWindows = 30n
 
 /** Pays by a sliding voucher (grade B): never more than was received and one window, which doubles for each minute without trouble. */
 export function slidingTill(lane: WalletLane, options: TillOptions): Till {
-  const { wallet, url, sid, tickUrl, terms, most, now, sleep } = options
+  const { wallet, url, sid, tickUrl, terms, now, sleep } = options
   const { rate, tick, windowMax } = terms
   const forLane = named(tickUrl, sid)
-  let window = options.window
+  let { window, most } = options
   let [cleanSince, seq] = [now(), 0]
   let latest: Step = { received: 0n, ahead: 0n }
   // The stream goes on while a deposit comes in.
@@ -206,6 +208,9 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
     },
     trouble: () => trouble,
     isDone: () => most !== undefined && signed() >= most,
+    allow(next) {
+      most = next
+    },
     ticket: () => ({ 'PAYMENT-SIGNATURE': lane.header() }),
     async close(used, { most, charged }) {
       await Promise.all([under, filling])
@@ -216,8 +221,9 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
 }
 
 /** Buys window after window (grade A), as any x402 client does: each is one payment of its wallet, whatever the scheme. */
-export function windowTill({ wallet, url, sid, tickUrl, terms, most }: TillOptions): Till {
+export function windowTill({ wallet, url, sid, tickUrl, terms, ...limits }: TillOptions): Till {
   const { rate, buy, tick } = terms
+  let { most } = limits
   const price = costOf(rate, buy)
   const forLane = named(tickUrl, sid)
   let bought = price
@@ -251,6 +257,9 @@ export function windowTill({ wallet, url, sid, tickUrl, terms, most }: TillOptio
     },
     trouble: () => trouble,
     isDone: () => most !== undefined && bought + price > most,
+    allow(next) {
+      most = next
+    },
     ticket: () => ({}),
     async close() {
       await under

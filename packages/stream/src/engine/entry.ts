@@ -4,6 +4,7 @@ import {
   outcomeToWire,
   type PaymentPayload,
   paymentResponseHeader,
+  parseRate,
   paymentSignatureHeader,
   type Submission,
   withoutPaymentId,
@@ -23,7 +24,7 @@ import type { Lane } from '../lane/lane.ts'
 import type { LiveLane } from '../lane/live.ts'
 import { engineErrors } from './errors.ts'
 import { sliceOf } from './instance.ts'
-import { paramsOf, type StreamOffer } from './offers.ts'
+import { paramsOf, resourceOf, type StreamOffer } from './offers.ts'
 import { commonHeaders, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import { paidHeaders, type Route } from './streams.ts'
 import { isOf, takeOver } from './take-over.ts'
@@ -52,10 +53,20 @@ export async function admit(route: Route, request: StreamRequest): Promise<Admis
   const resume = request.header('payment-resume')
   if (resume !== undefined) return goOn(route, request, paymentResumeHeader.decode(resume))
   const paying = readPaying(route, request)
-  if ('answer' in paying) return { kind: 'answer', answer: paying.answer }
+  if ('answer' in paying) return { kind: 'answer', answer: await shown(route, request, paying.answer) }
   const opened = await openLane(paying)
   if ('answer' in opened) return { kind: 'answer', answer: opened.answer }
   return { kind: 'lane', lane: opened.live.hold(), headers: await laneHeaders(route, opened) }
+}
+
+/** An offer as people see it who open the stream in a browser, where its seller has a page; programs get it as it is. */
+async function shown({ engine, options, offers }: Route, { method, url, header }: StreamRequest, answer: StreamAnswer): Promise<StreamAnswer> {
+  const isVisit = (method === 'GET' || method === 'HEAD') && header('payment-signature') === undefined
+  if (engine.page === undefined || !isVisit) return answer
+  const accepts = offers.all.map(({ requirements }) => requirements)
+  const about = { resource: resourceOf(options, url), rate: parseRate(options.rate), accepts, extensions: options.extensions ?? [] }
+  const page = await engine.page({ url, header, ...about }).catch((error: unknown) => engine.emit({ type: 'error', error }))
+  return page === undefined ? answer : { ...page, headers: { ...answer.headers, ...page.headers } }
 }
 
 /** The payment of a request, as far as it is one of the offers'. */

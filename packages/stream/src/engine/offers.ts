@@ -11,6 +11,7 @@ import {
   paymentRequiredHeader,
   present,
   type Rate,
+  type ResourceInfo,
   type ServerScheme,
   toAtomicRate,
 } from '@flow402x/core'
@@ -145,8 +146,8 @@ export async function offersOf(
       const accepts = all.map((one) =>
         one === offer && extra !== undefined ? { ...one.requirements, extra: { ...one.requirements.extra, ...extra } } : one.requirements,
       )
-      const { description, mimeType, serviceName, tags, iconUrl, extensions = [] } = options
-      const resource = { url, ...present({ description, mimeType, serviceName, tags: tags && [...tags], iconUrl }) }
+      const { extensions = [] } = options
+      const resource = resourceOf(options, url)
       // Said briefly: payers send all of it back with what they sign.
       const said = Object.fromEntries(extensions.map((one) => [one.key, one.brief?.() ?? one.declare()]))
       const required: PaymentRequired = {
@@ -159,6 +160,11 @@ export async function offersOf(
       return paymentRequiredHeader.encode(required)
     },
   }
+}
+
+/** What a route's offers and pages say of what is sold. */
+export function resourceOf({ description, mimeType, serviceName, tags, iconUrl }: StreamRate, url: string): ResourceInfo {
+  return { url, ...present({ description, mimeType, serviceName, tags: tags && [...tags], iconUrl }) }
 }
 
 /** The decimals of what a scheme is paid in. Errors: `config/no-rail`. */

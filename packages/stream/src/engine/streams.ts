@@ -1,6 +1,6 @@
 import type { Facilitator, ServerScheme, Store, X402Error } from '@flow402x/core'
 import { isX402Error } from '@flow402x/core'
-import { type LaneTerms, laneHeader, type Rail, type Secret } from '@flow402x/core/stream'
+import { type LaneTerms, laneHeader, type Rail, type Secret, type StreamPage } from '@flow402x/core/stream'
 import type { Lane } from '../lane/lane.ts'
 import type { Patience } from '../lane/live.ts'
 import type { Ticked } from '../transports/socket.ts'
@@ -25,6 +25,8 @@ export type StreamsOptions = {
   readonly secret?: Secret
   /** `Access-Control-Allow-Origin`: `*` unless told, `false` for none. */
   readonly cors?: string | false
+  /** What people see who open a stream in a browser: `streamPage()` of `@flow402x/web/stream`. They get the offer as a text unless told. */
+  readonly page?: StreamPage
   readonly onEvent?: (event: StreamEvent) => void
   /** Milliseconds a lane may stay without credit (10,000), paused (600,000) or without a connection (60,000). */
   readonly patience?: Partial<Patience>
@@ -75,6 +77,7 @@ export type Engine = {
   readonly instance: Instance
   readonly sids: Sids
   readonly cors: string | false
+  readonly page: StreamPage | undefined
   readonly emit: (event: StreamEvent) => void
   readonly clock: () => number
   readonly monotonic: () => number
@@ -124,7 +127,8 @@ export function createStreams(options: StreamsOptions): Streams {
     options.secret ?? [...random(new Uint8Array(32))].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
     random,
   )
-  const base = { schemes, facilitator: options.facilitator, lanes, instance, sids, cors, emit, clock, monotonic, lease, railOf }
+  const { facilitator, page } = options
+  const base = { schemes, facilitator, lanes, instance, sids, cors, page, emit, clock, monotonic, lease, railOf }
   const engine: Engine = { ...base, ticksPerSecond: options.ticksPerSecond ?? 5, ticks: createTicks(base) }
   return {
     route: (asked) => routeOf(engine, asked),

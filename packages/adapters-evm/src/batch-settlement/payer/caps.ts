@@ -18,8 +18,8 @@ import type { ChannelOffer } from './offer.ts'
 
 /** How much of a payer's money may lie in channels, as prices in dollars. */
 export type DepositCaps = {
-  /** With one receiver in one asset, over all its channels; `"$5"` unless given. */
-  readonly maxDeposit?: string
+  /** With one receiver in one asset, over all its channels; `"$5"` unless given. A function says it anew for each deposit. */
+  readonly maxDeposit?: string | (() => string)
   /** With all receivers together; `"$25"` unless given. */
   readonly maxLocked?: string
   /** Deposits also where the payer has no coin for the gas of his own way out, and so depends on the seller to get it back. */
@@ -46,12 +46,15 @@ export function depositRules(
   { maxDeposit = '$5', maxLocked = '$25', allowStuckDeposits = false }: DepositCaps,
   { store, chainOf }: { readonly store: ChannelStore; readonly chainOf: (network: string) => ChannelReader | undefined },
 ): DepositRules {
-  const [each, all] = [inDollars(maxDeposit), inDollars(maxLocked)]
+  const capNow = typeof maxDeposit === 'string' ? () => maxDeposit : maxDeposit
+  const all = inDollars(maxLocked)
+  // What is wrong with it is said before it is needed.
+  inDollars(capNow())
   const overCap = ({ config }: ChannelOffer, needed: bigint, room: bigint) =>
-    channelErrors('evm/deposit-cap', { receiver: config.receiver, needed, room, cap: maxDeposit })
+    channelErrors('evm/deposit-cap', { receiver: config.receiver, needed, room, cap: capNow() })
 
   async function room({ config, network, asset }: ChannelOffer): Promise<bigint> {
-    let [mine, whole] = [each, all]
+    let [mine, whole] = [inDollars(capNow()), all]
     for await (const channel of store.list({ side: 'payer' })) {
       const known = findAsset(channel.network, String(channel.config.token))
       if (known === undefined || !sameAddress(String(channel.config.payer), config.payer)) continue

@@ -1,0 +1,1 @@
+export { type BrowserChannelsOptions, browserChannels } from './channels/browser.ts'

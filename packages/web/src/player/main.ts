@@ -1,0 +1,202 @@
+import { findAsset, formatNetwork, isX402Error } from '@flow402x/core'
+import { browserChannels } from '@flow402x/store/browser'
+import { type Ended, type Flow, openFlow } from './flow.ts'
+import { counted, dollars, priceOf, typed } from './money.ts'
+import { openPurse, type Purse } from './purse.ts'
+import { findScreen } from './screen.ts'
+import type { Sink } from './sink.ts'
+import { connectWallet, findWallets, openTestWallet, type PayingWallet } from './wallet.ts'
+
+const { unit = 'unit', network = '', asset: token = '', testWallet = '' } = document.body.dataset
+const asset = findAsset(network, token)
+const screen = findScreen()
+const channels = browserChannels()
+
+// What came before the stream that flows now, over earlier ones of this page.
+let [paidBefore, unitsBefore] = [0n, 0n]
+let flow: (Flow & { readonly sink: Sink }) | undefined
+let sink: Sink | undefined
+let purse: Purse | undefined
+let wallet: PayingWallet | undefined
+let ticking: ReturnType<typeof setInterval> | undefined
+
+/** What may lie in a channel now: what of the budget is not spent. */
+function cap(): string {
+  if (asset === undefined) return '$0.01'
+  const { budget, paid } = flow?.standing() ?? { budget: typed(screen.field('budget').value, asset), paid: 0n }
+  return priceOf(budget > paid ? budget - paid : 1n, asset)
+}
+
+function render(): void {
+  if (asset === undefined || flow === undefined) return
+  const { state, paid, signed, units, budget } = flow.standing()
+  screen.part('paid').textContent = dollars(paidBefore + paid, { asset, digits: 4 })
+  screen.part('units').textContent = counted(unitsBefore + units, unit)
+  const used = screen.part('used')
+  if (used instanceof HTMLProgressElement) used.value = budget === 0n ? 0 : Number((paid * 1000n) / budget) / 1000
+  const ahead = signed > paid ? signed - paid : 0n
+  screen.part('ahead').textContent =
+    state === 'over'
+      ? `of a budget of ${dollars(budget, { asset })}`
+      : `of a budget of ${dollars(budget, { asset })} · ${dollars(ahead, { asset, digits: 4 })} signed ahead`
+  const pause = screen.button('pause')
+  pause.textContent = state === 'paused' ? 'Go on' : 'Pause'
+  pause.disabled = state === 'spent'
+  document.body.dataset.state = state
+}
+
+/** Tells what a change means, once. */
+function tell(): void {
+  render()
+  const state = flow?.standing().state
+  if (state === 'flowing') screen.say('')
+  if (state === 'paused') screen.say('Paused. Nothing is paid, and nothing comes.')
+  if (state === 'spent') screen.say('The budget is used up, so the stream stands still. Top up to go on.')
+}
+
+async function start(opening: () => Promise<PayingWallet>): Promise<void> {
+  if (asset === undefined) return
+  lock(true)
+  screen.say('Opening…')
+  try {
+    const budget = typed(screen.field('budget').value, asset)
+    // What begins anew is counted anew.
+    if (sink === undefined) [paidBefore, unitsBefore] = [0n, 0n]
+    wallet = await opening()
+    purse = openPurse(wallet, { network, channels, cap })
+    flow = await openFlow({ purse, url: addressOf(), asset, screen, budget, sink, onChange: tell })
+    sink = flow.sink
+  } catch (error) {
+    screen.say(wordsOf(error), { isWrong: true })
+    return
+  } finally {
+    lock(false)
+  }
+  screen.open('run')
+  tell()
+  screen.button('pause').focus()
+  ticking = setInterval(render, 100)
+  await over(await flow.ended)
+}
+
+async function over({ isWhole, trouble }: Ended): Promise<void> {
+  clearInterval(ticking)
+  if (asset === undefined || flow === undefined) return
+  render()
+  const { paid, units, signed } = flow.standing()
+  paidBefore += paid
+  unitsBefore += units
+  flow = undefined
+  // What can be gone on with from a place in it keeps that place.
+  if (isWhole || sink?.position() === undefined) sink = undefined
+  const rows = [
+    ['Received', `${counted(unitsBefore, unit)} ${unit}s`],
+    ['Paid', `${dollars(paidBefore, { asset, digits: 4 })} in ${asset.symbol}`],
+    ['Signed for, at most', dollars(signed, { asset, digits: 4 })],
+    ['Paid with', wallet?.name ?? ''],
+    ['Network', formatNetwork(network)],
+  ]
+  screen.part('receipt').replaceChildren(...rows.flatMap(([term = '', value = '']) => [element('dt', term), element('dd', value)]))
+  screen.button('again').textContent = isWhole || sink === undefined ? 'Once more' : 'Go on'
+  screen.open('over')
+  screen.say(trouble === undefined ? 'The stream is over.' : wordsOf(trouble), { isWrong: trouble !== undefined })
+  await showRest()
+}
+
+/** What lies in the channel and was not spent is its payer's: here is how to have it back. */
+async function showRest(): Promise<void> {
+  const rest = (await purse?.locked()) ?? 0n
+  const button = screen.button('refund')
+  button.hidden = rest === 0n
+  if (asset !== undefined) button.textContent = `Get ${dollars(rest, { asset, digits: 4 })} back`
+}
+
+async function refund(): Promise<void> {
+  const button = screen.button('refund')
+  button.disabled = true
+  screen.say('Asking for the rest…')
+  try {
+    const { transaction } = (await purse?.refund(addressOf())) ?? { transaction: '' }
+    screen.say(`The rest is back in your wallet: transaction ${transaction.slice(0, 18)}…`)
+  } catch (error) {
+    screen.say(wordsOf(error), { isWrong: true })
+  } finally {
+    button.disabled = false
+  }
+  await showRest()
+}
+
+/** The stream's own address, with what was asked. */
+function addressOf(): string {
+  const address = new URL(location.href)
+  for (const field of document.querySelectorAll<HTMLInputElement>('[data-query]'))
+    address.searchParams.set(field.dataset.query ?? '', field.value)
+  address.hash = ''
+  return address.href
+}
+
+function offerWallet(label: string, opening: () => Promise<PayingWallet>): void {
+  const button = element('button', label)
+  button.type = 'button'
+  button.className = screen.part('wallets').childElementCount === 0 ? 'button' : 'button quiet'
+  button.addEventListener('click', () => void start(opening))
+  screen.part('none').hidden = true
+  screen.part('wallets').append(button)
+}
+
+function element<Name extends keyof HTMLElementTagNameMap>(name: Name, text: string): HTMLElementTagNameMap[Name] {
+  const made = document.createElement(name)
+  made.textContent = text
+  return made
+}
+
+function lock(isLocked: boolean): void {
+  for (const button of document.querySelectorAll('button')) button.disabled = isLocked
+}
+
+function wordsOf(error: unknown): string {
+  if (isX402Error(error)) return error.message
+  return error instanceof Error ? error.message : 'Something went wrong, and nothing more is signed.'
+}
+
+/** What is pressed, and what wallets there are. */
+function wire(): void {
+  if (asset === undefined) {
+    screen.say('No wallet of a browser can pay this stream. Any client that pays what it offers can.')
+    return
+  }
+  screen.open('start')
+  if (testWallet !== '') offerWallet('Pay with the test wallet', () => openTestWallet(testWallet, network))
+  findWallets((found) => offerWallet(`Pay with ${found.name}`, () => connectWallet(found, network)))
+  screen.part('start').addEventListener('submit', (event) => {
+    event.preventDefault()
+    screen.part('wallets').querySelector('button')?.click()
+  })
+  screen.part('more').addEventListener('submit', (event) => {
+    event.preventDefault()
+    void topUp()
+  })
+  screen.button('pause').addEventListener('click', () => void (flow?.standing().state === 'paused' ? flow.resume() : flow?.pause()))
+  screen.button('finish').addEventListener('click', () => void flow?.finish())
+  screen.button('refund').addEventListener('click', () => void refund())
+  screen.button('again').addEventListener('click', () => {
+    screen.say('')
+    screen.open('start')
+    screen.field('budget').focus()
+  })
+  // The film's own buttons stop the money as well.
+  screen.video.addEventListener('pause', () => void (screen.video.ended ? undefined : flow?.pause()))
+  screen.video.addEventListener('play', () => void (flow?.standing().state === 'paused' ? flow.resume() : undefined))
+  addEventListener('pagehide', () => void flow?.finish())
+}
+
+async function topUp(): Promise<void> {
+  if (asset === undefined || flow === undefined) return
+  try {
+    await flow.topUp(typed(screen.field('more').value, asset))
+  } catch (error) {
+    screen.say(wordsOf(error), { isWrong: true })
+  }
+}
+
+wire()

@@ -1,0 +1,1 @@
+export { type StreamPageOptions, streamPage } from './page/stream-page.ts'
