@@ -1,7 +1,7 @@
 import { networkFamily } from '@flow402x/core'
 import type { Listing } from '@flow402x/core/bazaar'
-import * as z from 'zod/mini'
 import { visibleJson } from '@flow402x/core/page'
+import * as z from 'zod/mini'
 import { leadPrice, moneyOf, titleOf } from './words.ts'
 
 /** One way to call a resource, as text to copy. */

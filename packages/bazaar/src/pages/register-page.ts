@@ -1,6 +1,6 @@
 import { bazaarRoutes, type RegisterRequest } from '@flow402x/core/bazaar'
-import type { Page } from '../frame/frame.ts'
 import { type Html, html } from '@flow402x/core/page'
+import type { Page } from '../frame/frame.ts'
 
 const { request: registration } = bazaarRoutes.register
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']

@@ -1,6 +1,6 @@
 import type { Listing, ListingPrice, ListingStatus, PublishedRating } from '@flow402x/core/bazaar'
-import type { Page } from '../frame/frame.ts'
 import { type Html, html, type Part } from '@flow402x/core/page'
+import type { Page } from '../frame/frame.ts'
 import { callsOf } from './calls.ts'
 import {
   addressOf,

@@ -1,7 +1,7 @@
 import { assets, networks } from '@flow402x/core'
 import type { Listing } from '@flow402x/core/bazaar'
-import type { Page } from '../frame/frame.ts'
 import { type Html, html, type Part } from '@flow402x/core/page'
+import type { Page } from '../frame/frame.ts'
 import { resourcePath } from './paths.ts'
 import { type FilterName, lastPage, pageSize, type Search, searchPath } from './search.ts'
 import {

@@ -1,6 +1,6 @@
 import type { ListingState, ListingStatus } from '@flow402x/core/bazaar'
-import type { Page } from '../frame/frame.ts'
 import { html } from '@flow402x/core/page'
+import type { Page } from '../frame/frame.ts'
 import { moment, outbound, said } from './words.ts'
 
 const headings: Readonly<Record<ListingState, string>> = {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { formatNetwork, networkFamily } from '@flow402x/core'
 import { startDev } from '../dev/dev.ts'
+import { streamRoutes } from '../dev/sample-streams.ts'
 import type { DevChain, DevWorld } from '../dev/world.ts'
 import { type Command, readArguments } from './command.ts'
 import { cliErrors } from './errors.ts'
@@ -87,6 +88,9 @@ Paid routes
 ${routes.join('\n')}
 Bazaar
   ${bazaar.url}
+
+Open in a browser, and pay as it flows with a wallet of test money:
+${streamRoutes.map(({ path, price }) => `  ${seller.url}${path}  ${price}`).join('\n')}
 
 Pay one of them from another terminal, with a key of either chain (each account holds 1,000 local USDC):
 ${payers.join('\n')}

@@ -2,30 +2,38 @@
 export type SampleVideo = { readonly seconds: number; readonly framesPerSecond?: number }
 
 // Macroblocks of 16 × 16 pixels.
-const [columns, rows] = [6, 4]
+const [columns, rows] = [10, 6]
+const [width, height] = [columns * 16, rows * 16]
 
 /**
  * A film without a camera: H.264 whose frames are written out pixel by pixel (I_PCM), so that it plays anywhere and nobody has to encode
- * it, and in fragments, so that it plays as it comes. A bar moves over a ground that changes its colour every second, about 37 kB a second.
+ * it, and in fragments, so that it plays as it comes. A coin goes over the sea from morning to night, about 140 kB a second.
  */
-export async function sampleVideo({ seconds, framesPerSecond = 4 }: SampleVideo): Promise<Uint8Array> {
+export async function sampleVideo({ seconds, framesPerSecond = 6 }: SampleVideo): Promise<Uint8Array> {
   const { BufferTarget, EncodedPacket, EncodedVideoPacketSource, Mp4OutputFormat, Output } = await import('mediabunny')
-  const output = new Output({ format: new Mp4OutputFormat({ fastStart: 'fragmented', minimumFragmentDuration: 0.5 }), target: new BufferTarget() })
+  const output = new Output({
+    format: new Mp4OutputFormat({ fastStart: 'fragmented', minimumFragmentDuration: 0.5 }),
+    target: new BufferTarget(),
+  })
   const source = new EncodedVideoPacketSource('avc')
   output.addVideoTrack(source, { frameRate: framesPerSecond })
   await output.start()
-  const [width, height] = [columns * 16, rows * 16]
   const decoderConfig = { codec: 'avc1.42c01e', codedWidth: width, codedHeight: height, description: decoderRecord() }
   for (let frame = 0; frame < seconds * framesPerSecond; frame += 1) {
-    const packet = new EncodedPacket(sized(picture(frame, framesPerSecond)), 'key', frame / framesPerSecond, 1 / framesPerSecond)
+    const packet = new EncodedPacket(
+      sized(picture(frame, frame / (seconds * framesPerSecond))),
+      'key',
+      frame / framesPerSecond,
+      1 / framesPerSecond,
+    )
     await source.add(packet, { decoderConfig })
   }
   await output.finalize()
   return new Uint8Array(output.target.buffer ?? new ArrayBuffer(0))
 }
 
-/** One picture that needs no other (H.264 §7.3.3, §7.3.5). */
-function picture(frame: number, framesPerSecond: number): Uint8Array {
+/** One picture that needs no other (H.264 §7.3.3, §7.3.5), at a part of the day (0 to 1). */
+function picture(frame: number, day: number): Uint8Array {
   const head = bitsOf([
     ...unsigned(0, 7, 0),
     bits(0, 4),
@@ -36,23 +44,51 @@ function picture(frame: number, framesPerSecond: number): Uint8Array {
     ...unsigned(1),
   ])
   const bytes: number[] = []
+  const colours: Colour[] = []
   let pending = head
   for (let block = 0; block < columns * rows; block += 1) {
     bytes.push(...packed(`${pending}${unsigned(25).join('')}`))
     pending = ''
-    for (let pixel = 0; pixel < 256; pixel += 1) bytes.push(luma(block, { pixel, frame }))
-    for (let pixel = 0; pixel < 128; pixel += 1) bytes.push(pixel < 64 ? chroma(frame, framesPerSecond) : 128)
+    const [left, top] = [(block % columns) * 16, Math.floor(block / columns) * 16]
+    for (let at = 0; at < 256; at += 1) {
+      const found = colour(left + (at % 16), top + (at >> 4), { frame, day })
+      bytes.push(found[0])
+      // Two by two pixels share what colour they have.
+      if (at % 2 === 0 && (at >> 4) % 2 === 0) colours.push(found)
+    }
+    for (const plane of [1, 2] as const) for (const found of colours) bytes.push(found[plane])
+    colours.length = 0
   }
-  return unit(0x65, [...bytes, 0x80])
+  bytes.push(0x80)
+  return unit(0x65, bytes)
 }
 
-function luma(block: number, { pixel, frame }: { readonly pixel: number; readonly frame: number }): number {
-  const across = (block % columns) * 16 + (pixel % 16)
-  return Math.abs(across - ((frame * 3) % (columns * 16))) < 4 ? 235 : 64 + Math.floor(block / columns) * 24
+type Moment = { readonly frame: number; readonly day: number }
+type Colour = readonly [luma: number, blue: number, red: number]
+
+const horizon = Math.round(height * 0.62)
+
+/** What stands at a place: sky, sea with the coin's light on it, and the coin. */
+function colour(x: number, y: number, { frame, day }: Moment): Colour {
+  const light = Math.sin(Math.PI * day)
+  const [coinX, coinY] = [day * (width + 24) - 12, horizon + 10 - light * (horizon - 16)]
+  const away = Math.hypot(x - coinX, y - coinY)
+  if (y < horizon && away < 9) return away > 7 ? [150, 70, 158] : [205, 60, 152]
+  if (y < horizon) {
+    const [height, glow] = [y / horizon, Math.max(0, 1 - away / 46)]
+    return tone(52 + 78 * light + 34 * height + 52 * glow, 150 - 12 * height - 34 * glow, 112 + 14 * height + 22 * glow)
+  }
+  const [depth, wave] = [(y - horizon) / (height - horizon), Math.sin(x / 5 + frame / 3 + y * 1.7) * Math.sin(y / 2 - frame / 5)]
+  const path = Math.max(0, 1 - Math.abs(x - coinX) / (7 + 22 * depth)) * (wave > 0.1 ? 1 : 0.35)
+  return tone(40 + 52 * light - 16 * depth + 9 * wave + 70 * path, 146 - 40 * path, 108 + 26 * path)
 }
 
-function chroma(frame: number, framesPerSecond: number): number {
-  return 64 + ((Math.floor(frame / framesPerSecond) * 29) % 128)
+function tone(luma: number, blue: number, red: number): Colour {
+  return [shade(luma), shade(blue), shade(red)]
+}
+
+function shade(level: number): number {
+  return Math.max(16, Math.min(235, Math.round(level)))
 }
 
 /** What decoders are told beforehand: the sequence and the picture parameters (H.264 §7.3.2; ISO 14496-15 §5.3.3). */
@@ -72,17 +108,18 @@ function decoderRecord(): Uint8Array {
 
 /** A unit of the stream; where its bytes would look like the start of another, a 3 stands between them (§7.4.1). */
 function unit(head: number, payload: readonly number[]): Uint8Array {
-  const bytes = [head]
-  let zeros = 0
+  const bytes = new Uint8Array(1 + Math.ceil(payload.length * 1.5))
+  let [length, zeros] = [1, 0]
+  bytes[0] = head
   for (const byte of payload) {
     if (zeros >= 2 && byte <= 3) {
-      bytes.push(3)
+      bytes[length++] = 3
       zeros = 0
     }
-    bytes.push(byte)
+    bytes[length++] = byte
     zeros = byte === 0 ? zeros + 1 : 0
   }
-  return Uint8Array.from(bytes)
+  return bytes.subarray(0, length)
 }
 
 function sized(bytes: Uint8Array): Uint8Array {

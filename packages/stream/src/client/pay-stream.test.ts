@@ -126,6 +126,30 @@ describe('a stream that is paid while it is read', () => {
     const agreed = await read({ wallet: stage.openBuyer({ account: 9 }).wallet, url: seller.url, budget: '$0.08' })
     expect(agreed.receipt.signed <= 80_000n).toBe(true)
   })
+
+  it('waits at the end of its budget where it is paused, and goes on where it is allowed more', async () => {
+    verifies('FS1-CLIENT-ALLOW')
+    const seller = await stage.openSeller(quickTerms, { minDeposit: '$5' })
+    let cap = '$0.15'
+    const buyer = stage.openBuyer({ account: 7, deposits: { maxDeposit: () => cap } })
+    const stream = await payStream({ wallet: buyer.wallet, url: seller.url, budget: '$0.15' })
+    const stood: bigint[] = []
+    for await (const _ of stream) {
+      if (stream.standing().signed < 150_000n || stood.length > 0) continue
+      await stream.pause()
+      // Longer than a stream is waited for that has nothing more to spend.
+      await new Promise((resolve) => setTimeout(resolve, 1500))
+      stood.push(stream.standing().signed, (await buyer.row()).funds.balance)
+      cap = '$0.1'
+      stream.allow('$0.22')
+      await stream.resume()
+    }
+    const { signed, consumed } = await stream.receipt
+    expect(stood).toEqual([150_000n, 150_000n])
+    expect([signed > 150_000n, signed <= 220_000n, consumed > 150_000n, consumed <= signed]).toEqual([true, true, true, true])
+    expect((await seller.row()).charged).toBe(consumed)
+    expect(() => stream.allow('$1')).toThrow(expect.objectContaining({ code: 'stream/bad-option' }))
+  })
 })
 
 describe('a channel that cannot be filled', () => {

@@ -25,9 +25,8 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const { url, terms, plan } = opened
   const [sid, meter] = [sidIn(opened.response), meterOf(opened, options)]
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
-  let [chunks, bytes, reason] = [0, 0n, '']
+  let [chunks, bytes, reason, isPaused, isOver, hasBegun] = [0, 0n, '', false, false, false]
   let [said, closing]: [bigint?, Promise<StreamReceipt>?] = []
-  let [isPaused, isOver, hasBegun] = [false, false, false]
   let settle: (receipt: StreamReceipt) => void = () => {}
   const receipt = new Promise<StreamReceipt>((resolve) => {
     settle = resolve
@@ -164,17 +163,20 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       isPaused = false
       meter?.flows(true)
     },
-    allow(budget) {
-      const next = mostOf(opened, { budget }, plan?.units)
-      if (till === undefined || next === undefined || isOver)
-        throw readerErrors('stream/bad-option', { option: 'budget', why: 'the stream is over, or asks no money' })
-      till.allow(next)
-      // A gate that is shut sends nothing that would be paid for.
-      void till.advance(received())
-    },
+    allow: (budget) => allowMore(mostOf(opened, { budget }, plan?.units), { till: isOver ? undefined : till, received }),
     close: () => close('closed'),
     [Symbol.asyncIterator]: iterate,
   }
+}
+
+type Allowing = { readonly till: Till | undefined; readonly received: () => Units }
+
+function allowMore(most: bigint | undefined, { till, received }: Allowing): void {
+  if (till === undefined || most === undefined)
+    throw readerErrors('stream/bad-option', { option: 'budget', why: 'the stream is over, or asks no money' })
+  till.allow(most)
+  // A gate that is shut sends nothing that would be paid for.
+  void till.advance(received())
 }
 
 function tillOf(

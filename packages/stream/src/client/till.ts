@@ -63,8 +63,7 @@ export function slidingTill(lane: WalletLane, options: TillOptions): Till {
   const { wallet, url, sid, tickUrl, terms, now, sleep } = options
   const { rate, tick, windowMax } = terms
   const forLane = named(tickUrl, sid)
-  let { window, most } = options
-  let [cleanSince, seq] = [now(), 0]
+  let [window, most, cleanSince, seq] = [options.window, options.most, now(), 0]
   let latest: Step = { received: 0n, ahead: 0n }
   // The stream goes on while a deposit comes in.
   let [trouble, under, filling]: [X402Error?, Promise<void>?, Promise<boolean>?] = []

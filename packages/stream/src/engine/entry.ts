@@ -3,8 +3,8 @@ import {
   type Outcome,
   outcomeToWire,
   type PaymentPayload,
-  paymentResponseHeader,
   parseRate,
+  paymentResponseHeader,
   paymentSignatureHeader,
   type Submission,
   withoutPaymentId,
@@ -60,7 +60,11 @@ export async function admit(route: Route, request: StreamRequest): Promise<Admis
 }
 
 /** An offer as people see it who open the stream in a browser, where its seller has a page; programs get it as it is. */
-async function shown({ engine, options, offers }: Route, { method, url, header }: StreamRequest, answer: StreamAnswer): Promise<StreamAnswer> {
+async function shown(
+  { engine, options, offers }: Route,
+  { method, url, header }: StreamRequest,
+  answer: StreamAnswer,
+): Promise<StreamAnswer> {
   const isVisit = (method === 'GET' || method === 'HEAD') && header('payment-signature') === undefined
   if (engine.page === undefined || !isVisit) return answer
   const accepts = offers.all.map(({ requirements }) => requirements)

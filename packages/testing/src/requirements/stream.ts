@@ -2,6 +2,14 @@ import type { Requirement } from './requirement.ts'
 
 /** What must hold of streams, by id: `T` and `F` are the tests and failures of streaming.md §15 and §10. */
 export const streamRequirements = {
+  'FS1-CLIENT-ALLOW': {
+    text: 'A budget can be raised while its stream flows or stands still, and nothing beyond it is ever signed or deposited.',
+    link: 'streaming.md §2',
+  },
+  'FS1-PAGE': {
+    text: 'Who opens a stream in a browser sees a page that pays it, stops with the payment, and shows what strangers wrote as text; programs get the offer.',
+    link: 'DESIGN.md §8.4',
+  },
   F7: {
     text: 'A seller who claims up to the ceiling takes one window at most, and the rest is his payer’s to take out.',
     link: 'streaming.md §10 F7',

@@ -1,4 +1,4 @@
-import { findAsset, formatDecimal, formatNetwork, formatPrice, networkFamily } from '@flow402x/core'
+import { findAsset, formatNetwork, formatPrice, networkFamily } from '@flow402x/core'
 import { type Html, html } from '@flow402x/core/page'
 import type { PageVisit } from '@flow402x/core/stream'
 import * as z from 'zod/mini'
@@ -16,7 +16,7 @@ export function streamDocument(visit: PageVisit, { script, style, nonce, testWal
   const { resource, rate } = visit
   const { host, pathname } = new URL(visit.url)
   const title = resource.serviceName ?? pathname
-  const price = `${formatPrice(rate.price)} per ${rate.per === 1n ? rate.unit : `${rate.per} ${rate.unit}s`}`
+  const price = `${formatPrice(rate.price)} ${perUnit(rate)}`
   const offer = payable(visit)
   return html`<!doctype html>
 <html lang="en">
@@ -30,7 +30,7 @@ export function streamDocument(visit: PageVisit, { script, style, nonce, testWal
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Crect width='24' height='24' rx='6' fill='%230b6e66'/%3E%3Cpath d='M5 9c2.3-3 4.7-3 7 0s4.7 3 7 0M5 15c2.3-3 4.7-3 7 0s4.7 3 7 0' fill='none' stroke='%23fff' stroke-width='2' stroke-linecap='round'/%3E%3C/svg%3E">
 <script type="module" src="${script}" nonce="${nonce}"></script>
 </head>
-<body data-unit="${rate.unit}" data-kind="${kindOf(resource.mimeType)}" data-network="${offer?.network}" data-asset="${offer?.asset}" data-test-wallet="${testWallet}">
+<body data-unit="${rate.unit}" data-network="${offer?.network}" data-asset="${offer?.asset}" data-test-wallet="${testWallet}">
 <a class="skip" href="#pay">Skip to payment</a>
 <header class="wide bar"><span class="brand"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 8c3.5-4 6.5-4 9 0s5.5 4 9 0M3 16c3.5-4 6.5-4 9 0s5.5 4 9 0"/></svg>${host}</span></header>
 <main class="wide">
@@ -43,9 +43,18 @@ ${resource.description != null && html`<p class="lead">${resource.description}</
 <div class="text" data-part="text" role="log" aria-label="What came so far" tabindex="0" hidden></div>
 <p class="file" data-part="file" hidden></p>
 </section>
-<section class="pay" id="pay" tabindex="-1" aria-label="Payment">
-<p class="price"><strong>${formatPrice(rate.price)}</strong> per ${rate.per === 1n ? rate.unit : `${rate.per} ${rate.unit}s`}</p>
-<p class="fine">In ${(offer === undefined ? visit.accepts : [offer]).map(paidIn).join(' or ')}. You pay for what you receive and nothing else.</p>
+${paying(visit, offer)}</main>
+</body>
+</html>
+`
+}
+
+/** The panel where it is paid: how to start, what goes on, and what came of it, of which the script shows one. */
+function paying(visit: PageVisit, offer: Offer | undefined): Html {
+  const { rate, accepts } = visit
+  return html`<section class="pay" id="pay" tabindex="-1" aria-label="Payment">
+<p class="price"><strong>${formatPrice(rate.price)}</strong> ${perUnit(rate)}</p>
+<p class="fine">In ${(offer === undefined ? accepts : [offer]).map(paidIn).join(' or ')}. You pay for what you receive and nothing else.</p>
 <div class="meters">
 <div><h2>Paid</h2><p class="figure" data-part="paid">$0.00</p></div>
 <div><h2>Received</h2><p class="figure"><span data-part="units">0</span> <span class="unit" data-part="unit">${rate.unit}s</span></p></div>
@@ -65,13 +74,10 @@ ${questions(visit)}<div class="field"><label for="budget">Budget, in dollars</la
 <div class="over" data-part="over" hidden>
 <h2>Receipt</h2>
 <dl data-part="receipt"></dl>
-<div class="buttons"><button type="button" class="button" data-part="again">Go on</button><button type="button" class="button quiet" data-part="refund" hidden>Get the rest back</button></div>
+<div class="buttons"><button type="button" class="button" data-part="again">Start anew</button><button type="button" class="button quiet" data-part="refund" hidden>Get the rest back</button></div>
 </div>
 <p class="said" role="status" data-part="said"></p>
 </section>
-</main>
-</body>
-</html>
 `
 }
 
@@ -80,7 +86,8 @@ type Offer = PageVisit['accepts'][number]
 /** What the page can pay: the first offer of channels on an EVM chain, in a token that is known. */
 function payable({ accepts }: PageVisit): Offer | undefined {
   return accepts.find(
-    ({ scheme, network, asset }) => scheme === 'batch-settlement' && networkFamily(network) === 'eip155' && findAsset(network, asset) !== undefined,
+    ({ scheme, network, asset }) =>
+      scheme === 'batch-settlement' && networkFamily(network) === 'eip155' && findAsset(network, asset) !== undefined,
   )
 }
 
@@ -88,11 +95,8 @@ function paidIn({ network, asset }: Offer): string {
   return `${findAsset(network, asset)?.symbol ?? asset} on ${formatNetwork(network)}`
 }
 
-/** What its bytes are, as far as that is said before: what comes decides. */
-function kindOf(type: string | null | undefined): string {
-  if (type == null) return ''
-  if (/^(video|audio)\//i.test(type)) return 'video'
-  return /event-stream|ndjson|jsonl/i.test(type) ? 'text' : 'file'
+function perUnit({ unit, per }: PageVisit['rate']): string {
+  return `per ${per === 1n ? unit : `${per} ${unit}s`}`
 }
 
 /** What a minute costs, or some hundred of anything else: enough to see what it is, and never a fraction of a cent. */
@@ -101,7 +105,7 @@ function usualBudget({ rate: { price, unit, per } }: PageVisit): string {
   const { units, scale } = price.amount
   const [cost, cent] = [units * count * 100n, per * 10n ** BigInt(scale)]
   const cents = (cost + cent - 1n) / cent
-  return formatDecimal({ units: cents, scale: 2 })
+  return `${cents / 100n}.${`${cents % 100n}`.padStart(2, '0')}`
 }
 
 const declaration = z.looseObject({

@@ -1,7 +1,7 @@
-import { playerScript } from '#player'
 import { sha256 } from '@flow402x/core'
 import { toText } from '@flow402x/core/page'
 import type { PageAnswer, PageVisit, StreamPage } from '@flow402x/core/stream'
+import { playerScript } from '#player'
 import { streamDocument } from './document.ts'
 import { stylesheet } from './stylesheet.ts'
 
@@ -33,7 +33,11 @@ export function streamPage({ testWallet }: StreamPageOptions = {}): StreamPage {
     const nonce = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(18))))
     const addresses = { script: `?${fileParameter}=${script.name}`, style: `?${fileParameter}=${style.name}` }
     const page = streamDocument(visit, { ...addresses, nonce, testWallet })
-    return { status: 402, headers: { ...guards(nonce), 'Content-Type': 'text/html; charset=utf-8', Vary: 'Accept, PAYMENT-SIGNATURE' }, body: toText(page) }
+    return {
+      status: 402,
+      headers: { ...guards(nonce), 'Content-Type': 'text/html; charset=utf-8', Vary: 'Accept, PAYMENT-SIGNATURE' },
+      body: toText(page),
+    }
   }
 }
 
@@ -83,6 +87,11 @@ async function filesOf(): Promise<Files> {
 
 async function fileOf(body: string, { type, extension }: { readonly type: string; readonly extension: string }): Promise<File> {
   const name = `${((await sha256(new TextEncoder().encode(body))) ?? '').slice(0, 24)}.${extension}`
-  const headers = { 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': forever, 'X-Content-Type-Options': 'nosniff', Vary: 'Accept-Encoding' }
+  const headers = {
+    'Content-Type': `${type}; charset=utf-8`,
+    'Cache-Control': forever,
+    'X-Content-Type-Options': 'nosniff',
+    Vary: 'Accept-Encoding',
+  }
   return { name, answer: { status: 200, headers, body } }
 }

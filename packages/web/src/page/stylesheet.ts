@@ -13,11 +13,12 @@ main { padding-block: 1rem 4rem; display: grid; grid-template: "what pay" auto "
 .lead { color: var(--soft); margin-top: .375rem; text-wrap: pretty }
 .fine { color: var(--soft); font-size: .875rem; line-height: 1.5 }
 
-.stage video, .stage .empty { display: block; width: 100%; aspect-ratio: 16 / 9; border-radius: 14px; background: #0b0e11 }
-.stage video { object-fit: contain }
+.stage video, .stage .empty { display: block; width: 100%; aspect-ratio: auto 16 / 9; border-radius: 14px; background: #0b0e11 }
+.stage video { max-height: 75vh }
+.stage video:focus-visible { border-radius: 14px }
 .stage .empty { display: grid; place-content: center; justify-items: center; gap: .75rem; padding: 1.5rem; text-align: center; background: var(--raised); border: 1px dashed var(--edge); color: var(--soft) }
 .empty svg { width: 2.5rem; color: var(--accent); stroke-width: 1.5 }
-.text { min-height: 14rem; max-height: 32rem; overflow: auto; padding: 1.25rem 1.5rem; border: 1px solid var(--line); border-radius: 14px; font-size: 1.0625rem; line-height: 1.7; white-space: pre-wrap }
+.text { min-height: 24rem; max-height: 36rem; overflow: auto; padding: 1.25rem 1.5rem; border: 1px solid var(--line); border-radius: 14px; font-size: 1.0625rem; line-height: 1.7; white-space: pre-wrap }
 .file { padding: 1.25rem 1.5rem; border: 1px solid var(--line); border-radius: 14px }
 
 .price { font-size: 1.0625rem; color: var(--soft) }

@@ -1,6 +1,6 @@
 import type { Asset } from '@flow402x/core'
-import { type Units, unitsFor } from '@flow402x/core/stream'
-import { type PaidStream, payStream } from '@flow402x/stream/client'
+import { costOf, greater, lesser, oneUnit, type Units, unitsFor } from '@flow402x/core/stream'
+import { type PaidStream, payStream, type StreamReceipt } from '@flow402x/stream/client'
 import { priceOf } from './money.ts'
 import type { Purse } from './purse.ts'
 import type { Screen } from './screen.ts'
@@ -23,6 +23,7 @@ export interface Flow {
   standing(): Standing
   /** Stops paying, and with it the stream. */
   pause(): Promise<void>
+  /** Goes on; where all of the budget is signed, with what is left of that, to its end. */
   resume(): Promise<void>
   /** Lets it cost so much more (atomic), and goes on where it stood still for want of it. */
   topUp(amount: bigint): Promise<void>
@@ -31,25 +32,24 @@ export interface Flow {
   readonly ended: Promise<Ended>
 }
 
-/** What a stream is opened with. `sink`: where an earlier one left off. */
+/** What a stream is opened with. */
 export type FlowOptions = {
   readonly purse: Purse
   readonly url: string
   readonly asset: Asset
   readonly screen: Screen
   readonly budget: bigint
-  readonly sink?: Sink | undefined
   readonly onChange: () => void
 }
 
 /** Opens a stream and shows it while it is paid. Errors: those of `payStream`. */
-export async function openFlow({ purse, url, asset, screen, sink: before, onChange, ...given }: FlowOptions): Promise<Flow & { readonly sink: Sink }> {
-  const from = before?.position()
-  const init = from === undefined || from === 0n ? {} : { headers: { Range: `bytes=${from}-` } }
+export async function openFlow({ purse, url, asset, screen, onChange, ...given }: FlowOptions): Promise<Flow> {
   let { budget } = given
-  const stream = await payStream({ wallet: purse.wallet, url, init, budget: priceOf(budget, asset) })
-  const sink = from !== undefined && before !== undefined ? before : createSink(stream.response.headers.get('Content-Type') ?? '', screen)
-  let state: Standing['state'] = 'flowing'
+  const stream = await payStream({ wallet: purse.wallet, url, budget: priceOf(budget, asset) })
+  const sink = createSink(stream.response.headers.get('Content-Type') ?? '', screen)
+  let [state, chunks]: [Standing['state'], bigint] = ['flowing', 0n]
+  let receipt: StreamReceipt | undefined
+  let takesRest = false
 
   const become = (next: Standing['state']): void => {
     state = next
@@ -65,6 +65,7 @@ export async function openFlow({ purse, url, asset, screen, sink: before, onChan
 
   async function resume(): Promise<void> {
     if (state === 'flowing' || state === 'over') return
+    takesRest = state === 'spent' && stream.standing().signed >= budget
     become('flowing')
     sink.hold(false)
     await stream.resume()
@@ -73,9 +74,10 @@ export async function openFlow({ purse, url, asset, screen, sink: before, onChan
   async function run(): Promise<Ended> {
     try {
       for await (const chunk of stream) {
+        chunks += chunk instanceof Uint8Array ? 0n : 1n
         await sink.write(chunk)
         // What is signed lies ahead of what came: there is time to ask for more before anything stops by itself.
-        if (stream.standing().signed >= budget) await halt('spent')
+        if (!takesRest && stream.standing().signed >= budget) await halt('spent')
       }
       const { reason } = await stream.receipt
       return { isWhole: reason !== 'closed' && isComplete(stream, sink) }
@@ -84,15 +86,15 @@ export async function openFlow({ purse, url, asset, screen, sink: before, onChan
     }
   }
 
-  const ended = run().then((end) => {
+  const ended = run().then(async (end) => {
+    receipt = await stream.receipt
     sink.end(end.isWhole)
     become('over')
     return end
   })
   return {
-    sink,
     ended,
-    standing: () => standingOf(stream, { state, budget }),
+    standing: () => ({ state, budget, ...standingOf(stream, { chunks, receipt }) }),
     pause: () => halt('paused'),
     resume,
     async topUp(amount) {
@@ -107,15 +109,23 @@ export async function openFlow({ purse, url, asset, screen, sink: before, onChan
   }
 }
 
-function standingOf(stream: PaidStream, known: Pick<Standing, 'state' | 'budget'>): Standing {
-  const { consumed: paid, signed } = stream.standing()
+/** What came and what it cost: by the receipt, once there is one; till then by this side's count, and where nobody can count by pieces. */
+function standingOf(
+  stream: PaidStream,
+  { chunks, receipt }: { readonly chunks: bigint; readonly receipt: StreamReceipt | undefined },
+): Pick<Standing, 'paid' | 'signed' | 'units'> {
   const { terms } = stream
-  return { ...known, paid, signed, units: terms === undefined ? 0n : unitsFor(terms.rate, paid) }
+  const { consumed, signed } = receipt ?? stream.standing()
+  if (terms === undefined) return { paid: consumed, signed, units: 0n }
+  const { rate, unit } = terms
+  const pieces = receipt === undefined && unit !== 'second' ? lesser(costOf(rate, chunks * oneUnit), signed) : 0n
+  const paid = greater(consumed, pieces)
+  return { paid, signed, units: unitsFor(rate, paid) }
 }
 
 /** Whether all came that there is: by the length that its server said, where it said one. */
 function isComplete({ response }: PaidStream, sink: Sink): boolean {
-  const size = /\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '')?.[1] ?? response.headers.get('Content-Length')
-  const position = sink.position()
-  return position === undefined || size === null || BigInt(size) === position
+  const size = response.headers.get('Content-Length')
+  const came = sink.received()
+  return came === undefined || size === null || BigInt(size) === came
 }

@@ -4,7 +4,6 @@ import { type Ended, type Flow, openFlow } from './flow.ts'
 import { counted, dollars, priceOf, typed } from './money.ts'
 import { openPurse, type Purse } from './purse.ts'
 import { findScreen } from './screen.ts'
-import type { Sink } from './sink.ts'
 import { connectWallet, findWallets, openTestWallet, type PayingWallet } from './wallet.ts'
 
 const { unit = 'unit', network = '', asset: token = '', testWallet = '' } = document.body.dataset
@@ -12,10 +11,7 @@ const asset = findAsset(network, token)
 const screen = findScreen()
 const channels = browserChannels()
 
-// What came before the stream that flows now, over earlier ones of this page.
-let [paidBefore, unitsBefore] = [0n, 0n]
-let flow: (Flow & { readonly sink: Sink }) | undefined
-let sink: Sink | undefined
+let flow: Flow | undefined
 let purse: Purse | undefined
 let wallet: PayingWallet | undefined
 let ticking: ReturnType<typeof setInterval> | undefined
@@ -30,18 +26,14 @@ function cap(): string {
 function render(): void {
   if (asset === undefined || flow === undefined) return
   const { state, paid, signed, units, budget } = flow.standing()
-  screen.part('paid').textContent = dollars(paidBefore + paid, { asset, digits: 4 })
-  screen.part('units').textContent = counted(unitsBefore + units, unit)
+  screen.part('paid').textContent = dollars(paid, { asset, digits: 4 })
+  screen.part('units').textContent = counted(units, unit)
   const used = screen.part('used')
   if (used instanceof HTMLProgressElement) used.value = budget === 0n ? 0 : Number((paid * 1000n) / budget) / 1000
   const ahead = signed > paid ? signed - paid : 0n
-  screen.part('ahead').textContent =
-    state === 'over'
-      ? `of a budget of ${dollars(budget, { asset })}`
-      : `of a budget of ${dollars(budget, { asset })} · ${dollars(ahead, { asset, digits: 4 })} signed ahead`
-  const pause = screen.button('pause')
-  pause.textContent = state === 'paused' ? 'Go on' : 'Pause'
-  pause.disabled = state === 'spent'
+  const beyond = state === 'over' ? '' : ` · ${dollars(ahead, { asset, digits: 4 })} signed ahead`
+  screen.part('ahead').textContent = `Budget ${dollars(budget, { asset })}${beyond}`
+  screen.button('pause').textContent = { flowing: 'Pause', paused: 'Go on', spent: 'Use the rest', over: 'Pause' }[state]
   document.body.dataset.state = state
 }
 
@@ -51,7 +43,8 @@ function tell(): void {
   const state = flow?.standing().state
   if (state === 'flowing') screen.say('')
   if (state === 'paused') screen.say('Paused. Nothing is paid, and nothing comes.')
-  if (state === 'spent') screen.say('The budget is used up, so the stream stands still. Top up to go on.')
+  if (state === 'spent')
+    screen.say('All of the budget is signed for, so the stream stands still. Top up, use what is left of it, or finish and keep that.')
 }
 
 async function start(opening: () => Promise<PayingWallet>): Promise<void> {
@@ -60,12 +53,9 @@ async function start(opening: () => Promise<PayingWallet>): Promise<void> {
   screen.say('Opening…')
   try {
     const budget = typed(screen.field('budget').value, asset)
-    // What begins anew is counted anew.
-    if (sink === undefined) [paidBefore, unitsBefore] = [0n, 0n]
     wallet = await opening()
     purse = openPurse(wallet, { network, channels, cap })
-    flow = await openFlow({ purse, url: addressOf(), asset, screen, budget, sink, onChange: tell })
-    sink = flow.sink
+    flow = await openFlow({ purse, url: addressOf(), asset, screen, budget, onChange: tell })
   } catch (error) {
     screen.say(wordsOf(error), { isWrong: true })
     return
@@ -79,25 +69,20 @@ async function start(opening: () => Promise<PayingWallet>): Promise<void> {
   await over(await flow.ended)
 }
 
-async function over({ isWhole, trouble }: Ended): Promise<void> {
+async function over({ trouble }: Ended): Promise<void> {
   clearInterval(ticking)
   if (asset === undefined || flow === undefined) return
   render()
   const { paid, units, signed } = flow.standing()
-  paidBefore += paid
-  unitsBefore += units
   flow = undefined
-  // What can be gone on with from a place in it keeps that place.
-  if (isWhole || sink?.position() === undefined) sink = undefined
   const rows = [
-    ['Received', `${counted(unitsBefore, unit)} ${unit}s`],
-    ['Paid', `${dollars(paidBefore, { asset, digits: 4 })} in ${asset.symbol}`],
-    ['Signed for, at most', dollars(signed, { asset, digits: 4 })],
+    ['Received', `${counted(units, unit)} ${unit}s`],
+    ['Paid', `${priceOf(paid, asset)} in ${asset.symbol}`],
+    ['Signed for, at most', priceOf(signed, asset)],
     ['Paid with', wallet?.name ?? ''],
     ['Network', formatNetwork(network)],
   ]
   screen.part('receipt').replaceChildren(...rows.flatMap(([term = '', value = '']) => [element('dt', term), element('dd', value)]))
-  screen.button('again').textContent = isWhole || sink === undefined ? 'Once more' : 'Go on'
   screen.open('over')
   screen.say(trouble === undefined ? 'The stream is over.' : wordsOf(trouble), { isWrong: trouble !== undefined })
   await showRest()
@@ -108,7 +93,7 @@ async function showRest(): Promise<void> {
   const rest = (await purse?.locked()) ?? 0n
   const button = screen.button('refund')
   button.hidden = rest === 0n
-  if (asset !== undefined) button.textContent = `Get ${dollars(rest, { asset, digits: 4 })} back`
+  if (asset !== undefined) button.textContent = `Get ${priceOf(rest, asset)} back`
 }
 
 async function refund(): Promise<void> {
@@ -176,7 +161,7 @@ function wire(): void {
     event.preventDefault()
     void topUp()
   })
-  screen.button('pause').addEventListener('click', () => void (flow?.standing().state === 'paused' ? flow.resume() : flow?.pause()))
+  screen.button('pause').addEventListener('click', () => void (flow?.standing().state === 'flowing' ? flow.pause() : flow?.resume()))
   screen.button('finish').addEventListener('click', () => void flow?.finish())
   screen.button('refund').addEventListener('click', () => void refund())
   screen.button('again').addEventListener('click', () => {
@@ -186,7 +171,7 @@ function wire(): void {
   })
   // The film's own buttons stop the money as well.
   screen.video.addEventListener('pause', () => void (screen.video.ended ? undefined : flow?.pause()))
-  screen.video.addEventListener('play', () => void (flow?.standing().state === 'paused' ? flow.resume() : undefined))
+  screen.video.addEventListener('play', () => void flow?.resume())
   addEventListener('pagehide', () => void flow?.finish())
 }
 

@@ -1,6 +1,6 @@
 import { batchSettlementClient, type EvmSigner } from '@flow402x/adapters-evm/client'
 import { createClient, requestRefund, streamWallet } from '@flow402x/client'
-import { type ChannelStore, type ClientScheme, lockedFunds, sameAddress, type SettleResponse } from '@flow402x/core'
+import { type ChannelStore, type ClientScheme, lockedFunds, type SettleResponse, sameAddress } from '@flow402x/core'
 import type { StreamWallet } from '@flow402x/core/stream'
 import type { PayingWallet } from './wallet.ts'
 

@@ -8,10 +8,10 @@ export interface Sink {
   write(chunk: StreamChunk): Promise<void>
   /** Stands still, or goes on. */
   hold(isHeld: boolean): void
-  /** Nothing more comes, or nothing more for now. */
+  /** Nothing more comes. */
   end(isWhole: boolean): void
-  /** Bytes so far, where what comes can be asked for from there. */
-  position(): bigint | undefined
+  /** How many bytes came, of what has a size. */
+  received(): bigint | undefined
 }
 
 /** A place for what this type of content is: a film plays, a text stands as it comes, anything else is kept to be saved. */
@@ -32,7 +32,7 @@ function createText({ text, show }: Screen): Sink {
     },
     hold: () => {},
     end: () => {},
-    position: () => undefined,
+    received: () => undefined,
   }
 }
 
@@ -56,6 +56,6 @@ function createFile(type: string, { file, show }: Screen): Sink {
       link.textContent = `Save ${link.download} (${(size / 1000).toFixed(1)} kB)`
       file.replaceChildren(link)
     },
-    position: () => BigInt(size),
+    received: () => BigInt(size),
   }
 }

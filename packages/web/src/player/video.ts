@@ -81,7 +81,7 @@ export function createVideo(type: string, { video, show, say }: Screen): Sink {
         void video.play().catch(() => {})
       })
     },
-    position: () => BigInt(size),
+    received: () => BigInt(size),
   }
 }
 

@@ -39,7 +39,8 @@ export function findWallets(found: (wallet: FoundWallet) => void): void {
   })
   dispatchEvent(new Event('eip6963:requestProvider'))
   // Wallets answer at once or not at all; older ones stand in the page itself.
-  const injected = z.safeParse(provider, Reflect.get(globalThis, 'ethereum')).data
+  const { ethereum } = globalThis as { readonly ethereum?: unknown } // EIP-1193: nothing else says whether it is there.
+  const injected = z.safeParse(provider, ethereum).data
   if (known.size === 0 && injected !== undefined) tell('injected', { name: 'your wallet', provider: injected })
 }
 
