@@ -163,20 +163,20 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       isPaused = false
       meter?.flows(true)
     },
-    allow: (budget) => allowMore(mostOf(opened, { budget }, plan?.units), { till: isOver ? undefined : till, received }),
+    allow: (budget) => allowMore(mostOf(opened, { budget }, plan?.units), { till: isOver ? undefined : till, due }),
     close: () => close('closed'),
     [Symbol.asyncIterator]: iterate,
   }
 }
 
-type Allowing = { readonly till: Till | undefined; readonly received: () => Units }
+type Allowing = { readonly till: Till | undefined; readonly due: () => Units }
 
-function allowMore(most: bigint | undefined, { till, received }: Allowing): void {
+function allowMore(most: bigint | undefined, { till, due }: Allowing): void {
   if (till === undefined || most === undefined)
     throw readerErrors('stream/bad-option', { option: 'budget', why: 'the stream is over, or asks no money' })
   till.allow(most)
   // A gate that is shut sends nothing that would be paid for.
-  void till.advance(received())
+  void till.advance(due())
 }
 
 function tillOf(
