@@ -54,6 +54,5 @@ describe.each(shops)('four processes on one store in %s, paid %s', (name, _, pla
       expect(world.log().filter((line) => line === `ran ${url.pathname}`)).toHaveLength(1)
       expect(await transfersTo(world)).toHaveLength(1)
     },
-    60_000,
   )
 })

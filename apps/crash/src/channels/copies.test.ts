@@ -31,9 +31,7 @@ describe('four processes on one PostgreSQL', () => {
     expect(shop.log().filter((line) => line === 'ran /copies')).toHaveLength(1)
   })
 
-  it('vouchers of one channel over all of them: each served once, and all of it claimed once by one of them', {
-    timeout: 60_000,
-  }, async () => {
+  it('vouchers of one channel over all of them: each served once, and all of it claimed once by one of them', async () => {
     verifies(['M18', 'M26'])
     const payer = await shop.newPayer()
     const before = await shop.store.channels.find({ side: 'receiver', id: payer.id })

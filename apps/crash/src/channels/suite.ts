@@ -32,7 +32,7 @@ export function testChannelCrashes(open: () => Promise<{ readonly books?: Place;
   beforeAll(async () => {
     ;[chain, places] = await Promise.all([startEvmChain(), open()])
     shop = await openChannelShop(chain, { ...(places.books === undefined ? {} : { books: places.books }) })
-  }, 60_000)
+  })
   afterAll(async () => {
     await shop?.stop()
     await places?.stop?.()
@@ -55,7 +55,7 @@ export function testChannelCrashes(open: () => Promise<{ readonly books?: Place;
       { timeout: 15_000, interval: 100 },
     )
 
-  it.each(selling)('a seller that dies %s', { timeout: 30_000 }, async (name, trap, runs) => {
+  it.each(selling)('a seller that dies %s', async (name, trap, runs) => {
     verifies(['H15', 'M26'])
     const payer = await shop.newPayer()
     const path = `/${name.replaceAll(' ', '-')}`
@@ -71,7 +71,7 @@ export function testChannelCrashes(open: () => Promise<{ readonly books?: Place;
     await agreed()
   })
 
-  it.each(claiming)('a runner that dies %s', { timeout: 30_000 }, async (_, trap) => {
+  it.each(claiming)('a runner that dies %s', async (_, trap) => {
     verifies(['M6', 'M16', 'H15'])
     const payer = await shop.newPayer()
     await shop.seller.arm({ ...trap, about: [payer.config.payer] })

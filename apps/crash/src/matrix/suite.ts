@@ -57,7 +57,7 @@ export function testCrashes({ name, cases, on = evm, places = async () => ({ sto
         it(`the ${row.process}: ${row.step}; its buyer ${habit}`, async () => {
           const result = await inShop((world) => crash(world, row, habit))
           expect(result).toEqual({ found: row.found, ...row.ends[habit] })
-        }, 90_000)
+        })
       }
     })
 

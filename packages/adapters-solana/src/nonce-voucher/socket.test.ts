@@ -107,5 +107,4 @@ it.each([
     await talk.runner.round({ all: true })
     expect((await local.balanceOf(local.seller.address)) - before).toBe(30_000n)
   },
-  30_000,
 )

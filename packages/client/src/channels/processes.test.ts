@@ -49,9 +49,7 @@ it('two processes of one file fill a channel once and sign no stretch twice', as
   await store.close()
 })
 
-it('kill -9 between signing and answer loses no money, and the next process signs above what may have been spent', {
-  timeout: 60_000,
-}, async () => {
+it('kill -9 between signing and answer loses no money, and the next process signs above what may have been spent', async () => {
   verifies(['H15', 'H2', 'H21'])
   const place = join(folder, 'killed.db')
   let [isOpen, hanging] = [true, 0]

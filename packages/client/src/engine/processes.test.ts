@@ -61,9 +61,7 @@ it('H7: four processes of one file never pass its budget', async () => {
   await store.close()
 })
 
-it('H2, H7: kill -9 in the middle frees nothing that may be spent, and the next process sends the same payment', {
-  timeout: 60_000,
-}, async () => {
+it('H2, H7: kill -9 in the middle frees nothing that may be spent, and the next process sends the same payment', async () => {
   verifies(['H2', 'H7', 'M32', 'H21'])
   const place = join(folder, 'killed.db')
   const total = '$0.3'

@@ -146,7 +146,6 @@ describe('killed while it transfers', () => {
 
   it.each(['before the broadcast', 'after the broadcast', 'before it is shown', 'after it was shown'])(
     '%s: the same bytes are sent again, and paid for once',
-    { timeout: 60_000 },
     async (dieAt) => {
       verifies(['M24', 'H2'])
       const server = createServer({ schemes: [etherShop()], store: memoryStore() })

@@ -125,34 +125,30 @@ describe.each(stores)('a facilitator with its journal in %s', (_, place) => {
     ['between writing down and sending (K3)', { method: 'eth_sendRawTransaction', at: 'request' }, 0],
     ['between sending and the receipt (K4)', { method: 'eth_sendRawTransaction', at: 'answer' }, 1],
     ['before it has seen the receipt (K4)', { method: 'eth_getTransactionReceipt', at: 'request' }, 1],
-  ] as const)(
-    'killed %s settles once after its restart, and the same claim hears of it',
-    async (_, hang, sent) => {
-      const store = place()
-      const first = await startProcess(store)
-      const submission = await pay(1000n)
-      const claimId = randomUUID()
-      const before = { income: await income(), mined: await mined() }
-      gate.hung = 0
-      gate.hang = hang
-      const lost = httpFacilitator(first.url)
-        .settle(submission, { claimId })
-        .catch((error: unknown) => error)
-      await expect.poll(() => gate.hung).toBe(1)
-      await kill(first.child)
-      await lost
-      expect((await mined()) - before.mined).toBe(sent)
-      gate.hang = undefined
-      const second = await startProcess(store)
-      const facilitator = httpFacilitator(second.url)
-      const outcome = await facilitator.settle(submission, { claimId })
-      expect(outcome).toMatchObject({ status: 'settled', payer: chain.buyer.address })
-      expect(await facilitator.settle(submission, { claimId })).toEqual(outcome)
-      expect(await facilitator.settle(submission, { claimId: randomUUID() })).toMatchObject({ reason: 'duplicate_settlement' })
-      expect({ income: await income(), mined: await mined() }).toEqual({ income: before.income + 1000n, mined: before.mined + 1 })
-    },
-    40_000,
-  )
+  ] as const)('killed %s settles once after its restart, and the same claim hears of it', async (_, hang, sent) => {
+    const store = place()
+    const first = await startProcess(store)
+    const submission = await pay(1000n)
+    const claimId = randomUUID()
+    const before = { income: await income(), mined: await mined() }
+    gate.hung = 0
+    gate.hang = hang
+    const lost = httpFacilitator(first.url)
+      .settle(submission, { claimId })
+      .catch((error: unknown) => error)
+    await expect.poll(() => gate.hung).toBe(1)
+    await kill(first.child)
+    await lost
+    expect((await mined()) - before.mined).toBe(sent)
+    gate.hang = undefined
+    const second = await startProcess(store)
+    const facilitator = httpFacilitator(second.url)
+    const outcome = await facilitator.settle(submission, { claimId })
+    expect(outcome).toMatchObject({ status: 'settled', payer: chain.buyer.address })
+    expect(await facilitator.settle(submission, { claimId })).toEqual(outcome)
+    expect(await facilitator.settle(submission, { claimId: randomUUID() })).toMatchObject({ reason: 'duplicate_settlement' })
+    expect({ income: await income(), mined: await mined() }).toEqual({ income: before.income + 1000n, mined: before.mined + 1 })
+  })
 
   it('killed before it sent uses its nonce for nothing once the payment has expired, and settles the next one', async () => {
     verifies('K3')

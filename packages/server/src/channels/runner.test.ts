@@ -37,7 +37,7 @@ function runnerOf({ server }: ChannelShop) {
 const earned = () => chain.balanceOf(chain.seller.address)
 
 describe('what channels owe', () => {
-  it('is claimed for a hundred channels in one transaction, but for the one that was drained', { timeout: 90_000 }, async () => {
+  it('is claimed for a hundred channels in one transaction, but for the one that was drained', async () => {
     verifies(['M14', 'M16', 'H15'])
     const shop = await open()
     const payers: ChannelPayer[] = []

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { payerChannels, privateKeySigner } from '@flow402x/adapters-evm/client'
-import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
+import { evmChain } from '@flow402x/adapters-evm/facilitator'
 import { costOf, lesser, oneUnit } from '@flow402x/core/stream'
-import { createFacilitator } from '@flow402x/facilitator'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import { startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { afterAll, expect, it } from 'vitest'
 import { rowOf } from '../fixtures/buyer.ts'
+import { channelFacilitator } from '../fixtures/ground.ts'
 import type { ReaderNews, ReaderPlan } from '../fixtures/reader-process.ts'
 import { openShop } from '../fixtures/stream-shop.ts'
 
@@ -39,17 +39,12 @@ function startReader(plan: ReaderPlan): { readonly child: ChildProcess; readonly
   return { child, news, ended }
 }
 
-it('kill -9 of a reader in mid-stream loses one window at most, and its books go on from where they stood to what the chain says', {
-  timeout: 60_000,
-}, async () => {
+it('kill -9 of a reader in mid-stream loses one window at most, and its books go on from where they stood to what the chain says', async () => {
   verifies(['F1', 'FS1-CLIENT-KILLED', 'M29'])
   const chain = await startEvmChain()
   closing.push(() => chain.stop())
   const { network, rpcUrl, seller } = chain
-  const facilitator = createFacilitator({
-    schemes: [batchSettlementFacilitator({ chain: evmChain({ network, rpcUrl, signers: [chain.facilitator.privateKey] }) })],
-  })
-  await facilitator.start()
+  const facilitator = await channelFacilitator(chain)
   closing.push(() => facilitator.close())
   const scheme = { authorizer: privateKeySigner(seller.privateKey) }
   const shop = await openShop({ chain, facilitator, scheme, streams: { patience: { detached: 200 } } })

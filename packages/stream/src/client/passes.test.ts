@@ -2,10 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { evmPaymentWitness } from '@flow402x/adapters-evm/bazaar'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
-import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { evmTextSigner } from '@flow402x/adapters-evm/receipt'
 import { createClient } from '@flow402x/client'
-import { createFacilitator } from '@flow402x/facilitator'
 import { memoryStore } from '@flow402x/store/memory'
 import { startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
@@ -14,6 +12,7 @@ import { createPasses, type Pass } from '../access/pass.ts'
 import { accountOf, viewProver } from '../access/proof.ts'
 import { createViews, type Views } from '../access/view.ts'
 import { newBuyer, rowOf } from '../fixtures/buyer.ts'
+import { channelFacilitator } from '../fixtures/ground.ts'
 import { openHlsShop, perSecond } from '../fixtures/hls-shop.ts'
 import { memoryPasses, storedPasses, type TextStorage } from './pass-store.ts'
 import { keepPasses } from './passes.ts'
@@ -128,23 +127,22 @@ describe('a pass that was paid for', () => {
     verifies('FS1-KEPT-PASSES')
     const chain = await startEvmChain()
     closing.push(() => chain.stop())
-    const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
-    const facilitator = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
-    await facilitator.start()
+    const facilitator = await channelFacilitator(chain)
     closing.push(() => facilitator.close())
-    const shop = await openHlsShop({ chain, facilitator, way: 'edge' })
+    const time = { now: Date.now() }
+    const now = () => time.now
+    const shop = await openHlsShop({ chain, facilitator, way: 'edge', clock: now })
     closing.push(() => shop.close())
     const storage = pageStorage()
-    let ahead = 0
     const page = (store: Parameters<typeof newBuyer>[1] = {}) =>
-      newBuyer(chain, { ...store, fetch: keepPasses({ store: storedPasses(storage), now: () => Date.now() + ahead }) })
+      newBuyer(chain, { ...store, fetch: keepPasses({ store: storedPasses(storage), now }) })
     const { client } = page()
     const charged = async () => (await rowOf(shop.store, 'receiver'))?.charged
     const open = async (one = client) => (await one.fetch(`${shop.url}/news`)).status
     expect([await open(), await open(), await charged()]).toEqual([200, 200, 2n * perSecond])
     // Another page of the same browser has the same storage, and no other books.
     expect([await open(page().client), await charged()]).toEqual([200, 2n * perSecond])
-    ahead = 2000
+    time.now += 2000
     expect([await open(), await charged()]).toEqual([200, 4n * perSecond])
   })
 

@@ -73,9 +73,7 @@ test('a facilitator that is down is not missed by ticks, and a deposit waits for
   expect(await shop.row(payer)).toMatchObject({ funds: { balance: 160n * token }, top: 80n * token })
 })
 
-test('a store from an old backup is raised to the chain, and goes on with the newest voucher of an honest payer', {
-  timeout: 30_000,
-}, async () => {
+test('a store from an old backup is raised to the chain, and goes on with the newest voucher of an honest payer', async () => {
   verifies('F13')
   const shop = await open()
   const payer = await shop.newPayer(1000n * token)
@@ -111,9 +109,7 @@ test('a store from an old backup is raised to the chain, and goes on with the ne
   await learning.close()
 })
 
-test('a seller who claims all that was signed gets no more than a window beyond what he gave, and his payer takes out the rest', {
-  timeout: 30_000,
-}, async () => {
+test('a seller who claims all that was signed gets no more than a window beyond what he gave, and his payer takes out the rest', async () => {
   verifies('F7')
   const window = 40n * token
   const shop = await open()

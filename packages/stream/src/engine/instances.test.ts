@@ -170,7 +170,6 @@ describe.each([undefined, 'sync', 'fast'] as const)(
   (durability) => {
     test.skipIf(durability !== undefined && !hasRedis())(
       'took it: the same voucher again is no second credit (skipped where there is no redis-server)',
-      { timeout: 40_000 },
       async () => {
         verifies('T22')
         const redis = durability === undefined ? undefined : await startRedis({ settings: { appendonly: 'no' } })

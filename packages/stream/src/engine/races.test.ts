@@ -76,6 +76,5 @@ describe.each(where)('over %s', (_, openOne, skipped) => {
       await shop.close()
       for (const one of opened) await one.close()
     },
-    60_000,
   )
 })

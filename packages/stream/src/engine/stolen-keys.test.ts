@@ -46,9 +46,7 @@ function spareKeys(): readonly [`0x${string}`, `0x${string}`] {
   return [one.privateKey, other.privateKey]
 }
 
-test('who stole a voucher key is sold to until the wallet leaves, and the wallet loses what was delivered and no more', {
-  timeout: 30_000,
-}, async () => {
+test('who stole a voucher key is sold to until the wallet leaves, and the wallet loses what was delivered and no more', async () => {
   verifies(['F18', 'F5'])
   const shop = await open()
   const runner = await runnerOf(shop)
@@ -73,7 +71,7 @@ test('who stole a voucher key is sold to until the wallet leaves, and the wallet
   expect(reading.items.length).toBe(80)
 })
 
-test('a voucher key that was left behind signs for nothing of the channel of the next', { timeout: 30_000 }, async () => {
+test('a voucher key that was left behind signs for nothing of the channel of the next', async () => {
   verifies('F18')
   const shop = await open()
   const [stolen, fresh] = spareKeys()
@@ -87,9 +85,7 @@ test('a voucher key that was left behind signs for nothing of the channel of the
   expect(await shop.row(after)).toMatchObject({ top: window })
 })
 
-test('who stole the key that signs for a receiver gives payers back what was not claimed, and the seller sells to them no longer', {
-  timeout: 30_000,
-}, async () => {
+test('who stole the key that signs for a receiver gives payers back what was not claimed, and the seller sells to them no longer', async () => {
   verifies('F19')
   const [stolen, fresh] = spareKeys()
   const shop = await open({ scheme: { authorizer: privateKeySigner(stolen) } })

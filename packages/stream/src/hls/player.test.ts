@@ -1,14 +1,13 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import type { Facilitator } from '@flow402x/core'
-import { createFacilitator } from '@flow402x/facilitator'
 import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { verifies } from '@flow402x/testing/requirements'
 import { build } from 'esbuild'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { rowOf } from '../fixtures/buyer.ts'
+import { channelFacilitator } from '../fixtures/ground.ts'
 import type { Play, Played } from '../fixtures/hls-page.ts'
 import { type HlsWay, openHlsShop, perSecond, segmentBytes, segmentCount, segmentMs } from '../fixtures/hls-shop.ts'
 
@@ -36,9 +35,7 @@ describe.skipIf(missing !== undefined)(`hls.js in Chromium${missing === undefine
   beforeAll(async () => {
     chain = await startEvmChain()
     closing.push(() => chain.stop())
-    const writer = evmChain({ network: chain.network, rpcUrl: chain.rpcUrl, signers: [chain.facilitator.privateKey] })
-    const made = createFacilitator({ schemes: [batchSettlementFacilitator({ chain: writer })] })
-    await made.start()
+    const made = await channelFacilitator(chain)
     closing.push(() => made.close())
     facilitator = made
     const bundle = await build({

@@ -81,12 +81,12 @@ function testSellers(begin: () => Promise<StoreProcess>, at: (index: number) => 
   let processes: StoreProcess[] = []
   beforeAll(async () => {
     processes = await Promise.all([begin(), begin(), begin(), begin()])
-  }, 60_000)
+  }, 120_000)
   afterAll(async () => {
     for (const one of processes) await one.kill()
   })
 
-  it('sells each voucher once over four processes, and what was answered outlives kill -9', { timeout: 60_000 }, async () => {
+  it('sells each voucher once over four processes, and what was answered outlives kill -9', { timeout: 120_000 }, async () => {
     verifies('M26')
     const { id } = await at(0).open(newChannel())
     const stores = processes.map(({ channels }): ChannelStore => ({ ...channels, list: (options) => at(0).list(options) }))

@@ -47,7 +47,7 @@ export function testLanes({ noJournal }: StoreSuite, open: () => readonly LaneSt
     expect(await at(2).find(other.id)).toEqual(stranger)
     expect(await at(2).find(late.id)).toEqual(older)
     expect(await at(0).checkpoint(owner, [])).toEqual([])
-  }, 60_000)
+  }, 120_000)
 
   it('renews what has not run out, and says who wants it', async () => {
     const owner = unique()

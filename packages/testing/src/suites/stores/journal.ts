@@ -223,7 +223,7 @@ function testPrepare(stage: Stage): void {
     expect(await journal.begin(newSettlement({ id: riding.id }), lease + 1)).toMatchObject({ begun: false, settlement: { epoch: 2 } })
   })
 
-  it('lets each payment into one slot, however many lanes reach for it', { timeout: 30_000 }, async () => {
+  it('lets each payment into one slot, however many lanes reach for it', { timeout: 120_000 }, async () => {
     verifies('M17')
     const { journal, at } = stage()
     const riders = await begun(journal, 12)
@@ -461,7 +461,9 @@ function testKill(suite: StoreSuite): void {
   const kills: (() => Promise<void>)[] = []
   afterAll(() => Promise.all(kills.map((kill) => kill())))
 
-  it('right after a slot was acknowledged: it is there, to the byte, and the next process takes it over', { timeout: 60_000 }, async () => {
+  it('right after a slot was acknowledged: it is there, to the byte, and the next process takes it over', {
+    timeout: 120_000,
+  }, async () => {
     verifies(['H9', 'H21', 'M5', 'M17', 'M18'])
     const writer = await startStoreProcess(program())
     kills.push(writer.kill)

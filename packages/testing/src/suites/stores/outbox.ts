@@ -155,7 +155,7 @@ function testTellers(suite: StoreSuite, startProcess: () => Promise<StoreProcess
   afterAll(() => Promise.all(processes.map(({ kill }) => kill())))
 
   it('has a message for each claim that was changed, and none for any other, when their process is killed', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     verifies(['H43', 'H21'])
     const writer = await started()
@@ -182,7 +182,7 @@ function testTellers(suite: StoreSuite, startProcess: () => Promise<StoreProcess
     await store.close()
   })
 
-  it('gives each message to one of two processes, and to the other when that is killed', { timeout: 60_000 }, async () => {
+  it('gives each message to one of two processes, and to the other when that is killed', { timeout: 120_000 }, async () => {
     verifies(['H43', 'M6'])
     const [first, second] = await Promise.all([started(), started()])
     const topic = unique()

@@ -388,7 +388,7 @@ function testProcesses(suite: StoreSuite): void {
   }
   afterAll(() => Promise.all(processes.map(({ kill }) => kill())))
 
-  it('grant one of 100 copies and stay within one budget', { timeout: 60_000 }, async () => {
+  it('grant one of 100 copies and stay within one budget', { timeout: 120_000 }, async () => {
     verifies(['A1', 'H4', 'H7'])
     const four = await Promise.all([started(), started(), started(), started()])
     const request = claimRequest()
@@ -405,7 +405,7 @@ function testProcesses(suite: StoreSuite): void {
     expect(answers.filter(({ reserved }) => reserved)).toHaveLength(17)
   })
 
-  it('are killed while they write: what was answered is there, and nothing is half there', { timeout: 60_000 }, async () => {
+  it('are killed while they write: what was answered is there, and nothing is half there', { timeout: 120_000 }, async () => {
     verifies(['H21', 'M18'])
     const writer = await started()
     const requests = Array.from({ length: 400 }, () => claimRequest({ secret: unique() }))
