@@ -212,7 +212,7 @@ function checkExamples(
 ): void {
   for (const [part, example] of Object.entries(examples)) {
     const schema = schemas[part]
-    const parsed = schema === undefined || example === undefined ? undefined : z.core.safeParse(schema, example)
+    const parsed = schema === undefined || example === undefined ? undefined : z.safeParse(schema, example)
     if (parsed?.success === false) throw sellerErrors('config/bad-example', { resource, part, why: firstIssue(parsed.error) })
   }
 }
