@@ -11,6 +11,9 @@ export type Drawn = {
   readonly voucher: { readonly channelId: Hex; readonly maxClaimableAmount: bigint; readonly signature: Hex }
 }
 
+/** The same with the signature as text or, as frames have it, as bytes. */
+type Signed = Omit<Drawn, 'voucher'> & { readonly voucher: Omit<Drawn['voucher'], 'signature'> & { readonly signature: Hex | Uint8Array } }
+
 /** What a seller's offer asks of a channel. */
 export type ChannelTerms = {
   readonly receiver: string
@@ -20,7 +23,7 @@ export type ChannelTerms = {
 }
 
 /** Judges vouchers with no chain: see `voucherCheck`. */
-export type VoucherCheck = (drawn: Drawn) => BatchRefusal | undefined
+export type VoucherCheck = (drawn: Signed) => BatchRefusal | undefined
 
 /**
  * Checks that a voucher was signed for the channel it names, by the key that the channel itself names (FS/1 §2, M28): the id is
@@ -37,17 +40,27 @@ export function voucherCheck({ chainId, secp256k1 }: { readonly chainId: bigint;
       return { reason: batchReason('authorizer_address_mismatch'), message: 'Name the key that signs vouchers as payerAuthorizer.' }
     }
     // The contract recovers 65 bytes and knows no other form.
-    const canonical = canonicalSignature(toBytes(signature))
+    const canonical = canonicalSignature(bytesOf(signature))
     const signed = canonical !== undefined && isSignedBy(channelConfig.payerAuthorizer, digestOf(maxClaimableAmount), canonical)
     return signed ? undefined : { reason: batchReason('voucher_signature') }
   }
 }
 
 /** A voucher with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
-export function claimable<Signed extends { readonly signature: Hex }>(voucher: Signed): Signed {
-  if (!/0[01]$/.test(voucher.signature)) return voucher
-  const canonical = canonicalSignature(toBytes(voucher.signature))
-  return canonical === undefined ? voucher : { ...voucher, signature: toHex(canonical) }
+export function claimable<Voucher extends { readonly signature: Hex }>(voucher: Voucher): Voucher {
+  const signature = claimableSignature(voucher.signature)
+  return signature === voucher.signature ? voucher : { ...voucher, signature }
+}
+
+/** The same of a signature alone, which was checked. */
+export function claimableSignature(signature: Hex | Uint8Array): Hex {
+  if (typeof signature === 'string' && !signature.endsWith('00') && !signature.endsWith('01')) return signature
+  const bytes = bytesOf(signature)
+  return toHex(canonicalSignature(bytes) ?? bytes)
+}
+
+function bytesOf(signature: Hex | Uint8Array): Uint8Array {
+  return typeof signature === 'string' ? toBytes(signature) : signature
 }
 
 /** Whether a channel is one that requirements ask for, in the order of wire.md §11.4. Those without terms of channels ask for none. */
@@ -114,7 +127,7 @@ function channelDigests(chainId: bigint): (id: Hex, config: ChannelConfig) => Vo
   const channels = new Map<string, { readonly config: ChannelConfig; readonly digestOf: VoucherDigest }>()
   return (id, config) => {
     const known = channels.get(id)
-    if (known !== undefined && members.every((one) => known.config[one] === config[one])) return known.digestOf
+    if (known !== undefined && (known.config === config || members.every((one) => known.config[one] === config[one]))) return known.digestOf
     if (channelIdOf(chainId, config) !== id.toLowerCase()) return undefined
     const digestOf = voucherDigests(chainId, id)
     keep(channels, id, { value: { config, digestOf }, most: mostChannels })

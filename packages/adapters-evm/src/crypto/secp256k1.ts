@@ -48,7 +48,7 @@ const halfOrder = toBytes(`0x${(curve.CURVE.n / 2n).toString(16)}`)
 
 /**
  * A 65-byte signature as contracts take it: v of 27 or 28 (0 and 1 are read as those) and s in the lower half; nothing
- * for any other.
+ * for any other. One that is so already is given back itself.
  */
 export function canonicalSignature(signature: Uint8Array): Uint8Array | undefined {
   const v = signature[64]
@@ -57,7 +57,9 @@ export function canonicalSignature(signature: Uint8Array): Uint8Array | undefine
   if (recovery > 1) return undefined
   const at = halfOrder.findIndex((byte, index) => byte !== signature[32 + index])
   if (at >= 0 && (signature[32 + at] ?? 0) > (halfOrder[at] ?? 0)) return undefined
-  const canonical = signature.slice()
+  if (v === 27 + recovery) return signature
+  // Not by `slice`, by which a Buffer would share its bytes.
+  const canonical = new Uint8Array(signature)
   canonical[64] = 27 + recovery
   return canonical
 }

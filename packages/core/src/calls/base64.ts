@@ -6,6 +6,12 @@ export function toBase64(bytes: Uint8Array): string {
   return btoa(binary)
 }
 
+/** Bytes in base64 for URLs, without padding. */
+export function toBase64Url(bytes: Uint8Array): string {
+  if (typeof Buffer !== 'undefined') return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url')
+  return toBase64(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+}
+
 /** The bytes of standard base64, whose padding may be missing. Throws, or gives other bytes, for text that is none: check it first. */
 export function fromBase64(text: string): Uint8Array {
   if (typeof Buffer !== 'undefined') return Buffer.from(text, 'base64')

@@ -1,4 +1,4 @@
-import { toBase64 } from '../calls/base64.ts'
+import { toBase64Url } from '../calls/base64.ts'
 import { streamErrors } from './errors.ts'
 import { sidText } from './headers.ts'
 
@@ -44,19 +44,24 @@ const kinds = { tickEvm: 0x01, tickSolana: 0x02, need: 0x11, ack: 0x12, gated: 0
 const sizes: Readonly<Record<number, number>> = { 1: 98, 2: 89, 17: 21, 18: 37, 19: 2, 20: 33, 31: 2 }
 const noTtl = 0xffff_ffff
 const [u128, u64, u32] = [16, 8, 4]
+const limits: Readonly<Record<number, bigint>> = { [u128]: 1n << 128n, [u64]: 1n << 64n, [u32]: 1n << 32n }
 // A view over each number's own bytes would cost more than the number.
 const scratch = new DataView(new ArrayBuffer(u128))
 const scratchBytes = new Uint8Array(scratch.buffer)
 
 /** Writes what a payer sends. Errors: `stream/bad-frame`. */
 export function encodeClientFrame(frame: ClientFrame): Uint8Array<ArrayBuffer> {
-  if (frame.type === 'data') return join(kinds.data, frame.bytes)
+  if (frame.type === 'data') return dataFrame(frame.bytes)
   const { family, sid, max, signature } = frame
   const sidBytes = bytesOfSid(sid)
   if (sidBytes === undefined || signature.length !== (family === 'evm' ? 65 : 64))
     throw streamErrors('stream/bad-frame', { why: 'this tick names no lane, or its signature is not whole' })
-  if (family === 'evm') return join(kinds.tickEvm, sidBytes, integer(max, u128), signature)
-  return join(kinds.tickSolana, sidBytes, integer(max, u64).reverse(), signature)
+  const tick = framed(family === 'evm' ? kinds.tickEvm : kinds.tickSolana)
+  tick.set(sidBytes, 1)
+  const end = putInteger(tick, max, { at: 17, bytes: family === 'evm' ? u128 : u64 })
+  if (family === 'solana') tick.subarray(17, end).reverse()
+  tick.set(signature, end)
+  return tick
 }
 
 /** Reads what a payer sent; nothing where the socket is to be closed with `closeCodes.reserved`. */
@@ -73,17 +78,17 @@ export function decodeClientFrame(frame: Uint8Array): ClientFrame | undefined {
 export function encodeServerFrame(frame: ServerFrame): Uint8Array<ArrayBuffer> {
   switch (frame.type) {
     case 'data':
-      return join(kinds.data, frame.bytes)
+      return dataFrame(frame.bytes)
     case 'need':
-      return join(kinds.need, integer(frame.need, u128), lasting(frame.ttlMs))
+      return numbered(kinds.need, frame.ttlMs, frame.need)
     case 'ack':
-      return join(kinds.ack, integer(frame.accepted, u128), integer(frame.consumed, u128), lasting(frame.ttlMs))
+      return numbered(kinds.ack, frame.ttlMs, frame.accepted, frame.consumed)
     case 'gated':
-      return join(kinds.gated, [gateReasons.indexOf(frame.reason) + 1])
+      return framed(kinds.gated).fill(gateReasons.indexOf(frame.reason) + 1, 1)
     case 'receipt':
-      return join(kinds.receipt, integer(frame.consumed, u128), integer(frame.charged, u128))
+      return numbered(kinds.receipt, undefined, frame.consumed, frame.charged)
     case 'error':
-      return join(kinds.error, [frameErrors.indexOf(frame.error) + 1])
+      return framed(kinds.error).fill(frameErrors.indexOf(frame.error) + 1, 1)
   }
 }
 
@@ -118,17 +123,29 @@ export function bytesOfSid(sid: string): Uint8Array<ArrayBuffer> | undefined {
 
 /** The `sid` of 16 bytes. */
 export function sidOfBytes(bytes: Uint8Array): string {
-  return toBase64(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+  return toBase64Url(bytes)
 }
 
-function join(kind: number, ...parts: readonly ArrayLike<number>[]): Uint8Array<ArrayBuffer> {
-  const frame = new Uint8Array(1 + parts.reduce((sum, { length }) => sum + length, 0))
+function dataFrame(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const frame = framed(kinds.data, 1 + bytes.length)
+  frame.set(bytes, 1)
+  return frame
+}
+
+/** A frame of that kind with room for what it says. */
+function framed(kind: number, size = sizes[kind] ?? 1): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(size)
   frame[0] = kind
+  return frame
+}
+
+/** A frame of amounts, and of how long credit lasts where it has room for that: rounded down, never longer than it does. */
+function numbered(kind: number, ttlMs: number | undefined, ...amounts: readonly bigint[]): Uint8Array<ArrayBuffer> {
+  const frame = framed(kind)
   let at = 1
-  for (const part of parts) {
-    frame.set(part, at)
-    at += part.length
-  }
+  for (const amount of amounts) at = putInteger(frame, amount, { at, bytes: u128 })
+  const lasting = ttlMs === undefined ? noTtl : Math.min(Math.max(Math.floor(ttlMs), 0), noTtl - 1)
+  if (at < frame.length) putInteger(frame, BigInt(lasting), { at, bytes: u32 })
   return frame
 }
 
@@ -138,28 +155,26 @@ function kindOf(frame: Uint8Array): number | undefined {
   return kind === kinds.data || frame.length === sizes[kind] ? kind : undefined
 }
 
-function integer(value: bigint, bytes: number): Uint8Array {
-  if (value < 0n || value >= 1n << BigInt(8 * bytes))
+/** Writes an integer there, and says where it ends. */
+function putInteger(frame: Uint8Array, value: bigint, { at, bytes }: { readonly at: number; readonly bytes: number }): number {
+  if (value < 0n || value >= (limits[bytes] ?? 0n))
     throw streamErrors('stream/bad-frame', { why: `${value} does not fit into ${bytes} bytes` })
   // What is above 64 bits is left away, and stands before.
   scratch.setBigUint64(u64, value)
   if (bytes === u128) scratch.setBigUint64(0, value >> 64n)
-  return scratchBytes.slice(u128 - bytes)
+  for (let index = 0; index < bytes; index += 1) frame[at + index] = scratchBytes[u128 - bytes + index] ?? 0
+  return at + bytes
 }
 
 /** The 128-bit integer there. */
 function valueAt(frame: Uint8Array, at: number): bigint {
-  const view = viewOf(frame)
-  return (view.getBigUint64(at) << 64n) | view.getBigUint64(at + u64)
+  for (let index = 0; index < u128; index += 1) scratchBytes[index] = frame[at + index] ?? 0
+  const [high, low] = [scratch.getBigUint64(0), scratch.getBigUint64(u64)]
+  return high === 0n ? low : (high << 64n) | low
 }
 
 function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
   return new DataView(buffer, byteOffset, length)
-}
-
-/** Rounded down: credit is never said to last longer than it does. */
-function lasting(ttlMs: number | undefined): Uint8Array {
-  return integer(ttlMs === undefined ? BigInt(noTtl) : BigInt(Math.min(Math.max(Math.floor(ttlMs), 0), noTtl - 1)), u32)
 }
 
 function ttlAt(frame: Uint8Array, at: number): { readonly ttlMs?: number } {

@@ -74,22 +74,23 @@ export function raiseVoucher(
   const stage = staged(channel, voucher, 'B')
   if (typeof stage === 'string') return { channel, result: stage }
   const { top, free } = stage.channel
+  const { slice } = voucher
   if (max <= top) {
     const isSame = max === stage.channel.voucher?.max && !stage.isNew
-    return isSame ? placed(stage.channel, { ...voucher, lane: stage.lane, more: [] }) : { channel, result: 'stale' }
+    return isSame ? placed(stage.channel, { slice, lane: stage.lane, more: [] }) : { channel, result: 'stale' }
   }
   if (max > usableFunds(stage.channel)) return { channel, result: 'beyond' }
   if (stage.lane.credit.length + free.length >= mostCredit) return { channel, result: 'busy' }
+  const lane = withCredit(stage.lane, [...free, { from: top, to: max, spent: true }], slice)
   // A voucher above all that was taken is the highest that was served.
-  const raised = { ...stage.channel, top: max, free: [], voucher: { max, signature } }
-  return placed(raised, { ...voucher, lane: stage.lane, more: [...free, { from: top, to: max, spent: true }] })
+  return { channel: { ...stage.channel, top: max, free: [], voucher: { max, signature }, lanes: lanesWith(channel, lane) }, result: lane }
 }
 
 /** Writes down what a lane used, and lets it deliver another slice of its credit. */
 export function growLane(channel: Channel, step: LaneStep): Changed<LaneResult> {
   const stage = staged(channel, { ...step, opens: false }, undefined)
   if (typeof stage === 'string') return { channel, result: stage }
-  return placed(stage.channel, { ...step, lane: stage.lane, more: [] })
+  return placed(stage.channel, { slice: step.slice, lane: stage.lane, more: [] })
 }
 
 /** Makes another its owner, with what the last one is known to have used. The books must not know that epoch yet. */
@@ -165,28 +166,33 @@ function settled(channel: Channel, lane: LaneCredit, { used = lane.used, now }: 
   const all = greater(lesser(used, lane.granted), lane.used)
   if (all === lane.used) return { channel, lane }
   const next = { ...lane, used: all, credit: without(lane.credit, all - lane.used) }
-  return { channel: withDebt(withLane({ ...channel, charged: channel.charged + all - lane.used }, next), now), lane: next }
+  const charged = channel.charged + all - lane.used
+  return { channel: withDebt({ ...channel, charged, lanes: lanesWith(channel, next) }, now), lane: next }
 }
 
 function placed(
   channel: Channel,
   { lane, more, slice }: { readonly lane: LaneCredit; readonly more: readonly FreeStretch[]; readonly slice: bigint },
 ): Changed<LaneResult> {
-  const credit = more.length === 0 ? lane.credit : inOrder([...lane.credit, ...more])
-  if (credit.length > mostCredit) return { channel, result: 'busy' }
-  const all = creditOf({ credit })
-  const granted = greater(lane.granted, lane.used + lesser(all, slice))
-  if (more.length === 0 && granted === lane.granted) return { channel, result: lane }
-  const next = { ...lane, credit, granted }
+  const next = withCredit(lane, more, slice)
+  if (next.credit.length > mostCredit) return { channel, result: 'busy' }
+  if (more.length === 0 && next.granted === lane.granted) return { channel, result: lane }
   return { channel: withLane(channel, next), result: next }
 }
 
+/** A lane with so much more credit, of which it may deliver another slice. */
+function withCredit(lane: LaneCredit, more: readonly FreeStretch[], slice: bigint): LaneCredit {
+  const credit = more.length === 0 ? lane.credit : inOrder([...lane.credit, ...more])
+  return { ...lane, credit, granted: greater(lane.granted, lane.used + lesser(creditOf({ credit }), slice)) }
+}
+
 function withLane(channel: Channel, lane: LaneCredit): Channel {
-  const { lanes = [] } = channel
-  return {
-    ...channel,
-    lanes: laneOf(channel, lane.id) === undefined ? [...lanes, lane] : lanes.map((one) => (one.id === lane.id ? lane : one)),
-  }
+  return { ...channel, lanes: lanesWith(channel, lane) }
+}
+
+function lanesWith({ lanes = [] }: Channel, lane: LaneCredit): readonly LaneCredit[] {
+  const at = lanes.findIndex(({ id }) => id === lane.id)
+  return at < 0 ? [...lanes, lane] : lanes.with(at, lane)
 }
 
 function withVoucher(channel: Channel, voucher: { readonly max: bigint; readonly signature: string }): Channel {

@@ -19,9 +19,9 @@ import {
   raiseVoucher,
 } from '@flow402x/core/stream'
 import * as z from 'zod/mini'
-import { toHex } from '../../crypto/bytes.ts'
+import type { Hex } from '../../crypto/bytes.ts'
 import type { ChannelConfig } from '../channel.ts'
-import { claimable, type Drawn, type VoucherCheck } from '../voucher.ts'
+import { claimable, claimableSignature, type VoucherCheck } from '../voucher.ts'
 import { batchReason, bookId, channelConfig as configSchema } from '../wire.ts'
 import { type ReceiverBooks, stateOf } from './books.ts'
 import { type ChannelReceiver, refusalOf, unseen } from './receiver.ts'
@@ -48,21 +48,22 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
     return { channel: next, result: { lane: result, channel: next } }
   }
   /** As `told`, where new credit is given: none while money is on its way out. */
-  const paid = (change: (channel: Channel) => Changed<LaneResult>) => (channel: Channel) =>
-    isDraining(channel) ? { channel, result: { lane: 'draining' as const, channel } } : told(change)(channel)
+  const paid = (change: (channel: Channel) => Changed<LaneResult>) => {
+    const tell = told(change)
+    return (channel: Channel) => (isDraining(channel) ? { channel, result: { lane: 'draining' as const, channel } } : tell(channel))
+  }
   const isShort = ({ lane }: Step): boolean => lane === 'beyond'
   // Channels that payments have named and whose key signed: an id is the hash of its config, so nobody can name another's.
   const named = new Map<string, ChannelConfig>()
   const storedConfig = async (id: string): Promise<ChannelConfig | undefined> =>
     z.safeParse(configSchema, (await books.find(id))?.config).data
-  const channelOf = (config: ChannelConfig, id: string): RailChannel => ({
-    id: bookId(id),
-    payer: config.payer.toLowerCase(),
+  const channelOf = (channelConfig: ChannelConfig, id: Hex): RailChannel => ({
+    id,
+    payer: channelConfig.payer.toLowerCase(),
     signed({ max, signature }) {
-      const text = typeof signature === 'string' ? signature : toHex(signature)
-      if (!/^0x(?:[0-9a-f]{2})+$/i.test(text)) return undefined
-      const voucher: Drawn['voucher'] = { channelId: bookId(id), maxClaimableAmount: max, signature: `0x${text.slice(2)}` }
-      return checkVoucher({ channelConfig: config, voucher }) === undefined ? claimable(voucher).signature : undefined
+      if (!isSignature(signature)) return undefined
+      const voucher = { channelId: id, maxClaimableAmount: max, signature }
+      return checkVoucher({ channelConfig, voucher }) === undefined ? claimableSignature(signature) : undefined
     },
   })
   const checked = (submission: Submission) => {
@@ -87,8 +88,9 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
       return channelOf(payload.channelConfig, id)
     },
     async channel(id) {
-      const config = named.get(bookId(id)) ?? (await storedConfig(bookId(id)))
-      return config && channelOf(config, id)
+      const key = bookId(id)
+      const config = named.get(key) ?? (await storedConfig(key))
+      return config && channelOf(config, key)
     },
     async buy(submission, lane, { opens, signal }): Promise<Bought | LaneRefusal> {
       const payload = checked(submission)
@@ -115,10 +117,11 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
       const id = bookId(lane.channelId)
       const config = named.get(id) ?? (await storedConfig(id))
       if (config === undefined) return { status: 402, reason: unseen.missing }
+      const voucher = { ...stepOf(lane), max, signature, opens }
       const step = await books.changeFresh<Step>(
         id,
-        paid((channel) => raiseVoucher(channel, { ...stepOf(lane), max, signature, opens })),
-        { now: clock(), signal, config, isShort },
+        paid((channel) => raiseVoucher(channel, voucher)),
+        { now: voucher.now, signal, config, isShort },
       )
       if (typeof step === 'string') return { status: 402, reason: unseen[step] }
       // Who opens with an old voucher may have lost his books: his own newest one shows him where he stands.
@@ -131,6 +134,11 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
 }
 
 const mostNamed = 4096
+
+/** Whether it is bytes, or hex of whole bytes. */
+function isSignature(signature: string | Uint8Array): signature is Hex | Uint8Array {
+  return typeof signature !== 'string' || /^0x(?:[0-9a-fA-F]{2})+$/.test(signature)
+}
 
 const over: LaneRefusal = { status: 410, reason: batchReason('missing_channel'), message: 'This lane is over.' }
 
