@@ -86,7 +86,7 @@ export function createInstance(options: InstanceOptions): Instance {
     names.delete(lane.sid)
     rails.delete(lane.lane.id)
   }
-  const clocks = { now: monotonic, timers, patience: options.patience, leaseEnd: () => leaseEnd }
+  const clocks = { now: monotonic, clock, timers, patience: options.patience, leaseEnd: () => leaseEnd }
   const keeper: LaneKeeper = { ...clocks, grow: (lane) => guard(() => grow(lane)), finish: (lane, reason) => finish(lane, { reason }) }
 
   async function grow(lane: LiveLane): Promise<void> {
@@ -199,7 +199,7 @@ export function createInstance(options: InstanceOptions): Instance {
       start()
       const units = unitsAt(row, standing)
       const { id } = row
-      const lane = createLive({ sid, lane: row, terms, epoch: row.epoch, standing, units, replayed: row.replayed, keeper, clock })
+      const lane = createLive({ sid, lane: row, terms, epoch: row.epoch, standing, units, replayed: row.replayed, keeper })
       live.set(id, lane)
       names.set(sid, lane)
       rails.set(id, rail)

@@ -4,153 +4,175 @@ import type { LaneKeeper } from './live.ts'
 import { affords, type Meter, run, unitsOf, usedOf } from './meter.ts'
 import type { Alarm } from './timers.ts'
 
-/** What a gate stands before. */
-export type GatePlan = {
-  readonly terms: StreamTerms
-  readonly keeper: Pick<LaneKeeper, 'now' | 'leaseEnd' | 'timers' | 'patience'>
-  readonly meter: Meter
-  /** Unix milliseconds. */
-  readonly clock: () => number
-  readonly standing: () => LaneStanding
-  /** Lets pass who can be paid for; whether somebody still waits, and for how much. */
-  readonly serve: () => boolean
-  readonly wanted: () => bigint
-  readonly drop: () => void
-  readonly tell: (t: LaneEvent['t'], why?: string) => void
-  readonly grow: () => Promise<void>
-  readonly end: (reason: string) => void
-}
-
-/** The states of a lane (streaming.md §7.1), and what leads from one to the next: credit, time, its payer and its holder. */
-export interface Gate {
-  state(): LaneState
+/**
+ * The states of a lane (streaming.md §7.1), and what leads from one to the next: credit, time, its payer and its holder. It waits by the one
+ * timer of its process, and while it is shut for nothing but an end. A plain record, since thousands of lanes have one each.
+ */
+export type Gate = {
+  state: LaneState
   /** When it entered its state (Unix ms). */
-  since(): number
-  /** Whether something may be delivered, as far as it can be paid. */
-  isOpen(): boolean
-  open(): void
-  /** Shuts where something flowed: somebody waits, or the credit is used. */
-  shut(): void
-  /** Looks what is to be done now, and when to look again. */
-  watch(): void
-  /** The books said something new. */
-  credited(): void
-  /** The lease that was lost is its own again. */
-  reclaimed(): void
-  pause(): void
-  detach(): void
-  stop(): void
+  since: number
+  /** Why it is shut. */
+  reason: 'credit' | 'withdrawing' | 'lease' | undefined
+  alarm: Alarm | undefined
+  isGrowing: boolean
+  /** What a window costs, and what is left where credit runs low. */
+  readonly windowCost: bigint
+  readonly lowCost: bigint
 }
 
-/** A gate. It waits by the one timer of its process, and while it is shut for nothing but an end. */
-export function createGate(plan: GatePlan): Gate {
-  const { terms, keeper, meter, standing, tell, end } = plan
-  const { now, leaseEnd, timers, patience } = keeper
-  const isTimed = terms.clock === 'wall'
-  const [windowCost, lowCost] = [costOf(terms.rate, terms.window), costOf(terms.rate, terms.tick / 2n)]
-  let state: LaneState = 'detached'
-  let since = plan.clock()
-  let reason: 'credit' | 'withdrawing' | 'lease' | undefined
-  let alarm: Alarm | undefined
-  let isGrowing = false
+/** What a gate stands before: a lane. */
+export interface Gated {
+  readonly gate: Gate
+  readonly terms: StreamTerms
+  readonly keeper: Pick<LaneKeeper, 'now' | 'clock' | 'leaseEnd' | 'timers' | 'patience'>
+  readonly meter: Meter
+  readonly standing: LaneStanding
+  /** Lets pass who can be paid for, and says whether somebody still waits; for how much. */
+  serve(): boolean
+  wanted(): bigint
+  drop(): void
+  tell(t: LaneEvent['t'], why?: string): void
+  grow(): Promise<void>
+  end(reason: string): unknown
+}
 
-  const isLeased = (): boolean => now() < leaseEnd()
-  const isFlowing = (): boolean => state === 'flowing' || state === 'low'
-  const enter = (next: LaneState): void => {
-    if (next !== 'low' && next !== state) since = plan.clock()
-    state = next
-    run(meter, isFlowing())
+/** A gate that nobody has come to yet. */
+export function createGate({ rate, window, tick }: StreamTerms, since: number): Gate {
+  const costs = { windowCost: costOf(rate, window), lowCost: costOf(rate, tick / 2n) }
+  return { state: 'detached', since, reason: undefined, alarm: undefined, isGrowing: false, ...costs }
+}
+
+/** Whether something may be delivered, as far as it can be paid. */
+export function isOpen(lane: Gated): boolean {
+  return isFlowing(lane) && isLeased(lane)
+}
+
+/** Opens, as far as there is credit for who waits. */
+export function open(lane: Gated): void {
+  const { gate, meter, terms } = lane
+  gate.alarm?.cancel()
+  const wasShut = gate.state === 'gated'
+  gate.reason = undefined
+  enter(lane, 'flowing')
+  if (wasShut && isLeased(lane) && affords(meter, lane.wanted())) lane.tell('open')
+  if (lane.serve() || (terms.clock === 'wall' && !affords(meter, 0n))) shut(lane)
+  else watch(lane)
+}
+
+/** Shuts where something flowed: somebody waits, or the credit is used. */
+export function shut(lane: Gated): void {
+  if (!isFlowing(lane)) return
+  const { gate, standing, keeper } = lane
+  gate.reason = !isLeased(lane) ? 'lease' : standing.isDraining ? 'withdrawing' : 'credit'
+  if (gate.reason === 'withdrawing') {
+    drain(lane)
+    return
   }
-  const ring = (after: number, then: () => void): void => {
-    alarm?.cancel()
-    alarm = timers.at(now() + after, then)
+  enter(lane, 'gated')
+  lane.tell('gated', gate.reason)
+  if (gate.reason === 'credit') lane.tell('need')
+  ring(lane, keeper.patience.gated, detach)
+  if (lane.standing.ahead > 0n) grow(lane)
+}
+
+/** Looks what is to be done now, and when to look again. */
+export function watch(lane: Gated): void {
+  if (!isFlowing(lane)) return
+  const { gate, meter, terms, keeper } = lane
+  const isTimed = terms.clock === 'wall'
+  if (!isLeased(lane) || (isTimed && !affords(meter, 0n))) {
+    shut(lane)
+    return
   }
-  const grow = (): void => {
-    if (isGrowing) return
-    isGrowing = true
-    void plan.grow().finally(() => {
-      isGrowing = false
-    })
+  const left = meter.granted - usedOf(meter)
+  const { ahead } = lane.standing
+  if (ahead > 0n && left < gate.windowCost / 2n) grow(lane)
+  if (left + ahead <= gate.lowCost && gate.state === 'flowing') {
+    enter(lane, 'low')
+    lane.tell('low')
   }
-  /** Its payer takes his money out: what he was granted was delivered, and nothing comes after that. */
-  const drain = (): void => {
-    enter('draining')
-    tell('gated', 'withdrawing')
-    end('withdrawn')
-  }
-  /** How long until more is to be granted, credit runs low, or it is over; in milliseconds. */
-  const untilNext = (left: bigint): number => {
-    const { ahead } = standing()
-    const marks = [ahead > 0n ? left - windowCost / 2n : 0n, state === 'flowing' ? left + ahead - lowCost : 0n]
-    const next = marks.filter((mark) => mark > 0n).reduce(lesser, left)
-    return Number(unitsFor(terms.rate, usedOf(meter) + next) - unitsOf(meter)) / 1e6
-  }
-  const gate: Gate = {
-    state: () => state,
-    since: () => since,
-    isOpen: () => isFlowing() && isLeased(),
-    open() {
-      alarm?.cancel()
-      const wasShut = state === 'gated'
-      reason = undefined
-      enter('flowing')
-      if (wasShut && isLeased() && affords(meter, plan.wanted())) tell('open')
-      if (plan.serve() || (isTimed && !affords(meter, 0n))) gate.shut()
-      else gate.watch()
-    },
-    shut() {
-      if (!isFlowing()) return
-      reason = !isLeased() ? 'lease' : standing().isDraining ? 'withdrawing' : 'credit'
-      if (reason === 'withdrawing') {
-        drain()
-        return
-      }
-      enter('gated')
-      tell('gated', reason)
-      if (reason === 'credit') tell('need')
-      ring(patience.gated, gate.detach)
-      if (standing().ahead > 0n) grow()
-    },
-    watch() {
-      if (!isFlowing()) return
-      if (!isLeased() || (isTimed && !affords(meter, 0n))) {
-        gate.shut()
-        return
-      }
-      const left = meter.granted - usedOf(meter)
-      const { ahead } = standing()
-      if (ahead > 0n && left < windowCost / 2n) grow()
-      if (left + ahead <= lowCost && state === 'flowing') {
-        enter('low')
-        tell('low')
-      }
-      if (isTimed) ring(Math.min(untilNext(left), leaseEnd() - now()), gate.watch)
-    },
-    credited() {
-      const { ahead, isDraining } = standing()
-      if (state !== 'gated') {
-        if (state === 'low' && meter.granted - usedOf(meter) + ahead > lowCost) enter('flowing')
-        gate.watch()
-      } else if (isDraining && reason === 'credit') drain()
-      else if (affords(meter, plan.wanted())) gate.open()
-    },
-    reclaimed() {
-      if (state === 'gated' && reason === 'lease') gate.open()
-    },
-    pause() {
-      if (!isFlowing() && state !== 'gated') return
-      enter('paused')
-      ring(patience.paused, () => end('paused for too long'))
-    },
-    detach() {
-      enter('detached')
-      plan.drop()
-      ring(patience.detached, () => end('idle'))
-    },
-    stop() {
-      alarm?.cancel()
-      enter('ended')
-    },
-  }
-  return gate
+  if (isTimed) ring(lane, Math.min(untilNext(lane, left), keeper.leaseEnd() - keeper.now()), watch)
+}
+
+/** The books said something new. */
+export function credited(lane: Gated): void {
+  const { gate, meter } = lane
+  const { ahead, isDraining } = lane.standing
+  if (gate.state !== 'gated') {
+    if (gate.state === 'low' && meter.granted - usedOf(meter) + ahead > gate.lowCost) enter(lane, 'flowing')
+    watch(lane)
+  } else if (isDraining && gate.reason === 'credit') drain(lane)
+  else if (affords(meter, lane.wanted())) open(lane)
+}
+
+/** The lease that was lost is its own again. */
+export function reclaimed(lane: Gated): void {
+  if (lane.gate.state === 'gated' && lane.gate.reason === 'lease') open(lane)
+}
+
+/** Its payer wants nothing for a while. */
+export function pause(lane: Gated): void {
+  if (!isFlowing(lane) && lane.gate.state !== 'gated') return
+  enter(lane, 'paused')
+  ring(lane, lane.keeper.patience.paused, () => lane.end('paused for too long'))
+}
+
+/** Its holder is gone. */
+export function detach(lane: Gated): void {
+  enter(lane, 'detached')
+  lane.drop()
+  ring(lane, lane.keeper.patience.detached, () => lane.end('idle'))
+}
+
+/** It is over. */
+export function stop(lane: Gated): void {
+  lane.gate.alarm?.cancel()
+  enter(lane, 'ended')
+}
+
+function isLeased({ keeper }: Gated): boolean {
+  return keeper.now() < keeper.leaseEnd()
+}
+
+function isFlowing({ gate: { state } }: Gated): boolean {
+  return state === 'flowing' || state === 'low'
+}
+
+function enter(lane: Gated, next: LaneState): void {
+  const { gate, keeper, meter } = lane
+  if (next !== 'low' && next !== gate.state) gate.since = keeper.clock()
+  gate.state = next
+  run(meter, isFlowing(lane))
+}
+
+function ring(lane: Gated, after: number, then: (lane: Gated) => void): void {
+  const { gate, keeper } = lane
+  gate.alarm?.cancel()
+  gate.alarm = keeper.timers.at(keeper.now() + after, () => then(lane))
+}
+
+function grow(lane: Gated): void {
+  const { gate } = lane
+  if (gate.isGrowing) return
+  gate.isGrowing = true
+  void lane.grow().finally(() => {
+    gate.isGrowing = false
+  })
+}
+
+/** Its payer takes his money out: what he was granted was delivered, and nothing comes after that. */
+function drain(lane: Gated): void {
+  enter(lane, 'draining')
+  lane.tell('gated', 'withdrawing')
+  lane.end('withdrawn')
+}
+
+/** How long until more is to be granted, credit runs low, or it is over; in milliseconds. */
+function untilNext({ gate, meter, standing: { ahead }, terms: { rate } }: Gated, left: bigint): number {
+  const grows = ahead > 0n ? left - gate.windowCost / 2n : 0n
+  const low = gate.state === 'flowing' ? left + ahead - gate.lowCost : 0n
+  let next = grows > 0n ? lesser(grows, left) : left
+  if (low > 0n) next = lesser(low, next)
+  return Number(unitsFor(rate, usedOf(meter) + next) - unitsOf(meter)) / 1e6
 }

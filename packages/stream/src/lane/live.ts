@@ -8,9 +8,9 @@ import {
   type Units,
   unitsFor,
 } from '@flow402x/core/stream'
-import { createGate } from './gate.ts'
-import { createHolding } from './holding.ts'
-import type { Lane, LaneEvent, LaneReceipt, LaneState } from './lane.ts'
+import { createGate, credited, detach, type Gated, isOpen, open, pause, reclaimed, shut, stop, watch } from './gate.ts'
+import { createHolding, drop, type Held, refuse, serve, take, tell, wanted } from './holding.ts'
+import type { Lane, LaneReceipt, LaneState } from './lane.ts'
 import { createMeter, grant, unitsOf, usedOf } from './meter.ts'
 import type { Timers } from './timers.ts'
 
@@ -19,8 +19,9 @@ export type Patience = { readonly gated: number; readonly paused: number; readon
 
 /** What a lane needs of the instance that delivers over it. */
 export interface LaneKeeper {
-  /** A clock that never goes back, in milliseconds. */
+  /** A clock that never goes back, in milliseconds; and Unix milliseconds, for what others read. */
   readonly now: () => number
+  readonly clock: () => number
   readonly timers: Timers
   readonly patience: Patience
   /** Until when this instance owns its lanes, on `now`. */
@@ -64,146 +65,150 @@ export interface LiveLane {
 }
 
 /** What a live lane is made of. */
-export type LivePlan = {
-  readonly sid: string
-  readonly lane: LaneTerms
-  readonly terms: StreamTerms
-  readonly epoch: number
-  readonly standing: LaneStanding
+export type LivePlan = Pick<LiveLane, 'sid' | 'lane' | 'terms' | 'epoch' | 'standing'> & {
   readonly units: Units
   readonly replayed: Units
   readonly keeper: LaneKeeper
-  /** Unix milliseconds, for what others read. */
-  readonly clock: () => number
 }
 
-type Living = Omit<LiveLane, 'epoch' | 'standing'> & { epoch: number; standing: LaneStanding }
+/** What is of one lane alone. All else that it does is in one object for all of them: functions of its own would double what it weighs. */
+type Living = Gated &
+  Held & {
+    readonly lane: LaneTerms
+    readonly terms: StreamTerms
+    readonly keeper: LaneKeeper
+    epoch: number
+    standing: LaneStanding
+    /** Its end, once that has begun, and why. */
+    ending: Promise<LaneReceipt> | undefined
+    reason: string | undefined
+    /** Where it stood at the last `checkpoint`. */
+    written: string
+  }
+
+type OfOne = 'sid' | 'lane' | 'terms' | 'keeper' | 'epoch' | 'standing' | 'meter' | 'gate' | 'holding'
 
 /** A lane on its instance. */
-export function createLive(plan: LivePlan): LiveLane {
-  const { terms, keeper, clock } = plan
-  const { rate } = terms
-  let ending: Promise<LaneReceipt> | undefined
-  let reason: string | undefined
-  let written = ''
+export function createLive({ sid, lane, terms, epoch, standing, units, replayed, keeper }: LivePlan): LiveLane {
+  const { granted, used } = standing
+  const counted = { units, used, replayed, granted, now: keeper.now, until: keeper.leaseEnd }
+  const meter = createMeter({ rate: terms.rate, isTimed: terms.clock === 'wall', window: terms.window, ...counted })
+  const gate = createGate(terms, keeper.clock())
+  const own = { sid, lane, terms, keeper, epoch, standing, meter, gate, holding: createHolding() }
+  return Object.assign(Object.create(doings), own, { ending: undefined, reason: undefined, written: '' })
+}
 
-  const { granted, used } = plan.standing
-  const { now, leaseEnd } = keeper
-  const counted = { units: plan.units, used, replayed: plan.replayed, granted, now, until: leaseEnd }
-  const meter = createMeter({ rate, isTimed: terms.clock === 'wall', window: terms.window, ...counted })
-  const tell = (t: LaneEvent['t'], why?: string): void => {
-    const ttl = live.ttl()
-    const said = { t, consumed: usedOf(meter), charged: meter.granted, units: unitsOf(meter), need: live.need() }
-    holding.tell({ ...said, ...(ttl === undefined ? {} : { ttl }), ...(why === undefined ? {} : { reason: why }) })
-  }
-  const gate = createGate({
-    terms,
-    keeper,
-    meter,
-    clock,
-    standing: () => live.standing,
-    serve: () => holding.serve(),
-    wanted: () => holding.wanted(),
-    drop: () => holding.drop(),
-    tell,
-    grow: () => keeper.grow(live),
-    end: (why) => void live.end(why),
-  })
-  const holding = createHolding({
-    sid: plan.sid,
-    unit: terms.unit,
-    clock: terms.clock,
-    meter,
-    state: gate.state,
-    isOpen: gate.isOpen,
-    paid: gate.watch,
-    waits: gate.shut,
-    detach: gate.detach,
-    end: (why) => live.end(why),
-  })
-  const receipt = (charged?: bigint): LaneReceipt => {
-    return { sid: plan.sid, units: unitsOf(meter), used: usedOf(meter), charged, reason: reason ?? 'ended' }
-  }
-  const finish = async (why: string): Promise<LaneReceipt> => {
-    if (gate.state() === 'ended') return receipt()
-    reason = why
-    gate.stop()
-    holding.refuse()
-    const charged = await keeper.finish(live, why)
-    tell('receipt', why)
-    tell('end', why)
-    holding.drop()
-    return receipt(charged)
-  }
-  const live = livingLane()
-  return live
+const doings: Omit<LiveLane & Gated & Held, OfOne> & ThisType<Living & LiveLane> = {
+  state() {
+    return this.gate.state
+  },
+  isOpen() {
+    return isOpen(this)
+  },
+  units() {
+    return unitsOf(this.meter)
+  },
+  used() {
+    return usedOf(this.meter)
+  },
+  hold(from) {
+    const held = take(this, from)
+    if (this.gate.state === 'detached') open(this)
+    return held
+  },
+  serve() {
+    return serve(this)
+  },
+  wanted() {
+    return wanted(this)
+  },
+  drop() {
+    drop(this)
+  },
+  paid() {
+    watch(this)
+  },
+  waits() {
+    shut(this)
+  },
+  detach() {
+    detach(this)
+  },
+  grow() {
+    return this.keeper.grow(this)
+  },
+  credit(next) {
+    this.standing = next
+    grant(this.meter, next.granted)
+    credited(this)
+  },
+  pause() {
+    pause(this)
+  },
+  resume() {
+    if (this.gate.state === 'paused') open(this)
+  },
+  end(why) {
+    this.ending ??= finish(this, why)
+    return this.ending
+  },
+  fence(why) {
+    this.reason = why
+    stop(this)
+    this.tell('gated', 'lease')
+    drop(this)
+  },
+  reclaim(epoch, found) {
+    this.epoch = epoch
+    this.credit(found)
+    reclaimed(this)
+  },
+  tell(t, why) {
+    const { meter } = this
+    const ttl = this.ttl()
+    const said = { t, consumed: usedOf(meter), charged: meter.granted, units: unitsOf(meter), need: this.need() }
+    tell(this, { ...said, ...(ttl === undefined ? {} : { ttl }), ...(why === undefined ? {} : { reason: why }) })
+  },
+  checkpoint() {
+    this.written = markOf(this)
+    const { lane, epoch, gate, meter, reason } = this
+    const { units, used, replayed } = meter
+    return { id: lane.id, epoch, units, used, replayed, state: rowState(gate.state), since: gate.since, reason }
+  },
+  hasMoved() {
+    return markOf(this) !== this.written
+  },
+  need() {
+    const { accepted, consumed, used: before } = this.standing
+    const { rate, buy, window } = this.terms
+    if (this.lane.grade === 'A') return accepted + costOf(rate, buy)
+    return greater(consumed + (usedOf(this.meter) - before) + costOf(rate, window), accepted + 1n)
+  },
+  ttl() {
+    const { meter, terms, standing } = this
+    if (terms.unit !== 'second') return undefined
+    return Number(unitsFor(terms.rate, meter.granted + standing.ahead) - unitsOf(meter)) / 1e9
+  },
+}
 
-  function livingLane(): Living {
-    const mark = (): string => `${unitsOf(meter)} ${meter.replayed} ${rowState(gate.state())}`
-    return {
-      sid: plan.sid,
-      lane: plan.lane,
-      terms,
-      epoch: plan.epoch,
-      standing: plan.standing,
-      state: gate.state,
-      units: () => unitsOf(meter),
-      used: () => usedOf(meter),
-      hold(from) {
-        const lane = holding.take(from)
-        if (gate.state() === 'detached') gate.open()
-        return lane
-      },
-      credit(next) {
-        live.standing = next
-        grant(meter, next.granted)
-        gate.credited()
-      },
-      pause: gate.pause,
-      resume() {
-        if (gate.state() === 'paused') gate.open()
-      },
-      end(why) {
-        ending ??= finish(why)
-        return ending
-      },
-      fence(why) {
-        reason = why
-        gate.stop()
-        tell('gated', 'lease')
-        holding.drop()
-      },
-      reclaim(next, found) {
-        live.epoch = next
-        live.credit(found)
-        gate.reclaimed()
-      },
-      checkpoint() {
-        written = mark()
-        const { units, used: cost, replayed } = meter
-        return {
-          id: plan.lane.id,
-          epoch: live.epoch,
-          units,
-          used: cost,
-          replayed,
-          state: rowState(gate.state()),
-          since: gate.since(),
-          reason,
-        }
-      },
-      hasMoved: () => mark() !== written,
-      need() {
-        const { accepted, consumed, used: before } = live.standing
-        if (plan.lane.grade === 'A') return accepted + costOf(rate, terms.buy)
-        return greater(consumed + (usedOf(meter) - before) + costOf(rate, terms.window), accepted + 1n)
-      },
-      ttl() {
-        if (terms.unit !== 'second') return undefined
-        return Number(unitsFor(rate, meter.granted + live.standing.ahead) - unitsOf(meter)) / 1e9
-      },
-    }
-  }
+async function finish(lane: Living & LiveLane, why: string): Promise<LaneReceipt> {
+  if (lane.gate.state === 'ended') return receiptOf(lane)
+  lane.reason = why
+  stop(lane)
+  refuse(lane)
+  const charged = await lane.keeper.finish(lane, why)
+  lane.tell('receipt', why)
+  lane.tell('end', why)
+  drop(lane)
+  return receiptOf(lane, charged)
+}
+
+function receiptOf({ sid, meter, reason = 'ended' }: Living, charged?: bigint): LaneReceipt {
+  return { sid, units: unitsOf(meter), used: usedOf(meter), charged, reason }
+}
+
+function markOf({ meter, gate }: Living): string {
+  return `${unitsOf(meter)} ${meter.replayed} ${rowState(gate.state)}`
 }
 
 function rowState(state: LaneState): LaneCheckpoint['state'] {

@@ -14,8 +14,11 @@ export type Meter = {
   /** As they were last counted, and what they cost (atomic): `unitsOf` and `usedOf` count first. */
   units: Units
   used: bigint
-  /** How much may be used. */
+  /** The most units that cost no more than `used`: as long as there are no more, nothing is divided. */
+  covered: Units
+  /** How much may be used, and the most units that cost no more. */
   granted: bigint
+  limit: Units
   /** Units that were delivered once more for nothing, and those that still may be. */
   replayed: Units
   free: Units
@@ -27,8 +30,8 @@ export type Meter = {
 const replayedPart = 10n
 
 /** A meter whose clock stands still. */
-export function createMeter(plan: Omit<Meter, 'free' | 'runsFrom'>): Meter {
-  return { ...plan, free: 0n, runsFrom: undefined }
+export function createMeter(plan: Omit<Meter, 'covered' | 'limit' | 'free' | 'runsFrom'>): Meter {
+  return { ...plan, covered: -1n, limit: unitsFor(plan.rate, plan.granted), free: 0n, runsFrom: undefined }
 }
 
 /** Units that were delivered, with the time that goes by. */
@@ -46,7 +49,9 @@ export function usedOf(meter: Meter): bigint {
 /** Lets so much be used in all, from now on. */
 export function grant(meter: Meter, granted: bigint): void {
   settle(meter)
+  if (granted === meter.granted) return
   meter.granted = granted
+  meter.limit = unitsFor(meter.rate, granted)
 }
 
 /** Lets the clock run, or stops it where it is. */
@@ -58,7 +63,7 @@ export function run(meter: Meter, runs: boolean): void {
 /** Units that there is credit for. */
 export function leftOf(meter: Meter): Units {
   settle(meter)
-  return limitOf(meter) - meter.units + meter.free
+  return meter.limit - meter.units + meter.free
 }
 
 /** Whether there is credit for so much; for nothing where there is any. */
@@ -84,7 +89,7 @@ export function startAt(meter: Meter, from: Units = meter.units): Units {
   if (isTimed) return units
   // He knows better than a checkpoint what arrived, as long as it was granted.
   if (from >= units) {
-    if (from > units) count(meter, greater(units, lesser(from, limitOf(meter))))
+    if (from > units) count(meter, greater(units, lesser(from, meter.limit)))
     return meter.units
   }
   const allowance = window + units / replayedPart - meter.replayed
@@ -98,14 +103,12 @@ function settle(meter: Meter): void {
   const elapsed = BigInt(Math.floor((Math.min(meter.now(), meter.until()) - meter.runsFrom) * 1e6))
   if (elapsed <= 0n) return
   meter.runsFrom += Number(elapsed) / 1e6
-  count(meter, greater(meter.units, lesser(meter.units + elapsed, limitOf(meter))))
-}
-
-function limitOf({ rate, granted }: Meter): Units {
-  return unitsFor(rate, granted)
+  count(meter, greater(meter.units, lesser(meter.units + elapsed, meter.limit)))
 }
 
 function count(meter: Meter, units: Units): void {
   meter.units = units
+  if (units <= meter.covered) return
   meter.used = costOf(meter.rate, units)
+  meter.covered = unitsFor(meter.rate, meter.used)
 }
