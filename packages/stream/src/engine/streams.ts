@@ -143,7 +143,8 @@ function routeOf(engine: Engine, options: StreamRate): StreamRoute {
   const ready = readiness(async () => ({ engine, options, offers: await offersOf(options, engine) }), engine.monotonic)
   const answered = async (request: StreamRequest, work: (route: Route) => Promise<StreamAnswer>): Promise<StreamAnswer> => {
     try {
-      return preflight(request, engine.cors) ?? (await work(await ready()))
+      const route = ready()
+      return preflight(request, engine.cors) ?? (await work(route instanceof Promise ? await route : route))
     } catch (error) {
       return failure(engine, error)
     }
@@ -161,7 +162,8 @@ function routeOf(engine: Engine, options: StreamRate): StreamRoute {
     tick: (request) => answered(request, (route) => engine.ticks.answer(route, request)),
     async tickFrame(tick) {
       try {
-        return await engine.ticks.frame(await ready(), tick)
+        const route = ready()
+        return await engine.ticks.frame(route instanceof Promise ? await route : route, tick)
       } catch (error) {
         engine.emit({ type: 'error', error })
         return 'store'
@@ -193,16 +195,22 @@ function failure(engine: Engine, error: unknown): StreamAnswer {
 }
 
 /** Asks once and remembers; a failure is remembered for a second. */
-function readiness<Value>(make: () => Promise<Value>, now: () => number): () => Promise<Value> {
-  let last: { readonly made: Promise<Value>; failedAt?: number } | undefined
+function readiness<Value>(make: () => Promise<Value>, now: () => number): () => Value | Promise<Value> {
+  let last: { made: Value | Promise<Value>; failedAt?: number } | undefined
   return () => {
     if (last !== undefined && (last.failedAt === undefined || now() - last.failedAt < 1000)) return last.made
-    const attempt: NonNullable<typeof last> = { made: make() }
-    attempt.made.catch(() => {
-      attempt.failedAt = now()
-    })
+    const making = make()
+    const attempt: NonNullable<typeof last> = { made: making }
+    making.then(
+      (made) => {
+        attempt.made = made
+      },
+      () => {
+        attempt.failedAt = now()
+      },
+    )
     last = attempt
-    return attempt.made
+    return making
   }
 }
 

@@ -6,9 +6,6 @@ import {
   type LaneRow,
   type LaneStanding,
   laneHeader,
-  type Rail,
-  type RailChannel,
-  type RailLane,
   readLaneMessage,
   type StreamVoucher,
   type TickVoucher,
@@ -18,7 +15,7 @@ import type { LiveLane } from '../lane/live.ts'
 import type { Ticked } from '../transports/socket.ts'
 import { bringIn, laneHeaders, offerAnswer, openLane, readPaying, receiptOf, refused } from './entry.ts'
 import { engineErrors } from './errors.ts'
-import { sliceOf } from './instance.ts'
+import { createRaising, type Found, unsigned } from './raising.ts'
 import { commonHeaders, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import type { Engine, Route } from './streams.ts'
 import { isOf } from './take-over.ts'
@@ -34,57 +31,17 @@ export interface Ticks {
   frame(route: Route, tick: FrameTick): Promise<Ticked>
 }
 
-/** A lane that a tick is for: one that is here, or the row of another's; `over` where it has ended. */
-type Found = {
-  readonly id: string
-  readonly live?: LiveLane
-  readonly row: Pick<LaneRow, 'scheme' | 'network' | 'channelId' | 'grade' | 'rate'>
-  readonly over?: Pick<LaneRow, 'units' | 'used' | 'reason'>
-}
-
 type Said = { readonly found: Found; readonly said: Extract<LaneMessage, { op: 'pause' | 'resume' | 'close' }>; readonly url: string }
 type Base = Omit<Engine, 'ticks' | 'ticksPerSecond'>
-type Raised = LaneStanding | LaneRefusal
-type Waiting = { readonly voucher: TickVoucher; readonly answer: (raised: Raised) => void; readonly fail: (error: unknown) => void }
-type Queue = { waiting: Waiting[] }
 
-const unsigned = (rail: Rail): LaneRefusal => ({ status: 402, reason: rail.unsigned })
 const mostBody = 8192
-const mostWaiting = 64
-const mostKnown = 8192
 
 /** Ticks of an engine. */
 export function createTicks(base: Base): Ticks {
-  const rates = new Map<string, { second: number; count: number }>()
-  const queues = new Map<string, Queue>()
-  const channels = new Map<string, Promise<RailChannel | undefined>>()
-
+  const { isInTime, raise, channelOf, stepOf, arrived } = createRaising(base)
   const answered = { ...commonHeaders(base.cors), 'Content-Type': 'application/json' }
   const json = (value: unknown): StreamAnswer => ({ status: 200, headers: answered, body: JSON.stringify(value) })
 
-  /** Whether a lane ticks no faster than it may. */
-  const isInTime = ({ ticksPerSecond, monotonic }: Engine, id: string): boolean => {
-    const second = Math.floor(monotonic() / 1000)
-    const known = rates.get(id)
-    if (known?.second === second) {
-      known.count += 1
-      return known.count <= ticksPerSecond
-    }
-    remember(rates, id, { second, count: 1 })
-    return true
-  }
-  const channelOf = (found: Found): Promise<RailChannel | undefined> => {
-    const { channelId } = found.row
-    const known = channels.get(channelId)
-    if (known !== undefined) return known
-    const asked = base.railOf(found.row)?.channel(channelId) ?? Promise.resolve(undefined)
-    remember(channels, channelId, asked)
-    asked.then(
-      (channel) => channel === undefined && channels.delete(channelId),
-      () => channels.delete(channelId),
-    )
-    return asked
-  }
   /** The lane of that name: at once where it is here, since most ticks are. */
   const find = (route: Route, sid: string): Found | Promise<Found | StreamAnswer> => {
     const live = base.instance.named(sid)
@@ -100,77 +57,6 @@ export function createTicks(base: Base): Ticks {
     if (row === undefined || !isOf(route, row)) return unknown()
     return row.state === 'ended' ? { id, row, over: row } : { id, row }
   }
-  /** As `find`, of those alone that can still be paid for. */
-  const alive = async (route: Route, sid: string): Promise<Found | StreamAnswer> => payable(base, await find(route, sid))
-
-  /** Raises what is signed for a lane. Vouchers that come while one is written wait, and then the highest speaks for all. */
-  const raise = (route: Route, found: Found, voucher: TickVoucher): Promise<Raised> =>
-    new Promise((answer, fail) => {
-      const queue = queues.get(found.id)
-      if (queue !== undefined) {
-        if (queue.waiting.length >= mostWaiting) answer({ status: 429, reason: 'busy' })
-        else queue.waiting.push({ voucher, answer, fail })
-        return
-      }
-      const started: Queue = { waiting: [{ voucher, answer, fail }] }
-      queues.set(found.id, started)
-      void drain(route, found, started)
-    })
-  async function drain(route: Route, found: Found, queue: Queue): Promise<void> {
-    while (queue.waiting.length > 0) {
-      const group = queue.waiting.splice(0).sort((a, b) => (a.voucher.max > b.voucher.max ? -1 : 1))
-      try {
-        await raiseHighest(route, found, group)
-      } catch (error) {
-        for (const { fail } of group) fail(error)
-      }
-    }
-    queues.delete(found.id)
-  }
-  async function raiseHighest({ offers }: Route, found: Found, group: readonly Waiting[]): Promise<void> {
-    const rail = base.railOf(found.row)
-    const channel = await channelOf(found)
-    if (rail === undefined || channel === undefined) {
-      for (const { answer } of group) answer({ status: 410, reason: 'missing_channel' })
-      return
-    }
-    const step = stepOf({ offers }, found)
-    for (const [at, { voucher, answer }] of group.entries()) {
-      const accepted = found.live?.standing.accepted
-      let raised: Raised | undefined
-      // What is known to be too low costs no signature; and the highest that was accepted is known by the lane's secret.
-      if (accepted !== undefined && voucher.max < accepted) raised = { status: 409, reason: 'stale', accepted }
-      else if (voucher.max === accepted) raised = await rail.grow(step)
-      // Where a settlement has ended what was accepted the same is signed for anew, and has to be kept.
-      if (raised === undefined || (!('reason' in raised) && raised.accepted < voucher.max)) {
-        const signature = await channel.signed(voucher)
-        if (signature === undefined) {
-          answer(unsigned(rail))
-          continue
-        }
-        raised = await rail.raise({ max: voucher.max, signature }, step, { opens: false })
-      }
-      if (!('reason' in raised)) await arrived(found, raised)
-      else if (raised.status === 423 && found.live !== undefined) void base.instance.look(found.live)
-      for (const other of group.slice(at)) other.answer(raised)
-      return
-    }
-  }
-  const stepOf = ({ offers }: Pick<Route, 'offers'>, { id, live, row }: Found): RailLane => {
-    if (live !== undefined) return base.instance.stepOf(live)
-    const terms = offers.all.find(({ scheme }) => scheme.scheme === row.scheme && scheme.network === row.network)?.terms
-    return { id, channelId: row.channelId, slice: terms === undefined ? 0n : sliceOf({ ...terms, rate: row.rate }, row.grade) }
-  }
-  /** Credit came: the lane goes on, here or where its owner hears of it. */
-  function arrived({ id, live }: Found, standing: LaneStanding): void | Promise<void> {
-    return live === undefined ? tellOwner(id) : live.credit(standing)
-  }
-  async function tellOwner(id: string): Promise<void> {
-    const row = await base.lanes.find(id)
-    if (row !== undefined)
-      await base.instance.tell(row.owner, `credit ${id}`).catch((error: unknown) => base.emit({ type: 'error', error }))
-  }
-
   /** A payment with its header: of a lane one window more or a deposit (M2, M8), and without one a new lane (M1). */
   async function payment(route: Route, request: StreamRequest): Promise<StreamAnswer> {
     const sid = await sidOf(request)
@@ -180,12 +66,13 @@ export function createTicks(base: Base): Ticks {
       const opened = await openLane(paying)
       return 'answer' in opened ? opened.answer : { status: 204, headers: await laneHeaders(route, opened) }
     }
-    const found = await alive(route, sid)
-    return 'status' in found ? found : pay(route, request, found)
+    const found = await find(route, sid)
+    if ('status' in found) return found
+    return found.over === undefined ? pay(route, request, found) : isOver(base, found.over)
   }
   async function pay(route: Route, request: StreamRequest, found: Found): Promise<StreamAnswer> {
     const { engine } = route
-    if (!isInTime(engine, found.id)) return tooFast(base)
+    if (!isInTime(found.id, engine.ticksPerSecond)) return tooFast(base)
     const paying = readPaying(route, request)
     if ('answer' in paying) return paying.answer
     const { offer, submission, read } = paying
@@ -197,11 +84,8 @@ export function createTicks(base: Base): Ticks {
       return 'reason' in raised ? refused(paying, raised).answer : receipted(base, receiptOf(undefined, moved.moved))
     }
     const bought = await offer.rail.buy(submission, stepOf(route, found), { opens: false })
-    if ('reason' in bought) {
-      if (bought.status === 423 && found.live !== undefined) void base.instance.look(found.live)
-      return refused(paying, bought).answer
-    }
-    await arrived(found, bought.standing)
+    await arrived(found, 'reason' in bought ? bought : bought.standing)
+    if ('reason' in bought) return refused(paying, bought).answer
     return receipted(base, receiptOf(bought.receipt, moved.moved))
   }
   async function message(route: Route, request: StreamRequest): Promise<StreamAnswer> {
@@ -211,13 +95,14 @@ export function createTicks(base: Base): Ticks {
     if (text === '') return offerAnswer(route, { url: request.url, error: 'Payment required' })
     const said = text === undefined ? undefined : readLaneMessage(text)
     if (said === undefined) throw engineErrors('stream/malformed', { why: 'it is neither a tick nor a word about a lane' })
-    const found = await find(route, said.sid)
+    const looked = find(route, said.sid)
+    const found = looked instanceof Promise ? await looked : looked
     if ('status' in found) return found
-    if (!isInTime(engine, found.id)) return tooFast(base)
+    if (!isInTime(found.id, engine.ticksPerSecond)) return tooFast(base)
     if (said.op !== undefined) return control(route, { found, said, url: request.url })
     if (found.over !== undefined) return isOver(base, found.over)
     const { channelId, maxClaimableAmount: max, signature } = said.voucher
-    if (found.row.grade !== 'B' || channelId.toLowerCase() !== found.row.channelId.toLowerCase())
+    if (found.row.grade !== 'B' || !isIts(found, channelId))
       return problem(engineErrors('stream/malformed', { why: 'this lane is not paid by such vouchers' }), { cors: base.cors })
     const raised = await raise(route, found, { max, signature })
     const offer = route.offers.all[0]
@@ -250,8 +135,7 @@ export function createTicks(base: Base): Ticks {
   async function keep(found: Found, { channelId, maxClaimableAmount: max, signature }: StreamVoucher): Promise<LaneRefusal | undefined> {
     const rail = base.railOf(found.row)
     if (rail?.keep === undefined) return undefined
-    const isIts = channelId.toLowerCase() === found.row.channelId.toLowerCase()
-    const signed = isIts ? await (await channelOf(found))?.signed({ max, signature }) : undefined
+    const signed = isIts(found, channelId) ? await (await channelOf(found))?.signed({ max, signature }) : undefined
     return signed === undefined ? unsigned(rail) : await rail.keep({ max, signature: signed }, found.row.channelId)
   }
   async function sidOf(request: StreamRequest): Promise<string | undefined> {
@@ -265,9 +149,10 @@ export function createTicks(base: Base): Ticks {
     answer: (route, request) => (request.header('payment-signature') === undefined ? message(route, request) : payment(route, request)),
     pay: (route, { request, live }) => pay(route, request, { id: live.lane.id, live, row: live.lane }),
     async frame(route, tick) {
-      const found = await alive(route, tick.sid)
-      if ('status' in found) return 'ended'
-      if (!isInTime(route.engine, found.id)) return 'rate'
+      const looked = find(route, tick.sid)
+      const found = looked instanceof Promise ? await looked : looked
+      if ('status' in found || found.over !== undefined) return 'ended'
+      if (!isInTime(found.id, route.engine.ticksPerSecond)) return 'rate'
       if (found.row.grade !== 'B') return 'over'
       const raised = await raise(route, found, tick)
       if ('reason' in raised) return frameError(raised)
@@ -281,11 +166,8 @@ export function createTicks(base: Base): Ticks {
   }
 }
 
-function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
-  map.delete(key)
-  const [oldest] = map.keys()
-  if (map.size >= mostKnown && oldest !== undefined) map.delete(oldest)
-  map.set(key, value)
+function isIts({ row }: Found, channelId: string): boolean {
+  return channelId === row.channelId || channelId.toLowerCase() === row.channelId.toLowerCase()
 }
 
 function ended({ units, used, reason, charged }: Pick<LaneRow, 'units' | 'used' | 'reason'> & Pick<LaneReceipt, 'charged'>) {
@@ -316,10 +198,6 @@ function tickBody(standing: LaneStanding, live: LiveLane | undefined) {
     ...(ttl === undefined ? {} : { ttl }),
     channel: { balance: `${balance}`, claimed: `${claimed}`, withdrawRequestedAt },
   }
-}
-
-function payable(base: Base, found: Found | StreamAnswer): Found | StreamAnswer {
-  return 'status' in found || found.over === undefined ? found : isOver(base, found.over)
 }
 
 function isOver({ cors }: Base, { reason = 'ended' }: Pick<LaneRow, 'reason'>): StreamAnswer {

@@ -64,10 +64,11 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
   const inbox = createInbox()
   const over = new AbortController()
   let lane = typeof given === 'function' ? undefined : given
-  let [waiting, silent] = [0, 0]
-  let controls: Promise<void> = Promise.resolve()
+  let silent = 0
+  const controls: TickFrame[] = []
+  let isObeying = false
 
-  const tell = (frame: ServerFrame): void => raw.send(encodeServerFrame(frame), () => {})
+  const tell = (frame: ServerFrame): void => raw.send(encodeServerFrame(frame), ignore)
   const leave = (code: number, reason: string): void => {
     raw.close(code, reason)
     over.abort()
@@ -115,8 +116,18 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
     if (found === undefined) tell({ type: 'error', error: 'ended' })
     else void begin(found)
   }
-  const ticked = async (frame: TickFrame): Promise<Ticked> =>
-    lane !== undefined && frame.sid !== lane.sid ? 'malformed' : await tick(frame).catch((): FrameError => 'store')
+  const ticked = (frame: TickFrame): Promise<Ticked> =>
+    lane !== undefined && frame.sid !== lane.sid ? Promise.resolve('malformed') : tick(frame).catch((): FrameError => 'store')
+  /** One after the other, as they came. */
+  const obey = async (): Promise<void> => {
+    if (isObeying) return
+    isObeying = true
+    for (let [next] = controls; next !== undefined; [next] = controls) {
+      await control(next)
+      controls.shift()
+    }
+    isObeying = false
+  }
 
   raw.on('message', (data, isBinary) => {
     silent = 0
@@ -125,14 +136,10 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
     if (!isBinary) inbox.put(Buffer.from(bytes).toString('utf8'), bytes.length)
     else if (frame === undefined) leave(closeCodes.reserved, 'reserved')
     else if (frame.type === 'data') inbox.put(Uint8Array.from(frame.bytes), frame.bytes.length)
-    else if (waiting >= mostControls) leave(closeCodes.flooded, 'too many ticks')
+    else if (controls.length >= mostControls) leave(closeCodes.flooded, 'too many ticks')
     else {
-      waiting += 1
-      controls = controls
-        .then(() => control(frame))
-        .finally(() => {
-          waiting -= 1
-        })
+      controls.push(frame)
+      void obey()
     }
     if (inbox.unread() > mostUnread) leave(closeCodes.flooded, 'too much unread')
   })
@@ -155,6 +162,8 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
   })
   if (lane !== undefined) void begin(lane)
 }
+
+const ignore = (): void => {}
 
 function costIn({ unit, clock }: Lane): (message: string | Uint8Array) => Units {
   const bytes = bytesPerUnit(unit)
