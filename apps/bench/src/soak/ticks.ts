@@ -16,7 +16,7 @@ const ahead = 28
 const breath = 5
 
 /** What a seller of streams went through: ticks that were taken, and the bytes that were alive in it, first after it had warmed up. */
-export type Steady = { readonly ticks: number; readonly heaps: readonly number[] }
+export type Steady = { readonly ticks: number; readonly perSecond: number; readonly heaps: readonly number[] }
 
 /** Ticks on eight sockets for so long, at most so many in a second. */
 export function soakTicks({ seconds, perSecond }: { readonly seconds: number; readonly perSecond: number }): Promise<Steady> {
@@ -44,7 +44,7 @@ export function soakTicks({ seconds, perSecond }: { readonly seconds: number; re
       heaps.push(await seller.call('heap', undefined))
     }
     for (const one of open) one.end()
-    return { ticks, heaps }
+    return { ticks, perSecond: ticks / (seconds * 0.7), heaps }
   })
 }
 
