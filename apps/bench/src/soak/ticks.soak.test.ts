@@ -4,11 +4,15 @@ import { soakForged, soakTicks } from './ticks.ts'
 
 const minutes = 60_000
 
-test('ten minutes at 5,000 ticks a second, or as many as this machine sustains, leave the heap as it was', { timeout: 20 * minutes }, async () => {
+test('ten minutes at 5,000 ticks a second, or as many as this machine sustains, leave the heap as it was', {
+  timeout: 20 * minutes,
+}, async () => {
   verifies('FS1-SOAK')
   const { ticks, perSecond, heaps } = await soakTicks({ seconds: 600, perSecond: 5000 })
   const [first = 0] = heaps
-  console.log(`${ticks} ticks, ${Math.round(perSecond)} in a second; bytes alive beside the first look: ${heaps.map((heap) => heap - first)}`)
+  console.log(
+    `${ticks} ticks, ${Math.round(perSecond)} in a second; bytes alive beside the first look: ${heaps.map((heap) => heap - first)}`,
+  )
   expect(ticks).toBeGreaterThan(10_000)
   for (const heap of heaps) expect(heap - first).toBeLessThan(4 * 1024 * 1024)
 })

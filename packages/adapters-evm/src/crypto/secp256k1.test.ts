@@ -87,6 +87,9 @@ describe('a canonical signature', () => {
 
   test('reads v of 0 and 1 as 27 and 28', () => {
     expect([0, 1, 27, 28].map((v) => canonicalSignature(withV(v))?.[64])).toEqual([27, 28, 27, 28])
+    // What came over a socket is a part of what else came, and stays as it came.
+    const came = Buffer.from(withV(0))
+    expect([canonicalSignature(came)?.[64], came[64]]).toEqual([27, 0])
   })
 
   test('is nothing else', () => {

@@ -83,7 +83,10 @@ export function raiseVoucher(
   if (stage.lane.credit.length + free.length >= mostCredit) return { channel, result: 'busy' }
   const lane = withCredit(stage.lane, [...free, { from: top, to: max, spent: true }], slice)
   // A voucher above all that was taken is the highest that was served.
-  return { channel: { ...stage.channel, top: max, free: [], voucher: { max, signature }, lanes: lanesWith(channel, lane) }, result: lane }
+  return {
+    channel: { ...stage.channel, top: max, free: [], voucher: { max, signature }, lanes: lanesWith(stage.channel, lane) },
+    result: lane,
+  }
 }
 
 /** Writes down what a lane used, and lets it deliver another slice of its credit. */
