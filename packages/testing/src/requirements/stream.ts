@@ -31,6 +31,10 @@ export const streamRequirements = {
     text: 'Who draws on a lane by a header shows its name and the seller’s own code for it.',
     link: 'streaming.md §5.2 Flow402x-Lane',
   },
+  'FS1-TOGETHER': {
+    text: 'Ticks of a lane that queue are judged from the highest that is signed, which speaks for all; one that is not signed is refused alone.',
+    link: 'streaming.md §3.2',
+  },
   'FS1-VIEW-GRANT': {
     text: 'A purchase gives exactly the views that were paid, to the wallet that paid, over any number of instances and crashes.',
     link: 'streaming.md §8, §11 f',
