@@ -34,8 +34,8 @@ async function openProxy(target: string): Promise<typeof rpc> {
     const fails = body.includes('eth_sendRawTransaction') && sends % 10 === 3
     if (fails) faults += 1
     const answer = async () => (await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).text()
-    const text = fails && faults % 2 === 0 ? '' : await answer()
-    if (fails && faults % 4 < 2) return outgoing.destroy()
+    const text = fails && faults % 2 === 0 ? '' : await answer().catch(() => undefined)
+    if (text === undefined || (fails && faults % 4 < 2)) return outgoing.destroy()
     const error = JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: 'internal error' } })
     outgoing.writeHead(200, { 'content-type': 'application/json' }).end(fails ? error : text)
   })

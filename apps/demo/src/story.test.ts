@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { tellStory } from './story.ts'
 
-it('tells the whole story and agrees with the chain', async () => {
+it('tells the whole story and agrees with the chain', { timeout: 180_000 }, async () => {
   const lines: string[] = []
   const code = await tellStory({ once: true, signal: new AbortController().signal, say: (line) => lines.push(line) })
   expect({ code, story: lines.join('\n') }).toEqual({ code: 0, story: expect.stringContaining('buyer −0.05 USDC, seller +0.05 USDC') })

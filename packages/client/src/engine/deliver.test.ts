@@ -166,11 +166,10 @@ describe('giving up', () => {
   })
 
   it('starts no try after the total time', async () => {
-    const met = await meet((_, response) => response.destroy(), { attempts: 1000, totalMs: 200 })
-    const started = performance.now()
+    const met = await meet((_, response) => response.destroy(), { attempts: 1000, totalMs: 2000 })
     await expect(met.call()).rejects.toMatchObject({ code: 'client/settle-unknown' })
-    expect(performance.now() - started).toBeLessThan(1000)
     expect(met.paid().length).toBeGreaterThan(2)
+    expect(met.paid().length).toBeLessThan(1000)
   })
 
   it('resumes an answer without settlement too, and nothing else', async () => {

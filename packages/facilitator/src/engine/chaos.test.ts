@@ -42,7 +42,7 @@ describe('a facilitator whose RPC fails', () => {
     const writer = evmChain({ network: chain.network, rpcUrl: proxy.url, signers: keys, confirmations: 0n })
     facilitator = createFacilitator({
       schemes: [exactEvmFacilitator({ chain: writer })],
-      confirmTimeout: 20_000,
+      confirmTimeout: 60_000,
       finality: 300,
       onEvent: (event) => events.push(event),
       ...options,

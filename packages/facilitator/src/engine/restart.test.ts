@@ -1,9 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,41 +13,24 @@ import { startPostgres, type TestServer } from '@flow402x/testing/servers'
 import { exactRequirements, signExact } from '@flow402x/testing/suites'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod/mini'
+import { type RpcProxy, startRpcProxy } from '../fixtures/rpc-proxy.ts'
 
 /** An RPC that lets a request of one method hang: before it reaches the chain, or with its answer. */
-type Gate = {
-  readonly url: string
+type Gate = RpcProxy & {
   hang: { readonly method: string; readonly at: 'request' | 'answer' } | undefined
   hung: number
-  close(): Promise<void>
 }
 
 async function openGate(target: string): Promise<Gate> {
-  const server = createServer(async (incoming, outgoing) => {
-    const chunks: Buffer[] = []
-    for await (const chunk of incoming) chunks.push(chunk)
-    const body = Buffer.concat(chunks).toString()
+  const forever = new Promise<never>(() => {})
+  const proxy = await startRpcProxy(target, async (body, forward) => {
     const hangs = gate.hang !== undefined && body.includes(gate.hang.method) ? gate.hang.at : undefined
-    if (hangs === 'request') gate.hung += 1
-    if (hangs === 'request') return
-    const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-    const text = await answer.text()
-    if (hangs === 'answer') gate.hung += 1
-    if (hangs === 'answer') return
-    outgoing.writeHead(200, { 'content-type': 'application/json' }).end(text)
+    const text = hangs === 'request' ? '' : await forward(body)
+    if (hangs === undefined) return text
+    gate.hung += 1
+    return await forever
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  // A listening server has an address with a port.
-  const { port } = server.address() as AddressInfo
-  const gate: Gate = {
-    url: `http://127.0.0.1:${port}`,
-    hang: undefined,
-    hung: 0,
-    close() {
-      server.closeAllConnections()
-      return new Promise((resolve) => server.close(() => resolve()))
-    },
-  }
+  const gate: Gate = { ...proxy, hang: undefined, hung: 0 }
   return gate
 }
 

@@ -1,5 +1,3 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { evmChain, exactEvmFacilitator } from '@flow402x/adapters-evm/facilitator'
 import type { Submission } from '@flow402x/core'
 import { defaultRetention, memoryJournal } from '@flow402x/core/memory'
@@ -10,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod/mini'
 import type { FacilitatorEvent } from '../engine/events.ts'
 import { createFacilitator, type FacilitatorOptions, type LocalFacilitator } from '../engine/facilitator.ts'
+import { startRpcProxy } from '../fixtures/rpc-proxy.ts'
 
 let chain: EvmChain
 let events: FacilitatorEvent[]
@@ -109,22 +108,13 @@ describe('a node that refuses a transaction for what is in it', () => {
     const poisoned = await pay(1000n)
     const authorization = z.object({ nonce: z.string() }).parse(poisoned.payment.payload.authorization)
     let refusing = true
-    const node = createServer(async (incoming, outgoing) => {
-      const chunks: Buffer[] = []
-      for await (const chunk of incoming) chunks.push(chunk)
-      const body = Buffer.concat(chunks).toString()
+    const node = await startRpcProxy(chain.rpcUrl, async (body, forward) => {
       const refused = refusing && body.includes('eth_sendRawTransaction') && body.includes(authorization.nonce.slice(2))
       const error = { jsonrpc: '2.0', id: 1, error: { code: -32000, message: 'rejected by policy' } }
-      const answer = refused
-        ? JSON.stringify(error)
-        : await (await fetch(chain.rpcUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).text()
-      outgoing.writeHead(200, { 'content-type': 'application/json' }).end(answer)
+      return refused ? JSON.stringify(error) : await forward(body)
     })
-    await new Promise<void>((resolve) => node.listen(0, '127.0.0.1', resolve))
     try {
-      // A listening server has an address with a port.
-      const { port } = node.address() as AddressInfo
-      await start({ replaceAfter: 2000, batch: false }, `http://127.0.0.1:${port}`)
+      await start({ replaceAfter: 2000, batch: false }, node.url)
       const before = await income()
       const settling = facilitator.settle(poisoned, { claimId: 'poisoned' })
       await expect.poll(() => of('sendFailed').length).toBeGreaterThan(0)
@@ -139,8 +129,7 @@ describe('a node that refuses a transaction for what is in it', () => {
       )
       expect(latest).toBe(pending)
     } finally {
-      node.closeAllConnections()
-      await new Promise((resolve) => node.close(resolve))
+      await node.close()
     }
   })
 })

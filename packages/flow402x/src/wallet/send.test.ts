@@ -258,7 +258,8 @@ async function holding(target: string, method: string) {
       arrived()
       await released
     }
-    const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    const answer = await fetch(target, { method: 'POST', headers: { 'content-type': 'application/json' }, body }).catch(() => undefined)
+    if (answer === undefined) return outgoing.destroy()
     outgoing.writeHead(200, { 'content-type': 'application/json' }).end(await answer.text())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
