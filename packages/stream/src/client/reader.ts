@@ -26,7 +26,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const [sid, meter] = [sidIn(opened.response), meterOf(opened, options)]
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason, isPaused, isOver, hasBegun] = [0, 0n, '', false, false, false]
-  let [said, closing]: [bigint?, Promise<StreamReceipt>?] = []
+  let [said, closing, isShut]: [bigint?, Promise<StreamReceipt>?, boolean?] = []
   let settle: (receipt: StreamReceipt) => void = () => {}
   const receipt = new Promise<StreamReceipt>((resolve) => {
     settle = resolve
@@ -54,7 +54,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   }
 
   /** A word of the server's; says whether it was the last. */
-  async function hear(event: ControlEvent): Promise<boolean> {
+  function hear(event: ControlEvent): boolean {
     onEvent(event)
     const { t, consumed } = event
     // What nobody here can count grows only while something comes.
@@ -65,7 +65,10 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       said = believed(consumed, { till, url }) ?? said
       return true
     }
-    if (t !== 'open') await till?.advance(due())
+    if (t === 'gated' || t === 'open') isShut = t === 'gated'
+    // A gate that is shut before this side counts so much is behind by what no two clocks agree on: then any part of a window helps.
+    // Nor is it waited for: what is said meanwhile is of its own time.
+    if (t !== 'open') void till?.advance(due(), isShut ? plan?.window : undefined)
     return t === 'gated' && !isPaused && isSpent()
   }
 
@@ -89,14 +92,14 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
 
   async function* read(): AsyncGenerator<StreamChunk> {
     let response = opened.response
-    for (let tries = 0; ; ) {
+    for (let [tries, cause]: [number, unknown?] = [0]; ; ) {
       try {
         for await (const item of whileFlowing(itemsOf(response), { now, sleep, patience, idle })) {
-          tries = 0
           if ('control' in item) {
-            if (await hear(item.control)) return
+            if (hear(item.control)) return
             continue
           }
+          tries = 0
           if (!isPaused) meter?.flows(true)
           meter?.received('chunk' in item ? item.bytes : 0)
           void till?.advance(due())
@@ -106,17 +109,18 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
           yield item.chunk
           if (plan?.units !== undefined && received() >= plan.units) return
         }
-        isSpent()
-        return
+        // Who shuts the gate and goes has not said that this was all.
+        if (isSpent() || isShut !== true) return
       } catch (error) {
         if (isX402Error(error) || isOver || over.signal.aborted || options.signal?.aborted) throw error
         // It would not be paid there either.
         isSpent()
-        tries += 1
-        if (till === undefined || tries > reopens) throw readerErrors('stream/broken', { url, tries, cause: error })
-        await sleep(50 * 2 ** tries)
-        response = (await reopen(till)) ?? response
+        cause = error
       }
+      tries += 1
+      if (till === undefined || tries > reopens) throw readerErrors('stream/broken', { url, tries, cause })
+      await sleep(50 * 2 ** tries)
+      response = (await reopen(till)) ?? response
     }
   }
 
