@@ -62,6 +62,9 @@ describe.each(['base', 'solana'] as const)('a video by the second on %s', (netwo
           'payment-token': 'USDC',
           network: network === 'base' ? 'Base' : 'Solana',
         })
+        const shown = await fetch(url, { headers: { accept: 'text/html' } })
+        expect([shown.status, shown.headers.get('content-type')]).toEqual([402, 'text/html; charset=utf-8'])
+        expect(await shown.text()).toContain('<strong>$0.01</strong> per second')
         const client = new FlowClient({ provider: network, token: 'USDC', env: environment(), store: memoryStore(), maxDeposit: '$7' })
         const stream = await client.payStream({ url, rate: 0.01, duration: 60 })
         expect([stream.grade, stream.response.headers.get('content-type')]).toEqual(['B', 'video/mp4'])

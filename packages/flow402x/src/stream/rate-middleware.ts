@@ -11,6 +11,7 @@ import {
   type StreamRoute,
   wallMeter,
 } from '@flow402x/stream/server'
+import { streamPage } from '@flow402x/web/stream'
 import type { RequestHandler, Response } from 'express'
 import { streamErrors } from './errors.ts'
 import { mediaOf } from './media.ts'
@@ -42,7 +43,8 @@ const mostRoutes = 64
 export function rateMiddleware(seller: Seller, options: RateOptions): RequestHandler {
   const { store, facilitator, secret, channels } = seller
   const { clock = 'media', window = 2, onStream } = options
-  const streams = createStreams({ schemes: [channels], facilitator, store, secret, ...(onStream && { onEvent: onStream }) })
+  const page = streamPage()
+  const streams = createStreams({ schemes: [channels], facilitator, store, secret, page, ...(onStream && { onEvent: onStream }) })
   // What was delivered is claimed by one process of all that share the store.
   channels.vouchers?.runner({ facilitator }).start()
   const routes = new Map<string, StreamRoute>()

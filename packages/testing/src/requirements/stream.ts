@@ -6,6 +6,10 @@ export const streamRequirements = {
     text: 'A budget can be raised while its stream flows or stands still, and nothing beyond it is ever signed or deposited.',
     link: 'streaming.md §2',
   },
+  'NEXT-APP': {
+    text: 'Inside a built Next application routes ask, serve who pays, and stream as long as they are paid.',
+    link: 'streaming.md §11',
+  },
   'FS1-PAGE': {
     text: 'Who opens a stream in a browser sees a page that pays it, stops with the payment, and shows what strangers wrote as text; programs get the offer.',
     link: 'DESIGN.md §8.4',
