@@ -139,8 +139,8 @@ type Settling = {
 
 // A facilitator of its own for each batch: one that wedged would tell nothing about the next. It settles so many first that its code is
 // compiled; as wired, each of them waits a second or more for its receipt.
-const warmUp = { count: 192, most: 32, deadline: 60_000 }
-const shortWarmUp = { count: 4, most: 1, deadline: 30_000 }
+const warmUp = { count: 64, most: 8 }
+const shortWarmUp = { count: 4, most: 1 }
 
 async function settleAll(chain: EvmChain, { way, signed, profiles, most = 32, deadline = 12_000 }: Settling): Promise<BatchResult> {
   const { privateKey: key } = way === 'ours' ? chain.facilitator : way === 'managed' ? chain.owner : spare(chain)
@@ -150,8 +150,9 @@ async function settleAll(chain: EvmChain, { way, signed, profiles, most = 32, de
   return withRoles([role], async () => {
     const facilitator = await role
     const requirements = requirementsFor(chain.seller.address)
-    const { count, ...warming } = way === 'as wired' ? shortWarmUp : warmUp
-    await facilitator.call('settle', { signed: await signPayments(chain.buyer.privateKey, { requirements, count }), ...warming })
+    const { count, most: atOnce } = way === 'as wired' ? shortWarmUp : warmUp
+    const first = await signPayments(chain.buyer.privateKey, { requirements, count: Math.min(count, signed.length) })
+    await facilitator.call('settle', { signed: first, most: atOnce, deadline: 30_000 })
     return facilitator.call('settle', { signed, most, deadline })
   })
 }
