@@ -17,7 +17,7 @@ test('ten minutes at 5,000 ticks a second, or as many as this machine sustains, 
   for (const heap of heaps) expect(heap - first).toBeLessThan(4 * 1024 * 1024)
 })
 
-test('5,000 forged ticks a second at most double what honest payers wait', { timeout: 5 * minutes }, async () => {
+test('5,000 forged ticks a second at most double what honest payers wait', { timeout: 20 * minutes }, async () => {
   verifies('T19')
   const { quiet, forged, perSecond } = await soakForged({ rounds: 5, ticks: 560 })
   console.log(`p99 ${quiet.toFixed(1)} ms in quiet, ${forged.toFixed(1)} ms beside ${Math.round(perSecond)} forged ticks a second`)
