@@ -35,10 +35,11 @@ async function rates({ rounds, share, profiles, onProgress }: Context, chain: Ev
   onProgress('settlements, 32 in flight')
   const samples = await interleave(names, {
     rounds,
-    async run(name, { warm }) {
-      const count = Math.ceil((name === 'as wired' ? 96 : 400) * (warm ? 0.25 : 1) * share)
+    warmUp: false,
+    async run(name) {
+      const count = Math.ceil((name === 'as wired' ? 96 : 400) * share)
       const signed = await signPayments(chain.buyer.privateKey, { requirements: requirementsFor(chain.seller.address), count })
-      const result = await settleAll(chain, { way: name, signed, profiles: warm ? undefined : profiles })
+      const result = await settleAll(chain, { way: name, signed, profiles })
       const errors = Object.values(result.reasons).reduce((sum, number) => sum + number, 0)
       return {
         perSecond: result.good === 0 ? 0 : result.good / result.seconds,
@@ -93,10 +94,11 @@ async function poisoned({ rounds, share, profiles, onProgress }: Context, chain:
   const contenders = ['ours', 'managed'] as const
   const samples = await interleave(contenders, {
     rounds: Math.min(rounds, 3),
-    async run(way, { warm }) {
-      const count = Math.max(20, Math.ceil(200 * (warm ? 0.2 : 1) * share))
+    warmUp: false,
+    async run(way) {
+      const count = Math.max(20, Math.ceil(200 * share))
       const { signed, good } = await poisonedBatch(chain, count)
-      const result = await settleAll(chain, { way, signed, profiles: warm ? undefined : profiles })
+      const result = await settleAll(chain, { way, signed, profiles })
       return (100 * result.good) / good
     },
   })
@@ -183,14 +185,14 @@ async function blocks({ rounds, share, profiles, onProgress }: Context): Promise
   try {
     const samples = await interleave(['ours', 'managed'] as const, {
       rounds: Math.min(rounds, 3),
-      async run(way, { warm }) {
+      warmUp: false,
+      async run(way) {
         const order = { requirements: requirementsFor(chain.seller.address), count: 1 }
-        const payers = warm ? keys.slice(0, Math.ceil(keys.length / 10)) : keys
-        const signed = (await Promise.all(payers.map((key) => signPayments(key, order)))).flat()
+        const signed = (await Promise.all(keys.map((key) => signPayments(key, order)))).flat()
         const { transactions } = await settleAll(chain, {
           way,
           signed,
-          profiles: warm ? undefined : profiles,
+          profiles,
           most: waiting,
           deadline: 60_000,
         })

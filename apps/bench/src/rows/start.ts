@@ -53,7 +53,7 @@ async function starts(
   onProgress('start to listening, and memory')
   return interleave(programs, {
     rounds,
-    async run(name) {
+    async run(name, { warm }) {
       const { privateKey: key } = name === 'our-facilitator' ? chain.facilitator : chain.owner
       const argument: ProgramArgument = { facilitatorUrl, rpcUrl: chain.rpcUrl, key, payTo: chain.seller.address }
       const began = performance.now()
@@ -62,7 +62,7 @@ async function starts(
         const { ready, usage } = await role
         const milliseconds = performance.now() - began
         const idle = megabytes(await usage())
-        if (!name.endsWith('facilitator')) await load(ready.url, Math.ceil(10_000 * share))
+        if (!warm && !name.endsWith('facilitator')) await load(ready.url, Math.ceil(10_000 * share))
         return { milliseconds, idle, used: megabytes(await usage()) }
       })
     },

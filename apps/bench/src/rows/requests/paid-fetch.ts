@@ -40,20 +40,22 @@ async function waits({ rounds, share, profiles }: Context) {
     return startRole<{ url: string }>('seller', { argument, profiles, name: `${row}-seller-${house}` })
   })
   const remembers = { house: 'ours', remembers: true } as const
-  const buyers = ([{ house: 'ours' }, remembers, { house: 'official' }, { house: 'mppx' }, { house: 'floor' }] as const).map((who) => {
+  // A process for each way, so that all have bought as often when they are measured.
+  const all = [{ house: 'ours' }, remembers, { house: 'official' }, { house: 'official' }, { house: 'mppx' }, { house: 'floor' }] as const
+  const buyers = all.map((who) => {
     const argument: BuyerArgument = { ...who, key }
     return startRole<unknown, BuyerCalls>('buyer', { argument, profiles, name: `${row}-buyer-${who.house}` })
   })
   const samples = await withRoles([stub, ...sellers, ...buyers], async () => {
     const [ourSeller, officialSeller, mppxSeller] = (await Promise.all(sellers)).map(({ ready }) => ready.url)
-    const [ours, remembering, official, mppx, floor] = await Promise.all(buyers)
+    const [ours, remembering, official, officialAtOurs, mppx, floor] = await Promise.all(buyers)
     const ways = {
       floor: { buyer: floor, url: `${ourSeller}${paths.free}` },
       ours: { buyer: ours, url: `${ourSeller}${paths.goods}` },
       remembering: { buyer: remembering, url: `${ourSeller}${paths.goods}` },
       official: { buyer: official, url: `${officialSeller}${paths.goods}` },
       mppx: { buyer: mppx, url: `${mppxSeller}${paths.goods}` },
-      'official at ours': { buyer: official, url: `${ourSeller}${paths.goods}` },
+      'official at ours': { buyer: officialAtOurs, url: `${ourSeller}${paths.goods}` },
     }
     return interleave(contenders, {
       rounds,
