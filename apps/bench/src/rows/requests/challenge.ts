@@ -35,7 +35,10 @@ async function unpaid({ rounds, share, profiles }: Context, framework: SellerArg
   const samples = await withRoles([stub, ...sellers], async () => {
     const [floor, ours, official, mppx] = await Promise.all(sellers)
     const byName = { floor, ours, official, mppx }
-    return interleave(contenders, { rounds, run: (name, { warm }) => sample(byName[name], Math.ceil(counts[name] * (warm ? 0.6 : 1) * share)) })
+    return interleave(contenders, {
+      rounds,
+      run: (name, { warm }) => sample(byName[name], Math.ceil(counts[name] * (warm ? 0.6 : 1) * share)),
+    })
   })
   const of = (name: (typeof contenders)[number], field: keyof Sample) => samples[name].map((one) => one[field])
   const added = (name: 'ours' | 'official' | 'mppx') => samples[name].map(({ cpu }, round) => cpu - (samples.floor[round]?.cpu ?? 0))
