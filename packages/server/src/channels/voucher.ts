@@ -82,9 +82,8 @@ function voucherRun(context: RunContext, paying: Paying): Run {
     kind: 'run',
     hold: options.flow !== 'upfront',
     payment: { payer: taken.payer, requirements: submission.requirements },
-    get signal() {
-      return time.signal()
-    },
+    // Not by a getter: one that is each run's own would keep all of the run until the next full collection of garbage.
+    signal: time.signal,
     async complete(work) {
       try {
         return await charge(context, paying, await firstOf(work, time.overdue))
@@ -99,28 +98,19 @@ function voucherRun(context: RunContext, paying: Paying): Run {
   }
 }
 
-/** The time of a handler, ended with its run: of thousands a second none waits for it to be over, and few make a signal of it. */
+/** The time of a handler, ended with its run: of thousands a second none waits for it to be over. */
 function allowTime(patience: number) {
-  let controller: AbortController | undefined
-  let reason: DOMException | undefined
+  const controller = new AbortController()
   let tell: (late: Failure) => void = () => {}
   const overdue = new Promise<Failure>((resolve) => {
     tell = resolve
   })
   const timer = setTimeout(() => {
-    reason = new DOMException('The handler took too long.', 'TimeoutError')
-    controller?.abort(reason)
+    const reason = new DOMException('The handler took too long.', 'TimeoutError')
+    controller.abort(reason)
     tell({ failure: reason, timedOut: true })
   }, patience)
-  return {
-    overdue,
-    signal(): AbortSignal {
-      controller ??= new AbortController()
-      if (reason !== undefined) controller.abort(reason)
-      return controller.signal
-    },
-    end: () => clearTimeout(timer),
-  }
+  return { overdue, signal: controller.signal, end: () => clearTimeout(timer) }
 }
 
 /** In milliseconds, and no more than a timer can wait. */

@@ -72,13 +72,8 @@ export type PaidFacts = Pick<Run, 'payment' | 'signal'>
 
 /** What the handler of a run is told. */
 export function factsOf(run: Run): PaidFacts {
-  return {
-    payment: run.payment,
-    // Made where it is asked for: most handlers never do.
-    get signal() {
-      return run.signal
-    },
-  }
+  const { payment, signal } = run
+  return { payment, signal }
 }
 
 /** An answer in the handler's place; `sent` comes with goods that were stored. */

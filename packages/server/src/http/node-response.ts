@@ -194,19 +194,36 @@ function mute(response: ServerResponse): void {
 function resultOf(response: ServerResponse, body?: readonly Write[]): HandlerResult {
   const { statusCode: status } = response
   const usage = response.getHeader(settlementOverridesHeader)
-  const present = response.getHeaders()
-  return {
+  const result: HandlerResult & Made = {
     status,
     usage: usage === undefined ? undefined : String([usage].flat()[0]),
-    get headers() {
-      return Object.entries(present).flatMap(([name, value]) =>
+    headers: [],
+    body: undefined,
+    [madeOf]: { present: response.getHeaders(), body },
+  }
+  return Object.defineProperties(result, madeOut)
+}
+
+/** What a result is made out of; getters of each one's own would keep all they see until the next full collection of garbage. */
+const madeOf = Symbol('madeOf')
+type Made = { readonly [madeOf]: { readonly present: OutgoingHttpHeaders; readonly body: readonly Write[] | undefined } }
+
+const madeOut: PropertyDescriptorMap & ThisType<Made> = {
+  headers: {
+    enumerable: true,
+    get() {
+      return Object.entries(this[madeOf].present).flatMap(([name, value]) =>
         value === undefined ? [] : [value].flat().map((one) => [name, String(one)] as const),
       )
     },
-    get body() {
+  },
+  body: {
+    enumerable: true,
+    get() {
+      const { body } = this[madeOf]
       return body && Buffer.concat(body.map(bytesOf))
     },
-  }
+  },
 }
 
 /** The headers that a response to Node has by now. */
