@@ -73,19 +73,23 @@ type Challenged = {
 export type PlainAnswer = { readonly status: number; readonly text: string; readonly headers: Readonly<Record<string, string>> }
 
 /** A 402 (or 412): the offers in the v2 header and in the one body that v1 clients read, with RFC 9457's members. */
-export function challengeAnswer(
-  engine: Engine,
-  challenged: Challenged,
-): { readonly kind: 'answer'; readonly plain: PlainAnswer; readonly response: Response } {
+export function challengeAnswer(engine: Engine, challenged: Challenged): ChallengeAnswer {
   const { status = 402 } = challenged
   const { text, headers } = encodedChallenge(engine, challenged)
-  return {
+  return Object.assign<Pick<ChallengeAnswer, 'response'>, Omit<ChallengeAnswer, 'response'>>(Object.create(madeOfPlain), {
     kind: 'answer',
     plain: { status, text, headers },
-    get response() {
-      return new Response(text, { status, headers })
-    },
-  }
+  })
+}
+
+type ChallengeAnswer = { readonly kind: 'answer'; readonly plain: PlainAnswer; readonly response: Response }
+
+// One for all answers: a getter of each one's own would keep all that its request brought until the next full collection of garbage.
+const madeOfPlain: ThisType<ChallengeAnswer> = {
+  get response() {
+    const { text, status, headers } = this.plain
+    return new Response(text, { status, headers })
+  },
 }
 
 type Encoded = { readonly text: string; readonly headers: Record<string, string> }
