@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -100,9 +100,9 @@ async function installs({ onProgress, share }: Context): Promise<Figure[]> {
   if (failure !== undefined) return [absent({ row, figure: 'install size', note: failure })]
   const folder = await mkdtemp(join(tmpdir(), 'flow402x-bench-'))
   try {
-    const figures: Figure[] = []
-    for (const role of roles) figures.push(...(await installed(folder, role)))
-    return figures
+    const names = [...new Set(roles.flatMap(({ ours }) => ours))]
+    const files = new Map(await Promise.all(names.map((name) => packed(folder, name))))
+    return (await Promise.all(roles.map((role) => installed({ folder, files }, role)))).flat()
   } catch (error) {
     const note = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown'
     return [absent({ row, figure: 'install size', note })]
@@ -111,8 +111,11 @@ async function installs({ onProgress, share }: Context): Promise<Figure[]> {
   }
 }
 
-async function installed(folder: string, { name, targets, ...role }: Part): Promise<Figure[]> {
-  const ours = await install(folder, Object.fromEntries(await Promise.all(role.ours.map((one) => packed(folder, one)))))
+/** Where it is installed, and the file that each package of ours is packed in. */
+type Place = { readonly folder: string; readonly files: ReadonlyMap<string, string> }
+
+async function installed({ folder, files }: Place, { name, targets, ...role }: Part): Promise<Figure[]> {
+  const ours = await install(folder, Object.fromEntries(role.ours.map((one) => [`@flow402x/${one}`, `file:${files.get(one)}`])))
   const framework = role.framework === undefined ? [] : [role.framework]
   const bare = framework.length === 0 ? { packages: 0, mebibytes: 0 } : await install(folder, await pinned(framework))
   const beside = async (names: readonly string[]): Promise<Installed> => {
@@ -137,19 +140,17 @@ async function pinned(names: readonly string[]): Promise<Record<string, string>>
   return Object.fromEntries(await Promise.all(names.map(async (one) => [one, await versionOf(one)] as const)))
 }
 
-/** Packs a package as it would be published, and names it with the file it stands in. */
-async function packed(folder: string, name: string): Promise<[name: string, from: string]> {
+/** Packs a package as it would be published. */
+async function packed(folder: string, name: string): Promise<[name: string, file: string]> {
   const file = join(folder, `${name}.tgz`)
   await run('npx', ['-y', 'pnpm@12.21.0', 'pack', '--out', file], { cwd: join(root, 'packages', name) })
-  return [`@flow402x/${name}`, `file:${file}`]
+  return [name, file]
 }
 
 type Installed = { readonly packages: number; readonly mebibytes: number }
 
 async function install(folder: string, dependencies: Record<string, string>): Promise<Installed> {
-  const home = join(folder, 'install')
-  await rm(home, { recursive: true, force: true })
-  await mkdir(home)
+  const home = await mkdtemp(join(folder, 'install-'))
   // Packed packages name each other by version; here each is the file, whoever asks.
   const overrides = {
     viem: await versionOf('viem'),
