@@ -1,39 +1,14 @@
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
 import { verifies } from '@flow402x/testing/requirements'
-import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { useDevPages } from '../fixtures/dev-pages.ts'
 import { dollars, film, meters, receipt, said, start } from '../fixtures/stream-screen.ts'
-import { noChromium, openVisitor } from '../fixtures/visitor.ts'
-import { type Dev, startDev } from './dev.ts'
+import { noChromium } from '../fixtures/visitor.ts'
 
 const title = `the page of a paid film, in Chromium${noChromium === undefined ? '' : ` (${noChromium})`}`
 
 describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
-  let dev: Dev
-  let visitor: Awaited<ReturnType<typeof openVisitor>>
-  beforeAll(async () => {
-    dev = await startDev()
-    visitor = await openVisitor(dev.world.seller.url)
-  }, 60_000)
-  afterEach(async () => {
-    await visitor.leave()
-    expect(visitor.strange()).toEqual([])
-  })
-  afterAll(async () => {
-    await visitor?.close()
-    await dev?.close()
-  })
-
-  const chain = () => {
-    const [first] = dev.chains
-    if (first === undefined) throw new TypeError('no chain')
-    return first
-  }
-  const open = async (path: string, page?: Page): Promise<Page> => {
-    const opened = page ?? (await visitor.newPage())
-    await opened.goto(`${dev.world.seller.url}${path}`)
-    return opened
-  }
+  const { chain, open } = useDevPages()
 
   const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 

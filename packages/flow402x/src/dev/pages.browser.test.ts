@@ -1,39 +1,14 @@
 import { verifies } from '@flow402x/testing/requirements'
-import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { useDevPages } from '../fixtures/dev-pages.ts'
 import { injectWallet } from '../fixtures/injected-wallet.ts'
 import { meters, receipt, said, start, story } from '../fixtures/stream-screen.ts'
-import { faultsOf, noChromium, openVisitor } from '../fixtures/visitor.ts'
-import { type Dev, startDev } from './dev.ts'
+import { faultsOf, noChromium } from '../fixtures/visitor.ts'
 
 const title = `the pages of paid streams, in Chromium${noChromium === undefined ? '' : ` (${noChromium})`}`
 
 describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
-  let dev: Dev
-  let visitor: Awaited<ReturnType<typeof openVisitor>>
-  beforeAll(async () => {
-    dev = await startDev()
-    visitor = await openVisitor(dev.world.seller.url)
-  }, 60_000)
-  afterEach(async () => {
-    await visitor.leave()
-    expect(visitor.strange()).toEqual([])
-  })
-  afterAll(async () => {
-    await visitor?.close()
-    await dev?.close()
-  })
-
-  const chain = () => {
-    const [first] = dev.chains
-    if (first === undefined) throw new TypeError('no chain')
-    return first
-  }
-  const open = async (path: string, page?: Page): Promise<Page> => {
-    const opened = page ?? (await visitor.newPage())
-    await opened.goto(`${dev.world.seller.url}${path}`)
-    return opened
-  }
+  const { chain, newPage, open } = useDevPages()
 
   it('show a text token by token as it is paid, for the prompt that was typed', async () => {
     verifies('FS1-PAGE')
@@ -52,7 +27,7 @@ describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
     verifies('FS1-PAGE')
     const { buyer, rpcUrl } = chain()
     let yes = false
-    const page = await visitor.newPage()
+    const page = await newPage()
     const asked = await injectWallet(page, { privateKey: buyer.privateKey, rpcUrl, signs: () => yes })
     await open('/video.mp4', page)
     const before = await chain().balanceOf(buyer.address)
@@ -81,7 +56,7 @@ describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
   it('pay nothing on another network than the seller’s', async () => {
     verifies('FS1-PAGE')
     const { buyer, rpcUrl } = chain()
-    const page = await visitor.newPage()
+    const page = await newPage()
     const asked = await injectWallet(page, { privateKey: buyer.privateKey, rpcUrl, changes: false })
     await open('/video.mp4', page)
     await page.getByRole('button', { name: 'Pay with Pocket' }).click()

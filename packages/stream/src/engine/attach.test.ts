@@ -2,20 +2,15 @@ import { decodeServerFrame, encodeClientFrame, oneUnit, paymentStreamHeader, str
 import { postgresStore } from '@flow402x/store/postgres'
 import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { startPostgres, type TestServer } from '@flow402x/testing/servers'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
-import { useGround } from '../fixtures/ground.ts'
+import { useGround, usePostgres } from '../fixtures/ground.ts'
 import { startSellerProcess } from '../fixtures/seller-process.ts'
 import type { ShopPlan, StreamShop } from '../fixtures/stream-shop.ts'
 import { oneToken } from '../fixtures/tokens.ts'
 
 const ground = useGround(escrowFacilitator)
-let database: TestServer
-beforeAll(async () => {
-  database = await startPostgres()
-})
-afterAll(() => database?.stop())
+const database = usePostgres()
 
 const token = 10n
 const rate = { rate: '0.00001 USD/token', buy: 100, window: 40, windowMax: 40, tick: 20 }

@@ -2,19 +2,15 @@ import { postgresStore } from '@flow402x/store/postgres'
 import { hotStore } from '@flow402x/store/redis'
 import { escrowFacilitator } from '@flow402x/testing/contracts'
 import { verifies } from '@flow402x/testing/requirements'
-import { hasRedis, startPostgres, startRedis, type TestServer } from '@flow402x/testing/servers'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { useGround } from '../fixtures/ground.ts'
+import { hasRedis, startRedis } from '@flow402x/testing/servers'
+import { describe, expect, test, vi } from 'vitest'
+import { useGround, usePostgres } from '../fixtures/ground.ts'
 import { drain, startSellerProcess } from '../fixtures/seller-process.ts'
 import { slowTokens } from '../fixtures/tokens.ts'
 
 const missing = hasRedis() ? '' : ' (skipped: there is no redis-server here)'
 const ground = useGround(escrowFacilitator)
-let database: TestServer
-beforeAll(async () => {
-  database = await startPostgres()
-})
-afterAll(() => database?.stop())
+const database = usePostgres()
 
 const token = 10n
 const tokens = { rate: '0.00001 USD/token', buy: 100, window: 100, windowMax: 100, tick: 20 }
