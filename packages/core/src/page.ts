@@ -1,2 +1,3 @@
 export { baseStyle } from './page/base-style.ts'
+export { brandSign, pageStart } from './page/frame.ts'
 export { type Html, html, type Part, plain, toText, visibleJson } from './page/html.ts'

@@ -1,4 +1,4 @@
-import { type Html, html, type Part } from '@flow402x/core/page'
+import { brandSign, type Html, html, type Part, pageStart } from '@flow402x/core/page'
 
 /** Where the files beside the pages are found. */
 export type AssetPaths = { readonly stylesheet: string; readonly script: string; readonly icon: string }
@@ -20,12 +20,7 @@ export type Page = {
 /** A whole document around what a page says. */
 export function framed({ title, body, current, indexed = true }: Page, { name, assets }: Site): Html {
   const here = (entry: Page['current']) => entry === current && html` aria-current="page"`
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
+  return html`${pageStart}
 ${!indexed && html`<meta name="robots" content="noindex">\n`}<title>${title === name ? name : `${title} · ${name}`}</title>
 <link rel="stylesheet" href="${assets.stylesheet}">
 <link rel="icon" type="image/svg+xml" href="${assets.icon}">
@@ -35,7 +30,7 @@ ${!indexed && html`<meta name="robots" content="noindex">\n`}<title>${title === 
 <a class="skip" href="#main">Skip to content</a>
 <header class="top">
 <div class="wide">
-<a class="brand" href="/"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 8c3.5-4 6.5-4 9 0s5.5 4 9 0M3 16c3.5-4 6.5-4 9 0s5.5 4 9 0"/></svg>${name}</a>
+<a class="brand" href="/">${brandSign}${name}</a>
 <nav aria-label="Main">
 <a href="/"${here('search')}>Search</a>
 <a href="/register"${here('register')}>List a resource</a>

@@ -1,5 +1,5 @@
 import { findAsset, formatNetwork, formatPrice, networkFamily } from '@flow402x/core'
-import { type Html, html } from '@flow402x/core/page'
+import { brandSign, type Html, html, pageStart } from '@flow402x/core/page'
 import type { PageVisit } from '@flow402x/core/stream'
 import * as z from 'zod/mini'
 
@@ -18,12 +18,7 @@ export function streamDocument(visit: PageVisit, { script, style, nonce, testWal
   const title = resource.serviceName ?? pathname
   const price = `${formatPrice(rate.price)} ${perUnit(rate)}`
   const offer = payable(visit)
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
+  return html`${pageStart}
 <meta name="robots" content="noindex">
 <title>${title} · ${price}</title>
 <link rel="stylesheet" href="${style}" nonce="${nonce}">
@@ -32,7 +27,7 @@ export function streamDocument(visit: PageVisit, { script, style, nonce, testWal
 </head>
 <body data-unit="${rate.unit}" data-network="${offer?.network}" data-asset="${offer?.asset}" data-test-wallet="${testWallet}">
 <a class="skip" href="#pay">Skip to payment</a>
-<header class="wide bar"><span class="brand"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 8c3.5-4 6.5-4 9 0s5.5 4 9 0M3 16c3.5-4 6.5-4 9 0s5.5 4 9 0"/></svg>${host}</span></header>
+<header class="wide bar"><span class="brand">${brandSign}${host}</span></header>
 <main class="wide">
 <section class="what">
 <h1>${title}</h1>
