@@ -1,10 +1,10 @@
-import { costOf, laneHeader, paymentStreamHeader, type Units } from '@flow402x/core/stream'
+import { costOf, laneHeader, type Units } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { readAll } from './lines.ts'
 import { createMeter, recordingIn } from './meter.ts'
 import { type PayStreamOptions, planOf } from './pay-stream.ts'
 import { slidingTill, type Till } from './till.ts'
-import { closeLane } from './words.ts'
+import { closeLane, sidIn } from './words.ts'
 
 /** What is downloaded: as a stream, but in parts, each as long as its money. */
 export type PayDownloadOptions = Pick<
@@ -45,8 +45,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
     throw readerErrors('stream/not-open', { url: opened.url, status: response.status, why: 'it gave no part of a file' })
   }
   const size = first?.size ?? BigInt(response.headers.get('Content-Length') ?? 0)
-  const said = response.headers.get(paymentStreamHeader.name)
-  const sid = said === null ? undefined : paymentStreamHeader.decode(said).sid
+  const sid = sidIn(response)
   const bearer = response.headers.get(laneHeader.name)
   const meter = terms && createMeter(terms, { now, leastBytes, recording: recordingIn(response, { leastBytes }) })
   const paid = terms && plan(opened)

@@ -1,5 +1,6 @@
 import { bytesPerUnit, costOf, lesser, oneUnit, paymentStreamHeader, type StreamTerms, type Units, unitsFor } from '@flow402x/core/stream'
 import { createBacking } from './backing.ts'
+import type { PayStreamOptions, Plan } from './pay-stream.ts'
 
 /** So many bytes of a recording last so long (10⁻⁹ s). */
 export type Recording = { readonly bytes: bigint; readonly length: Units }
@@ -125,6 +126,48 @@ export function createMeter({ unit, clock, rate, tick }: StreamTerms, { now, rec
       moved = false
       return has
     },
+  }
+}
+
+/** What a payer has counted of a stream: units, and what those cost (atomic). */
+export type Counts = {
+  /** Nothing where the stream asks no money. */
+  readonly meter: Meter | undefined
+  /** What came. */
+  received(): Units
+  /** What of it is to be paid by now. */
+  due(): Units
+  /** What that costs. */
+  counted(): bigint
+  /** What it can cost at most. */
+  most(): bigint
+}
+
+/** What of a stream is counted, and by which of its payer's options. */
+export type Counted = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count'> & {
+  readonly terms: StreamTerms | undefined
+  readonly plan: Plan | undefined
+  readonly recording?: Recording | undefined
+  readonly now: () => number
+  /** What was signed for it by now (atomic): no more is ever counted. */
+  readonly signed: () => bigint
+}
+
+/** How long nothing may happen before a gate is taken for shut, and before it is looked whether what came early is due; in milliseconds. */
+export const moment = 1000
+
+/** Counts for whoever reads a stream, by whatever it comes. */
+export function countsOf({ terms, plan, speed = 1, signed, ...options }: Counted): Counts {
+  const play = plan && { speed, ahead: plan.window }
+  const meter = terms && createMeter(terms, { ...options, play })
+  const cost = (units: Units = 0n): bigint => (terms === undefined ? 0n : costOf(terms.rate, units))
+  const due = (): Units => meter?.due(signed()) ?? 0n
+  return {
+    meter,
+    received: () => meter?.units(signed()) ?? 0n,
+    due,
+    counted: () => cost(due()),
+    most: () => cost(meter?.most(signed())),
   }
 }
 

@@ -99,9 +99,7 @@ export interface PaidStream extends AsyncIterable<StreamChunk> {
  * ```
  */
 export async function payStream(options: PayStreamOptions): Promise<PaidStream> {
-  const { wallet, url, init = {}, signal, leastBytes = 0, speed = 1 } = options
-  if (!(leastBytes >= 0)) throw readerErrors('stream/bad-option', { option: 'leastBytes', why: `${leastBytes} is no number of bytes` })
-  if (!(speed > 0)) throw readerErrors('stream/bad-option', { option: 'speed', why: `${speed} is no speed` })
+  const { wallet, url, init = {}, signal } = options
   const over = new AbortController()
   const both = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal])
   const { window, plan } = planOf(options)
@@ -124,10 +122,13 @@ export type Plan = {
 }
 
 /** Reads the limits of options: what is paid ahead on terms, and the plan for what was opened. Errors: `stream/bad-option`. */
-export function planOf(options: Pick<PayStreamOptions, 'window' | 'units' | 'budget'>): {
+export function planOf(options: Pick<PayStreamOptions, 'window' | 'units' | 'budget' | 'leastBytes' | 'speed'>): {
   window(terms: StreamTerms): Units
   plan(opened: OpenedStream): Plan | undefined
 } {
+  const { leastBytes = 0, speed = 1 } = options
+  if (!(leastBytes >= 0)) throw readerErrors('stream/bad-option', { option: 'leastBytes', why: `${leastBytes} is no number of bytes` })
+  if (!(speed > 0)) throw readerErrors('stream/bad-option', { option: 'speed', why: `${speed} is no speed` })
   const limits = { window: readOption('window', options.window), units: readOption('units', options.units) }
   return {
     window: (terms) => windowOf(terms, limits),

@@ -1,20 +1,11 @@
 import { isX402Error } from '@flow402x/core'
-import {
-  type ControlEvent,
-  costOf,
-  type OpenedStream,
-  paymentStreamHeader,
-  type StreamTerms,
-  type Units,
-  unitsFor,
-  writeUnits,
-} from '@flow402x/core/stream'
+import { type ControlEvent, type OpenedStream, type Units, unitsFor, writeUnits } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
-import { createMeter, type Meter, recordingIn } from './meter.ts'
+import { countsOf, moment, recordingIn } from './meter.ts'
 import { mostOf, type PaidStream, type PayStreamOptions, type Plan, type StreamChunk, type StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
-import { believed, closeLane, tellLane } from './words.ts'
+import { believed, closeLane, sidIn, tellLane } from './words.ts'
 
 type Opened = OpenedStream & { readonly plan: Plan | undefined }
 type Reading = PayStreamOptions & { readonly over: AbortController }
@@ -22,8 +13,8 @@ type Reading = PayStreamOptions & { readonly over: AbortController }
 /** Reads an open stream and pays for it meanwhile. */
 export function createReader(opened: Opened, options: Reading): PaidStream {
   const { wallet, over, reopens = 5, onEvent = () => {}, sleep = wait, now = () => performance.now(), init = {} } = options
-  const { url, terms, plan } = opened
-  const [sid, meter] = [sidIn(opened.response), meterOf(opened, options)]
+  const { response: answer, url, terms, plan } = opened
+  const [sid, recording, signed] = [sidIn(answer), recordingIn(answer, options), () => till?.signed() ?? 0n]
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason, isPaused, isOver, hasBegun] = [0, 0n, '', false, false, false]
   let [said, closing, isShut]: [bigint?, Promise<StreamReceipt>?, boolean?] = []
@@ -33,7 +24,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   })
 
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
-  const { received, due, counted, most } = countsOf(terms, { meter, signed: () => till?.signed() ?? 0n })
+  const { meter, received, due, counted, most } = countsOf({ ...options, terms, plan, now, recording, signed })
 
   async function finish(why: string): Promise<StreamReceipt> {
     isOver = true
@@ -43,7 +34,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
       else await till?.close(said ?? used, { most: most() })
     } finally {
       over.abort(new DOMException('The stream is closed.', 'AbortError'))
-      settle({ units: writeUnits(units), consumed: said ?? used, signed: till?.signed() ?? 0n, chunks, bytes, reason: reason || why })
+      settle({ units: writeUnits(units), consumed: said ?? used, signed: signed(), chunks, bytes, reason: reason || why })
     }
     return await receipt
   }
@@ -91,7 +82,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const idle = (): unknown => meter?.isEarly() && till?.advance(due())
 
   async function* read(): AsyncGenerator<StreamChunk> {
-    let response = opened.response
+    let response = answer
     for (let [tries, cause]: [number, unknown?] = [0]; ; ) {
       try {
         for await (const item of whileFlowing(itemsOf(response), { now, sleep, patience, idle })) {
@@ -152,11 +143,11 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   }
 
   return {
-    response: opened.response,
+    response: answer,
     grade: opened.lane === undefined ? (terms === undefined ? 'free' : 'A') : 'B',
     terms,
     receipt,
-    standing: () => ({ bytes, consumed: counted(), signed: till?.signed() ?? 0n }),
+    standing: () => ({ bytes, consumed: counted(), signed: signed() }),
     async pause() {
       isPaused = true
       meter?.flows(false)
@@ -190,28 +181,6 @@ function tillOf(
 ): Till {
   const given = { wallet, url, sid, tickUrl: new URL(terms.tickUrl, url).href, terms, window, most, now, sleep }
   return lane === undefined ? windowTill(given) : slidingTill(lane, given)
-}
-
-function meterOf({ response, terms, plan }: Opened, { now = () => performance.now(), leastBytes, count, speed = 1 }: Reading) {
-  const play = plan && { speed, ahead: plan.window }
-  return terms && createMeter(terms, { now, leastBytes, count, play, recording: recordingIn(response, { leastBytes }) })
-}
-
-/** What of a stream came, what of it is to be paid by now, and what that and the most of it cost. */
-function countsOf(terms: StreamTerms | undefined, { meter, signed }: { readonly meter: Meter | undefined; readonly signed: () => bigint }) {
-  const cost = (units: Units = 0n): bigint => (terms === undefined ? 0n : costOf(terms.rate, units))
-  const due = (): Units => meter?.due(signed()) ?? 0n
-  return {
-    received: (): Units => meter?.units(signed()) ?? 0n,
-    due,
-    counted: (): bigint => cost(due()),
-    most: (): bigint => cost(meter?.most(signed())),
-  }
-}
-
-function sidIn({ headers }: Response): string | undefined {
-  const text = headers.get(paymentStreamHeader.name)
-  return text === null ? undefined : paymentStreamHeader.decode(text).sid
 }
 
 function itemsOf({ headers, body }: Response): AsyncIterable<Item<StreamChunk>> {
@@ -256,9 +225,6 @@ async function* whileFlowing<Value>(items: AsyncIterable<Value>, { now, sleep, p
     iterator.return?.()?.catch(() => {})
   }
 }
-
-// How long a gate is looked at before it is taken for shut, in milliseconds.
-const moment = 1000
 
 function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))

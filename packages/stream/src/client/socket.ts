@@ -5,18 +5,16 @@ import {
   encodeClientFrame,
   type FrameError,
   oneUnit,
-  paymentStreamHeader,
   type ServerFrame,
   type StreamVoucher,
   streamSubprotocol,
-  type Units,
   type WalletLane,
 } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
-import { createMeter } from './meter.ts'
+import { countsOf, moment } from './meter.ts'
 import { type PayStreamOptions, planOf } from './pay-stream.ts'
 import { slidingTill } from './till.ts'
-import { closeLane } from './words.ts'
+import { closeLane, sidIn } from './words.ts'
 
 /** A `WebSocket` of the web or of the package `ws`: as much of it as is used. */
 export interface RawWebSocket {
@@ -29,10 +27,13 @@ export interface RawWebSocket {
   addEventListener(type: 'open' | 'close' | 'error', listener: () => void): void
 }
 
-/** What a socket is opened and paid with. `url` is the route that offers it, by http: the offer says where the socket is. */
+/**
+ * What a socket is opened and paid with. `url` is the route that offers it, by http: the offer says where the socket is. Where units are
+ * neither time nor bytes a message is one, whatever is in it: `count` says what it was worth.
+ */
 export type PayWebSocketOptions = Pick<
   PayStreamOptions,
-  'wallet' | 'url' | 'init' | 'units' | 'budget' | 'window' | 'signal' | 'now' | 'sleep'
+  'wallet' | 'url' | 'init' | 'units' | 'budget' | 'window' | 'leastBytes' | 'speed' | 'count' | 'signal' | 'now' | 'sleep'
 > & {
   /** Makes the socket; the web's own unless told. Where no browser says an origin, it has to. */
   readonly connect?: (url: string, protocol: string) => RawWebSocket
@@ -69,9 +70,7 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   const opened = await wallet.open(options.url, { ...init, ...(signal && { signal }) }, { window, atTick: true })
   const { response, terms, lane, url } = opened
   await response.body?.cancel()
-  const said = response.headers.get(paymentStreamHeader.name)
-  const sid = said === null ? undefined : paymentStreamHeader.decode(said).sid
-  const paid = plan(opened)
+  const [sid, paid] = [sidIn(response), plan(opened)]
   const first = sid === undefined ? undefined : tickOf(sid, lane?.voucher())
   if (terms?.ws === undefined || lane === undefined || sid === undefined || paid === undefined || first === undefined) {
     await lane?.close(0n)
@@ -80,16 +79,15 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   const tickUrl = new URL(terms.tickUrl, url).href
   const place = new URL(terms.ws, url)
   place.protocol = place.protocol === 'https:' ? 'wss:' : 'ws:'
-  const raw: RawWebSocket = connect(place.href, streamSubprotocol)
-  raw.binaryType = 'arraybuffer'
-  const meter = createMeter(terms, { now })
-  const till = slidingTill(lane, { ...paid, wallet, url, sid, tickUrl, now, sleep, carry: (voucher) => carry(tickOf(sid, voucher)) })
+  const ear = { wallet, url, tickUrl, sid }
+  const till = slidingTill(lane, { ...paid, ...ear, now, sleep, carry: (voucher) => carry(tickOf(sid, voucher)) })
+  const [target, { rate }] = [new EventTarget(), terms]
+  const { meter, due, counted, most } = countsOf({ ...options, terms, plan: paid, now, signed: till.signed })
+  const raw = await made(() => connect(place.href, streamSubprotocol), { signal, close: () => closeLane(ear, till, { counted, most }) })
   const carry = (frame: Uint8Array<ArrayBuffer> | undefined): void => {
     if (frame !== undefined && raw.readyState === 1) raw.send(frame)
   }
-  const [target, { rate }] = [new EventTarget(), terms]
   let messages = 0n
-  const received = (): Units => meter.units(till.signed())
   let finish: (consumed: bigint) => void = () => {}
   const consumed = new Promise<bigint>((resolve) => {
     finish = resolve
@@ -97,19 +95,21 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
 
   const again = repeating({ lane, sleep, send: (voucher) => carry(tickOf(sid, voucher)) })
   function deliver(data: string | Uint8Array): void {
-    meter.flows(true)
+    meter?.flows(true)
     // A message is one unit, where units are neither time nor bytes.
     messages += 1n
-    meter.said(costOf(rate, messages * oneUnit))
-    meter.received(typeof data === 'string' ? new TextEncoder().encode(data).length : data.length)
-    void till.advance(received())
+    meter?.said(costOf(rate, messages * oneUnit))
+    meter?.received(typeof data === 'string' ? new TextEncoder().encode(data).length : data.length)
+    void till.advance(due())
     target.dispatchEvent(new MessageEvent('message', { data }))
   }
   function hear(frame: ServerFrame): void {
     onFrame(frame)
     if (frame.type === 'data') deliver(frame.bytes)
-    if (frame.type === 'gated') meter.flows(false)
-    if (frame.type === 'need' || frame.type === 'gated') void till.advance(received())
+    const isShut = frame.type === 'gated'
+    if (isShut) meter?.flows(false)
+    // As in a body: a gate that is shut before this side counts so much is helped by any part of a window.
+    if (isShut || frame.type === 'need') void till.advance(due(), isShut ? paid?.window : undefined)
     if (frame.type === 'error') void again(frame.error)
   }
   raw.addEventListener('message', ({ data }) => {
@@ -120,17 +120,16 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
   })
   raw.addEventListener('error', () => target.dispatchEvent(new Event('error')))
   raw.addEventListener('close', () => {
-    const counted = () => costOf(rate, received())
-    void closeLane({ wallet, url, tickUrl, sid }, till, { counted, most: () => costOf(rate, meter.most(till.signed())) })
+    void closeLane(ear, till, { counted, most })
       .catch(counted)
       .then((used) => {
         finish(used)
         target.dispatchEvent(new Event('close'))
       })
   })
-  signal?.addEventListener('abort', () => raw.close(1000, 'aborted'), { once: true })
   await opening(raw, place.href)
   raw.send(first)
+  void whileOpen(raw, { sleep, idle: () => meter?.isEarly() && till.advance(due()) })
 
   return Object.defineProperties(target, {
     url: { value: place.href },
@@ -145,6 +144,28 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
     consumed: { value: consumed },
     // All of its members are defined just here.
   }) as PaidWebSocket
+}
+
+/** A socket that `signal` closes; where none can be made its lane is over. */
+async function made(
+  connect: () => RawWebSocket,
+  { signal, close }: { readonly signal: AbortSignal | undefined; readonly close: () => Promise<bigint> },
+): Promise<RawWebSocket> {
+  try {
+    signal?.throwIfAborted()
+    const raw = connect()
+    raw.binaryType = 'arraybuffer'
+    signal?.addEventListener('abort', () => raw.close(1000, 'aborted'), { once: true })
+    return raw
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** What came early is paid when its time has come, whether more comes by then or not. */
+async function whileOpen(raw: RawWebSocket, { sleep, idle }: { sleep(ms: number): Promise<void>; idle(): unknown }): Promise<void> {
+  for (await sleep(moment); raw.readyState === 1; await sleep(moment)) idle()
 }
 
 const againMs = 500

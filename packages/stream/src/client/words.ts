@@ -1,4 +1,4 @@
-import { lesser, readClosedAnswer, type StreamVoucher, type StreamWallet, writeMessage } from '@flow402x/core/stream'
+import { lesser, paymentStreamHeader, readClosedAnswer, type StreamVoucher, type StreamWallet, writeMessage } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import type { Till } from './till.ts'
 
@@ -10,6 +10,12 @@ export type Counting = { readonly counted: () => bigint; readonly most: () => bi
 
 /** What a lane's server answers; `response` is nothing where it cannot be reached. */
 export type Answered = { readonly response: Response | undefined; readonly text: string }
+
+/** The lane that an answer opened, by its name. */
+export function sidIn({ headers }: Response): string | undefined {
+  const text = headers.get(paymentStreamHeader.name)
+  return text === null ? undefined : paymentStreamHeader.decode(text).sid
+}
 
 /** Says a word about a lane (M6 of streaming.md §6); with `final` where it is closed (§3.4). */
 export async function tellLane(

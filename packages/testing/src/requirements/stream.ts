@@ -56,7 +56,7 @@ export const streamRequirements = {
     link: 'streaming.md §4',
   },
   'FS1-CLIENT-SOCKET': {
-    text: 'A socket is paid in band, by frames, and what it used is the same on both sides.',
+    text: 'A socket is paid in band, by frames, for what came as in a body and no more, and what it used is the same on both sides.',
     link: 'streaming.md §6',
   },
   F6: { text: 'A server that takes money and delivers nothing gets one window.', link: 'streaming.md §10 F6' },
