@@ -1,7 +1,7 @@
 import { costOf, laneHeader, type Units } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { readAll } from './lines.ts'
-import { createMeter, recordingIn } from './meter.ts'
+import { createMeter, recordingIn, sizeIn } from './meter.ts'
 import { type PayStreamOptions, planOf } from './pay-stream.ts'
 import { slidingTill, type Till } from './till.ts'
 import { closeLane, sidIn } from './words.ts'
@@ -44,10 +44,10 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
     await lane?.close(0n)
     throw readerErrors('stream/not-open', { url: opened.url, status: response.status, why: 'it gave no part of a file' })
   }
-  const size = first?.size ?? BigInt(response.headers.get('Content-Length') ?? 0)
+  const size = sizeIn(response) ?? 0n
   const sid = sidIn(response)
   const bearer = response.headers.get(laneHeader.name)
-  const meter = terms && createMeter(terms, { now, leastBytes, recording: recordingIn(response, { leastBytes }) })
+  const meter = terms && createMeter(terms, { now, size, leastBytes, recording: recordingIn(response, { leastBytes }) })
   const paid = terms && plan(opened)
   const tickUrl = new URL(terms?.tickUrl ?? '/', opened.url).href
   const till: Till | undefined =

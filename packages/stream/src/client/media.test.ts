@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
 import { batchSettlementFacilitator, evmChain } from '@flow402x/adapters-evm/facilitator'
 import { batchSettlementServer } from '@flow402x/adapters-evm/server'
+import { parsePrice, toAtomic } from '@flow402x/core'
 import { costOf, oneUnit, paymentStreamHeader, type StreamTerms } from '@flow402x/core/stream'
 import { createFacilitator } from '@flow402x/facilitator'
 import { memoryStore } from '@flow402x/store/memory'
@@ -15,7 +16,7 @@ import { newBuyer } from '../fixtures/buyer.ts'
 import { type Misdeeds, quickTerms, streamStage } from '../fixtures/rail-seller.ts'
 import { byteMeter, createStreams } from '../server.ts'
 import { payDownload } from './download.ts'
-import { createMeter, recordingIn } from './meter.ts'
+import { createMeter, recordingIn, sizeIn } from './meter.ts'
 import { type PayStreamOptions, payStream } from './pay-stream.ts'
 
 let stage: Awaited<ReturnType<typeof streamStage>>
@@ -31,14 +32,17 @@ afterAll(async () => {
 const media: StreamTerms = { ...quickTerms, clock: 'media' }
 const { rate, window, tick } = media
 
-type Trickled = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count'> & { readonly account: number }
+type Trickled = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count' | 'budget'> & {
+  readonly account: number
+  readonly terms?: StreamTerms
+}
 
 // Ten thousand bytes last a second, and a thousand of them come in one.
 const honest = { bytes: 1_000_000n * oneUnit, length: 100n * oneUnit }
 
 /** Reads for about two seconds, and says how much was signed, how much came (10⁻⁹ s of content) and how long it took. */
-async function trickled(trickles: NonNullable<Misdeeds['trickles']>, { account, ...options }: Trickled) {
-  const seller = await stage.openSeller(media, { trickles })
+async function trickled(trickles: NonNullable<Misdeeds['trickles']>, { account, terms = media, ...options }: Trickled) {
+  const seller = await stage.openSeller(terms, { trickles })
   const buyer = stage.openBuyer({ account })
   const stream = await payStream({ wallet: buyer.wallet, url: seller.url, ...options })
   const began = performance.now()
@@ -48,7 +52,8 @@ async function trickled(trickles: NonNullable<Misdeeds['trickles']>, { account, 
     if (performance.now() - began > 2000) break
   }
   const took = BigInt(Math.ceil(performance.now() - began)) * 1_000_000n
-  return { came, took, top: (await buyer.row()).top }
+  const { top, charged } = await buyer.row()
+  return { came, took, top, charged, spent: (await buyer.client.spent()).total }
 }
 
 describe('a server that trickles a recording', () => {
@@ -67,6 +72,31 @@ describe('a server that trickles a recording', () => {
       const { took, top } = await trickled(trickles, { account: 4 })
       expect(top <= costOf(rate, took + window + tick)).toBe(true)
     }
+  })
+})
+
+describe('who sets nothing', () => {
+  it('pays a seller who announces nothing for the time he listens, a tick and a window, and for no more than his budget', async () => {
+    verifies(['FS1-CLIENT-MEDIA', 'T17'])
+    for (const terms of [media, quickTerms]) {
+      const { came, took, top, charged, spent } = await trickled({ bytes: 50 }, { account: 8, terms })
+      const most = costOf(rate, took + tick + window)
+      expect([came > 0n, charged <= top, top <= most]).toEqual([true, true, true])
+      // What he signed is all that he can lose, and his budget knows of every unit of it that may be claimed.
+      expect([spent.reserved, toAtomic(parsePrice(spent.committed).amount, 6) <= top]).toEqual(['$0', true])
+    }
+    const bounded = await trickled({ bytes: 50 }, { account: 9, budget: '$0.08' })
+    expect(bounded.top <= 80_000n).toBe(true)
+  })
+
+  it('holds a seller who announces a size to what brings that in a day', async () => {
+    verifies('FS1-CLIENT-MEDIA')
+    // 50 bytes in each twentieth of a second are a thousandth of the gigabytes that were announced.
+    const { came, took, top } = await trickled({ bytes: 50, size: 100_000_000_000 }, { account: 10 })
+    expect([took > oneUnit, top <= costOf(rate, (came * oneUnit) / 1_157_407n + window)]).toEqual([true, true])
+    // A size that says that little comes is soon over.
+    const short = await trickled({ bytes: 50, size: 500 }, { account: 10 })
+    expect([short.came, short.top <= costOf(rate, (500n * oneUnit) / 64n + window)]).toEqual([500n, true])
   })
 })
 
@@ -126,6 +156,26 @@ describe('the meter of a recording', () => {
     // An eighth is what parts of a recording may be below what is usual.
     expect(flow(13_000, 600)).toBeCloseTo(660, 3)
     expect(flow(100, 3600)).toBeLessThan(660 + 30 + 3600 / 125 + 1)
+  })
+
+  it('lets no recording last longer than a day, unless its payer says what a second brings', () => {
+    verifies('FS1-CLIENT-MEDIA')
+    const film = 1_000_000_000n
+    const paid = (options: { readonly size?: bigint | undefined; readonly leastBytes?: number }) => {
+      let now = 0
+      const meter = createMeter(media, { now: () => now, ...options })
+      for (; now < 1_000_000; now += 1000) meter.received(1000)
+      return Number(meter.units(1n << 100n)) / 1e9
+    }
+    expect(paid({ size: film })).toBeCloseTo(1_000_000 / 11_574, 0)
+    expect([paid({}), paid({ size: 1_000_000n }), paid({ size: film, leastBytes: 64 })].map(Math.floor)).toEqual([999, 999, 999])
+    const sizes = [
+      { 'Content-Range': 'bytes 0-9/70' },
+      { 'Content-Length': '10' },
+      { 'Content-Range': 'bytes 0-9/*', 'Content-Length': '10' },
+      {},
+    ]
+    expect(sizes.map((headers) => sizeIn(new Response(null, { headers })))).toEqual([70n, 10n, undefined, undefined])
   })
 
   it('believes no server that it was faster, beyond what its bytes can stand for', () => {

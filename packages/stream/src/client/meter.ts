@@ -8,6 +8,16 @@ export type Recording = { readonly bytes: bigint; readonly length: Units }
 // Less than the barest speech: who says so would be paid a second for next to nothing.
 const fewestBytes = 64
 
+// Nothing that is sold by its seconds goes on for longer: what says how large it is has so said how fast it comes at least.
+const longestSeconds = 86_400n
+const sizeText = /^(?:bytes \d{1,16}-\d{1,16}\/)?(\d{1,16})$/
+
+/** What an answer says that the whole is, in bytes. */
+export function sizeIn({ headers }: Response): bigint | undefined {
+  const [, size] = sizeText.exec(headers.get('Content-Range') ?? headers.get('Content-Length') ?? '') ?? []
+  return size === undefined ? undefined : BigInt(size)
+}
+
 /** What an answer says of the recording that it is of: how long its bytes last, where that can be believed. */
 export function recordingIn(
   { headers }: Response,
@@ -50,7 +60,9 @@ export type MeterOptions = {
   readonly now: () => number
   /** What comes, where it is one whose length is known. */
   readonly recording?: Recording | undefined
-  /** The fewest bytes that a second brings: 64 of a recording unless told, and none of what is live. */
+  /** What comes in all, in bytes, where that is known. */
+  readonly size?: bigint | undefined
+  /** The fewest bytes that a second brings: 64 of a recording unless told, or so many that `size` comes in a day; and none of what is live. */
   readonly leastBytes?: number | undefined
   /** How much faster than it plays a recording is paid, and by how much it may be ahead; as fast as it comes unless told. */
   readonly play?: { readonly speed: number; readonly ahead: Units } | undefined
@@ -59,12 +71,15 @@ export type MeterOptions = {
 }
 
 /** A meter of these terms. */
-export function createMeter({ unit, clock, rate, tick }: StreamTerms, { now, recording, leastBytes, play, count }: MeterOptions): Meter {
+export function createMeter(
+  { unit, clock, rate, tick }: StreamTerms,
+  { now, recording, size, leastBytes, play, count }: MeterOptions,
+): Meter {
   const perUnit = bytesPerUnit(unit)
   const isRecording = unit === 'second' && clock === 'media'
   const byBytes = perUnit !== undefined ? { bytes: perUnit, length: oneUnit } : isRecording ? recording : undefined
   const isTime = unit === 'second' && byBytes === undefined
-  const least = leastBytes ?? (isRecording ? fewestBytes : 0)
+  const least = leastBytes ?? (isRecording ? Math.max(fewestBytes, Number((size ?? 0n) / longestSeconds)) : 0)
   const backing = isTime && least > 0 ? createBacking(least) : undefined
   let [bytes, said, moved] = [0n, 0n, false]
   let [flowed, last, isOpen, alive] = [0, now(), true, now()]
@@ -147,7 +162,8 @@ export type Counts = {
 export type Counted = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count'> & {
   readonly terms: StreamTerms | undefined
   readonly plan: Plan | undefined
-  readonly recording?: Recording | undefined
+  /** The answer whose body is read; none for what comes by a socket. */
+  readonly answer?: Response
   readonly now: () => number
   /** What was signed for it by now (atomic): no more is ever counted. */
   readonly signed: () => bigint
@@ -157,9 +173,9 @@ export type Counted = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count'> &
 export const moment = 1000
 
 /** Counts for whoever reads a stream, by whatever it comes. */
-export function countsOf({ terms, plan, speed = 1, signed, ...options }: Counted): Counts {
-  const play = plan && { speed, ahead: plan.window }
-  const meter = terms && createMeter(terms, { ...options, play })
+export function countsOf({ terms, plan, speed = 1, answer, signed, ...options }: Counted): Counts {
+  const said = answer && { recording: recordingIn(answer, options), size: sizeIn(answer) }
+  const meter = terms && createMeter(terms, { ...options, ...said, play: plan && { speed, ahead: plan.window } })
   const cost = (units: Units = 0n): bigint => (terms === undefined ? 0n : costOf(terms.rate, units))
   const due = (): Units => meter?.due(signed()) ?? 0n
   return {

@@ -27,8 +27,9 @@ export type PayStreamOptions = {
   /** How many units are paid ahead; what the seller offers unless given, and never more than its largest window. */
   readonly window?: string
   /**
-   * The fewest bytes that a second brings; what comes slower is paid as slowly. 64 of a recording unless given, less than the barest speech,
-   * and none of what is live: give what yours cannot be below.
+   * The fewest bytes that a second brings; what comes slower is paid as slowly. Of a recording, unless given, 64, less than the barest speech,
+   * or so many that all of it comes in a day, where its answer says how large it is; of what is live none: give what yours cannot be below.
+   * Who gives none, and no `count`, pays a seller who trickles from the beginning for the time he listens, up to `units` and `budget`.
    */
   readonly leastBytes?: number
   /** How much faster than it plays a recording is paid, and so read; 1 unless given. */

@@ -2,7 +2,7 @@ import { isX402Error } from '@flow402x/core'
 import { type ControlEvent, type OpenedStream, type Units, unitsFor, writeUnits } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
-import { countsOf, moment, recordingIn } from './meter.ts'
+import { countsOf, moment } from './meter.ts'
 import { mostOf, type PaidStream, type PayStreamOptions, type Plan, type StreamChunk, type StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
 import { believed, closeLane, sidIn, tellLane } from './words.ts'
@@ -14,7 +14,7 @@ type Reading = PayStreamOptions & { readonly over: AbortController }
 export function createReader(opened: Opened, options: Reading): PaidStream {
   const { wallet, over, reopens = 5, onEvent = () => {}, sleep = wait, now = () => performance.now(), init = {} } = options
   const { response: answer, url, terms, plan } = opened
-  const [sid, recording, signed] = [sidIn(answer), recordingIn(answer, options), () => till?.signed() ?? 0n]
+  const [sid, signed] = [sidIn(answer), () => till?.signed() ?? 0n]
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason, isPaused, isOver, hasBegun] = [0, 0n, '', false, false, false]
   let [said, closing, isShut]: [bigint?, Promise<StreamReceipt>?, boolean?] = []
@@ -24,7 +24,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   })
 
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
-  const { meter, received, due, counted, most } = countsOf({ ...options, terms, plan, now, recording, signed })
+  const { meter, received, due, counted, most } = countsOf({ ...options, terms, plan, now, answer, signed })
 
   async function finish(why: string): Promise<StreamReceipt> {
     isOver = true
