@@ -34,8 +34,13 @@ const checks = [
   },
   {
     name: 'the script of a stream’s page: wallets, channels, players',
-    path: 'packages/web/dist/player.js',
+    path: 'packages/web/dist/streamScript.js',
     limit: '92 kB',
+  },
+  {
+    name: 'the script of the page of what is bought whole: wallets, exact payments',
+    path: 'packages/web/dist/checkoutScript.js',
+    limit: '70 kB',
   },
 ]
 

@@ -83,7 +83,7 @@ const readers: Readonly<Record<string, string>> = {
   'packages/stream/src/client/pass-store.ts': 'the passes that a page kept',
   'packages/testing/src/solana/rpc/server.ts': 'the requests of a JSON-RPC client',
   'packages/flow402x/src/wallet/keystore.ts': 'an encrypted key file',
-  'packages/web/src/player/wallet.ts': 'what is asked of a wallet in the place of a node',
+  'packages/web/src/wallet/evm.ts': 'what is asked of a wallet in the place of a node',
   'packages/flow402x/src/dev/sample-seller.ts': 'the body of a request to the sample seller',
 }
 

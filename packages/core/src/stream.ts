@@ -89,7 +89,6 @@ export {
   type StreamTerms,
   streamKey,
 } from './stream/offer.ts'
-export type { PageAnswer, PageVisit, StreamPage } from './stream/page.ts'
 export type {
   Bought,
   BuyOptions,

@@ -1,1 +1,3 @@
-export { type BrowserChannelsOptions, browserChannels } from './channels/browser.ts'
+export { browserChannels } from './browser/channels.ts'
+export type { BrowserStoreOptions } from './browser/database.ts'
+export { type BrowserLedgerOptions, browserLedger } from './browser/ledger.ts'

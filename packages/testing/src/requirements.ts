@@ -363,6 +363,11 @@ export const requirements = {
     link: 'wire.md §12.4',
   },
   M27: { text: 'What is being withdrawn, and what a signed refund may still take, is not sold for.', link: 'money-rules.md M27' },
+  A28: { text: 'What sellers and strangers wrote is text in every page, and nothing of theirs runs there.', link: 'hazards.md A28' },
+  'PAY-PAGE': {
+    text: 'Who opens a charged route in a browser sees a page that says what it costs, pays it once with the visitor’s own wallet and shows what came; programs get the offer.',
+    link: 'DESIGN.md §8.4',
+  },
   'WALLET-FILES': {
     text: 'Keys come from the environment or from files that nobody else may read, plain or encrypted as the standard says, and are never shown.',
     link: 'DESIGN.md §9',

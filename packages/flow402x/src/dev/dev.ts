@@ -15,6 +15,7 @@ import { createServer } from '@flow402x/server'
 import { memoryStore } from '@flow402x/store/memory'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import type { EvmChain, SolanaChain } from '@flow402x/testing'
+import { paymentPage } from '@flow402x/web'
 import { cliErrors } from '../cli/errors.ts'
 import { faucet, faucetPath } from './faucet.ts'
 import { type Marketplace, openMarketplace } from './marketplace.ts'
@@ -75,11 +76,12 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
     onProgress(`facilitator at ${served.url}`)
 
     const store = memoryStore({ force: true })
+    const page = paymentPage({ testWallet: faucetPath })
     const selling = (schemes: readonly ServerScheme[], settling = {}) =>
       schemes.length === 0 ? undefined : createServer({ ...settling, store, schemes })
     const byTransfer = transferSchemes(started)
     const servers = {
-      exact: selling(serverSchemes(started), { facilitator }),
+      exact: selling(serverSchemes(started), { facilitator, page }),
       upto: selling(
         chains.map(({ network, seller }) => uptoEvmServer({ network, payTo: seller.address })),
         { facilitator },
@@ -89,7 +91,7 @@ export async function startDev(options: DevOptions = {}): Promise<Dev> {
       SOL: selling(byTransfer.SOL),
     }
     await Promise.all(Object.values(servers).map((server) => server?.start()))
-    const streams = sampleStreams({ schemes: channelSchemes(started, store), facilitator, store, testWallet: faucetPath })
+    const streams = sampleStreams({ schemes: channelSchemes(started, store), facilitator, store, page })
     ending.push(() => streams.close())
     const listeners = new Map<string, Listener>([...streams.listeners, [`POST ${faucetPath}`, faucet(chains)]])
     const seller = await listen(sampleSeller(servers, listeners), options.sellerPort ?? 0).catch(portTaken(options.sellerPort))

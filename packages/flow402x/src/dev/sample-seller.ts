@@ -70,6 +70,17 @@ export const sampleRoutes: readonly SampleRoute[] = [
   },
   {
     method: 'GET',
+    path: '/article',
+    serviceName: 'Sample article',
+    category: 'media.text',
+    scheme: 'exact',
+    price: '$0.02',
+    description: 'How a page is paid, as a page that is paid',
+    mimeType: 'text/html',
+    serve: article,
+  },
+  {
+    method: 'GET',
     path: '/forecast',
     serviceName: 'Sample forecast',
     category: 'data.weather',
@@ -164,6 +175,30 @@ async function tokens(request: IncomingMessage, response: ServerResponse): Promi
 export function* tokensOf(prompt: string): Generator<string> {
   const parts = prompt.split(',').map((part) => part.trim())
   for (const [index] of parts.entries()) yield* tell([...parts.slice(index), ...parts.slice(0, index)].join(',')).split(' ')
+}
+
+function article(_: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>How this page was paid</title>
+<style>
+:root { color-scheme: light dark; font: 1.0625rem/1.7 ui-serif, Georgia, serif }
+body { max-width: 36rem; margin: 2rem auto; padding: 0 1.25rem }
+h1 { line-height: 1.2; letter-spacing: -.01em }
+</style>
+</head>
+<body>
+<h1>How this page was paid</h1>
+<p>You opened its address, and the seller answered with a price. Your wallet signed a payment of exactly that, to exactly him.</p>
+<p>He made this page, had the payment settled, and only then was it sent. Nobody stood between you, and nobody keeps an account of you.</p>
+<p id="when"></p>
+<script>document.getElementById('when').textContent = 'You read it on ' + new Date().toDateString() + '.'</script>
+</body>
+</html>
+`)
 }
 
 function primes(_: IncomingMessage, response: ServerResponse): void {

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { httpResource } from '@flow402x/bazaar/seller'
 import type { Facilitator, ServerScheme, Store } from '@flow402x/core'
+import type { Page } from '@flow402x/core/page'
 import { oneUnit } from '@flow402x/core/stream'
 import { bytes, streamed, ticks } from '@flow402x/stream/node'
 import { createStreams, type SoldBytes } from '@flow402x/stream/server'
-import { streamPage } from '@flow402x/web/stream'
 import * as z from 'zod/mini'
 import { tokensOf } from './sample-seller.ts'
 import { sampleVideo } from './sample-video.ts'
@@ -26,8 +26,8 @@ export type SampleStreamsOptions = {
   readonly schemes: readonly ServerScheme[]
   readonly facilitator: Facilitator
   readonly store: Store
-  /** Where pages get test money. */
-  readonly testWallet: string
+  /** What people see. */
+  readonly page: Page
 }
 
 const seconds = 60
@@ -52,8 +52,8 @@ const { terms: chatFacts } = httpResource({
 })
 
 /** A video by the second and a chat by the token, over channels of every local chain. */
-export function sampleStreams({ schemes, facilitator, store, testWallet }: SampleStreamsOptions): SampleStreams {
-  const streams = createStreams({ schemes, facilitator, store, page: streamPage({ testWallet }) })
+export function sampleStreams({ schemes, facilitator, store, page }: SampleStreamsOptions): SampleStreams {
+  const streams = createStreams({ schemes, facilitator, store, page })
   const runners = schemes.flatMap(({ vouchers }) => vouchers?.runner({ facilitator }) ?? [])
   for (const runner of runners) runner.start()
   const video = streams.route({ ...videoFacts, rate: '0.01 USD/second', clock: 'media', tickUrl: '/video.mp4/tick' })

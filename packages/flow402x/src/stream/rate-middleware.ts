@@ -11,7 +11,7 @@ import {
   type StreamRoute,
   wallMeter,
 } from '@flow402x/stream/server'
-import { streamPage } from '@flow402x/web/stream'
+import { paymentPage } from '@flow402x/web'
 import type { RequestHandler, Response } from 'express'
 import { streamErrors } from './errors.ts'
 import { mediaOf } from './media.ts'
@@ -43,7 +43,7 @@ const mostRoutes = 64
 export function rateMiddleware(seller: Seller, options: RateOptions): RequestHandler {
   const { store, facilitator, secret, channels } = seller
   const { clock = 'media', window = 2, onStream } = options
-  const page = streamPage()
+  const page = paymentPage()
   const streams = createStreams({ schemes: [channels], facilitator, store, secret, page, ...(onStream && { onEvent: onStream }) })
   // What was delivered is claimed by one process of all that share the store.
   channels.vouchers?.runner({ facilitator }).start()

@@ -76,13 +76,19 @@ export type PlainAnswer = { readonly status: number; readonly text: string; read
 export function challengeAnswer(engine: Engine, challenged: Challenged): ChallengeAnswer {
   const { status = 402 } = challenged
   const { text, headers } = encodedChallenge(engine, challenged)
+  return plainAnswer({ status, text, headers })
+}
+
+/** An answer that is text: a `Response` only for whom it is one. */
+export function plainAnswer(plain: PlainAnswer): ChallengeAnswer {
   return Object.assign<Pick<ChallengeAnswer, 'response'>, Omit<ChallengeAnswer, 'response'>>(Object.create(madeOfPlain), {
     kind: 'answer',
-    plain: { status, text, headers },
+    plain,
   })
 }
 
-type ChallengeAnswer = { readonly kind: 'answer'; readonly plain: PlainAnswer; readonly response: Response }
+/** An answer in the handler's place that is text. */
+export type ChallengeAnswer = { readonly kind: 'answer'; readonly plain: PlainAnswer; readonly response: Response }
 
 // One for all answers: a getter of each one's own would keep all that its request brought until the next full collection of garbage.
 const madeOfPlain: ThisType<ChallengeAnswer> = {

@@ -1,5 +1,7 @@
 import { type Asked, type Extension, isX402Error, type ResourceInfo } from '@flow402x/core'
+import { isVisit } from '@flow402x/core/page'
 import { askExtensions, extensionsOf } from '../extensions/extensions.ts'
+import { fileAnswer, shown } from '../page/page.ts'
 import { honoured } from '../proof/quotes.ts'
 import { challengeAnswer, preflightResponse, problemResponse } from './answers.ts'
 import { serverErrors } from './errors.ts'
@@ -55,6 +57,9 @@ async function admit(engine: Engine, { request, options, quoteFor, askers }: Ent
     const headers = request.header('access-control-request-headers')
     return { kind: 'answer', response: preflightResponse(engine, { method: preflight, headers }) }
   }
+  // Files of a page cost nothing, whatever a price is made of.
+  const file = engine.page === undefined ? undefined : await fileAnswer(engine.page, request)
+  if (file !== undefined) return file
   const quote = await quoteFor(await engine.ready(), request)
   const incoming = readPayment(request, quote)
   const ask: Ask = async (error, { detail, status = 402, correct } = {}) => {
@@ -68,7 +73,9 @@ async function admit(engine: Engine, { request, options, quoteFor, askers }: Ent
     if (asked !== undefined) {
       const offered = correct?.(asked) ?? asked
       const said = askers.length === 0 ? undefined : await askExtensions(askers, { engine, asked: askedIn(engine, offered, resource) })
-      return challengeAnswer(engine, { quote: offered, options, resource, asked: said, error, status, detail })
+      const answer = challengeAnswer(engine, { quote: offered, options, resource, asked: said, error, status, detail })
+      const isSeen = engine.page !== undefined && error === unpaid && isVisit(request)
+      return isSeen ? shown(answer, { engine, options, url: request.url, resource, quote: offered }) : answer
     }
     const tooLarge = serverErrors('payment/body-too-large', { limit: engine.maxBodyBytes })
     return { kind: 'answer', response: problemResponse(engine, tooLarge) }

@@ -14,6 +14,7 @@ import {
   type Store,
   type SupportedKind,
 } from '@flow402x/core'
+import type { Page } from '@flow402x/core/page'
 import { booksOf, type PaidUndelivered, type Sale } from '../proof/books.ts'
 import type { SoleClaimant } from '../proof/grant.ts'
 import { chainFacilitator, isByChain } from '../proof/own.ts'
@@ -73,6 +74,8 @@ export type ServerOptions = {
   readonly cors?: string | false
   /** What every route says beside its offers, such as `offerReceipt` of `@flow402x/core/receipt`. */
   readonly extensions?: readonly Extension[]
+  /** What people see who open a charged route in a browser: `paymentPage()` of `@flow402x/web`. They get the offer as JSON unless told. */
+  readonly page?: Page
   /** Whether payments must carry a payment identifier. */
   readonly requirePaymentId?: boolean
   /** `xPaymentRequired` repeats the challenge in `X-Payment-Required` for clients that look there. */
@@ -169,6 +172,7 @@ export type Engine = {
   readonly cors: string | false
   readonly requirePaymentId: boolean
   readonly extensions: readonly Extension[]
+  readonly page: Page | undefined
   readonly xPaymentRequired: boolean
   readonly teller: Teller
   readonly emit: (event: ServerEvent) => void
@@ -209,6 +213,7 @@ export function createServer(options: ServerOptions): Server {
     cors: options.cors ?? '*',
     requirePaymentId: options.requirePaymentId ?? false,
     extensions: [paymentIdentifier({ required: options.requirePaymentId ?? false }), ...(options.extensions ?? [])],
+    page: options.page,
     xPaymentRequired: options.compat?.xPaymentRequired ?? false,
     teller: createTeller(claims, { topics: options.tell ?? [], clock }),
     emit,

@@ -1,28 +1,18 @@
-import { type LedgerEntry, type LedgerStore, paymentPayload, settleResponse } from '@flow402x/core'
+import { type LedgerEntry, type LedgerStore, settleResponse } from '@flow402x/core'
 import { defaultRetention, type RetentionOptions, sweepSeldom } from '@flow402x/core/memory'
 import * as z from 'zod/mini'
 import { json, readColumns } from '../claims/record.ts'
+import { callStates, signedPayment } from '../claims/signed.ts'
 import { type Row, run, type SqlDatabase, type Statement, underWay, type Work } from './database.ts'
-
-const signed = z.object({
-  key: z.object({ id: z.string(), payer: z.string(), deadAfter: z.number() }),
-  payment: paymentPayload,
-  version: z.union([z.literal(1), z.literal(2)]),
-  url: z.string(),
-  method: z.string(),
-  maxTimeoutSeconds: z.number(),
-  transfer: z.exactOptional(z.string()),
-  headers: z.exactOptional(z.record(z.string(), z.string())),
-})
 
 const ledgerRow = z.object({
   id: z.string(),
   binding: z.string(),
   reservation: z.string(),
   dead_after: z.number(),
-  state: z.enum(['signing', 'open', 'paid', 'released']),
+  state: z.enum(callStates),
   epoch: z.number(),
-  signed: z.nullish(z.pipe(json, signed)),
+  signed: z.nullish(z.pipe(json, signedPayment)),
   receipt: z.nullish(z.pipe(json, settleResponse)),
 })
 const columns = Object.keys(ledgerRow.shape).join(', ')

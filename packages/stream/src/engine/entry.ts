@@ -9,6 +9,7 @@ import {
   type Submission,
   withoutPaymentId,
 } from '@flow402x/core'
+import { isVisit, pageFile } from '@flow402x/core/page'
 import {
   isSliding,
   type LaneRefusal,
@@ -60,17 +61,21 @@ export async function admit(route: Route, request: StreamRequest): Promise<Admis
 }
 
 /** An offer as people see it who open the stream in a browser, where its seller has a page; programs get it as it is. */
-async function shown(
-  { engine, options, offers }: Route,
-  { method, url, header }: StreamRequest,
-  answer: StreamAnswer,
-): Promise<StreamAnswer> {
-  const isVisit = (method === 'GET' || method === 'HEAD') && header('payment-signature') === undefined
-  if (engine.page === undefined || !isVisit) return answer
-  const accepts = offers.all.map(({ requirements }) => requirements)
-  const about = { resource: resourceOf(options, url), rate: parseRate(options.rate), accepts, extensions: options.extensions ?? [] }
-  const page = await engine.page({ url, header, ...about }).catch((error: unknown) => engine.emit({ type: 'error', error }))
-  return page === undefined ? answer : { ...page, headers: { ...answer.headers, ...page.headers } }
+async function shown({ engine, options, offers }: Route, request: StreamRequest, answer: StreamAnswer): Promise<StreamAnswer> {
+  const { page } = engine
+  if (page === undefined || request.header('payment-signature') !== undefined) return answer
+  try {
+    const file = await pageFile(page, request)
+    if (file !== undefined || !isVisit(request)) return file ?? answer
+    const { url } = request
+    const accepts = offers.all.map(({ requirements }) => requirements)
+    const about = { resource: resourceOf(options, url), rate: parseRate(options.rate), accepts, extensions: options.extensions ?? [] }
+    const { headers, ...seen } = await page.show({ url, ...about })
+    return { ...seen, headers: { ...answer.headers, ...headers } }
+  } catch (error) {
+    engine.emit({ type: 'error', error })
+    return answer
+  }
 }
 
 /** The payment of a request, as far as it is one of the offers'. */

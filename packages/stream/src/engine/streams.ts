@@ -1,6 +1,7 @@
 import type { Facilitator, ServerScheme, Store, X402Error } from '@flow402x/core'
 import { isX402Error } from '@flow402x/core'
-import { type LaneTerms, laneHeader, type Rail, type Secret, type StreamPage } from '@flow402x/core/stream'
+import type { Page } from '@flow402x/core/page'
+import { type LaneTerms, laneHeader, type Rail, type Secret } from '@flow402x/core/stream'
 import type { Lane } from '../lane/lane.ts'
 import type { Patience } from '../lane/live.ts'
 import type { Ticked } from '../transports/socket.ts'
@@ -25,8 +26,8 @@ export type StreamsOptions = {
   readonly secret?: Secret
   /** `Access-Control-Allow-Origin`: `*` unless told, `false` for none. */
   readonly cors?: string | false
-  /** What people see who open a stream in a browser: `streamPage()` of `@flow402x/web/stream`. They get the offer as a text unless told. */
-  readonly page?: StreamPage
+  /** What people see who open a stream in a browser: `paymentPage()` of `@flow402x/web`. They get the offer as a text unless told. */
+  readonly page?: Page
   readonly onEvent?: (event: StreamEvent) => void
   /** Milliseconds a lane may stay without credit (10,000), paused (600,000) or without a connection (60,000). */
   readonly patience?: Partial<Patience>
@@ -77,7 +78,7 @@ export type Engine = {
   readonly instance: Instance
   readonly sids: Sids
   readonly cors: string | false
-  readonly page: StreamPage | undefined
+  readonly page: Page | undefined
   readonly emit: (event: StreamEvent) => void
   readonly clock: () => number
   readonly monotonic: () => number

@@ -1,9 +1,11 @@
 import type { ClientScheme, Facilitator, PaymentFlow, ServerScheme } from '@flow402x/core'
+import type { Page } from '@flow402x/core/page'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { type AnsweringFacilitator, answeringFacilitator } from './answering-facilitator.ts'
 import { testBindingAliases } from './bindings/aliases.ts'
 import { testBindingBodies } from './bindings/bodies.ts'
 import { testBindingClaims } from './bindings/claims.ts'
+import { suitePage, testBindingPage } from './bindings/page.ts'
 import { type TransferLedger, testBindingPlain, transferLedger } from './bindings/plain.ts'
 import { testBindingTable } from './bindings/table.ts'
 
@@ -44,6 +46,7 @@ export type BindingStage = {
   readonly seller: {
     readonly facilitator: Facilitator
     readonly schemes: readonly ServerScheme[]
+    readonly page: Page
     readonly unpaidWork: { readonly most: number }
     readonly onEvent: (event: { readonly type: string }) => void
   }
@@ -107,6 +110,7 @@ export function testBinding({ name, scheme, payer, mount }: BindingSuite): void 
     testBindingBodies(bench)
     testBindingPlain(bench)
     testBindingAliases(bench)
+    testBindingPage(bench)
   })
 }
 
@@ -121,6 +125,7 @@ function makeBench(scheme: ServerScheme, payer: ClientScheme) {
     seller: {
       facilitator,
       schemes: [scheme, ledger.scheme],
+      page: suitePage,
       unpaidWork: { most: 1_000_000 },
       onEvent: ({ type }) => seen.set(type, (seen.get(type) ?? 0) + 1),
     },

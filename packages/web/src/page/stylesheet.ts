@@ -1,6 +1,6 @@
 import { baseStyle } from '@flow402x/core/page'
 
-/** How the page of a stream looks, over what all pages of this project have in common. */
+/** How pages look on which is paid, over what all pages of this project have in common. */
 export const stylesheet: string = /* css */ `${baseStyle}
 .bar { padding-block: 1.125rem }
 .brand { display: inline-flex; align-items: center; gap: .5rem; font-weight: 650; letter-spacing: -.015em }
@@ -13,8 +13,8 @@ main { padding-block: 1rem 4rem; display: grid; grid-template: "what pay" auto "
 .lead { color: var(--soft); margin-top: .375rem; text-wrap: pretty }
 .fine { color: var(--soft); font-size: .875rem; line-height: 1.5 }
 
-.stage video, .stage .empty { display: block; width: 100%; aspect-ratio: auto 16 / 9; border-radius: 14px; background: #0b0e11 }
-.stage video { max-height: 75vh }
+.stage > video, .stage .empty { display: block; width: 100%; aspect-ratio: auto 16 / 9; border-radius: 14px; background: #0b0e11 }
+.stage > video { max-height: 75vh }
 .stage video:focus-visible { border-radius: 14px }
 .stage .empty { display: grid; place-content: center; justify-items: center; gap: .75rem; padding: 1.5rem; text-align: center; background: var(--raised); border: 1px dashed var(--edge); color: var(--soft) }
 .empty svg { width: 2.5rem; color: var(--accent); stroke-width: 1.5 }
@@ -34,6 +34,23 @@ progress::-webkit-progress-bar { background: var(--line) }
 progress::-webkit-progress-value { background: var(--accent); border-radius: 99px }
 progress::-moz-progress-bar { background: var(--accent); border-radius: 99px }
 progress + .fine { margin-top: -.375rem; font-variant-numeric: tabular-nums }
+
+.ways { margin: 0; padding: 0; border: 0; display: grid; gap: .5rem; min-width: 0 }
+.ways legend { padding: 0; margin-bottom: .375rem; font-size: .8125rem; color: var(--soft) }
+.way { display: flex; gap: .75rem; align-items: baseline; padding: .625rem .875rem; border: 1px solid var(--line); border-radius: 10px; background: var(--ground); font-size: .9375rem; font-weight: 400; min-width: 0 }
+.way:has(:checked) { border-color: var(--accent) }
+.way:focus-within { outline: 2px solid var(--accent); outline-offset: 2px }
+.way input:not([type="checkbox"]) { flex: none; width: 1.0625rem; height: 1.0625rem; margin: 0; padding: 0; accent-color: var(--accent); outline: none; translate: 0 .15em }
+.ways[data-only] .way { border-color: var(--line) }
+.ways[data-only] input { display: none }
+.payee { display: block; color: var(--soft); font: 400 .8125rem/1.5 var(--mono); word-break: break-all }
+
+.goods { display: grid; gap: .75rem; min-width: 0 }
+.goods:focus { outline: none }
+.goods iframe { width: 100%; height: 75vh; border: 1px solid var(--line); border-radius: 14px }
+.goods :is(img, video) { max-width: 100%; max-height: 75vh; border-radius: 14px; justify-self: start }
+.goods audio { width: 100% }
+.goods pre { max-height: 75vh; overflow: auto; padding: 1.25rem 1.5rem; border: 1px solid var(--line); border-radius: 14px; white-space: pre-wrap; overflow-wrap: anywhere }
 
 form, .run, .over { display: grid; gap: 1rem }
 .field { display: grid; gap: .25rem }

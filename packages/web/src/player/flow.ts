@@ -1,7 +1,7 @@
 import type { Asset } from '@flow402x/core'
 import { costOf, greater, lesser, oneUnit, type Units, unitsFor } from '@flow402x/core/stream'
 import { type PaidStream, payStream, type StreamReceipt } from '@flow402x/stream/client'
-import { priceOf } from './money.ts'
+import { priceOf } from '../screen/money.ts'
 import type { Purse } from './purse.ts'
 import type { Screen } from './screen.ts'
 import { createSink, type Sink } from './sink.ts'

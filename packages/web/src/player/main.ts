@@ -1,12 +1,14 @@
-import { findAsset, formatNetwork, isX402Error } from '@flow402x/core'
+import { findAsset, formatNetwork } from '@flow402x/core'
 import { browserChannels } from '@flow402x/store/browser'
+import { counted, dollars, priceOf, typed } from '../screen/money.ts'
+import { lock, wordsOf } from '../screen/parts.ts'
+import { offerWallets } from '../screen/wallet-buttons.ts'
+import type { PayingWallet } from '../wallet/evm.ts'
 import { type Ended, type Flow, openFlow } from './flow.ts'
-import { counted, dollars, priceOf, typed } from './money.ts'
 import { openPurse, type Purse } from './purse.ts'
 import { findScreen } from './screen.ts'
-import { connectWallet, findWallets, openTestWallet, type PayingWallet } from './wallet.ts'
 
-const { unit = 'unit', network = '', asset: token = '', testWallet = '' } = document.body.dataset
+const { unit = 'unit', network = '', asset: token = '' } = document.body.dataset
 const asset = findAsset(network, token)
 const screen = findScreen()
 const channels = browserChannels()
@@ -75,14 +77,13 @@ async function over({ trouble }: Ended): Promise<void> {
   render()
   const { paid, units, signed } = flow.standing()
   flow = undefined
-  const rows = [
+  screen.receipt([
     ['Received', `${counted(units, unit)} ${unit}s`],
     ['Paid', `${priceOf(paid, asset)} in ${asset.symbol}`],
     ['Signed for, at most', priceOf(signed, asset)],
     ['Paid with', wallet?.name ?? ''],
     ['Network', formatNetwork(network)],
-  ]
-  screen.part('receipt').replaceChildren(...rows.flatMap(([term = '', value = '']) => [element('dt', term), element('dd', value)]))
+  ])
   screen.open('over')
   screen.say(trouble === undefined ? 'The stream is over.' : wordsOf(trouble), { isWrong: trouble !== undefined })
   await showRest()
@@ -120,30 +121,6 @@ function addressOf(): string {
   return address.href
 }
 
-function offerWallet(label: string, opening: () => Promise<PayingWallet>): void {
-  const button = element('button', label)
-  button.type = 'button'
-  button.className = screen.part('wallets').childElementCount === 0 ? 'button' : 'button quiet'
-  button.addEventListener('click', () => void start(opening))
-  screen.part('none').hidden = true
-  screen.part('wallets').append(button)
-}
-
-function element<Name extends keyof HTMLElementTagNameMap>(name: Name, text: string): HTMLElementTagNameMap[Name] {
-  const made = document.createElement(name)
-  made.textContent = text
-  return made
-}
-
-function lock(isLocked: boolean): void {
-  for (const button of document.querySelectorAll('button')) button.disabled = isLocked
-}
-
-function wordsOf(error: unknown): string {
-  if (isX402Error(error)) return error.message
-  return error instanceof Error ? error.message : 'Something went wrong, and nothing more is signed.'
-}
-
 /** What is pressed, and what wallets there are. */
 function wire(): void {
   if (asset === undefined) {
@@ -151,8 +128,7 @@ function wire(): void {
     return
   }
   screen.open('start')
-  if (testWallet !== '') offerWallet('Pay with the test wallet', () => openTestWallet(testWallet, network))
-  findWallets((found) => offerWallet(`Pay with ${found.name}`, () => connectWallet(found, network)))
+  offerWallets(screen, { network: () => network, chosen: (opening) => void start(opening) })
   screen.part('start').addEventListener('submit', (event) => {
     event.preventDefault()
     screen.part('wallets').querySelector('button')?.click()

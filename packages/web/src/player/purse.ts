@@ -1,8 +1,8 @@
-import { batchSettlementClient, type EvmSigner } from '@flow402x/adapters-evm/client'
+import { batchSettlementClient, type EvmSigner, evmReader, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { createClient, requestRefund, streamWallet } from '@flow402x/client'
 import { type ChannelStore, type ClientScheme, lockedFunds, type SettleResponse, sameAddress } from '@flow402x/core'
 import type { StreamWallet } from '@flow402x/core/stream'
-import type { PayingWallet } from './wallet.ts'
+import { keptKey, type PayingWallet } from '../wallet/evm.ts'
 
 /** What pays from this page: one wallet, its channels on one network, and how much of its money may lie in them now. */
 export interface Purse {
@@ -18,9 +18,11 @@ const mostDollars = '$25'
 
 /** A purse. `cap` says how much may lie with one seller, whenever a deposit is made. */
 export function openPurse(
-  { signer, voucherSigner, chains }: PayingWallet,
+  { signer, node }: PayingWallet,
   { network, channels, cap }: { readonly network: string; readonly channels: ChannelStore; readonly cap: () => string },
 ): Purse {
+  // A wallet that asks its owner would ask every second: vouchers are signed by a key of this page, which can pay nobody else.
+  const voucherSigner = node && privateKeySigner(keptKey(`vouchers of ${signer.address.toLowerCase()}`))
   const schemes: ClientScheme[] = [
     batchSettlementClient({
       signer,
@@ -28,7 +30,7 @@ export function openPurse(
       store: { channels },
       maxDeposit: cap,
       maxLocked: mostDollars,
-      chains,
+      chains: node === undefined ? [] : [evmReader({ network, ...node })],
       ...(voucherSigner === undefined ? {} : { voucherSigner }),
     }),
   ]

@@ -1,16 +1,18 @@
-import { type EvmReader, type EvmSigner, evmReader, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { type EvmSigner, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { formatNetwork } from '@flow402x/core'
 import * as z from 'zod/mini'
-import { playerErrors } from './errors.ts'
+import { walletErrors } from './errors.ts'
 
-/** A wallet that can pay now. `voucherSigner` signs what would else be a question to the visitor every second. */
+/** A wallet that can pay now. */
 export type PayingWallet = {
   readonly name: string
   readonly signer: EvmSigner
-  readonly voucherSigner?: EvmSigner
-  /** How it looks at its network: what is deposited is then read, and never believed. */
-  readonly chains: readonly EvmReader[]
+  /** How it looks at its network: what it holds and deposits is then read, and never believed. A wallet without it signs unasked. */
+  readonly node?: WalletNode
 }
+
+/** A wallet's view of its network, as a node is reached. */
+export type WalletNode = { readonly rpcUrl: string; readonly fetch: typeof globalThis.fetch }
 
 /** What a wallet in the browser puts into a page (EIP-1193). */
 type Provider = { request(asked: { readonly method: string; readonly params?: readonly unknown[] }): Promise<unknown> }
@@ -47,12 +49,12 @@ export function findWallets(found: (wallet: FoundWallet) => void): void {
 /** Asks a wallet for its account and for this network. Errors: `wallet/refused`, `wallet/wrong-network`. */
 export async function connectWallet({ name, provider }: FoundWallet, network: string): Promise<PayingWallet> {
   const refused = (cause: unknown): never => {
-    throw playerErrors('wallet/refused', { wallet: name, why: reasonOf(cause), cause })
+    throw walletErrors('wallet/refused', { wallet: name, why: reasonOf(cause), cause })
   }
   const [address = ''] = z.parse(addresses, await provider.request({ method: 'eth_requestAccounts' }).catch(refused))
   const chainId = `0x${BigInt(network.slice('eip155:'.length)).toString(16)}`
   await provider.request({ method: 'wallet_switchEthereumChain', params: [{ chainId }] }).catch((cause: unknown) => {
-    throw playerErrors('wallet/wrong-network', { wallet: name, network: formatNetwork(network), cause })
+    throw walletErrors('wallet/wrong-network', { wallet: name, network: formatNetwork(network), cause })
   })
   const signer: EvmSigner = {
     address,
@@ -61,23 +63,22 @@ export async function connectWallet({ name, provider }: FoundWallet, network: st
       return z.parse(text, await provider.request({ method: 'eth_signTypedData_v4', params: [address, plain] }).catch(refused))
     },
   }
-  const reader = evmReader({ network, rpcUrl: 'https://wallet.invalid', fetch: nodeOf(provider) })
-  return { name, signer, voucherSigner: privateKeySigner(keptKey(`vouchers of ${address.toLowerCase()}`)), chains: [reader] }
+  return { name, signer, node: { rpcUrl: 'https://wallet.invalid', fetch: nodeOf(provider) } }
 }
 
 /** A wallet of this page's own, filled with test money. Errors: `wallet/no-test-money`. */
 export async function openTestWallet(faucet: string, network: string): Promise<PayingWallet> {
   const signer = privateKeySigner(keptKey('test wallet'))
   const { ok, status } = await fetch(`${faucet}?${new URLSearchParams({ network, address: signer.address })}`, { method: 'POST' })
-  if (!ok) throw playerErrors('wallet/no-test-money', { status })
-  return { name: 'the test wallet', signer, chains: [] }
+  if (!ok) throw walletErrors('wallet/no-test-money', { status })
+  return { name: 'the test wallet', signer }
 }
 
 /**
  * A key that this browser keeps for this site. One that signs vouchers can pay the seller from what was deposited for him, and nobody else;
  * were it lost, what is left there could be taken out on chain alone.
  */
-function keptKey(name: string): string {
+export function keptKey(name: string): string {
   const item = `flow402x key: ${name}`
   const kept = localStorage.getItem(item)
   if (kept !== null) return kept
@@ -90,7 +91,7 @@ function keptKey(name: string): string {
 const question = z.object({ id: z.unknown(), method: z.string(), params: z.array(z.unknown()) })
 const questions = z.union([z.array(question), question])
 
-/** A wallet's view of its network, as a node answers over HTTP. */
+/** Answers in a node's place, by asking the wallet. */
 function nodeOf(provider: Provider): typeof fetch {
   return async (_, init) => {
     const asked = z.parse(questions, JSON.parse(String(init?.body)))

@@ -1,0 +1,1 @@
+export { type PaymentPageOptions, paymentPage } from './page/payment-page.ts'

@@ -1,1 +1,0 @@
-export { type StreamPageOptions, streamPage } from './page/stream-page.ts'
