@@ -132,6 +132,41 @@ it('signs for what was delivered and one window, and never twice for the same, o
   expect(next.payload).toMatchObject({ voucher: { maxClaimableAmount: '300000' } })
 })
 
+it('has what a dead process had signed again where its receiver says that he charged less, and leaves a voucher for exactly that', async () => {
+  verifies('FS1-CLIENT-KILLED')
+  verifies('FS1-FINAL')
+  const [s, window] = [await scene(), 200_000n]
+  // It never says another word, and after its time others pay on.
+  const heirs = s.clientOf({ clock: () => Date.now() + 130_000 })
+  const opened = async (client: ReturnType<typeof s.clientOf>, used: bigint) => {
+    const account = await client.lanes?.open(s.requirements, window, s.given)
+    if (account === undefined) throw new Error('no lanes')
+    expect(await s.accept(account.payment())).toMatchObject({ accepted: account.standing().max })
+    await s.rail.end(s.lane(account.channelId, used), { refundable: true })
+    return account
+  }
+  const left = async (account: LaneAccount, received: bigint) => {
+    const last = await account.final?.({ received })
+    if (last === undefined) throw new Error('no final voucher')
+    const { maxClaimableAmount: max, signature } = last
+    expect(await (await s.rail.channel(account.channelId))?.signed({ max, signature })).toBeDefined()
+    return max
+  }
+  await opened(s.client, 50_000n)
+  const heir = await opened(heirs, 30_000n)
+  expect(heir.standing()).toMatchObject({ max: 2n * window, credit: window })
+  // More than these books count is not believed: what the dead one had signed is spent.
+  await heir.close(30_000n, { charged: 9n * usd })
+  expect(await left(heir, 30_000n)).toBe(window + 30_000n)
+  const second = await opened(heirs, 10_000n)
+  expect(second.standing()).toMatchObject({ max: 2n * window + 30_000n, credit: window })
+  await second.close(10_000n, { charged: 90_000n })
+  expect(await left(second, 10_000n)).toBe(90_000n)
+  // Credit is signed again before anything new, and above all that was ever signed.
+  const third = await opened(heirs, 0n)
+  expect(third.standing()).toMatchObject({ max: 2n * window + 30_001n, credit: 2n * window + 30_001n - 90_000n })
+})
+
 it('fills its channel again without ending its lane, and keeps to its cap', async () => {
   verifies('T9')
   const s = await scene({ maxDeposit: '$3' })

@@ -201,9 +201,10 @@ function createLane<Terms>(payer: ExactPayer<Terms>, { channel, advised }: { cha
     },
     async brought() {},
     correct,
-    async close(used) {
+    async close(used, { charged } = {}) {
       closed = used
-      await book.change(channelId, (row) => leaveLane(row, { id, used, now: clock() }))
+      const told = charged === undefined ? undefined : { charged, max: standing.max }
+      await book.change(channelId, (row) => leaveLane(row, { id, used, now: clock(), told }))
     },
     async final({ received, most }) {
       // What was settled meanwhile may have ended what was signed before.

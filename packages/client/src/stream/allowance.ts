@@ -7,7 +7,8 @@ import { approve, hex } from '../engine/sign.ts'
 
 /**
  * What a stream holds of a budget: each raise of its voucher is set aside before it is signed, spent once it was delivered, and free
- * again where the stream ends without it. What a dead process leaves behind counts as spent.
+ * again where the stream ends without it. What a dead process leaves behind counts as spent, and stays so: the voucher for it can be claimed as
+ * long as its channel lives, whatever its receiver says that he charged. So no budget ever counts less than dead processes had signed.
  */
 export type Allowance = {
   /** Sets `amount` (atomic) aside. Errors: `client/over-budget`, `client/refused`. */

@@ -4,8 +4,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { payerChannels, privateKeySigner } from '@flow402x/adapters-evm/client'
+import { batchSettlementClient, evmReader, payerChannels, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { evmChain } from '@flow402x/adapters-evm/facilitator'
+import { createClient } from '@flow402x/client'
+import { parsePrice, toAtomic } from '@flow402x/core'
 import { costOf, lesser, oneUnit } from '@flow402x/core/stream'
 import { sqliteStore } from '@flow402x/store/sqlite'
 import { startEvmChain } from '@flow402x/testing'
@@ -62,6 +64,15 @@ it('kill -9 of a reader in mid-stream loses one window at most, and its books go
     await store.close()
     return row ?? { charged: 0n, top: 0n }
   }
+  /** What the budget of all of them counts (atomic), once nothing that a dead process left behind can be on its way any more. */
+  const counted = async () => {
+    const store = sqliteStore(place)
+    const scheme = batchSettlementClient({ signer: privateKeySigner(plan.key), store, chains: [evmReader({ network, rpcUrl })] })
+    const { total } = await createClient({ schemes: [scheme], store, now: () => Date.now() + 1_000_000 }).spent()
+    await store.close()
+    expect(total.reserved).toBe('$0')
+    return toAtomic(parsePrice(total.committed).amount, 6)
+  }
   /** One that is killed after so many chunks. */
   const die = async (chunks: number) => {
     const { child, news, ended } = startReader(plan)
@@ -73,9 +84,12 @@ it('kill -9 of a reader in mid-stream loses one window at most, and its books go
 
   const first = await die(15)
   expect([first.sold.charged > 0n, first.paid.top - first.sold.charged <= window]).toEqual([true, true])
+  // The budget counts all that its voucher can be claimed for, and no more.
+  expect(await counted()).toBe(first.paid.top)
   // The next one believes that the first still lives.
   const second = await die(35)
   expect([second.sold.charged > first.sold.charged, second.paid.top - second.sold.charged <= 2n * window]).toEqual([true, true])
+  expect(await counted()).toBe(second.paid.top)
 
   // By then it does not.
   const heir = startReader({ ...plan, units: '1', later: 130_000 })
@@ -89,7 +103,13 @@ it('kill -9 of a reader in mid-stream loses one window at most, and its books go
   // This side counted it as spent, until the seller himself said that it was not: what was signed for it is signed again first.
   expect(payer).toMatchObject({ top: last.top, charged: last.charged, free: [{ from: last.charged, to: last.top }] })
 
+  // No word of the seller's gives a budget back what he could claim: it counts what two dead processes had signed, and what the third used.
+  const spent = await counted()
+  expect(spent).toBe(second.paid.top + consumed)
+
   const third = await die(15)
+  // What is signed again counts again: a death costs a budget what was signed ahead, and no more for any number of them.
+  expect((await counted()) - third.sold.charged <= 4n * window).toBe(true)
   expect([third.paid.top > last.top, third.paid.top - third.sold.charged <= window]).toEqual([true, true])
   const before = await chain.balanceOf(seller.address)
   const runner = shop.scheme.vouchers?.runner({ facilitator })
