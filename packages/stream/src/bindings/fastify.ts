@@ -6,8 +6,7 @@ import { type GateOptions, gateNode } from '../http/gate.ts'
 import { answerNode, type NodeVisit, nodeRequest, serveNode, tickNode } from '../http/node.ts'
 import { type Part, servePartNode, type Take } from '../http/part.ts'
 import { type AnswerHeaders, paidView, seenView, type ViewPaid } from '../http/view.ts'
-import type { Source } from '../http/web.ts'
-import type { PumpOptions } from '../transports/pump.ts'
+import type { PumpOptions, Source } from '../transports/pump.ts'
 
 /** Delivers a source as events or lines over a paid lane in Fastify: `app.get('/live', streamed(route, source))`. */
 export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): RouteHandlerMethod {

@@ -4,8 +4,8 @@ import { type BytesOptions, serveBytesWeb } from '../http/bytes.ts'
 import { type GateOptions, gateWeb } from '../http/gate.ts'
 import { type Part, servePartWeb, type Take } from '../http/part.ts'
 import { paidView, seenView, type ViewPaid, viewedWeb } from '../http/view.ts'
-import { type Source, serveWeb, webAnswer, webRequest } from '../http/web.ts'
-import type { PumpOptions } from '../transports/pump.ts'
+import { serveWeb, webAnswer, webRequest } from '../http/web.ts'
+import type { PumpOptions, Source } from '../transports/pump.ts'
 
 /** A handler of the web platform: of workers, Bun, Deno, and of Next's app router, which gives a context (`params`) as well. */
 export type WebHandler<Incoming extends Request, Given extends unknown[]> = (

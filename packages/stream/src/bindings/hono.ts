@@ -5,8 +5,8 @@ import { type BytesOptions, serveBytesWeb } from '../http/bytes.ts'
 import { type GateOptions, gateWeb } from '../http/gate.ts'
 import { type Part, servePartWeb, type Take } from '../http/part.ts'
 import { type AnswerHeaders, paidView, seenView, type ViewPaid, viewedWeb } from '../http/view.ts'
-import { type Source, serveWeb, webAnswer, webRequest } from '../http/web.ts'
-import type { PumpOptions } from '../transports/pump.ts'
+import { serveWeb, webAnswer, webRequest } from '../http/web.ts'
+import type { PumpOptions, Source } from '../transports/pump.ts'
 
 /** Delivers a source as events or lines over a paid lane in Hono: `app.get('/live', streamed(route, source))`. */
 export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): Handler {

@@ -6,8 +6,7 @@ import { type GateOptions, gateNode } from '../http/gate.ts'
 import { answerNode, nodeRequest, serveNode, tickNode } from '../http/node.ts'
 import { type Part, servePartNode, type Take } from '../http/part.ts'
 import { paidView, seenView, type ViewPaid } from '../http/view.ts'
-import type { Source } from '../http/web.ts'
-import type { PumpOptions } from '../transports/pump.ts'
+import type { PumpOptions, Source } from '../transports/pump.ts'
 
 /** A listener of `node:http`. */
 export type NodeListener = (request: IncomingMessage, response: ServerResponse) => Promise<void>

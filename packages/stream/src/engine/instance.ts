@@ -1,6 +1,6 @@
 import type { Grade, LaneRow, LaneStanding, LaneStore, LaneTerms, Rail, RailLane, StreamTerms } from '@flow402x/core/stream'
 import { costOf, greater, type Units, unitsFor } from '@flow402x/core/stream'
-import { createLive, type LaneKeeper, type LiveLane, type Patience } from '../lane/live.ts'
+import { createLive, type LaneFacts, type LaneKeeper, type LiveLane, type Patience } from '../lane/live.ts'
 import { createTimers } from '../lane/timers.ts'
 
 /** What happened to a lane; nothing in it is secret. Amounts are atomic. */
@@ -68,7 +68,7 @@ const kept = 7 * 86_400_000
 export function createInstance(options: InstanceOptions): Instance {
   const { lanes: store, lease, emit, clock, monotonic, railOf } = options
   const [owner, timers] = [crypto.randomUUID(), createTimers(monotonic)]
-  const [live, names, rails] = [new Map<string, LiveLane>(), new Map<string, LiveLane>(), new Map<string, Rail>()]
+  const [live, names] = [new Map<string, LiveLane>(), new Map<string, LiveLane>()]
   let leaseEnd = monotonic() + lease
   let rounds: readonly (() => void)[] = []
   const expecting = new Map<string, () => void>()
@@ -84,29 +84,28 @@ export function createInstance(options: InstanceOptions): Instance {
   const forget = (lane: LiveLane): void => {
     live.delete(lane.lane.id)
     names.delete(lane.sid)
-    rails.delete(lane.lane.id)
   }
   const clocks = { now: monotonic, clock, timers, patience: options.patience, leaseEnd: () => leaseEnd }
   const keeper: LaneKeeper = { ...clocks, grow: (lane) => guard(() => grow(lane)), finish: (lane, reason) => finish(lane, { reason }) }
 
   async function grow(lane: LiveLane): Promise<void> {
-    const answer = await rails.get(lane.lane.id)?.grow(stepOf(lane))
-    if (answer === undefined) return
+    // One that it let go is another's to ask for.
+    if (live.get(lane.lane.id) !== lane) return
+    const answer = await lane.rail.grow(stepOf(lane))
     if (!('reason' in answer)) lane.credit(answer)
     else if (answer.status === 410) lose(lane, 'another delivers it')
   }
   async function finish(lane: LiveLane, { reason, tries = endTries }: { reason: string; tries?: number }): Promise<bigint | undefined> {
-    const rail = rails.get(lane.lane.id)
     try {
-      const end = await rail?.end(stepOf(lane), { refundable: lane.lane.refundable })
+      const end = await lane.rail.end(stepOf(lane), { refundable: lane.lane.refundable })
       await store.checkpoint(owner, [lane.checkpoint()])
       forget(lane)
       emit({ type: 'laneEnded', lane: lane.lane.id, payer: lane.lane.payer, used: lane.used(), reason })
-      return end === undefined || 'reason' in end ? undefined : end.charged
+      return 'reason' in end ? undefined : end.charged
     } catch (error) {
       emit({ type: 'error', error })
       // Whoever cannot write now tries again, and is found by others once its lease is over.
-      if (tries > 0) timers.at(monotonic() + 1000, () => void finish(lane, { reason, tries: tries - 1 }))
+      if (tries > 0) timers.at(monotonic() + 1000, { ring: () => void finish(lane, { reason, tries: tries - 1 }) })
       return undefined
     }
   }
@@ -127,8 +126,8 @@ export function createInstance(options: InstanceOptions): Instance {
     const { id } = lane.lane
     const row = await store.take(id, { owner, now: clock(), until: clock() + lease })
     if (row !== undefined) {
-      const standing = await rails.get(id)?.adopt({ ...stepOf(lane), epoch: row.epoch })
-      if (standing !== undefined && !('reason' in standing)) {
+      const standing = await lane.rail.adopt({ ...stepOf(lane), epoch: row.epoch })
+      if (!('reason' in standing)) {
         lane.reclaim(row.epoch, standing)
         return
       }
@@ -141,9 +140,8 @@ export function createInstance(options: InstanceOptions): Instance {
   async function handOver(id: string, to: string): Promise<void> {
     const lane = live.get(id)
     if (lane === undefined || lane.state() === 'ended') return
-    const rail = rails.get(id)
     // What it delivered counts before anybody else begins (M25).
-    await rail?.grow({ ...stepOf(lane), slice: 0n })
+    await lane.rail.grow({ ...stepOf(lane), slice: 0n })
     const last = lane.checkpoint()
     forget(lane)
     lane.fence('resumed elsewhere')
@@ -198,11 +196,10 @@ export function createInstance(options: InstanceOptions): Instance {
     begin({ sid, row, standing, terms, rail }) {
       start()
       const units = unitsAt(row, standing)
-      const { id } = row
-      const lane = createLive({ sid, lane: row, terms, epoch: row.epoch, standing, units, replayed: row.replayed, keeper })
+      const { id, epoch, replayed } = row
+      const lane = createLive({ sid, lane: factsOf(row), terms, rail, epoch, standing, units, replayed, keeper })
       live.set(id, lane)
       names.set(sid, lane)
-      rails.set(id, rail)
       return lane
     },
     async take(id) {
@@ -216,11 +213,11 @@ export function createInstance(options: InstanceOptions): Instance {
     freed: (id, most) =>
       new Promise((resolve) => {
         const done = (): void => {
-          alarm.cancel()
+          timers.cancel(alarm)
           expecting.delete(id)
           resolve()
         }
-        const alarm = timers.at(monotonic() + most, done)
+        const alarm = timers.at(monotonic() + most, { ring: done })
         expecting.set(id, done)
       }),
     checkpoint: write,
@@ -244,6 +241,11 @@ export function createInstance(options: InstanceOptions): Instance {
     },
   }
   return instance
+}
+
+/** Without what changes: an object made for the row would be kept as long as the lane. */
+function factsOf({ id, scheme, network, channelId, payer, resource, route, rate, grade, refundable }: LaneRow): LaneFacts {
+  return { id, scheme, network, channelId, payer, resource, route, rate, grade, refundable }
 }
 
 function stepOf(lane: LiveLane): RailLane {

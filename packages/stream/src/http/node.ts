@@ -2,9 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { paymentSignatureHeader } from '@flow402x/core'
 import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
-import type { Lane } from '../lane/lane.ts'
-import { contentTypes, type PumpOptions, pump, type Sink } from '../transports/pump.ts'
-import type { Source } from './web.ts'
+import { contentTypes, type PumpOptions, pump, type Sink, type Source } from '../transports/pump.ts'
 
 /** How a framework on Node gives its request: where its client asked for it, and a body that it has read already. */
 export type NodeAsked = { readonly url?: string | undefined; readonly parsedBody?: unknown }
@@ -29,7 +27,7 @@ export function answerNode(response: ServerResponse, { status, headers, body }: 
   response.end(body)
 }
 
-/** Charges for a stream and writes it to Node's own response, which costs a third of the web's. */
+/** Charges for a stream and writes it to Node's own response, which costs a third of the web's. Resolves where it is answered, or begins. */
 export async function serveNode(
   route: StreamRoute,
   { request, response, asked, source, options }: NodeVisit & { readonly source: Source; readonly options: PumpOptions },
@@ -41,25 +39,9 @@ export async function serveNode(
   response.writeHead(200, { ...headers, 'Content-Type': contentTypes[options.format] })
   response.flushHeaders()
   forgetPayment(request)
-  // Not awaited here, so that nothing of the request waits with it.
-  return deliverNode(response, lane, { source, options })
-}
-
-async function deliverNode(
-  response: ServerResponse,
-  lane: Lane,
-  { source, options }: { readonly source: Source; readonly options: PumpOptions },
-): Promise<void> {
-  const gone = (): void => lane.release()
-  response.once('close', gone)
-  try {
-    await pump(source({ signal: lane.signal, from: lane.from, lane }), { ...options, lane, sink: responseSink(response) })
-    response.off('close', gone)
-    response.end()
-  } catch (error) {
-    // Never a clean end before the content's.
-    response.destroy(error instanceof Error ? error : undefined)
-  }
+  // Where the lane has ended or was taken over by then, that changes nothing.
+  response.on('close', () => lane.release())
+  pump(source, { ...options, lane, sink: responseSink(response) })
 }
 
 /** What opened a lane is the largest part of its request, and would be kept as long as the stream lasts. */
@@ -79,14 +61,29 @@ export async function tickNode(route: StreamRoute, { request, response, asked }:
 export type NodeVisit = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly asked?: NodeAsked }
 
 function responseSink(response: ServerResponse): Sink {
-  return {
-    isClosed: () => response.destroyed || response.writableEnded,
-    isFull: () => response.writableNeedDrain,
-    write(text) {
-      if (!response.destroyed) response.write(text)
-    },
-    drained: () => drained(response),
-  }
+  return Object.setPrototypeOf({ response }, toResponse)
+}
+
+/** One object for all responses: functions of each one's own would be kept as long as its stream lasts. */
+const toResponse: Sink & ThisType<{ readonly response: ServerResponse }> = {
+  isClosed() {
+    return this.response.destroyed || this.response.writableEnded
+  },
+  isFull() {
+    return this.response.writableNeedDrain
+  },
+  write(text) {
+    if (!this.response.destroyed) this.response.write(text)
+  },
+  drained() {
+    return drained(this.response)
+  },
+  end() {
+    this.response.end()
+  },
+  fail(error) {
+    this.response.destroy(error instanceof Error ? error : undefined)
+  },
 }
 
 /** Waits until a response takes more, or nothing will be taken any more. */

@@ -1,10 +1,7 @@
 import type { Admission } from '../engine/entry.ts'
 import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
-import { contentTypes, type PumpOptions, pump, type Sink, type SourceFacts } from '../transports/pump.ts'
-
-/** What a route delivers: made once it is paid for, closed when nobody pays or reads any more. */
-export type Source = (facts: SourceFacts) => AsyncIterable<unknown>
+import { contentTypes, type PumpOptions, pump, type Sink, type Source } from '../transports/pump.ts'
 
 /** A request of the web platform as the engine reads it. `url` where its framework knows better. */
 export function webRequest(request: Request, url = request.url): StreamRequest {
@@ -39,13 +36,8 @@ function deliverWeb(admission: Admission, source: Source, options: PumpOptions):
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        const made = controllerSink(controller)
-        sink = made
-        void pump(source({ signal: lane.signal, from: lane.from, lane }), { ...options, lane, sink: made }).then(
-          () => made.isClosed() || controller.close(),
-          // Its own side broke it off: never a clean end before that.
-          (error: unknown) => made.isClosed() || controller.error(error),
-        )
+        sink = controllerSink(controller)
+        pump(source, { ...options, lane, sink })
       },
       pull: () => sink?.pulled(),
       cancel() {
@@ -83,6 +75,12 @@ function controllerSink(controller: ReadableStreamDefaultController<Uint8Array>)
         if (isClosed || !isFull()) resolve()
         else drain = resolve
       }),
+    end() {
+      if (!isClosed) controller.close()
+    },
+    fail(error) {
+      if (!isClosed) controller.error(error)
+    },
     pulled: go,
     cancel() {
       isClosed = true

@@ -2,7 +2,7 @@ import { costOf, type LaneStanding, lesser, type StreamTerms, unitsFor } from '@
 import type { LaneEvent, LaneState } from './lane.ts'
 import type { LaneKeeper } from './live.ts'
 import { affords, type Meter, run, unitsOf, usedOf } from './meter.ts'
-import type { Alarm } from './timers.ts'
+import type { Alarm, Bell } from './timers.ts'
 
 /**
  * The states of a lane (streaming.md §7.1), and what leads from one to the next: credit, time, its payer and its holder. It waits by the one
@@ -15,6 +15,8 @@ export type Gate = {
   /** Why it is shut. */
   reason: 'credit' | 'withdrawing' | 'lease' | undefined
   alarm: Alarm | undefined
+  /** What is done when that rings. */
+  due: (lane: Gated) => void
   isGrowing: boolean
   /** What a window costs, and what is left where credit runs low. */
   readonly windowCost: bigint
@@ -22,7 +24,7 @@ export type Gate = {
 }
 
 /** What a gate stands before: a lane. */
-export interface Gated {
+export interface Gated extends Bell {
   readonly gate: Gate
   readonly terms: StreamTerms
   readonly keeper: Pick<LaneKeeper, 'now' | 'clock' | 'leaseEnd' | 'timers' | 'patience'>
@@ -39,8 +41,8 @@ export interface Gated {
 
 /** A gate that nobody has come to yet. */
 export function createGate({ rate, window, tick }: StreamTerms, since: number): Gate {
-  const costs = { windowCost: costOf(rate, window), lowCost: costOf(rate, tick / 2n) }
-  return { state: 'detached', since, reason: undefined, alarm: undefined, isGrowing: false, ...costs }
+  const [windowCost, lowCost] = [costOf(rate, window), costOf(rate, tick / 2n)]
+  return { state: 'detached', since, reason: undefined, alarm: undefined, due: watch, isGrowing: false, windowCost, lowCost }
 }
 
 /** Whether something may be delivered, as far as it can be paid. */
@@ -51,7 +53,7 @@ export function isOpen(lane: Gated): boolean {
 /** Opens, as far as there is credit for who waits. */
 export function open(lane: Gated): void {
   const { gate, meter, terms } = lane
-  gate.alarm?.cancel()
+  silence(lane)
   const wasShut = gate.state === 'gated'
   gate.reason = undefined
   enter(lane, 'flowing')
@@ -72,7 +74,7 @@ export function shut(lane: Gated): void {
   enter(lane, 'gated')
   lane.tell('gated', gate.reason)
   if (gate.reason === 'credit') lane.tell('need')
-  ring(lane, keeper.patience.gated, detach)
+  wait(lane, keeper.patience.gated, detach)
   if (lane.standing.ahead > 0n) grow(lane)
 }
 
@@ -92,7 +94,7 @@ export function watch(lane: Gated): void {
     enter(lane, 'low')
     lane.tell('low')
   }
-  if (isTimed) ring(lane, Math.min(untilNext(lane, left), keeper.leaseEnd() - keeper.now()), watch)
+  if (isTimed) wait(lane, Math.min(untilNext(lane, left), keeper.leaseEnd() - keeper.now()), watch)
 }
 
 /** The books said something new. */
@@ -115,19 +117,19 @@ export function reclaimed(lane: Gated): void {
 export function pause(lane: Gated): void {
   if (!isFlowing(lane) && lane.gate.state !== 'gated') return
   enter(lane, 'paused')
-  ring(lane, lane.keeper.patience.paused, () => lane.end('paused for too long'))
+  wait(lane, lane.keeper.patience.paused, endPaused)
 }
 
 /** Its holder is gone. */
 export function detach(lane: Gated): void {
   enter(lane, 'detached')
   lane.drop()
-  ring(lane, lane.keeper.patience.detached, () => lane.end('idle'))
+  wait(lane, lane.keeper.patience.detached, endIdle)
 }
 
 /** It is over. */
 export function stop(lane: Gated): void {
-  lane.gate.alarm?.cancel()
+  silence(lane)
   enter(lane, 'ended')
 }
 
@@ -146,10 +148,23 @@ function enter(lane: Gated, next: LaneState): void {
   run(meter, isFlowing(lane))
 }
 
-function ring(lane: Gated, after: number, then: (lane: Gated) => void): void {
+function wait(lane: Gated, after: number, due: (lane: Gated) => void): void {
   const { gate, keeper } = lane
-  gate.alarm?.cancel()
-  gate.alarm = keeper.timers.at(keeper.now() + after, () => then(lane))
+  silence(lane)
+  gate.due = due
+  gate.alarm = keeper.timers.at(keeper.now() + after, lane)
+}
+
+function silence({ gate: { alarm }, keeper }: Gated): void {
+  if (alarm !== undefined) keeper.timers.cancel(alarm)
+}
+
+function endPaused(lane: Gated): void {
+  lane.end('paused for too long')
+}
+
+function endIdle(lane: Gated): void {
+  lane.end('idle')
 }
 
 function grow(lane: Gated): void {

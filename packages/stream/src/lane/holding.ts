@@ -14,6 +14,8 @@ export interface Held {
   state(): LaneState
   /** Whether something may be delivered now, as far as it can be paid. */
   isOpen(): boolean
+  /** What is told of it, as it stands now. */
+  event(t: LaneEvent['t'], why?: string): LaneEvent
   /** Something was paid. */
   paid(): void
   /** Somebody waits for credit. */
@@ -25,33 +27,13 @@ export interface Held {
 type Asked = { readonly units: Units; readonly pays: boolean }
 type Waiting = Asked & { readonly answer: (isPaid: boolean) => void }
 type Hear = (event: LaneEvent) => void
-type Holder = { readonly over: AbortController; readonly from: Units; readonly hearing: Set<Hear> }
 
-type Figures = Pick<Lane, 'state' | 'units' | 'used' | 'granted'>
-type Looking = { readonly look: () => { readonly meter: Meter; readonly state: LaneState } }
+/** Whose turn it is. `over` is what his signal is of, if he asked for one. */
+type Holder = { readonly lane: Held; readonly from: Units; over: AbortController | undefined; hearing: readonly Hear[] }
 
-/** What handles say by getters: one object for all of them, since getters of its own would double what a handle weighs. */
-const figures: Figures & ThisType<Looking> = {
-  get state() {
-    return this.look().state
-  },
-  get units() {
-    return unitsOf(this.look().meter)
-  },
-  get used() {
-    return usedOf(this.look().meter)
-  },
-  get granted() {
-    return this.look().meter.granted
-  },
-}
-
-function withFigures(handle: Omit<Lane, keyof Figures> & Looking): Lane {
-  return Object.assign(Object.create(figures), handle)
-}
-
-// That of nobody, which all lanes share that nobody waits for.
+// Those of nobody, which all lanes share that nobody waits for, or hears.
 const nobody: readonly Waiting[] = []
+const unheard: readonly Hear[] = []
 
 /** A lane that nobody delivers over yet. */
 export function createHolding(): Holding {
@@ -61,9 +43,9 @@ export function createHolding(): Holding {
 /** A new holder, in the place of the one before. */
 export function take(lane: Held, from: Units | undefined): Lane {
   drop(lane)
-  const holder = { over: new AbortController(), from: startAt(lane.meter, from), hearing: new Set<Hear>() }
-  lane.holding.holder = holder
-  return handleOf(lane, holder)
+  const mine: Holder = { lane, from: startAt(lane.meter, from), over: undefined, hearing: unheard }
+  lane.holding.holder = mine
+  return Object.setPrototypeOf({ mine }, handle)
 }
 
 /** Lets everybody pass who can be paid for now; whether somebody still waits. */
@@ -84,7 +66,7 @@ export function wanted({ holding }: Held): Units {
 
 /** Tells its holder. */
 export function tell({ holding }: Held, event: LaneEvent): void {
-  for (const hear of holding.holder?.hearing ?? []) hear(event)
+  for (const hear of holding.holder?.hearing ?? unheard) hear(event)
 }
 
 /** Tells all who wait that nothing comes. */
@@ -97,8 +79,12 @@ export function refuse({ holding }: Held): void {
 /** The same, and its holder that it is over. */
 export function drop(lane: Held): void {
   refuse(lane)
-  lane.holding.holder?.over.abort()
+  const { holder } = lane.holding
   lane.holding.holder = undefined
+  if (holder === undefined) return
+  holder.over?.abort()
+  const event = lane.event('over')
+  for (const hear of holder.hearing) hear(event)
 }
 
 function fits(lane: Held, more: Units): boolean {
@@ -111,7 +97,8 @@ function pass(lane: Held, { units, pays }: Asked): void {
   lane.paid()
 }
 
-function ask(lane: Held, mine: Holder, asked: Asked): boolean | Promise<boolean> {
+function ask(mine: Holder, asked: Asked): boolean | Promise<boolean> {
+  const { lane } = mine
   const { holding } = lane
   if (holding.holder !== mine || lane.state() === 'ended') return false
   if (holding.waiting.length === 0 && fits(lane, asked.units)) {
@@ -124,35 +111,79 @@ function ask(lane: Held, mine: Holder, asked: Asked): boolean | Promise<boolean>
   })
 }
 
-function handleOf(lane: Held, mine: Holder): Lane {
-  const { sid, terms, meter, holding } = lane
-  const isMine = (): boolean => holding.holder === mine
-  return withFigures({
-    sid,
-    unit: terms.unit,
-    clock: terms.clock,
-    from: mine.from,
-    signal: mine.over.signal,
-    look: () => ({ meter, state: isMine() || lane.state() === 'ended' ? lane.state() : 'detached' }),
-    remaining: () => (isMine() && lane.isOpen() ? leftOf(meter) : 0n),
-    debit: (units) => ask(lane, mine, { units, pays: true }),
-    ready: (units) => ask(lane, mine, { units, pays: false }),
-    take(most, step) {
-      if (!isMine() || !lane.isOpen() || holding.waiting.length > 0) return 0n
-      const some = (lesser(most, leftOf(meter)) / step) * step
-      if (some > 0n) pass(lane, { units: some, pays: true })
-      return some
-    },
-    hear(listener) {
-      mine.hearing.add(listener)
-      return () => void mine.hearing.delete(listener)
-    },
-    release() {
-      if (isMine() && lane.state() !== 'ended') lane.detach()
-    },
-    end(reason = 'finished') {
-      if (isMine() || lane.state() === 'ended') return lane.end(reason)
-      return Promise.resolve({ sid, units: unitsOf(meter), used: usedOf(meter), reason: 'resumed elsewhere' })
-    },
-  })
+/** Whether it is his yet. */
+function holds(mine: Holder): boolean {
+  return mine.lane.holding.holder === mine
+}
+
+/** What a holder has in his hands. One object does it for all of them: functions of each one's own would be kept as long as he holds. */
+const handle: Lane & ThisType<{ readonly mine: Holder } & Lane> = {
+  get sid() {
+    return this.mine.lane.sid
+  },
+  get unit() {
+    return this.mine.lane.terms.unit
+  },
+  get clock() {
+    return this.mine.lane.terms.clock
+  },
+  get state() {
+    const state = this.mine.lane.state()
+    return holds(this.mine) || state === 'ended' ? state : 'detached'
+  },
+  get from() {
+    return this.mine.from
+  },
+  get units() {
+    return unitsOf(this.mine.lane.meter)
+  },
+  get used() {
+    return usedOf(this.mine.lane.meter)
+  },
+  get granted() {
+    return this.mine.lane.meter.granted
+  },
+  get signal() {
+    const { mine } = this
+    if (mine.over === undefined) {
+      mine.over = new AbortController()
+      if (!holds(mine)) mine.over.abort()
+    }
+    return mine.over.signal
+  },
+  remaining() {
+    const { lane } = this.mine
+    return holds(this.mine) && lane.isOpen() ? leftOf(lane.meter) : 0n
+  },
+  debit(units) {
+    return ask(this.mine, { units, pays: true })
+  },
+  ready(units) {
+    return ask(this.mine, { units, pays: false })
+  },
+  take(most, step) {
+    const { lane } = this.mine
+    if (!holds(this.mine) || !lane.isOpen() || lane.holding.waiting.length > 0) return 0n
+    const some = (lesser(most, leftOf(lane.meter)) / step) * step
+    if (some > 0n) pass(lane, { units: some, pays: true })
+    return some
+  },
+  hear(listener) {
+    const { mine } = this
+    // Not `[…]`, which leaves room for sixteen more.
+    mine.hearing = mine.hearing.concat(listener)
+    return () => {
+      mine.hearing = mine.hearing.filter((one) => one !== listener)
+    }
+  },
+  release() {
+    const { lane } = this.mine
+    if (holds(this.mine) && lane.state() !== 'ended') lane.detach()
+  },
+  end(reason = 'finished') {
+    const { lane } = this.mine
+    if (holds(this.mine) || lane.state() === 'ended') return lane.end(reason)
+    const { units, used } = this
+    return Promise.resolve({ sid: lane.sid, units, used, reason: 'resumed elsewhere' })
+  },
 }

@@ -3,11 +3,12 @@ export type LaneState = 'flowing' | 'low' | 'gated' | 'paused' | 'detached' | 'd
 
 /**
  * What a lane tells whoever delivers over it, for its control messages (M5): credit runs low; the gate shut, because of `credit`, a payer who
- * is `withdrawing`, the `store` or a `lease` that was lost; it opened again; it ended. `need` is the voucher that a payer of grade B would sign
- * now, `ttl` the seconds of credit that are left where units are time. Amounts are atomic: `consumed` and `charged` are the lane's own.
+ * is `withdrawing`, the `store` or a `lease` that was lost; it opened again; it ended. The last he hears is `over`, when `signal` aborts: for
+ * himself, and no message. `need` is the voucher that a payer of grade B would sign now, `ttl` the seconds of credit that are left where units
+ * are time. Amounts are atomic: `consumed` and `charged` are the lane's own.
  */
 export type LaneEvent = {
-  readonly t: 'low' | 'need' | 'gated' | 'open' | 'receipt' | 'end'
+  readonly t: 'low' | 'need' | 'gated' | 'open' | 'receipt' | 'end' | 'over'
   readonly consumed: bigint
   readonly charged: bigint
   readonly need?: bigint
@@ -45,7 +46,10 @@ export interface Lane {
   /** What they cost, and how much may be delivered, in atomic units. */
   readonly used: bigint
   readonly granted: bigint
-  /** Aborts when nothing will be delivered over it any more: it ended, its payer is gone, or the gate stayed shut for too long. */
+  /**
+   * Aborts when nothing will be delivered over it any more: it ended, its payer is gone, or the gate stayed shut for too long. It is made when
+   * it is asked for: it weighs a third of all else that a lane takes, and whoever hears `over` needs none.
+   */
   readonly signal: AbortSignal
   /** Units (10⁻⁹) that can be delivered at once. */
   remaining(): bigint

@@ -4,6 +4,7 @@ import {
   type LaneCheckpoint,
   type LaneStanding,
   type LaneTerms,
+  type Rail,
   type StreamTerms,
   type Units,
   unitsFor,
@@ -32,11 +33,15 @@ export interface LaneKeeper {
   finish(lane: LiveLane, reason: string): Promise<bigint | undefined>
 }
 
+/** What stands in the row of a lane for all its life, and in none of its route's terms. */
+export type LaneFacts = Omit<LaneTerms, 'unit' | 'clock' | 'openedAt'>
+
 /** A lane that this instance delivers over: how much was used, how much may be, and who waits for it. */
 export interface LiveLane {
   readonly sid: string
-  readonly lane: LaneTerms
+  readonly lane: LaneFacts
   readonly terms: StreamTerms
+  readonly rail: Rail
   readonly epoch: number
   readonly standing: LaneStanding
   state(): LaneState
@@ -65,7 +70,7 @@ export interface LiveLane {
 }
 
 /** What a live lane is made of. */
-export type LivePlan = Pick<LiveLane, 'sid' | 'lane' | 'terms' | 'epoch' | 'standing'> & {
+export type LivePlan = Pick<LiveLane, 'sid' | 'lane' | 'terms' | 'rail' | 'epoch' | 'standing'> & {
   readonly units: Units
   readonly replayed: Units
   readonly keeper: LaneKeeper
@@ -74,7 +79,7 @@ export type LivePlan = Pick<LiveLane, 'sid' | 'lane' | 'terms' | 'epoch' | 'stan
 /** What is of one lane alone. All else that it does is in one object for all of them: functions of its own would double what it weighs. */
 type Living = Gated &
   Held & {
-    readonly lane: LaneTerms
+    readonly lane: LaneFacts
     readonly terms: StreamTerms
     readonly keeper: LaneKeeper
     epoch: number
@@ -83,22 +88,39 @@ type Living = Gated &
     ending: Promise<LaneReceipt> | undefined
     reason: string | undefined
     /** Where it stood at the last `checkpoint`. */
-    written: string
+    written: Mark | undefined
   }
 
-type OfOne = 'sid' | 'lane' | 'terms' | 'keeper' | 'epoch' | 'standing' | 'meter' | 'gate' | 'holding'
+type Mark = Pick<LaneCheckpoint, 'units' | 'replayed' | 'state'>
+
+type Parts = 'sid' | 'lane' | 'terms' | 'rail' | 'keeper' | 'epoch' | 'standing' | 'meter' | 'gate' | 'holding'
+type OfOne = Parts | 'ending' | 'reason' | 'written'
 
 /** A lane on its instance. */
-export function createLive({ sid, lane, terms, epoch, standing, units, replayed, keeper }: LivePlan): LiveLane {
+export function createLive({ sid, lane, terms, rail, epoch, standing, units, replayed, keeper }: LivePlan): LiveLane {
   const { granted, used } = standing
   const counted = { units, used, replayed, granted, now: keeper.now, until: keeper.leaseEnd }
   const meter = createMeter({ rate: terms.rate, isTimed: terms.clock === 'wall', window: terms.window, ...counted })
   const gate = createGate(terms, keeper.clock())
-  const own = { sid, lane, terms, keeper, epoch, standing, meter, gate, holding: createHolding() }
-  return Object.assign(Object.create(doings), own, { ending: undefined, reason: undefined, written: '' })
+  const own: Pick<Living & LiveLane, OfOne> = {
+    sid,
+    lane,
+    terms,
+    rail,
+    keeper,
+    epoch,
+    standing,
+    meter,
+    gate,
+    holding: createHolding(),
+    ending: undefined,
+    reason: undefined,
+    written: undefined,
+  }
+  return Object.setPrototypeOf(own, doings)
 }
 
-const doings: Omit<LiveLane & Gated & Held, OfOne> & ThisType<Living & LiveLane> = {
+const doings: Omit<LiveLane & Gated & Held, Parts> & ThisType<Living & LiveLane> = {
   state() {
     return this.gate.state
   },
@@ -164,19 +186,25 @@ const doings: Omit<LiveLane & Gated & Held, OfOne> & ThisType<Living & LiveLane>
     reclaimed(this)
   },
   tell(t, why) {
+    tell(this, this.event(t, why))
+  },
+  event(t, why) {
     const { meter } = this
     const ttl = this.ttl()
     const said = { t, consumed: usedOf(meter), charged: meter.granted, units: unitsOf(meter), need: this.need() }
-    tell(this, { ...said, ...(ttl === undefined ? {} : { ttl }), ...(why === undefined ? {} : { reason: why }) })
+    return { ...said, ...(ttl === undefined ? {} : { ttl }), ...(why === undefined ? {} : { reason: why }) }
+  },
+  ring() {
+    this.gate.due(this)
   },
   checkpoint() {
-    this.written = markOf(this)
     const { lane, epoch, gate, meter, reason } = this
-    const { units, used, replayed } = meter
-    return { id: lane.id, epoch, units, used, replayed, state: rowState(gate.state), since: gate.since, reason }
+    this.written = markOf(this)
+    return { id: lane.id, epoch, ...this.written, used: meter.used, since: gate.since, reason }
   },
   hasMoved() {
-    return markOf(this) !== this.written
+    const [{ units, replayed, state }, { written }] = [markOf(this), this]
+    return written === undefined || units !== written.units || replayed !== written.replayed || state !== written.state
   },
   need() {
     const { accepted, consumed, used: before } = this.standing
@@ -207,8 +235,8 @@ function receiptOf({ sid, meter, reason = 'ended' }: Living, charged?: bigint): 
   return { sid, units: unitsOf(meter), used: usedOf(meter), charged, reason }
 }
 
-function markOf({ meter, gate }: Living): string {
-  return `${unitsOf(meter)} ${meter.replayed} ${rowState(gate.state)}`
+function markOf({ meter, gate }: Living): Mark {
+  return { units: unitsOf(meter), replayed: meter.replayed, state: rowState(gate.state) }
 }
 
 function rowState(state: LaneState): LaneCheckpoint['state'] {

@@ -31,7 +31,9 @@ const replayedPart = 10n
 
 /** A meter whose clock stands still. */
 export function createMeter(plan: Omit<Meter, 'covered' | 'limit' | 'free' | 'runsFrom'>): Meter {
-  return { ...plan, covered: -1n, limit: unitsFor(plan.rate, plan.granted), free: 0n, runsFrom: undefined }
+  const { rate, isTimed, window, now, until, units, used, granted, replayed } = plan
+  const limit = unitsFor(rate, granted)
+  return { rate, isTimed, window, now, until, units, used, covered: -1n, granted, limit, replayed, free: 0n, runsFrom: undefined }
 }
 
 /** Units that were delivered, with the time that goes by. */

@@ -10,8 +10,8 @@ test('rings in order, once, and not at all what was called off', async () => {
         const timers = createTimers(() => performance.now())
         const start = performance.now()
         const rung: number[] = []
-        const alarms = plans.map(({ after }, index) => timers.at(start + after, () => rung.push(index)))
-        for (const [index, { off }] of plans.entries()) if (off) alarms[index]?.cancel()
+        const alarms = plans.map(({ after }, index) => timers.at(start + after, { ring: () => rung.push(index) }))
+        for (const [index, alarm] of alarms.entries()) if (plans[index]?.off) timers.cancel(alarm)
         const wanted = plans.flatMap(({ off }, index) => (off ? [] : [index]))
         await expect.poll(() => rung.length, { interval: 2 }).toBe(wanted.length)
         expect([...rung].sort((a, b) => a - b)).toEqual(wanted)

@@ -1,27 +1,30 @@
-/** Something that is to happen at a time, unless it is called off. */
-export interface Alarm {
-  cancel(): void
+/** Who is told when his time has come. Not a function, since thousands wait at once, and each would have one of his own. */
+export interface Bell {
+  ring(): void
 }
+
+/** A bell and its time; without a bell once it rang or was called off. */
+export type Alarm = { readonly time: number; bell: Bell | undefined }
 
 /** One timer for everything that waits in a process: thousands of lanes cost one entry each, and no timer of the runtime. */
 export interface Timers {
   /** Rings at `time` on the clock of `now`, or soon after. */
-  at(time: number, ring: () => void): Alarm
+  at(time: number, bell: Bell): Alarm
+  /** Calls an alarm off that has not rung. */
+  cancel(alarm: Alarm): void
 }
-
-type Entry = Alarm & { readonly time: number; ring: (() => void) | undefined }
 
 // What was called off is left in the heap until it would be half of it.
 const fewest = 64
 
 /** Timers on one monotonic clock, in milliseconds. */
 export function createTimers(now: () => number): Timers {
-  let heap: Entry[] = []
+  let heap: Alarm[] = []
   let off = 0
   let timer: ReturnType<typeof setTimeout> | undefined
   let wakes = Number.POSITIVE_INFINITY
 
-  const wakeFor = (entry: Entry | undefined): void => {
+  const wakeFor = (entry: Alarm | undefined): void => {
     if (entry === undefined || entry.time >= wakes) return
     clearTimeout(timer)
     wakes = entry.time
@@ -35,37 +38,32 @@ export function createTimers(now: () => number): Timers {
     const at = now() + 0.5
     for (let [first] = heap; first !== undefined && first.time <= at; [first] = heap) {
       take(heap)
-      const { ring } = first
-      if (ring === undefined) off -= 1
-      else {
-        first.ring = undefined
-        ring()
-      }
+      const { bell } = first
+      first.bell = undefined
+      if (bell === undefined) off -= 1
+      else bell.ring()
     }
     wakeFor(heap[0])
   }
   return {
-    at(time, ring) {
-      const entry: Entry = {
-        time,
-        ring,
-        cancel() {
-          if (entry.ring === undefined) return
-          entry.ring = undefined
-          off += 1
-          if (off < fewest || off < heap.length / 2) return
-          heap = heap.filter(({ ring: still }) => still !== undefined).sort((a, b) => a.time - b.time)
-          off = 0
-        },
-      }
-      put(heap, entry)
-      wakeFor(entry)
-      return entry
+    at(time, bell) {
+      const alarm: Alarm = { time, bell }
+      put(heap, alarm)
+      wakeFor(alarm)
+      return alarm
+    },
+    cancel(alarm) {
+      if (alarm.bell === undefined) return
+      alarm.bell = undefined
+      off += 1
+      if (off < fewest || off < heap.length / 2) return
+      heap = heap.filter(({ bell }) => bell !== undefined).sort((a, b) => a.time - b.time)
+      off = 0
     },
   }
 }
 
-function put(heap: Entry[], entry: Entry): void {
+function put(heap: Alarm[], entry: Alarm): void {
   let at = heap.push(entry) - 1
   while (at > 0) {
     const parent = (at - 1) >> 1
@@ -77,7 +75,7 @@ function put(heap: Entry[], entry: Entry): void {
   heap[at] = entry
 }
 
-function take(heap: Entry[]): void {
+function take(heap: Alarm[]): void {
   const last = heap.pop()
   if (last === undefined || heap.length === 0) return
   let at = 0

@@ -8,12 +8,20 @@ export type TextFormat = 'sse' | 'ndjson'
 /** What a source is told: when to stop, from which unit (10⁻⁹ of one) on it is read, and the lane itself. */
 export type SourceFacts = { readonly signal: AbortSignal; readonly from: Units; readonly lane: Lane }
 
-/** Where text goes. Once it is full `drained` answers when more may come, or when nobody reads any more. */
+/** What a route delivers: made once it is paid for, closed when nobody pays or reads any more. */
+export type Source = (facts: SourceFacts) => AsyncIterable<unknown>
+
+/**
+ * Where text goes. Once it is full `drained` answers when more may come, or when nobody reads any more. `end` closes it after the last, and
+ * `fail` breaks it off.
+ */
 export interface Sink {
   isClosed(): boolean
   isFull(): boolean
   write(text: string): void
   drained(): Promise<void>
+  end(): void
+  fail(error: unknown): void
 }
 
 /** How a source is delivered over a lane. */
@@ -34,76 +42,118 @@ const pings = { sse: ':\n\n', ndjson: '\n' } as const
 /**
  * Delivers a source over a lane: each item is asked for when it can be paid, paid, and then written. A lane that is gated holds nothing and
  * asks its source for nothing. It ends with the source, with the lane or with the reader, and then the source is closed.
+ *
+ * A stream waits nearly all of its life, and thousands do at once: while it does nothing of it is suspended but its source, and all that
+ * is kept is one record and what its source, its lane and the heartbeat call.
  */
-export async function pump(
-  source: AsyncIterable<unknown>,
-  options: PumpOptions & { readonly lane: Lane; readonly sink: Sink },
-): Promise<void> {
-  const { lane, sink, format, beats = heartbeat } = options
-  const { write, quiet } = neverSilent(sink, { ping: pings[format], beats })
-  const price = options.units ?? (() => oneUnit)
-  const least = options.units === undefined && lane.clock === 'media' ? oneUnit : 0n
-  const deaf = lane.hear((event) => {
-    // The last two are written below, after the last item.
-    if (event.t !== 'receipt' && event.t !== 'end') write(controlText(format, { ...event, sid: lane.sid }))
-  })
-  const iterator = source[Symbol.asyncIterator]()
+export function pump(
+  source: Source,
+  { lane, sink, format, units, beats = heartbeat }: PumpOptions & { readonly lane: Lane; readonly sink: Sink },
+): void {
+  const iterator = openSource(source, { lane, sink })
+  if (iterator === undefined) return
+  const failed = (error: unknown): void => void finish(delivery, { error })
+  const given = (next: IteratorResult<unknown>): void => void deliver(delivery, next).catch(failed)
+  const quiet = beats(() => beat(delivery))
+  const delivery: Delivery = { lane, sink, format, units, iterator, given, failed, quiet, step: 'writing', isOver: false, isSilent: false }
+  lane.hear((event) => hear(delivery, event))
+  askNext(delivery).catch(failed)
+}
+
+type Delivery = Readonly<Pick<PumpOptions, 'format' | 'units'>> & {
+  readonly lane: Lane
+  readonly sink: Sink
+  readonly iterator: AsyncIterator<unknown>
+  /** What hears of each item, made once for all of them. */
+  readonly given: (next: IteratorResult<unknown>) => void
+  readonly failed: (error: unknown) => void
+  /** Stops the heartbeat. */
+  readonly quiet: () => void
+  /** Whether it waits for its source. */
+  step: 'asking' | 'writing' | 'finished'
+  /** Whether its lane said so. */
+  isOver: boolean
+  /** Whether nothing was written since the last beat. */
+  isSilent: boolean
+}
+
+function openSource(source: Source, { lane, sink }: { readonly lane: Lane; readonly sink: Sink }): AsyncIterator<unknown> | undefined {
   try {
-    for (;;) {
-      if (sink.isClosed() || !(await lane.ready(least))) break
-      const next = await untilOver(iterator, lane.signal)
-      if (next === undefined || next.done === true || sink.isClosed()) break
-      if (!(await lane.debit(price(next.value)))) break
-      write(itemText(format, next.value))
-      if (sink.isFull()) await sink.drained()
-    }
-  } finally {
-    deaf()
-    quiet()
-    if (sink.isClosed()) lane.release()
-    else if (lane.state !== 'detached') {
-      const receipt = await lane.end()
-      for (const t of ['receipt', 'end'] as const) write(controlText(format, ending(receipt, t)))
-    }
-    // A source that cannot even be closed must not keep its reader.
-    await iterator.return?.().then(undefined, () => undefined)
+    return source({ signal: lane.signal, from: lane.from, lane })[Symbol.asyncIterator]()
+  } catch (error) {
+    lane.release()
+    sink.fail(error)
+    return undefined
   }
 }
 
-/** The same sink, which is written to at each beat that finds it silent; not where its reader has yet to take what was written before. */
-function neverSilent(
-  sink: Sink,
-  { ping, beats }: { readonly ping: string; readonly beats: (beat: () => void) => () => void },
-): { readonly write: (text: string) => void; readonly quiet: () => void } {
-  let hasWritten = true
-  const quiet = beats(() => {
-    if (!hasWritten && !sink.isFull() && !sink.isClosed()) sink.write(ping)
-    hasWritten = false
-  })
-  const write = (text: string): void => {
-    hasWritten = true
-    sink.write(text)
-  }
-  return { write, quiet }
+/** Asks the source for an item, once one can be paid. */
+async function askNext(delivery: Delivery): Promise<void> {
+  const { lane, sink, units, iterator, given, failed } = delivery
+  const least = units === undefined && lane.clock === 'media' ? oneUnit : 0n
+  if (sink.isClosed() || !(await lane.ready(least)) || delivery.isOver) return finish(delivery)
+  delivery.step = 'asking'
+  iterator.next().then(given, failed)
 }
 
-/** The next item, or nothing once the lane is over: a source that never answers holds nobody. */
-function untilOver(iterator: AsyncIterator<unknown>, signal: AbortSignal): Promise<IteratorResult<unknown> | undefined> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      resolve(undefined)
-      return
-    }
-    const stop = (): void => resolve(undefined)
-    signal.addEventListener('abort', stop, { once: true })
-    const settle =
-      <Value>(then: (value: Value) => void) =>
-      (value: Value): void => {
-        signal.removeEventListener('abort', stop)
-        then(value)
-      }
-    iterator.next().then(settle(resolve), settle(reject))
-  })
+/** Writes an item once it is paid, unless it came too late. */
+async function deliver(delivery: Delivery, next: IteratorResult<unknown>): Promise<void> {
+  if (delivery.step === 'finished') return
+  delivery.step = 'writing'
+  const { lane, sink, format, units } = delivery
+  if (next.done === true || sink.isClosed() || !(await lane.debit(units?.(next.value) ?? oneUnit))) return finish(delivery)
+  write(delivery, itemText(format, next.value))
+  if (sink.isFull()) await sink.drained()
+  return askNext(delivery)
+}
+
+/** Ends it, once: with its last words where somebody reads them, and never as if it were whole where it failed. */
+async function finish(delivery: Delivery, failure?: { readonly error: unknown }): Promise<void> {
+  if (delivery.step === 'finished') return
+  delivery.step = 'finished'
+  const { lane, sink, format, iterator, quiet } = delivery
+  quiet()
+  if (sink.isClosed()) lane.release()
+  else if (lane.state !== 'detached') {
+    const receipt = await lane.end()
+    for (const t of ['receipt', 'end'] as const) sink.write(controlText(format, ending(receipt, t)))
+  }
+  void close(iterator)
+  if (failure === undefined) sink.end()
+  else sink.fail(failure.error)
+}
+
+/** Not waited for: a source that cannot be closed must not keep its reader. */
+async function close(iterator: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.()
+  } catch {
+    // Who fails to close has ended as well.
+  }
+}
+
+function hear(delivery: Delivery, event: LaneEvent): void {
+  const { lane, format } = delivery
+  if (event.t === 'over') {
+    delivery.isOver = true
+    // A source that never answers holds nobody; what is being paid is answered by the lane.
+    if (delivery.step === 'asking') void finish(delivery)
+  }
+  // Those two are written when it is finished, after the last item.
+  else if (event.t !== 'receipt' && event.t !== 'end') write(delivery, controlText(format, { ...event, sid: lane.sid }))
+}
+
+function write(delivery: Delivery, text: string): void {
+  if (delivery.step === 'finished') return
+  delivery.isSilent = false
+  delivery.sink.write(text)
+}
+
+/** Writes where nothing was written since the last beat; not where its reader has yet to take what was written before. */
+function beat(delivery: Delivery): void {
+  const { sink, format, isSilent } = delivery
+  if (isSilent && !sink.isFull() && !sink.isClosed()) sink.write(pings[format])
+  delivery.isSilent = true
 }
 
 function ending({ sid, units, used, reason }: LaneReceipt, t: 'receipt' | 'end'): LaneEvent & { readonly sid: string } {
