@@ -1,10 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { faults, inChromium, noChromium } from '@flow402x/testing/browser'
 import { verifies } from '@flow402x/testing/requirements'
-import type { AxeResults, RunOptions } from 'axe-core'
-import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { inChromium, noChromium, openVisits, resource, tale } from '../fixtures/visits.ts'
+import { openVisits, resource, tale } from '../fixtures/visits.ts'
 
 const paths = {
   search: '/',
@@ -31,7 +28,7 @@ describe.skipIf(noChromium !== undefined)(`the pages of a bazaar, for everybody 
 
   it.each(Object.entries(paths))('%s has no fault that axe knows: in light, in dark, and on a narrow screen', async (_, path) => {
     verifies('BAZAAR-PAGES')
-    const page = await visits.visit(path, { colorScheme: 'light', reducedMotion: 'reduce' })
+    const page = await visits.visit(path, { colorScheme: 'light' })
     expect(await faults(page)).toEqual([])
     await page.emulateMedia({ colorScheme: 'dark' })
     expect(await faults(page, ['color-contrast'])).toEqual([])
@@ -48,19 +45,3 @@ describe.skipIf(noChromium !== undefined)(`the pages of a bazaar, for everybody 
     expect((await faults(page)).map((fault) => fault.split(' ')[0]).sort()).toEqual(['color-contrast', 'select-name'])
   })
 })
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-
-/** What axe finds wrong with everything unfolded, by all it knows or by some rules, one line for each place. */
-async function faults(page: Page, rules?: string[]): Promise<string[]> {
-  // The policy of the pages forbids scripts of others: this one comes from the debugger, past it.
-  await page.evaluate(axe)
-  await page.locator('details').evaluateAll((all: HTMLDetailsElement[]) => all.map((one) => one.setAttribute('open', '')))
-  const options: RunOptions = { resultTypes: ['violations'], ...(rules === undefined ? {} : { runOnly: rules }) }
-  const { violations } = await page.evaluate((given) => {
-    // axe put itself there.
-    const { axe: tool } = globalThis as typeof globalThis & { axe: { run(options: RunOptions): Promise<AxeResults> } }
-    return tool.run(given)
-  }, options)
-  return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target.join(' ')} ${failureSummary}`))
-}

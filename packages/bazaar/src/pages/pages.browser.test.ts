@@ -1,8 +1,9 @@
+import { inChromium, noChromium } from '@flow402x/testing/browser'
 import { verifies } from '@flow402x/testing/requirements'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hostileMarket } from '../fixtures/hostile.ts'
-import { inChromium, noChromium, openVisits, resource, tale } from '../fixtures/visits.ts'
+import { openVisits, resource, tale } from '../fixtures/visits.ts'
 
 describe.skipIf(noChromium !== undefined)(`the pages of a bazaar ${inChromium}`, () => {
   let visits: Awaited<ReturnType<typeof openVisits>>

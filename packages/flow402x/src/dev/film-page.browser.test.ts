@@ -1,13 +1,11 @@
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
+import { inChromium, noChromium } from '@flow402x/testing/browser'
 import { verifies } from '@flow402x/testing/requirements'
 import { describe, expect, it } from 'vitest'
 import { useDevPages } from '../fixtures/dev-pages.ts'
 import { dollars, film, meters, receipt, said, start } from '../fixtures/stream-screen.ts'
-import { noChromium } from '../fixtures/visitor.ts'
 
-const title = `the page of a paid film, in Chromium${noChromium === undefined ? '' : ` (${noChromium})`}`
-
-describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
+describe.skipIf(noChromium !== undefined)(`the page of a paid film, ${inChromium}`, { timeout: 60_000 }, () => {
   const { chain, open } = useDevPages()
 
   const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -1,13 +1,11 @@
+import { faultsOf, inChromium, noChromium } from '@flow402x/testing/browser'
 import { verifies } from '@flow402x/testing/requirements'
 import { describe, expect, it } from 'vitest'
 import { useDevPages } from '../fixtures/dev-pages.ts'
 import { injectWallet } from '../fixtures/injected-wallet.ts'
 import { meters, receipt, said, start, story } from '../fixtures/stream-screen.ts'
-import { faultsOf, noChromium } from '../fixtures/visitor.ts'
 
-const title = `the pages of paid streams, in Chromium${noChromium === undefined ? '' : ` (${noChromium})`}`
-
-describe.skipIf(noChromium !== undefined)(title, { timeout: 60_000 }, () => {
+describe.skipIf(noChromium !== undefined)(`the pages of paid streams, ${inChromium}`, { timeout: 60_000 }, () => {
   const { chain, newPage, open } = useDevPages()
 
   it('show a text token by token as it is paid, for the prompt that was typed', async () => {
