@@ -8,7 +8,7 @@ export type Stretch = { readonly from: bigint; readonly to: bigint }
 export type Hold = Stretch & { readonly id: string; readonly until: number; readonly used?: bigint; readonly before?: bigint }
 
 /** A stretch that can be sold again; `spent`: a voucher up to its very end was served and may be public by now. */
-export type FreeStretch = Stretch & { readonly spent?: true }
+export type FreeStretch = Stretch & { readonly spent?: true | undefined }
 
 /**
  * What a live lane holds of its channel (streaming.md §3): credit that was signed for, of which the used part becomes charged step by
@@ -23,7 +23,7 @@ export type LaneCredit = {
   readonly granted: bigint
   readonly credit: readonly FreeStretch[]
   /** In a payer's books: until when his process is believed to be alive (Unix ms). */
-  readonly until?: number
+  readonly until?: number | undefined
 }
 
 /**
@@ -72,9 +72,9 @@ export type Channel = ChannelKey & {
   readonly held: readonly Hold[]
   readonly free: readonly FreeStretch[]
   /** Live lanes. */
-  readonly lanes?: readonly LaneCredit[]
+  readonly lanes?: readonly LaneCredit[] | undefined
   /** In a payer's books: his deposit under way. */
-  readonly filling?: Filling
+  readonly filling?: Filling | undefined
   /** The highest voucher that was served; no other is ever shown to anybody (M26). */
   readonly voucher?: { readonly max: bigint; readonly signature: string } | undefined
   /** Since when something is charged and not claimed (Unix ms). */
@@ -94,6 +94,30 @@ const mostHeld = 64
 const mostFree = 32
 // For how long who was charged for an answer that may never have left can come for it (ms).
 const longestAway = 3_600_000
+
+/** A row with some of its members changed. */
+export function rowWith(channel: Channel, changes: Partial<Channel>): Channel {
+  const { side, id, network, config, funds, refunding, charged, top, held, free, lanes, filling, voucher, owedSince, epoch } = channel
+  // All rows look alike, whatever became of them: one that is spread from one that was spread costs fifty times as much as this.
+  const row: { readonly [Member in keyof Required<Channel>]: Channel[Member] } = {
+    side,
+    id,
+    network,
+    config,
+    funds,
+    refunding,
+    charged,
+    top,
+    held,
+    free,
+    lanes,
+    filling,
+    voucher,
+    owedSince,
+    epoch,
+  }
+  return Object.assign(row, changes)
+}
 
 /** What can be signed for: without what is being withdrawn and what a signed refund may take (M27). */
 export function usableFunds({ funds, refunding }: Channel): bigint {
@@ -117,21 +141,21 @@ export function takeStretch(
   const away = lostAnswer(current, wanted)
   if (away !== undefined) {
     const again = { ...mine, before: away.used ?? 0n }
-    return { channel: { ...current, held: current.held.map((hold) => (hold === away ? again : hold)) }, result: undefined }
+    return { channel: rowWith(current, { held: current.held.map((hold) => (hold === away ? again : hold)) }), result: undefined }
   }
   const withheld = reasonAgainst(current, wanted)
   if (withheld !== undefined) return { channel, result: withheld }
   const skipped = wanted.from > current.top ? [{ from: current.top, to: wanted.from }] : []
   const free = bounded([...current.free.flatMap((one) => cut(one, wanted)), ...skipped])
   const held = [...current.held, mine]
-  return { channel: { ...current, top: greater(current.top, max), free, held }, result: undefined }
+  return { channel: rowWith(current, { top: greater(current.top, max), free, held }), result: undefined }
 }
 
 /** Lets work go on until `until` (Unix ms). `false` where the hold is gone. */
 export function extendStretch(channel: Channel, { id, until }: { id: string; until: number }): Changed<boolean> {
   const hold = channel.held.find((one) => one.id === id)
   if (hold === undefined) return { channel, result: false }
-  return { channel: { ...channel, held: channel.held.map((one) => (one === hold ? { ...hold, until } : one)) }, result: true }
+  return { channel: rowWith(channel, { held: channel.held.map((one) => (one === hold ? { ...hold, until } : one)) }), result: true }
 }
 
 /**
@@ -151,11 +175,11 @@ export function finishStretch(
   if (used === 0n) {
     const isShown = to === channel.voucher?.max
     const free = bounded([...channel.free, { from, to, ...(isShown ? { spent: true as const } : {}) }])
-    return { channel: withDebt({ ...channel, charged, held: others, free }, now), result: true }
+    return { channel: withDebt(rowWith(channel, { charged, held: others, free }), now), result: true }
   }
   const held = [...others, { from, to, id, until, used }]
   const voucher = to > (channel.voucher?.max ?? 0n) ? { max: to, signature } : channel.voucher
-  return { channel: withDebt({ ...channel, charged, held, voucher }, now), result: true }
+  return { channel: withDebt(rowWith(channel, { charged, held, voucher }), now), result: true }
 }
 
 /**
@@ -166,8 +190,8 @@ export function leaveStretch(channel: Channel, { id, lostAt }: { id: string; los
   const hold = channel.held.find((one) => one.id === id && one.used !== undefined)
   if (hold === undefined) return { channel, result: undefined }
   const others = channel.held.filter((one) => one !== hold)
-  if (lostAt !== undefined) return { channel: { ...channel, held: [...others, { ...hold, until: lostAt }] }, result: undefined }
-  return { channel: { ...channel, held: others, free: bounded([...channel.free, ...restOf(hold)]) }, result: undefined }
+  if (lostAt !== undefined) return { channel: rowWith(channel, { held: [...others, { ...hold, until: lostAt }] }), result: undefined }
+  return { channel: rowWith(channel, { held: others, free: bounded([...channel.free, ...restOf(hold)]) }), result: undefined }
 }
 
 /**
@@ -178,7 +202,7 @@ export function setAside(channel: Channel, { amount, now }: { amount: bigint; no
   if (channel.refunding > 0n) return { channel, result: channel.refunding }
   const isWorkedFor = channel.lanes !== undefined || channel.held.some(({ until, used }) => until > now && used === undefined)
   if (isWorkedFor || amount <= 0n || amount > channel.funds.balance - channel.charged) return { channel, result: undefined }
-  return { channel: { ...channel, refunding: amount }, result: amount }
+  return { channel: rowWith(channel, { refunding: amount }), result: amount }
 }
 
 /** Writes down what the chain says, unless something later was read. What was claimed without being charged here counts as charged. */
@@ -188,15 +212,12 @@ export function learnFunds(channel: Channel, funds: ChannelFunds): Changed<boole
   const nonceMoved = funds.refundNonce > channel.funds.refundNonce
   // What is owed after a claim is younger than the claim.
   const owedSince = claimed > channel.funds.claimed ? undefined : channel.owedSince
-  const known = { ...channel, owedSince, funds: { ...funds, claimed }, refunding: nonceMoved ? 0n : channel.refunding }
+  const known = rowWith(channel, { owedSince, funds: { ...funds, claimed }, refunding: nonceMoved ? 0n : channel.refunding })
   // Books restored from a backup: the chain knows vouchers that are forgotten here, and nobody knows which stretches they paid for.
   const lost = claimed > channel.charged
   if (!lost) return { channel: withDebt(known, funds.readAt), result: true }
-  const { lanes, ...bare } = known
-  return {
-    channel: withDebt({ ...bare, charged: claimed, top: greater(known.top, claimed), free: [], held: [] }, funds.readAt),
-    result: true,
-  }
+  const resumed = rowWith(known, { charged: claimed, top: greater(known.top, claimed), free: [], held: [], lanes: undefined })
+  return { channel: withDebt(resumed, funds.readAt), result: true }
 }
 
 /**
@@ -239,7 +260,7 @@ function withoutDead(channel: Channel, now: number): Channel {
     else if (hold.until + longestAway > now) held.push({ ...bare, used })
     else free.push(...restOf({ ...bare, used }))
   }
-  return { ...channel, held, free: bounded(free) }
+  return rowWith(channel, { held, free: bounded(free) })
 }
 
 /** What is left of a stretch of which `used` was charged. */
@@ -250,8 +271,7 @@ function restOf({ from, to, used = 0n }: Hold): FreeStretch[] {
 /** The row, and since when its owner is owed something. */
 export function withDebt(channel: Channel, now: number): Channel {
   const owedSince = channel.charged > channel.funds.claimed ? (channel.owedSince ?? now) : undefined
-  // Set and not taken away: rows that all look alike are copied thirty times as fast as those that do not.
-  return owedSince === channel.owedSince ? channel : { ...channel, owedSince }
+  return owedSince === channel.owedSince ? channel : rowWith(channel, { owedSince })
 }
 
 /** What is left of a free stretch where `wanted` is taken out of it. */

@@ -116,7 +116,7 @@ export function lockedFunds({ funds, filling, charged }: Channel): bigint {
 /** What a dead process had signed, for payments and for lanes, counts as spent, unless the receiver himself says that it was not. */
 export function withoutLost(channel: Channel, now: number): Channel {
   const { lanes = [], held, ...bare } = channel
-  const isLost = ({ until = now }: { readonly until?: number }): boolean => until <= now
+  const isLost = ({ until = now }: { readonly until?: number | undefined }): boolean => until <= now
   const lost = [...held.filter(isLost), ...lanes.filter(isLost)]
   if (lost.length === 0) return channel
   const signed = lost.flatMap((one) => ('credit' in one ? one.credit : [one]))

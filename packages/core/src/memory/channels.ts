@@ -1,4 +1,4 @@
-import type { Channel } from '../channel/channel.ts'
+import { type Channel, rowWith } from '../channel/channel.ts'
 import type { ChannelStore } from '../store/store.ts'
 
 // No operation awaits before it is done, so each is atomic in its process.
@@ -18,7 +18,7 @@ export function memoryChannels(): ChannelStore {
     },
     async update({ side, id, epoch }, next) {
       if (sides[side].get(id)?.epoch !== epoch) return undefined
-      const written = { ...next, side, id, epoch: epoch + 1 }
+      const written = rowWith(next, { side, id, epoch: epoch + 1 })
       sides[side].set(id, written)
       return written
     },

@@ -9,6 +9,7 @@ import {
   learnFunds,
   leaveStretch,
   nextBase,
+  rowWith,
   setAside,
   takeStretch,
   usableFunds,
@@ -177,6 +178,30 @@ describe('owners', () => {
     expect(row()).toMatchObject({ charged: 200n, top: 300n, free: [] })
     expect(grow('a')).toBe('gone')
   })
+})
+
+test('of a row nothing is lost where some of it changes, and all rows look alike, so that no tick leaves a shape of its own behind', () => {
+  verifies('FS1-SOAK')
+  const { raise, row } = ledger()
+  raise('a', 50n)
+  const lane = laneOf(row(), 'a')
+  const credit = [{ from: 0n, to: 50n, spent: true as const }]
+  expect(lane).toStrictEqual({ id: 'a', epoch: 1, grade: 'B', used: 0n, granted: 50n, credit, until: undefined })
+  const whole: Required<Channel> = {
+    ...empty,
+    held: [{ id: 'w', from: 50n, to: 60n, until: 9 }],
+    free: [{ from: 60n, to: 70n }],
+    lanes: lane === undefined ? [] : [lane],
+    filling: { amount: 1n, until: 9, by: 'w', authorization: {} },
+    voucher: { max: 50n, signature: 's' },
+    owedSince: 7,
+  }
+  expect(rowWith(whole, {})).toStrictEqual(whole)
+  expect(rowWith(whole, { top: 80n, lanes: undefined })).toStrictEqual({ ...whole, top: 80n, lanes: undefined })
+  raise('a', 60n, { used: 20n })
+  const shapes = [rowWith(empty, {}), rowWith(whole, { top: 80n }), row()].map((one) => Object.keys(one))
+  expect(new Set(shapes.map(String)).size).toBe(1)
+  expect(Object.keys(laneOf(row(), 'a') ?? {})).toEqual(Object.keys(lane ?? {}))
 })
 
 test('whatever comes in whatever order: charged is what was used, and the highest voucher covers it', () => {

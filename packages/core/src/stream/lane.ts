@@ -7,6 +7,7 @@ import {
   type LaneCredit,
   lesser,
   nextBase,
+  rowWith,
   takeStretch,
   usableFunds,
   type Withheld,
@@ -26,8 +27,8 @@ export type LaneWithheld = Withheld | 'stale' | 'gone' | 'grade' | 'crowded'
  */
 export type LaneStep = {
   readonly id: string
-  readonly epoch?: number
-  readonly used?: bigint
+  readonly epoch?: number | undefined
+  readonly used?: bigint | undefined
   readonly slice: bigint
   readonly now: number
 }
@@ -48,13 +49,13 @@ export function buyWindow(
   purchase: LaneStep & { readonly max: bigint; readonly amount: bigint; readonly signature: string; readonly opens: boolean },
 ): Changed<LaneResult> {
   const { max, amount, signature, now } = purchase
-  const stage = staged(channel, purchase, 'A')
+  const stage = staged(channel, purchase, { grade: 'A', opens: purchase.opens })
   if (typeof stage === 'string') return { channel, result: stage }
   if (max - amount !== nextBase(stage.channel, amount)) return { channel, result: 'sold' }
   // The name is of no other work: those of lanes are theirs alone.
   const { channel: taken, result } = takeStretch(stage.channel, { id: purchase.id, max, amount, now, until: now + 1 })
   if (result !== undefined) return { channel, result }
-  const bought = { ...taken, held: taken.held.filter(({ id }) => id !== purchase.id) }
+  const bought = rowWith(taken, { held: taken.held.filter(({ id }) => id !== purchase.id) })
   return placed(withVoucher(bought, { max, signature }), {
     ...purchase,
     lane: stage.lane,
@@ -71,7 +72,7 @@ export function raiseVoucher(
   voucher: LaneStep & { readonly max: bigint; readonly signature: string; readonly opens: boolean },
 ): Changed<LaneResult> {
   const { max, signature } = voucher
-  const stage = staged(channel, voucher, 'B')
+  const stage = staged(channel, voucher, { grade: 'B', opens: voucher.opens })
   if (typeof stage === 'string') return { channel, result: stage }
   const { top, free } = stage.channel
   const { slice } = voucher
@@ -83,15 +84,13 @@ export function raiseVoucher(
   if (stage.lane.credit.length + free.length >= mostCredit) return { channel, result: 'busy' }
   const lane = withCredit(stage.lane, [...free, { from: top, to: max, spent: true }], slice)
   // A voucher above all that was taken is the highest that was served.
-  return {
-    channel: { ...stage.channel, top: max, free: [], voucher: { max, signature }, lanes: lanesWith(stage.channel, lane) },
-    result: lane,
-  }
+  const lanes = lanesWith(stage.channel, lane)
+  return { channel: rowWith(stage.channel, { top: max, free: [], voucher: { max, signature }, lanes }), result: lane }
 }
 
 /** Writes down what a lane used, and lets it deliver another slice of its credit. */
 export function growLane(channel: Channel, step: LaneStep): Changed<LaneResult> {
-  const stage = staged(channel, { ...step, opens: false }, undefined)
+  const stage = staged(channel, step, undefined)
   if (typeof stage === 'string') return { channel, result: stage }
   return placed(stage.channel, { slice: step.slice, lane: stage.lane, more: [] })
 }
@@ -100,7 +99,7 @@ export function growLane(channel: Channel, step: LaneStep): Changed<LaneResult> 
 export function adoptLane(channel: Channel, step: LaneStep & { readonly epoch: number }): Changed<LaneResult> {
   const lane = laneOf(channel, step.id)
   if (lane === undefined || lane.epoch >= step.epoch) return { channel, result: 'gone' }
-  return growLane(withLane(channel, { ...lane, epoch: step.epoch }), step)
+  return growLane(withLane(channel, laneWith(lane, { epoch: step.epoch })), step)
 }
 
 /**
@@ -108,16 +107,16 @@ export function adoptLane(channel: Channel, step: LaneStep & { readonly epoch: n
  * says what was used in all. Nothing changes where it is ended already.
  */
 export function endLane(channel: Channel, step: LaneStep & { readonly refundable: boolean }): Changed<LaneResult> {
-  const stage = staged(channel, { ...step, opens: false }, undefined)
+  const stage = staged(channel, step, undefined)
   if (typeof stage === 'string') return { channel, result: stage }
   const { lane } = stage
   const unused = creditOf(lane)
   const others = (stage.channel.lanes ?? []).filter(({ id }) => id !== lane.id)
-  const { lanes, ...bare } = stage.channel
-  const kept = { ...bare, ...(others.length === 0 ? {} : { lanes: others }) }
-  const ended = step.refundable ? { ...kept, free: bounded([...kept.free, ...lane.credit]) } : { ...kept, charged: kept.charged + unused }
+  const { free, charged } = stage.channel
+  const left = step.refundable ? { free: bounded([...free, ...lane.credit]) } : { charged: charged + unused }
+  const ended = rowWith(stage.channel, { ...left, lanes: others.length === 0 ? undefined : others })
   const used = step.refundable ? lane.used : lane.used + unused
-  return { channel: withDebt(ended, step.now), result: { ...lane, used, granted: used, credit: [] } }
+  return { channel: withDebt(ended, step.now), result: laneWith(lane, { used, granted: used, credit: [] }) }
 }
 
 /** The lane of that id, where the channel has it. */
@@ -146,31 +145,34 @@ export function grantedIn({ charged, lanes = [] }: Channel): bigint {
 
 type Stage = { readonly channel: Channel; readonly lane: LaneCredit; readonly isNew: boolean }
 
-/** The lane that a step is about, with what it used so far written down; a new one where it opens. */
+/** The lane that a step is about, with what it used so far written down; a new one where its payment opens it. */
 function staged(
   channel: Channel,
-  step: LaneStep & { readonly opens: boolean },
-  grade: LaneCredit['grade'] | undefined,
+  step: LaneStep,
+  payment: { readonly grade: LaneCredit['grade']; readonly opens: boolean } | undefined,
 ): Stage | LaneWithheld {
   const { lanes = [] } = channel
-  if (grade !== undefined && lanes.some((other) => other.grade !== grade)) return 'grade'
+  if (payment !== undefined && lanes.some((other) => other.grade !== payment.grade)) return 'grade'
   const lane = laneOf(channel, step.id)
+  const opens = payment?.opens ?? false
   if (lane === undefined) {
-    if (!step.opens || grade === undefined) return 'gone'
+    if (!opens || payment === undefined) return 'gone'
     if (lanes.length >= mostLanes) return 'crowded'
-    return { channel, lane: { id: step.id, epoch: step.epoch ?? 1, grade, used: 0n, granted: 0n, credit: [] }, isNew: true }
+    const { grade } = payment
+    const begun = { id: step.id, epoch: step.epoch ?? 1, grade, used: 0n, granted: 0n, credit: [], until: undefined }
+    return { channel, lane: begun, isNew: true }
   }
-  if (step.opens || (step.epoch !== undefined && step.epoch !== lane.epoch)) return 'gone'
-  return { ...settled(channel, lane, step), isNew: false }
+  if (opens || (step.epoch !== undefined && step.epoch !== lane.epoch)) return 'gone'
+  return settled(channel, lane, step)
 }
 
 /** Charges what a lane used since the last time, never more than it was granted. */
-function settled(channel: Channel, lane: LaneCredit, { used = lane.used, now }: LaneStep): Omit<Stage, 'isNew'> {
+function settled(channel: Channel, lane: LaneCredit, { used = lane.used, now }: LaneStep): Stage {
   const all = greater(lesser(used, lane.granted), lane.used)
-  if (all === lane.used) return { channel, lane }
-  const next = { ...lane, used: all, credit: without(lane.credit, all - lane.used) }
+  if (all === lane.used) return { channel, lane, isNew: false }
+  const next = laneWith(lane, { used: all, credit: without(lane.credit, all - lane.used) })
   const charged = channel.charged + all - lane.used
-  return { channel: withDebt({ ...channel, charged, lanes: lanesWith(channel, next) }, now), lane: next }
+  return { channel: withDebt(rowWith(channel, { charged, lanes: lanesWith(channel, next) }), now), lane: next, isNew: false }
 }
 
 function placed(
@@ -187,11 +189,16 @@ function placed(
 function withCredit(lane: LaneCredit, more: readonly FreeStretch[], slice: bigint): LaneCredit {
   // Not `[…]`, which leaves room for sixteen more: thousands of lanes have credit.
   const credit = more.length === 0 ? lane.credit : inOrder(lane.credit.concat(more))
-  return { ...lane, credit, granted: greater(lane.granted, lane.used + lesser(creditOf({ credit }), slice)) }
+  return laneWith(lane, { credit, granted: greater(lane.granted, lane.used + lesser(creditOf({ credit }), slice)) })
+}
+
+/** A lane with some of its members changed: as `rowWith`, and for the same reason. */
+function laneWith({ id, epoch, grade, used, granted, credit, until }: LaneCredit, changes: Partial<LaneCredit>): LaneCredit {
+  return Object.assign({ id, epoch, grade, used, granted, credit, until }, changes)
 }
 
 function withLane(channel: Channel, lane: LaneCredit): Channel {
-  return { ...channel, lanes: lanesWith(channel, lane) }
+  return rowWith(channel, { lanes: lanesWith(channel, lane) })
 }
 
 function lanesWith({ lanes = [] }: Channel, lane: LaneCredit): readonly LaneCredit[] {
@@ -200,7 +207,9 @@ function lanesWith({ lanes = [] }: Channel, lane: LaneCredit): readonly LaneCred
 }
 
 function withVoucher(channel: Channel, voucher: { readonly max: bigint; readonly signature: string }): Channel {
-  return voucher.max > (channel.voucher?.max ?? 0n) ? { ...channel, voucher: { max: voucher.max, signature: voucher.signature } } : channel
+  return voucher.max > (channel.voucher?.max ?? 0n)
+    ? rowWith(channel, { voucher: { max: voucher.max, signature: voucher.signature } })
+    : channel
 }
 
 /** Stretches from the lowest on: they come so, but for those that other work has left. */
@@ -214,7 +223,8 @@ function without(credit: readonly FreeStretch[], used: bigint): readonly FreeStr
   let left = used
   for (const [at, one] of credit.entries()) {
     const size = one.to - one.from
-    if (size > left) return left === 0n ? credit.slice(at) : [{ ...one, from: one.from + left }, ...credit.slice(at + 1)]
+    if (size > left)
+      return left === 0n ? credit.slice(at) : [{ from: one.from + left, to: one.to, spent: one.spent }, ...credit.slice(at + 1)]
     left -= size
   }
   return []

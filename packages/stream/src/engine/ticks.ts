@@ -40,7 +40,7 @@ const mostBody = 8192
 export function createTicks(base: Base): Ticks {
   const { isInTime, raise, channelOf, stepOf, arrived } = createRaising(base)
   const answered = { ...commonHeaders(base.cors), 'Content-Type': 'application/json' }
-  const json = (value: unknown): StreamAnswer => ({ status: 200, headers: answered, body: JSON.stringify(value) })
+  const json = (body: string): StreamAnswer => ({ status: 200, headers: answered, body })
 
   /** The lane of that name: at once where it is here, since most ticks are. */
   const find = (route: Route, sid: string): Found | Promise<Found | StreamAnswer> => {
@@ -107,7 +107,7 @@ export function createTicks(base: Base): Ticks {
     const raised = await raise(route, found, { max, signature })
     const offer = route.offers.all[0]
     if ('reason' in raised) return offer === undefined ? tooFast(base) : refused({ route, url: request.url, offer }, raised).answer
-    return json(tickBody(raised, found.live))
+    return json(tickText(raised, found.live))
   }
   async function control(route: Route, { found, said, url }: Said): Promise<StreamAnswer> {
     const { op } = said
@@ -117,7 +117,7 @@ export function createTicks(base: Base): Ticks {
     const told = found.over === undefined ? await obey(found, op) : ended(found.over)
     const refusal = final === undefined ? undefined : await keep(found, final)
     const offer = route.offers.all[0]
-    if (refusal === undefined || offer === undefined) return json(told)
+    if (refusal === undefined || offer === undefined) return json(JSON.stringify(told))
     return refused({ route, url, offer }, refusal).answer
   }
   async function obey({ id, live, row }: Found, op: 'pause' | 'resume' | 'close') {
@@ -157,11 +157,8 @@ export function createTicks(base: Base): Ticks {
       const raised = await raise(route, found, tick)
       if ('reason' in raised) return frameError(raised)
       const ttl = found.live?.ttl()
-      return {
-        accepted: raised.accepted,
-        consumed: consumedOf(raised, found.live),
-        ...(ttl === undefined ? {} : { ttlMs: Math.round(ttl * 1000) }),
-      }
+      const ttlMs = ttl === undefined ? undefined : Math.round(ttl * 1000)
+      return { accepted: raised.accepted, consumed: consumedOf(raised, found.live), ttlMs }
     },
   }
 }
@@ -187,17 +184,13 @@ function consumedOf({ consumed, used }: LaneStanding, live: LiveLane | undefined
   return live === undefined ? consumed : consumed + live.used() - used
 }
 
-/** The answer to a tick; amounts are decimal strings. */
-function tickBody(standing: LaneStanding, live: LiveLane | undefined) {
+/** The answer to a tick, written at once: it is nothing but numbers, of which amounts are decimal strings. */
+function tickText(standing: LaneStanding, live: LiveLane | undefined): string {
   const ttl = live?.ttl()
   const { balance, claimed, withdrawRequestedAt } = standing.channel
-  return {
-    accepted: `${standing.accepted}`,
-    consumed: `${consumedOf(standing, live)}`,
-    charged: `${standing.charged}`,
-    ...(ttl === undefined ? {} : { ttl }),
-    channel: { balance: `${balance}`, claimed: `${claimed}`, withdrawRequestedAt },
-  }
+  const lane = `"accepted":"${standing.accepted}","consumed":"${consumedOf(standing, live)}","charged":"${standing.charged}"`
+  const channel = `{"balance":"${balance}","claimed":"${claimed}","withdrawRequestedAt":${withdrawRequestedAt}}`
+  return `{${lane}${ttl === undefined ? '' : `,"ttl":${ttl}`},"channel":${channel}}`
 }
 
 function isOver({ cors }: Base, { reason = 'ended' }: Pick<LaneRow, 'reason'>): StreamAnswer {

@@ -110,7 +110,7 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
     if (over.signal.aborted) return
     const answer = await ticked(frame)
     if (typeof answer === 'string') return tell({ type: 'error', error: answer })
-    tell({ type: 'ack', ...answer })
+    tell({ type: 'ack', accepted: answer.accepted, consumed: answer.consumed, ttlMs: answer.ttlMs })
     if (lane !== undefined || typeof given !== 'function') return
     const found = await given(frame)
     if (found === undefined) tell({ type: 'error', error: 'ended' })
