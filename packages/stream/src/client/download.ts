@@ -1,7 +1,7 @@
 import { costOf, laneHeader, type Units } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { readAll } from './lines.ts'
-import { createMeter, recordingIn, sizeIn } from './meter.ts'
+import { createMeter, isRest, partIn, recordingIn, restHeaders, sizeIn } from './meter.ts'
 import { type PayStreamOptions, planOf } from './pay-stream.ts'
 import { slidingTill, type Till } from './till.ts'
 import { closeLane, sidIn } from './words.ts'
@@ -21,7 +21,6 @@ export interface PaidDownload extends AsyncIterable<Uint8Array> {
 
 // What is asked for again and again without a byte is not to be had.
 const mostEmpty = 3
-const rangeText = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/
 
 /**
  * Opens a file that is sold by its bytes or its seconds and pays for it part by part: each answer is as short as what was paid (206), and
@@ -38,7 +37,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
   const { plan, window } = planOf(options)
   const opened = await wallet.open(url, given, { window })
   const { response, terms, lane } = opened
-  const first = partOf(response)
+  const first = partIn(response)
   if (!response.ok || (response.status === 206 && first?.from !== 0n)) {
     await response.body?.cancel()
     await lane?.close(0n)
@@ -86,9 +85,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
 
   async function next(at: bigint): Promise<Response | undefined> {
     const asking = new Headers(init.headers)
-    asking.set('Range', `bytes=${at}-`)
-    const tag = response.headers.get('ETag')
-    if (tag !== null) asking.set('If-Range', tag)
+    for (const [name, value] of Object.entries(restHeaders(response, at))) asking.set(name, value)
     if (bearer !== null && till !== undefined) asking.set(laneHeader.name, bearer)
     const ask = till === undefined ? wallet.fetch : wallet.send
     const answer = await ask(opened.url, { ...given, headers: asking })
@@ -96,8 +93,7 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
       await answer.body?.cancel()
       return undefined
     }
-    const range = partOf(answer)
-    if (answer.status !== 206 || range?.from !== at || range.size !== size) {
+    if (!isRest(answer, { at, size })) {
       await answer.body?.cancel()
       throw readerErrors('stream/not-open', { url: opened.url, status: answer.status, why: 'it is another file by now' })
     }
@@ -107,11 +103,4 @@ export async function payDownload(options: PayDownloadOptions): Promise<PaidDown
   const shortOf = (at: bigint) => readerErrors('stream/short', { url: opened.url, received: at, expected: `${size}` })
 
   return { size, type: response.headers.get('Content-Type') ?? '', [Symbol.asyncIterator]: read }
-}
-
-type Part = { readonly from: bigint; readonly size: bigint }
-
-function partOf({ headers }: Response): Part | undefined {
-  const [, from, , size] = rangeText.exec(headers.get('Content-Range') ?? '') ?? []
-  return from === undefined || size === undefined ? undefined : { from: BigInt(from), size: BigInt(size) }
 }

@@ -10,12 +10,31 @@ const fewestBytes = 64
 
 // Nothing that is sold by its seconds goes on for longer: what says how large it is has so said how fast it comes at least.
 const longestSeconds = 86_400n
-const sizeText = /^(?:bytes \d{1,16}-\d{1,16}\/)?(\d{1,16})$/
+const sizeText = /^\d{1,16}$/
+const rangeText = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/
+
+/** Which part of the whole an answer says that it is, in bytes. */
+export function partIn({ headers }: Response): { readonly from: bigint; readonly size: bigint } | undefined {
+  const [, from, , size] = rangeText.exec(headers.get('Content-Range') ?? '') ?? []
+  return from === undefined || size === undefined ? undefined : { from: BigInt(from), size: BigInt(size) }
+}
 
 /** What an answer says that the whole is, in bytes. */
-export function sizeIn({ headers }: Response): bigint | undefined {
-  const [, size] = sizeText.exec(headers.get('Content-Range') ?? headers.get('Content-Length') ?? '') ?? []
-  return size === undefined ? undefined : BigInt(size)
+export function sizeIn(answer: Response): bigint | undefined {
+  const length = answer.headers.get('Content-Length') ?? ''
+  return partIn(answer)?.size ?? (sizeText.test(length) ? BigInt(length) : undefined)
+}
+
+/** What asks for a file from its byte `at` on, of the version that was begun with. */
+export function restHeaders({ headers }: Response, at: bigint): Readonly<Record<string, string>> {
+  const tag = headers.get('ETag')
+  return { Range: `bytes=${at}-`, ...(tag !== null && { 'If-Range': tag }) }
+}
+
+/** Whether an answer goes on with a file at its byte `at`, which is as large as it was. */
+export function isRest(answer: Response, { at, size }: { readonly at: bigint; readonly size: bigint | undefined }): boolean {
+  const part = partIn(answer)
+  return answer.status === 206 && part?.from === at && (size === undefined || part.size === size)
 }
 
 /** What an answer says of the recording that it is of: how long its bytes last, where that can be believed. */

@@ -1,8 +1,8 @@
 import { isX402Error } from '@flow402x/core'
-import { type ControlEvent, type OpenedStream, type Units, unitsFor, writeUnits } from '@flow402x/core/stream'
+import { type ControlEvent, type OpenedStream, type StreamTerms, type Units, unitsFor, writeUnits } from '@flow402x/core/stream'
 import { readerErrors } from './errors.ts'
 import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
-import { countsOf, moment } from './meter.ts'
+import { countsOf, isRest, moment, partIn, restHeaders, sizeIn } from './meter.ts'
 import { mostOf, type PaidStream, type PayStreamOptions, type Plan, type StreamChunk, type StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
 import { believed, closeLane, sidIn, tellLane } from './words.ts'
@@ -115,16 +115,24 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     }
   }
 
-  /** The same lane on another connection, with the newest voucher (M7); nothing where the server cannot be reached. */
+  /**
+   * The same lane on another connection, with the newest voucher (M7); nothing where the server cannot be reached. A file goes on at the byte
+   * where it broke off: from its beginning it would be paid once more, and what came would be no file.
+   */
   async function reopen(paying: Till): Promise<Response | undefined> {
     const headers = new Headers(init.headers)
     const from = writeUnits(received())
-    headers.set('Payment-Resume', `${sid}; from=${from}`)
-    for (const [name, value] of Object.entries(paying.ticket())) headers.set(name, value)
+    const file = fileIn(answer, terms) && { at: (partIn(answer)?.from ?? 0n) + bytes, size: sizeIn(answer) }
+    const asked = { 'Payment-Resume': `${sid}; from=${from}`, ...(file && restHeaders(answer, file.at)), ...paying.ticket() }
+    for (const [name, value] of Object.entries(asked)) headers.set(name, value)
     const response = await wallet.send(url, { ...init, headers, signal: over.signal }).catch(() => undefined)
     const status = response?.status
     if (status === 404 || status === 410) throw readerErrors('stream/lane-over', { url, status })
     if (response?.ok !== true) return undefined
+    if (file && !isRest(response, file)) {
+      await response.body?.cancel()
+      throw readerErrors('stream/not-open', { url, status: response.status, why: 'it does not go on where it broke off' })
+    }
     onEvent({ t: 'resumed', from })
     return response
   }
@@ -184,10 +192,20 @@ function tillOf(
 }
 
 function itemsOf({ headers, body }: Response): AsyncIterable<Item<StreamChunk>> {
-  const type = headers.get('Content-Type') ?? ''
   const stream = body ?? new ReadableStream<Uint8Array>({ start: (controller) => controller.close() })
-  if (/^text\/event-stream\b/i.test(type)) return sseItems(stream)
-  return /^application\/(x-)?(ndjson|jsonl|json-lines)\b/i.test(type) ? ndjsonItems(stream) : byteItems(stream)
+  const items = { events: sseItems, lines: ndjsonItems, bytes: byteItems }[formIn(headers)]
+  return items(stream)
+}
+
+function formIn(headers: Headers): 'events' | 'lines' | 'bytes' {
+  const type = headers.get('Content-Type') ?? ''
+  if (/^text\/event-stream\b/i.test(type)) return 'events'
+  return /^application\/(x-)?(ndjson|jsonl|json-lines)\b/i.test(type) ? 'lines' : 'bytes'
+}
+
+/** Whether what is read has a beginning that could come once more: bytes of something whole, and not of what happens now. */
+function fileIn(answer: Response, terms: StreamTerms | undefined): boolean {
+  return formIn(answer.headers) === 'bytes' && (terms?.clock === 'media' || sizeIn(answer) !== undefined)
 }
 
 type Watching = {

@@ -39,7 +39,9 @@ async function serveBytes(route: StreamRoute, request: StreamRequest, { find, pa
   }
   const said = entered.headers[paymentStreamHeader.name]
   const headers = { ...entered.headers, ...(said && { [paymentStreamHeader.name]: withRecording(said, bytes.meter) }) }
-  if (!asked.isPart) return withHeaders(wholeOnLane(bytes, unit === 'second' ? { pace } : {}), headers)
+  // Who reads all of it, and lost his connection, has the rest as it flows.
+  const goesOn = request.header('payment-resume') !== undefined && asked.to === sold.source.size
+  if (!asked.isPart || goesOn) return withHeaders(wholeOnLane(bytes, { from: asked.from, ...(unit === 'second' && { pace }) }), headers)
   const part = partOnLane(bytes, asked)
   if (part !== undefined) return withHeaders(part, headers)
   entered.lane.release()

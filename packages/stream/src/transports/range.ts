@@ -1,6 +1,6 @@
 import { paymentRemainingHeader } from '@flow402x/core/stream'
 import { transportErrors } from './errors.ts'
-import { type Clockwork, createTap, pieces, type Tap, type TapOptions } from './tap.ts'
+import { createTap, pieces, type Tap, type TapOptions } from './tap.ts'
 
 /** Bytes that are read where they are asked for. */
 export interface ByteSource {
@@ -13,7 +13,7 @@ export interface ByteSource {
 }
 
 /** What a lane pays the bytes of. */
-export type BytesOnLane = Omit<TapOptions, 'pace'> & { readonly source: ByteSource }
+export type BytesOnLane = Omit<TapOptions, 'pace' | 'from'> & { readonly source: ByteSource }
 
 /**
  * Which bytes a request asks for: a part, all of them, or none that are there. What asks for several parts gets all (RFC 9110 §14.2 lets a
@@ -47,21 +47,25 @@ export function partOnLane(
   const units = meter.unitsOf(BigInt(length))
   // All of it at once: what the head of the answer promises is paid before it leaves.
   if (length === 0 || lane.take(units, units) !== units) return undefined
-  const headers = headersOf(source, length)
-  headers.set('Content-Range', `bytes ${from}-${from + length - 1}/${source.size}`)
+  const headers = partHeaders(source, { from, length })
   headers.set(paymentRemainingHeader.name, paymentRemainingHeader.encode(lane.remaining()))
   const body = pulled(exactly(source, { from, to: from + length }), { done: () => lane.release(), gone: () => lane.release() })
   return new Response(body, { status: 206, headers })
 }
 
-/** All bytes, each released when it is paid and, on a paced lane, when its time has come. A lane that ends before them resets the connection. */
-export function wholeOnLane({ lane, meter, source, window }: BytesOnLane, { pace }: { readonly pace?: Clockwork | undefined }): Response {
-  const tap = createTap({ lane, meter, window, pace })
-  const body = pulled(tapped(exactly(source, { from: 0, to: source.size }), tap), {
+/**
+ * All bytes, each released when it is paid and, on a paced lane, when its time has come; `from` where they broke off. A lane that ends before
+ * them resets the connection.
+ */
+export function wholeOnLane({ lane, meter, source, window }: BytesOnLane, { pace, from = 0 }: Pick<TapOptions, 'pace' | 'from'>): Response {
+  const { size } = source
+  const tap = createTap({ lane, meter, window, pace, from })
+  const body = pulled(tapped(exactly(source, { from, to: size }), tap), {
     done: () => void lane.end('end of content'),
     gone: () => lane.release(),
   })
-  return new Response(body, { status: 200, headers: headersOf(source, source.size) })
+  if (from > 0) return new Response(body, { status: 206, headers: partHeaders(source, { from, length: size - from }) })
+  return new Response(body, { status: 200, headers: headersOf(source, size) })
 }
 
 /** What is said of bytes that are not there; nothing is charged for it. */
@@ -99,6 +103,12 @@ export async function fileSource(path: string, { type }: { readonly type?: strin
 }
 
 const chunkSize = 65_536
+
+function partHeaders(source: ByteSource, { from, length }: { readonly from: number; readonly length: number }): Headers {
+  const headers = headersOf(source, length)
+  headers.set('Content-Range', `bytes ${from}-${from + length - 1}/${source.size}`)
+  return headers
+}
 
 function headersOf({ type = 'application/octet-stream', etag }: ByteSource, length: number): Headers {
   const headers = new Headers({ 'Content-Type': type, 'Content-Length': String(length), 'Accept-Ranges': 'bytes' })

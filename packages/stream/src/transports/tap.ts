@@ -57,18 +57,27 @@ export interface Tap {
   open(bytes: number): Promise<boolean>
 }
 
-/** How a tap is made. With `pace` content never runs further ahead of time than `window` (10⁻⁹ s): the kernel may swallow what nobody watches. */
-export type TapOptions = { readonly lane: Lane; readonly meter: ByteMeter; readonly window: Units; readonly pace?: Clockwork | undefined }
+/**
+ * How a tap is made. With `pace` content never runs further ahead of time than `window` (10⁻⁹ s): the kernel may swallow what nobody watches.
+ * `from` is how many bytes went before.
+ */
+export type TapOptions = {
+  readonly lane: Lane
+  readonly meter: ByteMeter
+  readonly window: Units
+  readonly pace?: Clockwork | undefined
+  readonly from?: number
+}
 
 // What a socket takes at once; and no more of a window than a quarter, so that no piece waits for credit that never comes.
 const largest = 65_536
 const partsOfWindow = 4n
 
 /** A tap over a lane. */
-export function createTap({ lane, meter, window, pace }: TapOptions): Tap {
+export function createTap({ lane, meter, window, pace, from = 0 }: TapOptions): Tap {
   const fits = meter.bytesFor(window / partsOfWindow)
   const most = fits < 1n ? 1 : fits > BigInt(largest) ? largest : Number(fits)
-  let sent = 0n
+  let sent = BigInt(from)
   let [left, at] = [window, pace?.now() ?? 0]
   const inTime = async (units: Units, { now, sleep }: Clockwork): Promise<void> => {
     const filled = (): Units => {

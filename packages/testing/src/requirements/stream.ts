@@ -286,6 +286,10 @@ export const streamRequirements = {
     text: 'Who pays for seconds of a recording counts those whose bytes came, and signs for no window more, however slowly they come.',
     link: 'streaming.md §3.3',
   },
+  'FS1-CLIENT-WHOLE': {
+    text: 'A recording that breaks off goes on at the byte where it did, or not at all; what is over begins anew for who pays anew.',
+    link: 'streaming.md §6 M7',
+  },
   'FS1-KEPT-PASSES': {
     text: 'A pass that was paid for is shown until it is over, to the origin that gave it and to no other, and bought no second time.',
     link: 'streaming.md §11 e, f',
