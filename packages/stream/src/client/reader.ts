@@ -115,24 +115,16 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     }
   }
 
-  /**
-   * The same lane on another connection, with the newest voucher (M7); nothing where the server cannot be reached. A file goes on at the byte
-   * where it broke off: from its beginning it would be paid once more, and what came would be no file.
-   */
+  /** The same lane on another connection, with the newest voucher (M7); nothing where the server cannot be reached. */
   async function reopen(paying: Till): Promise<Response | undefined> {
-    const headers = new Headers(init.headers)
-    const from = writeUnits(received())
-    const file = fileIn(answer, terms) && { at: (partIn(answer)?.from ?? 0n) + bytes, size: sizeIn(answer) }
+    const [headers, from, file] = [new Headers(init.headers), writeUnits(received()), restIn(answer, { terms, bytes })]
     const asked = { 'Payment-Resume': `${sid}; from=${from}`, ...(file && restHeaders(answer, file.at)), ...paying.ticket() }
     for (const [name, value] of Object.entries(asked)) headers.set(name, value)
     const response = await wallet.send(url, { ...init, headers, signal: over.signal }).catch(() => undefined)
     const status = response?.status
     if (status === 404 || status === 410) throw readerErrors('stream/lane-over', { url, status })
     if (response?.ok !== true) return undefined
-    if (file && !isRest(response, file)) {
-      await response.body?.cancel()
-      throw readerErrors('stream/not-open', { url, status: response.status, why: 'it does not go on where it broke off' })
-    }
+    if (file) await assertRest(response, { ...file, url })
     onEvent({ t: 'resumed', from })
     return response
   }
@@ -203,9 +195,22 @@ function formIn(headers: Headers): 'events' | 'lines' | 'bytes' {
   return /^application\/(x-)?(ndjson|jsonl|json-lines)\b/i.test(type) ? 'lines' : 'bytes'
 }
 
-/** Whether what is read has a beginning that could come once more: bytes of something whole, and not of what happens now. */
-function fileIn(answer: Response, terms: StreamTerms | undefined): boolean {
-  return formIn(answer.headers) === 'bytes' && (terms?.clock === 'media' || sizeIn(answer) !== undefined)
+type Rest = { readonly at: bigint; readonly size: bigint | undefined }
+
+/**
+ * Where a file of which `bytes` came goes on: from its beginning it would be paid once more, and what came would be no file. Nothing for
+ * events, lines and what happens now, which have no such beginning.
+ */
+function restIn(answer: Response, { terms, bytes }: { terms: StreamTerms | undefined; bytes: bigint }): Rest | undefined {
+  const size = sizeIn(answer)
+  if (formIn(answer.headers) !== 'bytes' || (terms?.clock !== 'media' && size === undefined)) return undefined
+  return { at: (partIn(answer)?.from ?? 0n) + bytes, size }
+}
+
+async function assertRest(response: Response, { url, ...rest }: Rest & { readonly url: string }): Promise<void> {
+  if (isRest(response, rest)) return
+  await response.body?.cancel()
+  throw readerErrors('stream/not-open', { url, status: response.status, why: 'it does not go on where it broke off' })
 }
 
 type Watching = {
