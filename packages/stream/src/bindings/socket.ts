@@ -5,10 +5,11 @@ import type { StreamAnswer } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
 import { nodeRequest } from '../http/node.ts'
 import { heartbeat } from '../transports/heartbeat.ts'
-import { type RawSocket, runSocket, type SocketRun } from '../transports/socket.ts'
+import { mostUnread, type RawSocket, runSocket, type SocketRun } from '../transports/socket.ts'
 
 /** The server of the package `ws`, made with `noServer: true`: as much of it as is used. */
 export interface SocketServer {
+  readonly options: { maxPayload?: number | undefined }
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, done: (socket: RawSocket) => void): void
   on(event: 'headers', listener: (lines: string[], request: IncomingMessage) => void): unknown
 }
@@ -31,6 +32,8 @@ export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) =
  */
 export function sockets(route: StreamRoute, { sockets: server, serve, units, firstTick = 10_000 }: SocketOptions): Upgrade {
   const said = new WeakMap<IncomingMessage, Readonly<Record<string, string>>>()
+  // Before anybody has paid, a frame of the hundred megabytes that are usual would be held in memory, only to be refused then.
+  server.options.maxPayload = Math.min(server.options.maxPayload || mostUnread, mostUnread)
   server.on('headers', (lines, request) => {
     for (const [name, value] of Object.entries(said.get(request) ?? {})) lines.push(`${name}: ${value}`)
   })

@@ -87,6 +87,55 @@ describe('a socket', () => {
   })
 })
 
+describe('a socket of somebody who means ill', () => {
+  it('has no memory for frames that are longer than what may wait, from who paid or from a page that did not', async () => {
+    verifies('FS1-SOCKET')
+    const shop = await open({ rate: perSecond, serve: echo })
+    const payer = await shop.newPayer(1_000_000n)
+    const paid = await connect(shop, await shop.paying(payer.voucher(50_000n), 'B'))
+    const page = await connect(shop, { origin: 'https://page.test' })
+    for (const [socket, long] of [
+      [paid, 'x'.repeat(1_048_577)],
+      [page, encodeClientFrame({ type: 'data', bytes: new Uint8Array(8_000_000) })],
+    ] as const) {
+      socket.send(long)
+      // By who reads frames, before one is whole: a message that is too long for what waits would end with 1008.
+      expect([1006, 1009]).toContain(await socket.closed)
+    }
+    await shop.streams.close()
+    expect(await shop.row(payer)).toMatchObject({ top: 50_000n })
+  })
+
+  it('ticks no lane but its own, and pays nothing once it is closed', async () => {
+    verifies('FS1-SOCKET')
+    const shop = await open({ rate: perSecond, serve: echo })
+    const [payer, other] = [await shop.newPayer(1_000_000n), await shop.newPayer(1_000_000n, ground.chain.accounts[5]?.privateKey)]
+    const socket = await connect(shop, await shop.paying(payer.voucher(50_000n), 'B'))
+    const second = await connect(shop, await shop.paying(other.voucher(50_000n), 'B'))
+    const { sid: mine = '' } = paymentStreamHeader.decode(socket.headers['payment-stream'] ?? '')
+    const { sid: theirs = '' } = paymentStreamHeader.decode(second.headers['payment-stream'] ?? '')
+    // Another's lane with one's own money, and one's own lane with another's.
+    for (const [sid, by, error] of [
+      [theirs, payer, 'malformed'],
+      [mine, other, 'signature'],
+    ] as const) {
+      socket.send(await frame(sid, by.voucher(90_000n)))
+      await expect.poll(() => socket.frames.at(-1)).toEqual({ type: 'error', error })
+    }
+    socket.close(1000)
+    await socket.closed
+    await expect.poll(async () => (await shop.row(payer)).lanes).toBeUndefined()
+    // His lane is over: its name opens nothing to a page that ticks with it.
+    const late = await connect(shop, { origin: 'https://page.test' })
+    late.send(await frame(mine, payer.voucher(95_000n)))
+    await expect.poll(() => late.frames.map(({ type }) => type)).toEqual(['error'])
+    const [row, untouched] = [await shop.row(payer), await shop.row(other)]
+    expect([row.top, row.lanes, untouched.top]).toEqual([50_000n, undefined, 50_000n])
+    late.close(1000)
+    second.close(1000)
+  })
+})
+
 async function frame(sid: string, payment: Promise<PaymentPayload>): Promise<Uint8Array> {
   // The payer above writes them so.
   const { maxClaimableAmount, signature } = (await payment).payload.voucher as { maxClaimableAmount: string; signature: string }

@@ -50,9 +50,10 @@ export type SocketRun = {
   readonly beats: (beat: () => void) => () => void
 }
 
-// Of these no more may wait (streaming.md §6); of the application's own messages, what a careless reader may cost.
+// Of these no more may wait (streaming.md §6).
 const mostControls = 32
-const mostUnread = 1_048_576
+/** So many bytes of the application's own messages may wait to be read, and so none of them is longer: what a careless reader may cost. */
+export const mostUnread = 1_048_576
 // A peer that takes this much later than it was sent is waited for.
 const highWater = 65_536
 // So many beats without a sign of life.
