@@ -42,6 +42,11 @@ const checks = [
     path: 'packages/web/dist/checkoutScript.js',
     limit: '64 kB',
   },
+  {
+    name: 'what that page loads for a wallet of Solana',
+    path: 'packages/web/dist/solanaScript.js',
+    limit: '54 kB',
+  },
 ]
 
 // Published modules are files of their own, so that what is not needed can be left out; esbuild would say so of each.

@@ -1,64 +1,25 @@
-import { existsSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import type { Channel } from '@flow402x/core'
+import { inChromium, noChromium } from '@flow402x/testing/browser'
 import { verifies } from '@flow402x/testing/requirements'
-import { build } from 'esbuild'
-import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { browserChannels } from '../browser.ts'
-
-const executablePath = '/usr/bin/chromium'
-const missing = existsSync(executablePath) ? undefined : `skipped: there is no ${executablePath}; install Debian's chromium`
-const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-dev-shm-usage']
+import { openStoredPages } from '../fixtures/stored-pages.ts'
 
 type Stored = typeof globalThis & { browserChannels: typeof browserChannels; channel: (id: string) => Channel }
 
-describe.skipIf(missing !== undefined)(`channels in a browser${missing === undefined ? '' : ` (${missing})`}`, () => {
-  const closing: (() => Promise<unknown>)[] = []
-  let browser: Browser
-  let site = ''
-
+describe.skipIf(noChromium !== undefined)(`channels ${inChromium}`, () => {
+  let pages: Awaited<ReturnType<typeof openStoredPages>>
   beforeAll(async () => {
-    const bundle = await build({
-      stdin: {
-        contents: `import { browserChannels } from './browser.ts'
-        const funds = { balance: 5n, claimed: 0n, withdrawing: 0n, withdrawalAt: 0, refundNonce: 0n, readAt: 1 }
-        const channel = (id) => ({ side: 'payer', id, network: 'eip155:1', config: { a: [1] }, funds, refunding: 0n, charged: 0n, top: 2n ** 100n, held: [], free: [], epoch: 0 })
-        Object.assign(globalThis, { browserChannels, channel })`,
-        resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-      },
-      bundle: true,
-      format: 'esm',
-      conditions: ['@flow402x/source'],
-      write: false,
-    })
-    const server = createServer((request, response) => {
-      response.setHeader('content-type', request.url === '/s.js' ? 'text/javascript' : 'text/html')
-      response.end(request.url === '/s.js' ? bundle.outputFiles[0]?.text : '<!doctype html><script type="module" src="/s.js"></script>')
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    closing.push(() => new Promise((resolve) => server.close(resolve).closeAllConnections()))
-    // A server that listens on a host has an address with a port.
-    site = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    browser = await chromium.launch({ executablePath, args })
-    closing.push(() => browser.close())
+    pages = await openStoredPages(`import { browserChannels } from './browser.ts'
+      const funds = { balance: 5n, claimed: 0n, withdrawing: 0n, withdrawalAt: 0, refundNonce: 0n, readAt: 1 }
+      const channel = (id) => ({ side: 'payer', id, network: 'eip155:1', config: { a: [1] }, funds, refunding: 0n, charged: 0n, top: 2n ** 100n, held: [], free: [], epoch: 0 })
+      Object.assign(globalThis, { browserChannels, channel })`)
   })
-  afterAll(async () => {
-    for (const close of closing.reverse()) await close()
-  })
-
-  const open = async (context: Awaited<ReturnType<Browser['newContext']>>): Promise<Page> => {
-    const page = await context.newPage()
-    await page.goto(site)
-    await page.waitForFunction(() => 'browserChannels' in globalThis)
-    return page
-  }
+  afterAll(() => pages?.close())
 
   it('come back after a reload as they were, each under its side and id, and no other is written over them', async () => {
     verifies('FS1-PAGE')
-    const page = await open(await browser.newContext())
+    const page = await pages.open()
     const first = await page.evaluate(async () => {
       // The page's script put both there.
       const { browserChannels: make, channel } = globalThis as Stored
@@ -69,8 +30,7 @@ describe.skipIf(missing !== undefined)(`channels in a browser${missing === undef
       await kept.open(channel('b'))
       return (await kept.update(mine, { ...mine, charged: 3n, voucher: { max: 4n, signature: '0x' } }))?.epoch
     })
-    await page.reload()
-    await page.waitForFunction(() => 'browserChannels' in globalThis)
+    await pages.reload(page)
     const again = await page.evaluate(async () => {
       // As above.
       const { browserChannels: make, channel } = globalThis as Stored
@@ -89,11 +49,11 @@ describe.skipIf(missing !== undefined)(`channels in a browser${missing === undef
 
   it('are changed by one page at a time: of two that change a row at once none loses what the other did', async () => {
     verifies('FS1-PAGE')
-    const context = await browser.newContext()
-    const pages = await Promise.all([open(context), open(context)])
+    const first = await pages.open()
+    const both = [first, await pages.open(first.context())]
     const rounds = 40
     const wins = await Promise.all(
-      pages.map((page) =>
+      both.map((page) =>
         page.evaluate(async (times) => {
           // As above.
           const { browserChannels: make, channel } = globalThis as Stored
@@ -110,7 +70,7 @@ describe.skipIf(missing !== undefined)(`channels in a browser${missing === undef
         }, rounds),
       ),
     )
-    const end = await pages[0]?.evaluate(async () => {
+    const end = await first.evaluate(async () => {
       // As above.
       const { browserChannels: make } = globalThis as Stored
       return (await make().find({ side: 'payer', id: 'race' }))?.charged

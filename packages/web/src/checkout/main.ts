@@ -2,21 +2,22 @@ import type { ClientEvent } from '@flow402x/client'
 import { formatNetwork, isX402Error, type LedgerEntry } from '@flow402x/core'
 import { browserLedger } from '@flow402x/store/browser'
 import { element, findParts, found, lock, wordsOf } from '../screen/parts.ts'
-import { offerWallets } from '../screen/wallet-buttons.ts'
-import type { PayingWallet } from '../wallet/evm.ts'
+import { offerWallet, offerWallets, showWallets } from '../screen/wallet-buttons.ts'
+import { findSolanaWallets } from '../wallet/solana.ts'
 import { showGoods } from './goods.ts'
+import { evmPayer, type Payer, solanaPayer } from './payer.ts'
 import { type Answer, amountOf, openPurchase, type ShownOffer, type Standing } from './purchase.ts'
 import { refusalWords, untilWords } from './words.ts'
 
 const parts = findParts()
-let wallet: PayingWallet | undefined
+let payer: Payer | undefined
 let isBusy = false
 
 const purchase = openPurchase({ url: location.href.split('#')[0] ?? '', ledger: browserLedger(), locks: navigator.locks, onEvent: tell })
 
 /** Tells what goes on while it is paid. */
 function tell(event: ClientEvent): void {
-  if (event.type === 'signing') parts.say(`Confirm the payment of ${event.terms.price} in ${wallet?.name ?? 'your wallet'}.`)
+  if (event.type === 'signing') parts.say(`Confirm the payment of ${event.terms.price} in ${payer?.name ?? 'your wallet'}.`)
   if (event.type === 'signed') parts.say('Paying…')
   if (event.type !== 'pending') return
   const { transaction = '' } = event
@@ -97,7 +98,8 @@ function wordsFor(error: unknown): string {
     return 'It is paid, and what you bought did not arrive. Ask again: that costs nothing more.'
   if (isX402Error(error, 'client/paid-redirect-refused'))
     return 'The seller answered your payment with another address, which a page cannot follow. Whether money moved is not known, so nothing more is signed.'
-  return wordsOf(error)
+  // What wallets and chains say beside their own errors.
+  return isX402Error(error, 'client/sign-failed') ? `${wordsOf(error.cause)} Nothing was sent and no money moved.` : wordsOf(error)
 }
 
 async function wire(): Promise<void> {
@@ -107,11 +109,18 @@ async function wire(): Promise<void> {
     parts.say('No wallet of a browser can pay this. Any client that pays what it offers can.')
     return
   }
-  const pay = (open: () => Promise<PayingWallet>) => async () => {
-    wallet = await open()
-    return await purchase.pay(wallet, chosen())
-  }
-  offerWallets(parts, { network: () => chosen().network, chosen: (open) => void act('Opening your wallet…', pay(open)) })
+  const pay = (open: (network: string) => Promise<Payer>) =>
+    void act('Opening your wallet…', async () => {
+      const offer = chosen()
+      payer = await open(offer.network)
+      return await purchase.pay(payer, offer)
+    })
+  offerWallets(parts, { network: () => chosen().network, chosen: (open) => pay(async (network) => evmPayer(await open(), network)) })
+  const { solana: script = '' } = document.body.dataset
+  findSolanaWallets((found) =>
+    offerWallet(parts, { name: found.name, family: 'solana', press: () => pay((network) => solanaPayer(found, { network, script })) }),
+  )
+  for (const way of document.querySelectorAll('input[name="way"]')) way.addEventListener('change', () => showWallets(parts))
   // What was bought here is shown again, and paid no more.
   if ((await show()) === 'bought') await act('Asking for what you bought…', () => purchase.again())
 }

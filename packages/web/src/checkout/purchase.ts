@@ -1,7 +1,7 @@
-import { type EvmSigner, evmBalances, exactEvmClient, permit2 } from '@flow402x/adapters-evm/client'
 import { type ClientEvent, createClient, heldFunds, type LeftOut, receiptOf } from '@flow402x/client'
 import {
   assetId,
+  type ClientScheme,
   findAsset,
   formatAmount,
   formatDecimal,
@@ -14,8 +14,8 @@ import {
   sameAddress,
 } from '@flow402x/core'
 import { memoryBudgets, memoryPayees } from '@flow402x/core/memory'
-import type { PayingWallet } from '../wallet/evm.ts'
 import { checkoutErrors } from './errors.ts'
+import type { Payer } from './payer.ts'
 
 /** What the visitor was shown: exactly this is signed, or nothing. */
 export type ShownOffer = Pick<PaymentRequirements, 'scheme' | 'network' | 'asset' | 'amount' | 'payTo'>
@@ -50,7 +50,7 @@ export type PurchaseOptions = {
 export interface Purchase {
   standing(): Promise<Standing>
   /** Signs what was shown, once, and sends it until it is answered. Errors: `checkout/…`, `wallet/…`, those of `fetch` of a client. */
-  pay(wallet: PayingWallet, offer: ShownOffer): Promise<Answer>
+  pay(payer: Payer, offer: ShownOffer): Promise<Answer>
   /** Sends what is signed again, and signs nothing. Errors: `checkout/nothing-signed`, `checkout/elsewhere`, those of `fetch` of a client. */
   again(): Promise<Answer>
   /** The next purchase of the same, where this one is over. */
@@ -96,13 +96,13 @@ export function openPurchase({ url, ledger, locks, onEvent, now = Date.now }: Pu
 
   return {
     standing,
-    async pay(wallet, offer) {
+    async pay(payer, offer) {
       const callId = await id()
       return await alone(locks, callId, async () => {
         const entry = await ledger.find(callId)
         // Whoever was at it is gone, and what he asked his wallet for went with him.
         if (entry?.state === 'signing' && entry.signed === undefined) await ledger.update(entry, { state: 'released' })
-        const { paying, why } = payingWith(wallet, offer)
+        const { paying, why } = payingWith(payer, offer)
         return await send(callId, paying).catch((error: unknown) => {
           throw why(error)
         })
@@ -113,7 +113,7 @@ export function openPurchase({ url, ledger, locks, onEvent, now = Date.now }: Pu
       return await alone(locks, callId, async () => {
         const entry = await ledger.find(callId)
         if (entry?.signed === undefined || entry.state === 'released') throw checkoutErrors('checkout/nothing-signed', {})
-        return await send(callId, { schemes: [exactEvmClient({ signer: nobody(entry.signed.key.payer) })] })
+        return await send(callId, { schemes: [signsNothing] })
       })
     },
     async anew() {
@@ -128,13 +128,11 @@ const retry = { attempts: 20, totalMs: 90_000, maxDelayMs: 5000 }
 type Paying = Pick<Parameters<typeof createClient>[0], 'schemes' | 'budget' | 'funds'>
 
 /** A wallet that pays one offer and no other, and what its refusals mean. */
-function payingWith({ name, signer, node }: PayingWallet, offer: ShownOffer) {
-  const { network } = offer
+function payingWith({ name, scheme, balances }: Payer, offer: ShownOffer) {
   let [asked, left]: [readonly ShownOffer[], readonly LeftOut[]] = [[], []]
-  const nodes = node && { rpcUrls: { [network]: node.rpcUrl }, fetch: node.fetch }
-  const held = heldFunds(nodes === undefined ? [] : [evmBalances({ address: signer.address, ...nodes })])
+  const held = heldFunds(balances)
   const paying: Paying = {
-    schemes: [exactEvmClient({ signer, networks: [network], methods: [permit2(nodes)] })],
+    schemes: [scheme],
     budget: budgetOf(offer),
     async funds({ candidates, leftOut }, options) {
       asked = [...candidates.map(({ terms }) => terms.requirements), ...leftOut]
@@ -147,7 +145,7 @@ function payingWith({ name, signer, node }: PayingWallet, offer: ShownOffer) {
     if (!isX402Error(error, 'client/no-payable-offer')) return error
     const poor = left.find((one) => isSame(one, offer))
     if (poor !== undefined) return checkoutErrors('checkout/no-funds', { wallet: name, why: poor.why })
-    const now = asked.find((one) => one.network === network && sameAddress(one.asset, offer.asset)) ?? asked[0]
+    const now = asked.find((one) => one.network === offer.network && sameAddress(one.asset, offer.asset)) ?? asked[0]
     return checkoutErrors('checkout/changed', { now: now === undefined ? 'something else' : amountOf(now), was: amountOf(offer) })
   }
   return { paying, why }
@@ -174,14 +172,14 @@ export function amountOf({ network, asset: address, amount }: Pick<ShownOffer, '
   return asset === undefined ? `${amount} of ${address}` : formatAmount(BigInt(amount), asset)
 }
 
-/** Signs nothing: what is sent again is signed already. */
-function nobody(address: string): EvmSigner {
-  return {
-    address,
-    async signTypedData() {
-      throw checkoutErrors('checkout/nothing-signed', {})
-    },
-  }
+// What is sent again is signed already.
+const signsNothing: ClientScheme = {
+  scheme: 'exact',
+  networks: [],
+  supports: () => false,
+  async prepare() {
+    throw checkoutErrors('checkout/nothing-signed', {})
+  },
 }
 
 /** The number of the last that there is. */

@@ -2,18 +2,18 @@ import { findAsset, formatNetwork, networkFamily } from '@flow402x/core'
 import { type Html, html, type PageVisit } from '@flow402x/core/page'
 import { asked, type DocumentOptions, framed, type Offer, paidIn, wallets, withoutScript } from './frame.ts'
 
-/** Where the frame is in which bought pages are shown, beside what every page has. */
-export type CheckoutOptions = DocumentOptions & { readonly frame: string }
+/** Where the frame is in which bought pages are shown, and what pays on Solana, beside what every page has. */
+export type CheckoutOptions = DocumentOptions & { readonly frame: string; readonly solana: string }
 
 /** The page of what is bought whole. */
-export function checkoutDocument(visit: PageVisit, { frame, ...options }: CheckoutOptions): Html {
+export function checkoutDocument(visit: PageVisit, { frame, solana, ...options }: CheckoutOptions): Html {
   const offers = visit.accepts.filter(isPayable)
   const [first] = offers.length > 0 ? offers : visit.accepts
   return framed(
     {
       visit,
       price: first === undefined ? '' : asked(first),
-      told: html` data-frame="${frame}"`,
+      told: html` data-frame="${frame}" data-solana="${solana}"`,
       stage: html`<div class="empty" data-part="empty"><svg viewBox="0 0 24 24" aria-hidden="true"><rect x="5" y="11" width="14" height="9" rx="2"/><path d="M8 11V8a4 4 0 0 1 8 0v3"/></svg><p>What you buy is shown here.</p></div>
 <div class="goods" data-part="goods" tabindex="-1" hidden></div>
 `,
@@ -52,7 +52,7 @@ ${offers.map(
 `
 }
 
-/** What wallets of a browser can pay: an exact amount on an EVM chain, in a token that is known. */
+/** What wallets of a browser can pay: an exact amount on an EVM chain or on Solana, in a token that is known. */
 function isPayable({ scheme, network, asset }: Offer): boolean {
-  return scheme === 'exact' && networkFamily(network) === 'eip155' && findAsset(network, asset) !== undefined
+  return scheme === 'exact' && ['eip155', 'solana'].includes(networkFamily(network)) && findAsset(network, asset) !== undefined
 }

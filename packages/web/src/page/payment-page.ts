@@ -1,5 +1,5 @@
 import { type Page, pageFileAddress, toText } from '@flow402x/core/page'
-import { checkoutScript, streamScript } from '#scripts'
+import { checkoutScript, solanaScript, streamScript } from '#scripts'
 import { checkoutDocument } from './checkout-document.ts'
 import { frameFile } from './goods-frame.ts'
 import { fileOf, guards } from './serving.ts'
@@ -28,13 +28,15 @@ export function paymentPage({ testWallet }: PaymentPageOptions = {}): Page {
   }
   return {
     async show(visit) {
-      const { stream, checkout, style, frame } = await made()
+      const { stream, checkout, solana, style, frame } = await made()
       const nonce = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(18))))
       const { rate } = visit
       const at = (file: { readonly name: string }) => pageFileAddress(file.name)
       const options = { script: at(rate === undefined ? checkout : stream), style: at(style), nonce, testWallet }
       const page =
-        rate === undefined ? checkoutDocument(visit, { ...options, frame: at(frame) }) : streamDocument({ ...visit, rate }, options)
+        rate === undefined
+          ? checkoutDocument(visit, { ...options, frame: at(frame), solana: at(solana) })
+          : streamDocument({ ...visit, rate }, options)
       const headers = { ...guards(nonce), 'Content-Type': 'text/html; charset=utf-8', Vary: 'Accept, Sec-Fetch-Mode, PAYMENT-SIGNATURE' }
       return { status: 402, headers, body: toText(page) }
     },
@@ -46,10 +48,11 @@ export function paymentPage({ testWallet }: PaymentPageOptions = {}): Page {
 
 /** The files, by names that say what is in them: a browser asks for each once. */
 async function filesOf() {
-  const [stream, checkout] = await Promise.all([streamScript(), checkoutScript()])
+  const [stream, checkout, solana] = await Promise.all([streamScript(), checkoutScript(), solanaScript()])
   return {
     stream: await fileOf(stream, { type: 'text/javascript', extension: 'js' }),
     checkout: await fileOf(checkout, { type: 'text/javascript', extension: 'js' }),
+    solana: await fileOf(solana, { type: 'text/javascript', extension: 'js' }),
     style: await fileOf(stylesheet, { type: 'text/css', extension: 'css' }),
     frame: await frameFile(),
   }

@@ -12,6 +12,11 @@ export function checkoutScript(): Promise<string> {
   return scriptOf('../checkout/main.ts')
 }
 
+/** What pays on Solana, which that page loads for whom has a wallet there. */
+export function solanaScript(): Promise<string> {
+  return scriptOf('../checkout/solana.ts')
+}
+
 async function scriptOf(entry: string): Promise<string> {
   const { build } = await import('esbuild')
   const { outputFiles } = await build({

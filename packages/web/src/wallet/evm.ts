@@ -1,7 +1,7 @@
 import { type EvmSigner, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { formatNetwork } from '@flow402x/core'
 import * as z from 'zod/mini'
-import { walletErrors } from './errors.ts'
+import { reasonOf, refusedBy, walletErrors } from './errors.ts'
 
 /** A wallet that can pay now. */
 export type PayingWallet = {
@@ -48,9 +48,7 @@ export function findWallets(found: (wallet: FoundWallet) => void): void {
 
 /** Asks a wallet for its account and for this network. Errors: `wallet/refused`, `wallet/wrong-network`. */
 export async function connectWallet({ name, provider }: FoundWallet, network: string): Promise<PayingWallet> {
-  const refused = (cause: unknown): never => {
-    throw walletErrors('wallet/refused', { wallet: name, why: reasonOf(cause), cause })
-  }
+  const refused = refusedBy(name)
   const [address = ''] = z.parse(addresses, await provider.request({ method: 'eth_requestAccounts' }).catch(refused))
   const chainId = `0x${BigInt(network.slice('eip155:'.length)).toString(16)}`
   await provider.request({ method: 'wallet_switchEthereumChain', params: [{ chainId }] }).catch((cause: unknown) => {
@@ -104,10 +102,4 @@ function nodeOf(provider: Provider): typeof fetch {
     }
     return Response.json(Array.isArray(asked) ? await Promise.all(asked.map(answer)) : await answer(asked))
   }
-}
-
-const spoken = z.object({ message: z.string() })
-
-function reasonOf(cause: unknown): string {
-  return (z.safeParse(spoken, cause).data?.message ?? 'it gave no reason').slice(0, 200)
 }
