@@ -1,6 +1,6 @@
 import { toBase64Url } from '../calls/base64.ts'
 import { streamErrors } from './errors.ts'
-import { sidText } from './headers.ts'
+import { isSid } from './headers.ts'
 
 /** The subprotocol of a socket that is one lane (streaming.md §6). */
 export const streamSubprotocol = 'flow402x.v1'
@@ -117,7 +117,7 @@ export function decodeServerFrame(frame: Uint8Array): ServerFrame | undefined {
 
 /** The 16 bytes that a `sid` names; nothing for text that names no lane. */
 export function bytesOfSid(sid: string): Uint8Array<ArrayBuffer> | undefined {
-  if (!sidText.safeParse(sid).success) return undefined
+  if (!isSid(sid)) return undefined
   return Uint8Array.from(atob(sid.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0))
 }
 

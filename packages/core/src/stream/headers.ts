@@ -19,8 +19,15 @@ const laneText = exactly(`(${sid})\\.(${mac})`)
 const passText = exactly(`([-_A-Za-z0-9]+)\\.(${mac})`)
 const paramText = /[ \t]*([a-z][-a-z0-9]*)=(?:"([ !#-[\]-~]*)"|([-\w.:]{1,64}))[ \t]*(?:;(?=.)|$)/y
 
+const sidForm = exactly(sid)
+
 /** The name of a lane: 16 bytes in base64url, written the one way there is. */
-export const sidText = z.string().check(z.regex(exactly(sid), 'it names no lane'))
+export const sidText = z.string().check(z.regex(sidForm, 'it names no lane'))
+
+/** Whether a text is such a name. */
+export function isSid(text: string): boolean {
+  return sidForm.test(text)
+}
 
 /** A path on the origin of who says it: it starts with one slash (streaming.md §5.3). */
 export const ownPath = z.string().check(z.regex(/^\/(?![/\\])[!#-[\]-~]*$/, 'it is no path on the same origin'))

@@ -2,7 +2,15 @@ import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { sidOfBytes } from './frames.ts'
-import { readControlEvent, readControlLine, readLaneMessage, readStaleAnswer, readTickAnswer, writeMessage } from './messages.ts'
+import {
+  laneMessage,
+  readControlEvent,
+  readControlLine,
+  readLaneMessage,
+  readStaleAnswer,
+  readTickAnswer,
+  writeMessage,
+} from './messages.ts'
 
 const sid = sidOfBytes(new Uint8Array(16).fill(9))
 const voucher = { channelId: '0xab', maxClaimableAmount: 190_000n, signature: '0xcd' }
@@ -14,6 +22,30 @@ describe('what is posted to a tick URL', () => {
     const tick = readLaneMessage(text)
     expect(tick).toEqual({ sid, seq: 17, voucher, seen: { units: 17_020_000_000n } })
     expect(tick && writeMessage(tick)).toBe(text)
+  })
+
+  it('is read as the schema reads it, whatever is odd about it', () => {
+    verifies('FS1-MESSAGES')
+    const odd = fc.constantFrom<unknown>(null, -1, 1.5, 2 ** 53, '', '1', '-1', '007', [], {}, ['1'], { units: '1' }, 'x'.repeat(300), true)
+    const plain = { sid, seq: 3, voucher: { channelId: '0xab', maxClaimableAmount: '19', signature: '0xcd' }, seen: { units: '1.5' } }
+    const places = fc.constantFrom('sid', 'seq', 'voucher', 'seen', 'op', 'more', 'channelId', 'maxClaimableAmount', 'signature', 'units')
+    const change = fc.record({ place: places, value: fc.oneof(odd, fc.constant(undefined), fc.constant(sid), fc.constant('pause')) })
+    let taken = 0
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 2 }), (changes) => {
+        const said: Record<string, unknown> = { ...plain, voucher: { ...plain.voucher }, seen: { ...plain.seen } }
+        for (const { place, value } of changes) {
+          const within = place in plain.voucher ? said.voucher : place in plain.seen ? said.seen : said
+          if (typeof within === 'object' && within !== null) Object.assign(within, { [place]: value })
+        }
+        const text = JSON.stringify(said)
+        const read = readLaneMessage(text)
+        if (read !== undefined) taken += 1
+        expect(read).toEqual(laneMessage.safeParse(JSON.parse(text)).data)
+      }),
+      { numRuns: 2000 },
+    )
+    expect(taken).toBeGreaterThan(100)
   })
 
   it('or a word about a lane, with a last voucher or without', () => {
