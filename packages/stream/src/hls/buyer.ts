@@ -1,24 +1,21 @@
 import { isX402Error } from '@flow402x/core'
-import {
-  costOf,
-  greater,
-  laneHeader,
-  lesser,
-  paymentStreamHeader,
-  type StreamParams,
-  type StreamTerms,
-  type Units,
-} from '@flow402x/core/stream'
+import { costOf, greater, laneHeader, paymentStreamHeader, type StreamParams, type StreamTerms, type Units } from '@flow402x/core/stream'
 import { readerErrors } from '../client/errors.ts'
 import { memoryPasses } from '../client/pass-store.ts'
 import { keepPasses } from '../client/passes.ts'
 import { type PayStreamOptions, planOf } from '../client/pay-stream.ts'
 import { slidingTill } from '../client/till.ts'
 import { createLengths } from './lengths.ts'
+import { createPace, type Pace } from './pace.ts'
 import { type Asked, createPartLane, type LaneBill, type Part, type PartLane, whole } from './part-lane.ts'
 
 /** What a programme is paid with. */
 export type BuyerOptions = Pick<PayStreamOptions, 'wallet' | 'window' | 'budget' | 'now' | 'sleep'> & {
+  /**
+   * How much faster than time passes the seconds of a programme are bought, beyond the seller's largest window; as fast as they are asked for
+   * unless given. A playlist that says that its segments are longer than they are is paid no more than that.
+   */
+  readonly speed?: number
   /** Where access for a time is sold, where an edge lets in by passes and names no price: it is bought when that answers 402. */
   readonly access?: string | URL
   /** By which passes end; Unix milliseconds. */
@@ -51,6 +48,7 @@ export function createBuyer({ access, clock = Date.now, ...options }: BuyerOptio
   const store = memoryPasses()
   const [send, pay] = [keepPasses({ store, now: clock, fetch: wallet.send }), keepPasses({ store, now: clock, fetch: wallet.fetch })]
   const lengths = createLengths()
+  const pace = options.speed === undefined ? undefined : createPace(options.speed, now)
   const ways = new Map<string, Promise<Way>>()
   // The route that sells what lies in a folder.
   const routes = new Map<string, string>()
@@ -97,7 +95,7 @@ export function createBuyer({ access, clock = Date.now, ...options }: BuyerOptio
     const route = new URL(said(response)?.['tick-url'] ?? at, at).href
     routes.set(folderOf(asked.url), route)
     if (ways.has(route)) return undefined
-    const opening = openLane(asked, { ...options, now, overpaid, unitsOf: lengths.of, get: send })
+    const opening = openLane(asked, { ...options, now, overpaid, unitsOf: lengths.of, get: send, pace })
     const way = opening.then((opened): Way => ('take' in opened ? opened : 'each'))
     ways.set(route, way)
     // Who opens it is told why it did not open, and who waits for it tries by himself.
@@ -159,6 +157,7 @@ type Opening = Omit<BuyerOptions, 'access' | 'clock'> & {
   readonly overpaid: bigint
   readonly unitsOf: (url: string, unit: string) => Units | undefined
   readonly get: typeof fetch
+  readonly pace: Pace | undefined
 }
 
 /**
@@ -167,12 +166,14 @@ type Opening = Omit<BuyerOptions, 'access' | 'clock'> & {
  */
 async function openLane(
   { url, init: { signal: _, ...init } }: Asked,
-  { wallet, now, sleep = wait, overpaid, unitsOf, get, ...limits }: Opening,
+  { wallet, now, sleep = wait, overpaid, unitsOf, get, pace, ...limits }: Opening,
 ): Promise<PartLane | Response> {
   const { plan, window } = planOf(limits)
   const ahead = (terms: StreamTerms): Units => {
-    if (overpaid > costOf(terms.rate, window(terms))) throw readerErrors('stream/part-refused', { url })
-    return lesser(greater(window(terms), unitsOf(url, terms.unit) ?? 0n), terms.windowMax)
+    const [usual, part] = [window(terms), unitsOf(url, terms.unit) ?? 0n]
+    // Who signed for what is never bought would lose that.
+    if (overpaid > costOf(terms.rate, usual) || part > terms.windowMax) throw readerErrors('stream/part-refused', { url })
+    return greater(usual, part)
   }
   const opened = await wallet.open(url, init, { window: ahead, atTick: true })
   const { response, lane, terms } = opened
@@ -187,7 +188,8 @@ async function openLane(
   }
   const ear = { wallet, url: opened.url, tickUrl: new URL(terms.tickUrl, opened.url).href, sid }
   const till = slidingTill(lane, { ...paid, ...ear, now, sleep })
-  return createPartLane({ till, ear, bearer, terms, window: paid.window, unitsOf: (part) => unitsOf(part, terms.unit), get })
+  const lengthOf = (part: string): Units | undefined => unitsOf(part, terms.unit)
+  return createPartLane({ till, ear, bearer, terms, window: paid.window, unitsOf: lengthOf, get, pace, sleep })
 }
 
 function said({ headers }: Response): StreamParams | undefined {

@@ -13,6 +13,12 @@ const ground = useGround(channelFacilitator)
 const segment = (BigInt(segmentMs) * perSecond) / 1000n
 const window = 2n * perSecond
 
+/** A playlist whose segments are said to be so long. */
+function saying(seconds: string, uriOf: (at: number) => string): string {
+  const segments = Array.from({ length: 6 }, (_, at) => `#EXTINF:${seconds},\n${uriOf(at)}`)
+  return ['#EXTM3U', '#EXT-X-VERSION:3', '#EXT-X-TARGETDURATION:2', ...segments, '#EXT-X-ENDLIST', ''].join('\n')
+}
+
 async function shopOf(plan: Pick<HlsPlan, 'way' | 'before'>) {
   const shop = await openHlsShop({ chain: ground.chain, facilitator: ground.facilitator, ...plan })
   ground.closing(() => shop.close())
@@ -72,6 +78,48 @@ describe('a seller of parts who cheats', () => {
     await loader.close().catch(() => {})
     const { top = 0n } = (await buyer.payerRow()) ?? {}
     expect([isClosing, came > 0n, top <= came * segment + 2n * window + segment]).toEqual([true, true, true])
+  })
+
+  it('gets nothing for a segment that is said to be longer than its largest window, nor more than that says for any', async () => {
+    verifies(['FS1-HLS-LOADER', 'T17'])
+    for (const [said, most] of [
+      // Each of its segments lasts 1.2 seconds.
+      ['13', 0n],
+      ['600', 0n],
+      ['0.001', 6n * segment + window],
+    ] as const) {
+      const before: RequestHandler = (request, response, next) =>
+        request.path.endsWith('.m3u8') ? void response.send(saying(said, (at) => `/segments/${at}.mp3`)) : next()
+      const { shop, buyer, part } = await shopOf({ way: 'origin', before })
+      const loader = hlsLoader({ wallet: buyer.wallet })
+      await loadHls(loader, shop.playlist)
+      for (let at = 0; at < 6; at++) await loadHls(loader, part(at))
+      await loader.close()
+      expect([said, ((await buyer.payerRow())?.top ?? 0n) <= most]).toEqual([said, true])
+    }
+  })
+
+  it('is paid no faster than time passes for segments that it says are five times as long, where its payer says so', async () => {
+    verifies(['FS1-HLS-LOADER', 'T17'])
+    // It takes whatever it says, and gives a little noise for it.
+    const before: RequestHandler = (request, response, next) => {
+      if (request.path.endsWith('.m3u8')) response.send(saying('6', (at) => `/segments/${at}.mp3`))
+      else if (request.path.startsWith('/segments/') && request.headers['flow402x-lane'] !== undefined) response.send('a little noise')
+      else next()
+    }
+    const listen = async (options: { readonly speed?: number }) => {
+      const { shop, buyer, part } = await shopOf({ way: 'origin', before })
+      const loader = hlsLoader({ wallet: buyer.wallet, ...options })
+      await loadHls(loader, shop.playlist)
+      const began = performance.now()
+      for (let at = 0; at < 3; at++) expect((await loadHls(loader, part(at))).code).toBe(200)
+      const took = BigInt(Math.ceil(performance.now() - began))
+      await loader.close().catch(() => {})
+      // What time brings, beyond its largest window of twelve seconds, and a window ahead.
+      return { top: (await buyer.payerRow())?.top ?? 0n, most: 12n * perSecond + window + (took * perSecond) / 1000n }
+    }
+    const [free, paced] = [await listen({}), await listen({ speed: 1 })]
+    expect([free.top >= 18n * perSecond, free.top > free.most, paced.top <= paced.most]).toEqual([true, true, true])
   })
 
   it('gets one window of access where its edge lets nobody in', async () => {

@@ -3,6 +3,7 @@ import { costOf, laneHeader, paymentRemainingHeader, type StreamTerms, type Unit
 import { readerErrors } from '../client/errors.ts'
 import type { Till } from '../client/till.ts'
 import { closeLane, type Ear } from '../client/words.ts'
+import type { Pace } from './pace.ts'
 
 /** What is asked for. */
 export type Asked = { readonly url: string; readonly init: RequestInit }
@@ -30,6 +31,9 @@ export type PartLaneOptions = {
   readonly window: Units
   readonly unitsOf: (url: string) => Units | undefined
   readonly get: (url: string, init: RequestInit) => Promise<Response>
+  /** How fast its seconds are bought. */
+  readonly pace?: Pace | undefined
+  readonly sleep: (ms: number) => Promise<void>
 }
 
 /**
@@ -37,7 +41,7 @@ export type PartLaneOptions = {
  * way where those are more, and never more than the largest window. A part of unknown length is tried window by window, and counts as what
  * was tried; one that its asker breaks off counts as well, since it may have been sent.
  */
-export function createPartLane({ till, ear, bearer, terms, window, unitsOf, get }: PartLaneOptions): PartLane {
+export function createPartLane({ till, ear, bearer, terms, window, unitsOf, get, pace, sleep }: PartLaneOptions): PartLane {
   const { rate, windowMax } = terms
   const had = new Set<string>()
   const under = new Set<Promise<unknown>>()
@@ -56,6 +60,7 @@ export function createPartLane({ till, ear, bearer, terms, window, unitsOf, get 
     headers.set(laneHeader.name, bearer)
     const came = (): void => {
       received += need
+      pace?.bought(need)
       had.add(nameOf(asked))
     }
     try {
@@ -71,6 +76,16 @@ export function createPartLane({ till, ear, bearer, terms, window, unitsOf, get 
     } catch (error) {
       if (init.signal?.aborted) came()
       throw error
+    }
+  }
+
+  /** Until a part may be bought, where its programme is bought no faster than it plays. */
+  async function inTime(need: Units, signal: AbortSignal | null | undefined): Promise<void> {
+    if (terms.unit !== 'second' || need === 0n) return
+    for (let ms = 1; ms > 0; ) {
+      ms = pace?.early(promised + need, windowMax) ?? 0
+      if (ms > 0) await sleep(ms)
+      signal?.throwIfAborted()
     }
   }
 
@@ -93,6 +108,7 @@ export function createPartLane({ till, ear, bearer, terms, window, unitsOf, get 
       for (const need of triesFor(asked)) {
         while (promised > 0n && promised + need > windowMax) await Promise.race(under)
         if (need > windowMax) break
+        await inTime(need, asked.init.signal)
         promised += need
         const trying = attempt(asked, need).finally(() => {
           promised -= need
