@@ -255,6 +255,19 @@ describe.skipIf(noChromium !== undefined)(`the page of what is bought whole, ${i
     expect([signed(), (await open().earned()) - before]).toEqual([1, 10_000n])
   })
 
+  it('says so where the seller keeps no copy of what was bought, and pays nothing for asking', async () => {
+    verifies(['PAY-PAGE', 'H2'])
+    const before = await open().earned()
+    open().sell('/upfront', text('only now'), { flow: 'upfront' })
+    const { page, signed } = await tab('/upfront')
+    await payButton(page).click()
+    await said(page, /Here is what you bought/)
+    expect(await goods(page).locator('pre').textContent()).toBe('only now')
+    await page.reload()
+    await said(page, /You have bought this, and the seller keeps no copy to show again\. Nothing was paid now/)
+    expect([signed(), (await open().earned()) - before, await payButton(page).isVisible()]).toEqual([1, 10_000n, false])
+  })
+
   it('is paid by keyboard alone, has no fault that axe knows, and stands in no frame of others', async () => {
     verifies('PAY-PAGE')
     open().sell('/keys', text('keys'))

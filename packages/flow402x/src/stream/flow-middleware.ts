@@ -5,6 +5,7 @@ import { createServer, type ServerEvent } from '@flow402x/server'
 import { paid } from '@flow402x/server/express'
 import { viewed } from '@flow402x/stream/express'
 import { createViews, type KeptViews } from '@flow402x/stream/server'
+import { paymentPage } from '@flow402x/web'
 import type { RequestHandler } from 'express'
 import { streamErrors } from './errors.ts'
 import { type RateOptions, rateMiddleware } from './rate-middleware.ts'
@@ -45,7 +46,7 @@ function viewMiddleware(seller: Seller, options: FlowOptions & { readonly perVie
   const { perView, viewSeconds, onEvent } = options
   const { store, facilitator, secret, exact } = seller
   const { price } = rateOf(perView, 'view')
-  const server = createServer({ facilitator, store, secret, schemes: [exact], ...(onEvent && { onEvent }) })
+  const server = createServer({ facilitator, store, secret, schemes: [exact], page: paymentPage(), ...(onEvent && { onEvent }) })
   // Settled before it is shown: a grant is for what was paid.
   const charge = paid(server, { price: formatPrice(price), flow: 'upfront' })
   const views = createViews({ secret, ttl: viewSeconds, kept: keptViews(seller, options) })

@@ -50,7 +50,9 @@ async function act(what: string, step: () => Promise<Answer>): Promise<void> {
 }
 
 async function finish({ response, receipt, refusal }: Answer): Promise<void> {
-  await show()
+  const state = await show()
+  if (refusal !== undefined && state === 'bought')
+    return parts.say('You have bought this, and the seller keeps no copy to show again. Nothing was paid now.')
   if (refusal !== undefined) return parts.say(await refusalWords(refusal, response), { isWrong: true })
   if (response.status >= 400)
     return parts.say('It is paid, and the seller did not deliver it. Ask again: that costs nothing more.', { isWrong: true })

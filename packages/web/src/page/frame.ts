@@ -1,4 +1,4 @@
-import { findAsset, formatAmount, formatNetwork, formatPrice, fromAtomic } from '@flow402x/core'
+import { findAsset, formatAmount, formatDecimal, formatNetwork, fromAtomic } from '@flow402x/core'
 import { brandSign, type Html, html, type PageVisit, type Part, pageStart } from '@flow402x/core/page'
 
 /** Where the files of a page are, what its browser knows them by, and where local worlds give test money. */
@@ -73,5 +73,7 @@ export function asked({ network, asset: address, amount }: Offer): string {
   const asset = findAsset(network, address)
   if (asset === undefined) return `${amount} units of ${address}`
   const units = BigInt(amount)
-  return asset.currency === 'USD' ? formatPrice({ amount: fromAtomic(units, asset.decimals), symbol: 'USD' }) : formatAmount(units, asset)
+  if (asset.currency !== 'USD') return formatAmount(units, asset)
+  const [whole = '0', cents = ''] = formatDecimal(fromAtomic(units, asset.decimals)).split('.')
+  return `$${whole}.${cents.padEnd(2, '0')}`
 }
