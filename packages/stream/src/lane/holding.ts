@@ -98,15 +98,16 @@ function pass(lane: Held, { units, pays }: Asked): void {
 }
 
 function ask(mine: Holder, asked: Asked): boolean | Promise<boolean> {
+  const { units, pays } = asked
   const { lane } = mine
   const { holding } = lane
   if (holding.holder !== mine || lane.state() === 'ended') return false
-  if (holding.waiting.length === 0 && fits(lane, asked.units)) {
+  if (holding.waiting.length === 0 && fits(lane, units)) {
     pass(lane, asked)
     return true
   }
   return new Promise((answer) => {
-    holding.waiting = [...holding.waiting, { ...asked, answer }]
+    holding.waiting = holding.waiting.concat({ units, pays, answer })
     lane.waits()
   })
 }

@@ -83,6 +83,10 @@ export const streamRequirements = {
     text: 'Forged ticks are refused before any signature is looked at, or as seldom as their lane may tick.',
     link: 'streaming.md §15 T19',
   },
+  'FS1-IDLE': {
+    text: 'A stream that waits keeps little alive: no function, layout, timer or signal of its own, and nothing of what paid for it.',
+    link: 'streaming.md §15 Soak',
+  },
   'FS1-SOAK': { text: 'Ticks leave nothing behind: the heap of who takes them does not grow.', link: 'streaming.md §15 Soak' },
   'FS1-UNITS': {
     text: 'A rate may count anything: what is known, and any word whose units its seller debits himself.',
