@@ -235,6 +235,45 @@ describe.skipIf(noChromium !== undefined)(`the page of what is bought whole, ${i
     expect(signed()).toBe(1)
   })
 
+  it('lets it be bought anew only once nobody can spend the first payment any more', async () => {
+    verifies(['PAY-PAGE', 'M3'])
+    const before = await open().earned()
+    open().sell('/dead', (response) => response.writeHead(500).end(), { maxTimeoutSeconds: 60 })
+    const { page, signed } = await tab('/dead')
+    await payButton(page).click()
+    await said(page, /took no money/)
+    open().sell('/dead', text('anew'), { maxTimeoutSeconds: 60 })
+    const anew = page.getByRole('button', { name: 'Buy again' })
+    const at = async (seconds: number) => {
+      await page.clock.setFixedTime(Date.now() + seconds * 1000)
+      await page.reload()
+      await expect.poll(() => page.getByRole('heading', { name: 'Not finished' }).isVisible()).toBe(true)
+      return anew.isVisible()
+    }
+    expect([await at(50), await at(100), await at(150)]).toEqual([false, false, true])
+    await anew.click()
+    await payButton(page).click()
+    await said(page, /Here is what you bought/)
+    await paidUntil(before + 10_000n)
+    expect(signed()).toBe(2)
+  })
+
+  it('pays nothing in a browser that keeps no books', async () => {
+    verifies(['PAY-PAGE', 'H2'])
+    open().sell('/forgetful', text('no'))
+    const page = (await visitor?.newPage()) ?? expect.fail('no browser is open')
+    const { buyer, rpcUrl } = open().chain
+    const asked = await injectWallet(page, { privateKey: buyer.privateKey, rpcUrl })
+    await page.addInitScript(() => {
+      IDBFactory.prototype.open = () => {
+        throw new DOMException('The user denied permission', 'SecurityError')
+      }
+    })
+    await page.goto(`${open().url}/forgetful`)
+    await said(page, /keeps nothing for this site.*Nothing was signed/)
+    expect([await payButton(page).isVisible(), asked]).toEqual([false, []])
+  })
+
   it('signs nothing more while a settlement is not known, over reloads, and has what was paid once it is', async () => {
     verifies(['PAY-PAGE', 'H2'])
     const before = await open().earned()

@@ -134,4 +134,10 @@ async function anew(): Promise<void> {
   await show()
 }
 
-void wire()
+wire().catch((error: unknown) => {
+  // Without books a reload would pay twice: then nothing is paid.
+  parts.only(['start', 'over'], '')
+  parts.say(`This browser keeps nothing for this site (${wordsOf(error)}), so paying here would not be safe. Nothing was signed.`, {
+    isWrong: true,
+  })
+})
