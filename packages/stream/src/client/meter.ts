@@ -164,7 +164,7 @@ export function createMeter(
 }
 
 /** What a payer has counted of a stream: units, and what those cost (atomic). */
-export type Counts = {
+type Counts = {
   /** Nothing where the stream asks no money. */
   readonly meter: Meter | undefined
   /** What came. */
@@ -178,7 +178,7 @@ export type Counts = {
 }
 
 /** What of a stream is counted, and by which of its payer's options. */
-export type Counted = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count'> & {
+type Counted = Pick<PayStreamOptions, 'leastBytes' | 'speed' | 'count'> & {
   readonly terms: StreamTerms | undefined
   readonly plan: Plan | undefined
   /** The answer whose body is read; none for what comes by a socket. */
