@@ -8,6 +8,15 @@ import { openPaidShop, type PaidShop } from '../fixtures/paid-shop.ts'
 import { said } from '../fixtures/stream-screen.ts'
 
 const sign = 'eth_signTypedData_v4'
+const paper = `%PDF-1.4
+1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj
+2 0 obj << /Type /Pages /Kids [3 0 R] /Count 1 >> endobj
+3 0 obj << /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >> endobj
+4 0 obj << /Length 47 >> stream
+BT /F1 24 Tf 40 100 Td (Hello paid paper) Tj ET
+endstream endobj
+trailer << /Size 5 /Root 1 0 R >>
+%%EOF`
 const text = (body: string) => (response: ServerResponse) => response.writeHead(200, { 'content-type': 'text/plain' }).end(body)
 const goods = (page: Page) => page.locator('[data-part="goods"]')
 const payButton = (page: Page) => page.getByRole('button', { name: 'Pay with Pocket' })
@@ -115,6 +124,12 @@ describe.skipIf(noChromium !== undefined)(`the page of what is bought whole, ${i
           .evaluate((image: HTMLImageElement) => image.naturalWidth),
       )
       .toBe(1)
+    open().sell('/paper', (response) => response.writeHead(200, { 'content-type': 'application/pdf' }).end(paper))
+    const read = await tab('/paper')
+    await payButton(read.page).click()
+    await said(read.page, /Here is what you bought/)
+    // Its viewer is a part of the browser, in a frame of its own.
+    await expect.poll(() => read.page.frames().map((frame) => new URL(frame.url()).protocol)).toContain('chrome-extension:')
     open().sell('/file', (response) =>
       response
         .writeHead(200, { 'content-type': 'text/html', 'content-disposition': 'attachment; filename="../../a<b>.html"' })

@@ -41,7 +41,8 @@ export async function openVisitor(site: string, { expected = /status of (402|409
         page.on('console', (message) => expected.test(message.text()) || strange.push(message.text()))
         page.on('request', (asked) => {
           const url = asked.url()
-          if (!/^(blob|data|chrome-extension):/.test(url) && !url.startsWith(site)) strange.push(url)
+          // What is of the browser itself, such as its viewer of PDF, is nobody else's.
+          if (!/^(blob|data|chrome|chrome-extension):/.test(url) && !url.startsWith(site)) strange.push(url)
         })
       })
       return await context.newPage()
