@@ -10,7 +10,7 @@ import type { PumpOptions, Source } from '../transports/pump.ts'
 
 /** Delivers a source as events or lines over a paid lane in Express 5: `app.get('/live', streamed(route, source))`. */
 export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): RequestHandler {
-  return (request, response) => serveNode(route, { ...visitOf(request, response), source, options: { format: 'sse', ...options } })
+  return (request, response) => serveNode(route, { source, options: { format: 'sse', ...options }, ...visitOf(request, response) })
 }
 
 /** Takes the ticks of a route in Express 5: `app.post('/live/tick', ticks(route))`. */

@@ -10,7 +10,7 @@ import type { PumpOptions, Source } from '../transports/pump.ts'
 
 /** Delivers a source as events or lines over a paid lane in Fastify: `app.get('/live', streamed(route, source))`. */
 export function streamed(route: StreamRoute, source: Source, options: Partial<PumpOptions> = {}): RouteHandlerMethod {
-  return raw((visit) => serveNode(route, { ...visit, source, options: { format: 'sse', ...options } }))
+  return raw((visit) => serveNode(route, { source, options: { format: 'sse', ...options }, ...visit }))
 }
 
 /** Takes the ticks of a route in Fastify: `app.post('/live/tick', ticks(route))`. */

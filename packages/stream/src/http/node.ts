@@ -36,12 +36,12 @@ export async function serveNode(
   if (admission.kind === 'answer') return answerNode(response, admission.answer)
   const { lane, headers } = admission
   if (response.destroyed) return lane.release()
-  response.writeHead(200, { ...headers, 'Content-Type': contentTypes[options.format] })
+  response.writeHead(200, { 'Content-Type': contentTypes[options.format], ...headers })
   response.flushHeaders()
   forgetPayment(request)
   // Where the lane has ended or was taken over by then, that changes nothing.
   response.on('close', () => lane.release())
-  pump(source, { ...options, lane, sink: responseSink(response) })
+  pump(source, { lane, sink: responseSink(response), ...options })
 }
 
 /** What opened a lane is the largest part of its request, and would be kept as long as the stream lasts. */

@@ -37,7 +37,7 @@ function deliverWeb(admission: Admission, source: Source, options: PumpOptions):
     {
       start(controller) {
         sink = controllerSink(controller)
-        pump(source, { ...options, lane, sink })
+        pump(source, { lane, sink, ...options })
       },
       pull: () => sink?.pulled(),
       cancel() {
@@ -47,7 +47,7 @@ function deliverWeb(admission: Admission, source: Source, options: PumpOptions):
     },
     { highWaterMark: 1 },
   )
-  return new Response(body, { status: 200, headers: { ...headers, 'Content-Type': contentTypes[options.format] } })
+  return new Response(body, { status: 200, headers: { 'Content-Type': contentTypes[options.format], ...headers } })
 }
 
 /** Charges for a stream of the web platform. */

@@ -11,10 +11,10 @@ export type LaneEvent = {
   readonly t: 'low' | 'need' | 'gated' | 'open' | 'receipt' | 'end' | 'over'
   readonly consumed: bigint
   readonly charged: bigint
-  readonly need?: bigint
-  readonly units?: bigint
-  readonly ttl?: number
-  readonly reason?: string
+  readonly need?: bigint | undefined
+  readonly units?: bigint | undefined
+  readonly ttl?: number | undefined
+  readonly reason?: string | undefined
 }
 
 /** What a lane came to: `units` (10⁻⁹) were delivered, which cost `used` in atomic units; its channel was charged `charged` in all by then. */

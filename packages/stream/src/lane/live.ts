@@ -190,9 +190,15 @@ const doings: Omit<LiveLane & Gated & Held, Parts> & ThisType<Living & LiveLane>
   },
   event(t, why) {
     const { meter } = this
-    const ttl = this.ttl()
-    const said = { t, consumed: usedOf(meter), charged: meter.granted, units: unitsOf(meter), need: this.need() }
-    return { ...said, ...(ttl === undefined ? {} : { ttl }), ...(why === undefined ? {} : { reason: why }) }
+    return {
+      t,
+      consumed: usedOf(meter),
+      charged: meter.granted,
+      units: unitsOf(meter),
+      need: this.need(),
+      ttl: this.ttl(),
+      reason: why,
+    }
   },
   ring() {
     this.gate.due(this)

@@ -111,12 +111,12 @@ async function deliver(delivery: Delivery, next: IteratorResult<unknown>): Promi
 async function finish(delivery: Delivery, failure?: { readonly error: unknown }): Promise<void> {
   if (delivery.step === 'finished') return
   delivery.step = 'finished'
-  const { lane, sink, format, iterator, quiet } = delivery
+  const { lane, sink, iterator, quiet } = delivery
   quiet()
   if (sink.isClosed()) lane.release()
   else if (lane.state !== 'detached') {
     const receipt = await lane.end()
-    for (const t of ['receipt', 'end'] as const) sink.write(controlText(format, ending(receipt, t)))
+    for (const t of ['receipt', 'end'] as const) sink.write(controlText(delivery, ending(receipt, t)))
   }
   void close(iterator)
   if (failure === undefined) sink.end()
@@ -133,14 +133,13 @@ async function close(iterator: AsyncIterator<unknown>): Promise<void> {
 }
 
 function hear(delivery: Delivery, event: LaneEvent): void {
-  const { lane, format } = delivery
   if (event.t === 'over') {
     delivery.isOver = true
     // A source that never answers holds nobody; what is being paid is answered by the lane.
     if (delivery.step === 'asking') void finish(delivery)
   }
   // Those two are written when it is finished, after the last item.
-  else if (event.t !== 'receipt' && event.t !== 'end') write(delivery, controlText(format, { ...event, sid: lane.sid }))
+  else if (event.t !== 'receipt' && event.t !== 'end') write(delivery, controlText(delivery, event))
 }
 
 function write(delivery: Delivery, text: string): void {
@@ -156,13 +155,13 @@ function beat(delivery: Delivery): void {
   delivery.isSilent = true
 }
 
-function ending({ sid, units, used, reason }: LaneReceipt, t: 'receipt' | 'end'): LaneEvent & { readonly sid: string } {
-  return { t, sid, units, consumed: used, charged: used, reason }
+function ending({ units, used, reason }: LaneReceipt, t: 'receipt' | 'end'): LaneEvent {
+  return { t, units, consumed: used, charged: used, reason }
 }
 
-function controlText(format: TextFormat, event: LaneEvent & { readonly sid: string }): string {
-  const { units, ...rest } = event
-  const said = { ...rest, ...(units === undefined ? {} : { units: writeUnits(units) }) }
+function controlText({ format, lane: { sid } }: Pick<Delivery, 'format' | 'lane'>, event: LaneEvent): string {
+  const { t, consumed, charged, units, need, ttl, reason } = event
+  const said = { t, sid, consumed, charged, need, ttl, reason, units: units === undefined ? undefined : writeUnits(units) }
   const text = JSON.stringify(said, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))
   return format === 'sse' ? `event: ${controlEventName}\ndata: ${text}\n\n` : `{"${controlMember}":${text}}\n`
 }
