@@ -1,14 +1,15 @@
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout as rest } from 'node:timers/promises'
 import { exactEvmClient, privateKeySigner } from '@flow402x/adapters-evm/client'
 import { exactEvmServer } from '@flow402x/adapters-evm/server'
 import { memoryStore } from '@flow402x/store/memory'
 import { developmentAccounts } from '@flow402x/testing'
 import { answeringFacilitator, type BindingStage, receiptOf, send, sendPaid, signPayment, testBinding } from '@flow402x/testing/suites'
-import express, { type Express, type Request, type Response } from 'express'
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
-import { createServer } from '../index.ts'
+import { createServer, type PaidOptions } from '../index.ts'
 import { paid } from './express.ts'
 
 const [, , seller, buyer] = developmentAccounts
@@ -97,7 +98,7 @@ describe('beside other middleware of Express', () => {
   afterEach(async () => {
     for (const close of closing.splice(0)) await close()
   })
-  const start = async (build: (app: Express, charge: ReturnType<typeof paid>) => void, options: { handlerTimeout?: number } = {}) => {
+  const start = async (build: (app: Express, charge: ReturnType<typeof paid>) => void, options: Partial<PaidOptions> = {}) => {
     const facilitator = answeringFacilitator(scheme)
     const app = express()
     build(app, paid(createServer({ facilitator, schemes: [scheme], store: memoryStore() }), { price: '$0.01', ...options }))
@@ -149,6 +150,31 @@ describe('beside other middleware of Express', () => {
     expect((await send(url)).status).toBe(402)
     expect((await sendPaid(url, await signPayment(payer, { url }))).body.toString()).toBe('"goods"')
     expect(ends).toEqual([402, 402, 200])
+  })
+
+  it.each(['authorization', 'upfront'] as const)('what patches a response behind the gate does so to its end (%s)', async (flow) => {
+    const loudly: RequestHandler = (_, response, next) => {
+      const { write, end } = response
+      const loud = (chunk: unknown) => String(chunk).toUpperCase()
+      Object.assign(response, {
+        write: (chunk: unknown) => Reflect.apply(write, response, [loud(chunk)]),
+        end: (chunk: unknown) => Reflect.apply(end, response, [loud(chunk)]),
+      })
+      next()
+    }
+    const { url } = await start(
+      (app, charge) => {
+        app.get('/', charge, loudly, async (_, response) => {
+          response.write('one, ')
+          await rest(20)
+          response.write('two, ')
+          await rest(20)
+          response.end('three')
+        })
+      },
+      { flow },
+    )
+    expect((await sendPaid(url, await signPayment(payer, { url }))).body.toString()).toBe('ONE, TWO, THREE')
   })
 
   it('headers that middleware set before the gate leave with every answer; its CORS wins', async () => {

@@ -5,7 +5,7 @@ import { chargeNode } from '../http/node-http.ts'
 
 /**
  * Charges for what follows in Express 5: `app.get('/weather', paid(server, { price: '$0.01' }), handler)`. Handlers find
- * the payer in `res.locals.payment` and the signal that ends their time in `res.locals.paymentSignal`.
+ * the payer in `res.locals.payment` and the signal that ends their time in `res.locals.paid.signal`.
  *
  * Errors, at once: those of `createGate` for a price, payee or flow that cannot be asked.
  */
@@ -18,8 +18,7 @@ export function paid(server: Server, options: PaidOptions): RequestHandler {
       asked: { origin: `${request.protocol}://${request.get('host') ?? 'localhost'}`, target: request.originalUrl },
       parsedBody: () => request.body,
       handle: (paid) => {
-        response.locals.payment = paid.payment
-        Object.defineProperty(response.locals, 'paymentSignal', { configurable: true, enumerable: true, get: () => paid.signal })
+        Object.assign(response.locals, { payment: paid.payment, paid })
         // What fails after this goes through Express's own error handling, whose answer is taken like any other.
         next()
       },

@@ -1,15 +1,15 @@
 import type { FastifyReply, preHandlerHookHandler } from 'fastify'
 import type { PaidOptions } from '../engine/offers.ts'
-import type { PaymentInfo } from '../engine/run.ts'
+import type { PaidFacts } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
 import { chargeNode } from '../http/node-http.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Who paid for this request, behind `paid`. */
-    payment?: PaymentInfo
-    /** Aborts when the handler's time is over, behind `paid`. */
-    paymentSignal?: AbortSignal
+    payment?: PaidFacts['payment']
+    /** The same, and the signal that aborts when the handler's time is over, behind `paid`. */
+    paid?: PaidFacts
   }
 }
 
@@ -21,8 +21,8 @@ declare module 'fastify' {
 export function paid(server: Server, options: PaidOptions): preHandlerHookHandler {
   const charge = chargeNode(server, options)
   return (request, reply, done) => {
-    const handle = ({ payment, signal }: { payment: PaymentInfo; signal: AbortSignal }) => {
-      Object.assign(request, { payment, paymentSignal: signal })
+    const handle = (paid: PaidFacts) => {
+      Object.assign(request, { payment: paid.payment, paid })
       done()
     }
     // Headers of earlier hooks live in the reply until it is sent; answers that replace the handler's need them too.

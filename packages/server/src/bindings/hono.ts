@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { MiddlewareHandler } from 'hono'
 import type { PaidOptions } from '../engine/offers.ts'
-import type { PaymentInfo } from '../engine/run.ts'
+import type { PaidFacts } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
 import { headerOf, runNode } from '../http/node-http.ts'
 import { watchDeparture } from '../http/node-response.ts'
 import { chargeWeb, type WebVisit } from '../http/web.ts'
 
-/** What the middleware puts into Hono's context: `c.get('payment')`. */
-export type PaidVariables = { readonly payment: PaymentInfo; readonly paymentSignal: AbortSignal }
+/** What the middleware puts into Hono's context: `c.get('payment').payer`, `c.get('paid').signal`. */
+export type PaidVariables = { readonly payment: PaidFacts['payment']; readonly paid: PaidFacts }
 
 /**
  * Charges for what follows in Hono: `app.get('/weather', paid(server, { price: '$0.01' }), handler)`. On Node middleware before this one
@@ -30,11 +30,11 @@ export function paid(server: Server, options: PaidOptions): MiddlewareHandler<{ 
     const response = await charge({
       request: context.req.raw,
       keptBody: () => context.req.arrayBuffer(),
-      async handle(forwarded, { payment, signal }) {
+      async handle(forwarded, paid) {
         isHeld = onNode.hold !== undefined
         context.req.raw = forwarded
-        context.set('payment', payment)
-        context.set('paymentSignal', signal)
+        context.set('payment', paid.payment)
+        context.set('paid', paid)
         await next()
         return context.res
       },

@@ -8,9 +8,10 @@ import {
   type Admission,
   busyResponse,
   type Failure,
-  firstOf,
   type HandlerResult,
   hangingResponse,
+  type PaidFacts,
+  type PaymentInfo,
   paidHandlerTimeout,
   type Release,
   type Run,
@@ -72,45 +73,89 @@ type Paying = { readonly taken: TakenVoucher; readonly submission: Submission; r
 function voucherRun(context: RunContext, paying: Paying): Run {
   const { engine, options } = context
   const { taken, submission } = paying
-  const time = allowTime(patienceOf(options))
-  const tenure = setInterval(() => {
-    taken.extend(engine.clock() + engine.lease).catch((error: unknown) => engine.emit({ type: 'error', error }))
-  }, engine.lease / 3)
-  // Who waits for an answer keeps the process alive. Runtimes without Node's timers have nothing to keep alive.
-  if (typeof tenure === 'object' && 'unref' in tenure) tenure.unref()
+  const facts = factsOf({ payer: taken.payer, requirements: submission.requirements })
+  const time = allowTime(patienceOf(options), {
+    pause: engine.lease / 3,
+    onPause: () => void taken.extend(engine.clock() + engine.lease).catch((error: unknown) => engine.emit({ type: 'error', error })),
+    onOver: (reason) => abort(facts, reason),
+  })
   return {
     kind: 'run',
     hold: options.flow !== 'upfront',
-    payment: { payer: taken.payer, requirements: submission.requirements },
-    // Not by a getter: one that is each run's own would keep all of the run until the next full collection of garbage.
-    signal: time.signal,
+    facts,
     async complete(work) {
       try {
-        return await charge(context, paying, await firstOf(work, time.overdue))
+        return await charge(context, paying, await time.result(work))
       } catch (error) {
         engine.emit({ type: 'error', error })
         return { kind: 'answer', response: problemResponse(engine, serverErrors('server/not-ready', {}), { retryAfter: 5 }) }
       } finally {
-        clearInterval(tenure)
         time.end()
       }
     },
   }
 }
 
-/** The time of a handler, ended with its run: of thousands a second none waits for it to be over. */
-function allowTime(patience: number) {
-  const controller = new AbortController()
-  let tell: (late: Failure) => void = () => {}
-  const overdue = new Promise<Failure>((resolve) => {
-    tell = resolve
+const aborting = Symbol('aborting')
+type VoucherFacts = PaidFacts & { [aborting]: AbortController | undefined }
+
+// Made for who asks for it: making a signal costs as much as all else of a run. One getter for all, since one that were each run's own
+// would keep all of the run until the next full collection of garbage.
+const madeSignal: ThisType<VoucherFacts> = {
+  get signal() {
+    this[aborting] ??= new AbortController()
+    return this[aborting].signal
+  },
+}
+
+function factsOf(payment: PaymentInfo): VoucherFacts {
+  return Object.assign<Pick<VoucherFacts, 'signal'>, Omit<VoucherFacts, 'signal'>>(Object.create(madeSignal), {
+    payment,
+    [aborting]: undefined,
   })
-  const timer = setTimeout(() => {
-    const reason = new DOMException('The handler took too long.', 'TimeoutError')
-    controller.abort(reason)
-    tell({ failure: reason, timedOut: true })
-  }, patience)
-  return { overdue, signal: controller.signal, end: () => clearTimeout(timer) }
+}
+
+function abort(facts: VoucherFacts, reason: unknown): void {
+  facts[aborting] ??= new AbortController()
+  facts[aborting].abort(reason)
+}
+
+type Pauses = { readonly pause: number; readonly onPause: () => void; readonly onOver: (reason: unknown) => void }
+
+/**
+ * The time of a handler. While it lasts `onPause` is called after each pause, so that its voucher stays taken. One timer for both: of
+ * thousands a second hardly any comes to its end.
+ */
+function allowTime(patience: number, { pause, onPause, onOver }: Pauses) {
+  let left = patience
+  let late: Failure | undefined
+  let tell: (late: Failure) => void = () => {}
+  const wait = (): ReturnType<typeof setTimeout> => {
+    const span = Math.min(pause, left)
+    left -= span
+    return setTimeout(left > 0 ? goOn : giveUp, span)
+  }
+  const goOn = () => {
+    onPause()
+    timer = wait()
+  }
+  const giveUp = () => {
+    const failure = new DOMException('The handler took too long.', 'TimeoutError')
+    late = { failure, timedOut: true }
+    onOver(failure)
+    tell(late)
+  }
+  let timer = wait()
+  return {
+    /** What the work comes to, or that it failed, or that its time was over before. */
+    result: (work: Promise<HandlerResult>) =>
+      new Promise<HandlerResult | Failure>((resolve) => {
+        tell = resolve
+        if (late !== undefined) resolve(late)
+        work.then(resolve, (failure: unknown) => resolve({ failure, timedOut: false }))
+      }),
+    end: () => clearTimeout(timer),
+  }
 }
 
 /** In milliseconds, and no more than a timer can wait. */

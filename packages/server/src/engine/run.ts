@@ -37,12 +37,11 @@ export type PaymentInfo = {
   readonly purchase?: string
 }
 
-/** What a handler made: `body` where it is complete and small enough to be kept for its payer, `usage` what it says was used. */
+/** What a handler made: `usage` is what it says was used, `whole` gives all of what is complete and small enough to be kept for its payer. */
 export type HandlerResult = {
   readonly status: number
   readonly usage: string | undefined
-  readonly headers: readonly (readonly [name: string, value: string])[]
-  readonly body?: Uint8Array | undefined
+  readonly whole?: (() => Pick<StoredResponse, 'headers' | 'body'>) | undefined
 }
 
 /**
@@ -56,24 +55,16 @@ export type Release =
   | { readonly kind: 'deliver'; readonly dress: Dress; readonly sent?: Sent }
   | { readonly kind: 'answer'; readonly response: Response }
 
+/** What a handler is told: who paid, and what aborts when its time is over. */
+export type PaidFacts = { readonly payment: PaymentInfo; readonly signal: AbortSignal }
+
 /** A handler that may run once. Where `hold` is set nothing of its response may leave before `complete` says so (M7). */
 export type Run = {
   readonly kind: 'run'
   readonly hold: boolean
-  readonly payment: PaymentInfo
-  /** Aborts when the handler's time is over. */
-  readonly signal: AbortSignal
+  readonly facts: PaidFacts
   /** Takes the handler's result, or for a stream its status as soon as that is known; a rejection is a failed handler. Never rejects. */
   complete(result: Promise<HandlerResult>): Promise<Release>
-}
-
-/** What a handler is told: who paid, and what aborts when its time is over. */
-export type PaidFacts = Pick<Run, 'payment' | 'signal'>
-
-/** What the handler of a run is told. */
-export function factsOf(run: Run): PaidFacts {
-  const { payment, signal } = run
-  return { payment, signal }
 }
 
 /** An answer in the handler's place; `sent` comes with goods that were stored. */
@@ -108,8 +99,7 @@ export function heldRun(context: RunContext, claim: Claim): Run {
   return {
     kind: 'run',
     hold: true,
-    payment: { payer: claim.payer, requirements: claim.submission.requirements },
-    signal: timeout,
+    facts: { payment: { payer: claim.payer, requirements: claim.submission.requirements }, signal: timeout },
     complete: (work) =>
       guarded(context, claim, async () => {
         const result = await inTime(work, timeout)
@@ -130,8 +120,10 @@ export function paidRun(context: RunContext, claim: Claim): Run {
   return {
     kind: 'run',
     hold: false,
-    payment: { payer: claim.payer, requirements: claim.submission.requirements, transaction, purchase: claim.id },
-    signal: timeout,
+    facts: {
+      payment: { payer: claim.payer, requirements: claim.submission.requirements, transaction, purchase: claim.id },
+      signal: timeout,
+    },
     complete: (work) =>
       guarded(context, claim, async () => {
         const result = await inTime(work, timeout)
@@ -263,12 +255,8 @@ async function inTime(work: Promise<HandlerResult>, timeout: AbortSignal): Promi
     timeout.addEventListener('abort', late, { once: true })
     if (timeout.aborted) late()
   })
-  return firstOf(work, overdue).finally(() => timeout.removeEventListener('abort', late))
-}
-
-/** What a handler made, or that it failed, or that it is overdue. */
-export function firstOf(work: Promise<HandlerResult>, overdue: Promise<Failure>): Promise<HandlerResult | Failure> {
-  return Promise.race([work.catch((failure: unknown): Failure => ({ failure, timedOut: false })), overdue])
+  const made = work.catch((failure: unknown): Failure => ({ failure, timedOut: false }))
+  return Promise.race([made, overdue]).finally(() => timeout.removeEventListener('abort', late))
 }
 
 // A store or engine that breaks here breaks after the claim: nobody may read the answer as "not paid".
@@ -285,8 +273,10 @@ async function guarded(context: RunContext, claim: Claim, step: () => Promise<Re
 const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'trailer', 'content-length', 'date'])
 const usageHeader = settlementOverridesHeader.toLowerCase()
 
-function storable({ status, headers, body }: HandlerResult): StoredResponse | undefined {
-  if (body === undefined || body.length > keptBytes) return undefined
+function storable({ status, whole }: HandlerResult): StoredResponse | undefined {
+  const made = whole?.()
+  if (made === undefined || made.body.length > keptBytes) return undefined
+  const { headers, body } = made
   return { status, headers: headers.filter(([name]) => !hopByHop.has(name.toLowerCase()) && name.toLowerCase() !== usageHeader), body }
 }
 

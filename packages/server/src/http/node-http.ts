@@ -4,7 +4,7 @@ import { serverErrors } from '../engine/errors.ts'
 import { createGate } from '../engine/gate.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import type { IncomingRequest } from '../engine/request.ts'
-import { factsOf, type HandlerResult, keptBytes, type PaidFacts, type Run } from '../engine/run.ts'
+import { keptBytes, type PaidFacts, type Run } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
 import { headersOf, takeResponse, watchDeparture } from './node-response.ts'
 
@@ -45,16 +45,21 @@ type NodeRun = { readonly handle: NodeHandler; readonly outer?: (answer: Respons
 /** Runs a handler that writes into Node's response. */
 export async function runNode(run: Run, response: ServerResponse, { handle, outer }: NodeRun): Promise<void> {
   const taken = takeResponse(response, run.hold ? keptBytes : 0)
-  const work = async (): Promise<HandlerResult> => {
-    const handled = Promise.resolve(handle(factsOf(run)))
-    // A handler may return long before it writes, and write long before it returns: only its failure counts here.
-    return Promise.race([taken.result, handled.then(() => taken.result)])
-  }
-  const release = await run.complete(work())
+  // A handler may return long before it writes, and write long before it returns: only its failure counts here.
+  void attempt(async () => handle(run.facts), taken.fail)
+  const release = await run.complete(taken.result)
   if (release.kind === 'deliver') return taken.deliver(release.dress, release.sent)
   outer?.(release.response)
   const body = await bodyBytes(release.response)
   taken.replace(() => writeWhole(response, release.response, body))
+}
+
+async function attempt(work: () => Promise<unknown>, fail: (cause: unknown) => void): Promise<void> {
+  try {
+    await work()
+  } catch (cause) {
+    fail(cause)
+  }
 }
 
 /** Writes an answer of the engine; headers that were set before the gate stay where the answer has none of its own. */

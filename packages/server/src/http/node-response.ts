@@ -8,6 +8,8 @@ import type { HandlerResult, Sent } from '../engine/run.ts'
 export type TakenResponse = {
   /** The head and, where it ended within the limit, the body; rejects when the handler destroys the response. */
   readonly result: Promise<HandlerResult>
+  /** Says that the handler has failed: there is no result where there was none before. */
+  fail(cause: unknown): void
   /** Lets what was written leave, and everything after it as it comes. */
   deliver(dress: Dress, sent?: Sent): void
   /** Drops what was written and lets `write` answer, at once and whole; from then on the handler's writes go nowhere. */
@@ -16,11 +18,7 @@ export type TakenResponse = {
 
 type Write = { readonly chunk: string | Buffer; readonly encoding: BufferEncoding; readonly done?: (() => void) | undefined }
 
-const informers = ['writeContinue', 'writeProcessing', 'writeEarlyHints'] as const
-const writers = ['writeHead', 'flushHeaders', 'write', 'end', 'destroy', 'addTrailers', ...informers] as const
 const setters = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader'] as const
-// In the order in which they are taken: what is given back from the last to the first leaves the object as fast as it was.
-const taken = [...writers, 'headersSent', 'writableEnded'] as const
 
 /**
  * Takes a response from its handler. The result is there when the handler has ended it, or has written more than `limit`
@@ -28,23 +26,41 @@ const taken = [...writers, 'headersSent', 'writableEnded'] as const
  */
 export function takeResponse(response: ServerResponse, limit: number): TakenResponse {
   const before = response.getHeaders()
-  const restore = ownProperties(response)
-  const held = holdWrites(response, limit)
+  const { promise: result, resolve, reject } = defer<HandlerResult>()
+  result.catch(() => {})
+  const held: Held = {
+    limit,
+    phase: 'held',
+    resolve,
+    reject,
+    pending: [],
+    trailers: [],
+    isHeaded: false,
+    length: 0,
+    isFull: false,
+    ended: undefined,
+    destroyed: undefined,
+    patched: patchesOf(response),
+  }
+  const taken = Object.assign(response, { [holding]: held }, heldMethods)
+  Object.defineProperties(response, heldStates)
   return {
-    result: held.result,
+    result,
+    fail: reject,
     deliver(dress, sent) {
-      restore()
+      held.phase = 'open'
       dress(headersOf(response))
       watchDeparture(response, sent)
-      held.release()
+      release(taken)
     },
     replace(write) {
-      restore()
+      held.phase = 'open'
       for (const name of response.getHeaderNames()) response.removeHeader(name)
       for (const [name, value] of Object.entries(before)) if (value !== undefined) response.setHeader(name, value)
       response.statusMessage = ''
       write()
-      mute(response)
+      held.phase = 'deaf'
+      for (const name of setters) Object.assign(response, { [name]: () => response })
     },
   }
 }
@@ -58,172 +74,181 @@ export function watchDeparture(response: ServerResponse, sent: Sent | undefined)
   if (response.destroyed) return void sent(false)
   const { destroy } = response
   let isBroken = false
-  Object.assign(response, {
-    destroy: (...given: Parameters<typeof destroy>) => {
-      // Those who read along destroy what has closed.
-      isBroken ||= !response.destroyed
-      return Reflect.apply(destroy, response, given)
-    },
-  })
-  response.once('finish', () => void sent(true)).once('close', () => void sent(!isBroken))
+  response.destroy = (...given) => {
+    // Those who read along destroy what has closed.
+    isBroken ||= !response.destroyed
+    return Reflect.apply(destroy, response, given)
+  }
+  // Only the first counts.
+  response.on('finish', () => void sent(true)).on('close', () => void sent(!isBroken))
 }
 
-/** What the methods below keep; on the response, since methods of one's own for each would cost more than all they do. */
-const holding = Symbol('holding')
-type Held = { headed: boolean; ended: { readonly done: (() => void) | undefined } | undefined }
-type Holding = { readonly [holding]?: Held }
+/**
+ * What is held of a response, on the response itself: methods of its own for each would cost more than all that they do. They stay when
+ * it may leave, for whoever has put something upon them meanwhile calls them, and let through to what was there before.
+ */
+type Held = {
+  readonly limit: number
+  phase: 'held' | 'open' | 'deaf'
+  readonly resolve: (result: HandlerResult) => void
+  readonly reject: (cause: unknown) => void
+  readonly pending: Write[]
+  readonly trailers: Parameters<ServerResponse['addTrailers']>[0][]
+  isHeaded: boolean
+  length: number
+  isFull: boolean
+  ended: { readonly done: (() => void) | undefined } | undefined
+  destroyed: { readonly cause: Error | undefined } | undefined
+  /** What middleware before the gate has put upon Node's own. */
+  readonly patched: PropertyDescriptorMap | undefined
+}
 
-const heldStates: PropertyDescriptorMap & ThisType<Holding> = {
+const holding = Symbol('holding')
+type Taken = ServerResponse & { readonly [holding]: Held }
+type WhileHeld = (response: Taken, given: readonly unknown[]) => unknown
+
+const whileHeld = {
+  writeHead(response, [status, ...rest]) {
+    applyHead(response, Number(status), rest)
+    head(response)
+    return response
+  },
+  flushHeaders: head,
+  write(response, [chunk, ...rest]) {
+    if (!response[holding].isHeaded) head(response)
+    return keep(response, writeOf(chunk, rest[0]), callback(rest))
+  },
+  end(response, given) {
+    const held = response[holding]
+    if (held.ended !== undefined) return response
+    const [chunk, encoding] = given.filter((one) => typeof one !== 'function')
+    if (!held.isHeaded) head(response)
+    if (chunk !== undefined && chunk !== null) keep(response, writeOf(chunk, encoding))
+    held.ended = { done: callback(given) }
+    held.resolve(resultOf(response, held.isFull && held.limit > 0 ? undefined : held.pending))
+    return response
+  },
+  destroy(response, [cause]) {
+    response[holding].destroyed = { cause: cause instanceof Error ? cause : undefined }
+    response[holding].reject(serverErrors('payment/handler-failed', { cause }))
+    return response
+  },
+  // Node's own type for what `addTrailers` takes.
+  addTrailers: (response, [given]) => void response[holding].trailers.push(given as OutgoingHttpHeaders),
+  // Goods could leave in a 1xx as well (M7).
+  writeContinue: nothing,
+  writeProcessing: nothing,
+  writeEarlyHints: nothing,
+} satisfies Record<string, WhileHeld>
+
+type Method = keyof typeof whileHeld
+type State = 'headersSent' | 'writableEnded'
+
+// What `Object.keys` gives of a literal that nobody adds to.
+const methods = Object.keys(whileHeld) as Method[]
+// Made of all of them.
+const heldMethods = Object.fromEntries(methods.map((name) => [name, heldMethod(name)])) as Record<Method, ReturnType<typeof heldMethod>>
+
+const heldStates: PropertyDescriptorMap & ThisType<Taken> = {
   headersSent: {
     configurable: true,
     get() {
-      return this[holding]?.headed
+      const { phase, isHeaded } = this[holding]
+      return phase === 'held' ? isHeaded : beneath(this, 'headersSent')
     },
   },
   writableEnded: {
     configurable: true,
     get() {
-      return this[holding]?.ended !== undefined
+      const { phase, ended } = this[holding]
+      return phase === 'held' ? ended !== undefined : beneath(this, 'writableEnded')
     },
   },
 }
 
-/** Puts methods of its own on the response that keep what is written; `release` writes it for real. */
-function holdWrites(response: ServerResponse, limit: number): { result: Promise<HandlerResult>; release: () => void } {
-  const { promise: result, resolve, reject } = defer<HandlerResult>()
-  result.catch(() => {})
-  const pending: Write[] = []
-  const trailers: Parameters<ServerResponse['addTrailers']>[0][] = []
-  const held: Held = { headed: false, ended: undefined }
-  let [length, full] = [0, false]
-  let destroyed: { readonly cause: Error | undefined } | undefined
+function heldMethod(name: Method) {
+  const work: WhileHeld = whileHeld[name]
+  return function (this: Taken, ...given: unknown[]): unknown {
+    const { phase } = this[holding]
+    if (phase === 'held') return work(this, given)
+    if (phase === 'open') return Reflect.apply(beneath(this, name), this, given)
+    // Whoever comes late neither reaches the wire nor breaks on it.
+    const done = callback(given)
+    if (done !== undefined) process.nextTick(done)
+    return name === 'write' ? true : this
+  }
+}
 
-  const head = () => {
-    held.headed = true
-    if (limit === 0) resolve(resultOf(response))
-  }
-  const take = (chunk: unknown, encoding: unknown, done?: () => void): boolean => {
-    const write = writeOf(chunk, encoding)
-    length += lengthOf(write)
-    full = length > limit
-    pending.push(full ? { ...write, done } : write)
-    if (!full && done !== undefined) process.nextTick(done)
-    if (full && limit > 0) resolve(resultOf(response))
-    // Who is told to wait waits for `drain`: within the limit nobody may, for the response is wanted whole.
-    return !full
-  }
-  Object.assign(response, {
-    [holding]: held,
-    writeHead: (status: number, ...rest: unknown[]) => {
-      applyHead(response, status, rest)
-      head()
-      return response
-    },
-    flushHeaders: head,
-    write: (chunk: unknown, ...rest: unknown[]) => {
-      if (!held.headed) head()
-      return take(chunk, rest[0], callback(rest))
-    },
-    end: (...given: unknown[]) => {
-      if (held.ended !== undefined) return response
-      const [chunk, encoding] = given.filter((one) => typeof one !== 'function')
-      if (!held.headed) head()
-      if (chunk !== undefined && chunk !== null) take(chunk, encoding)
-      held.ended = { done: callback(given) }
-      resolve(resultOf(response, full && limit > 0 ? undefined : pending))
-      return response
-    },
-    destroy: (cause?: unknown) => {
-      destroyed = { cause: cause instanceof Error ? cause : undefined }
-      reject(serverErrors('payment/handler-failed', { cause }))
-      return response
-    },
-    addTrailers: (given: (typeof trailers)[number]) => trailers.push(given),
-    // Goods could leave in a 1xx as well (M7).
-    writeContinue: nothing,
-    writeProcessing: nothing,
-    writeEarlyHints: nothing,
-  })
-  Object.defineProperties(response, heldStates)
+/** What stood there before the response was taken: what middleware had put there, else Node's own. */
+function beneath(response: Taken, name: Method | State) {
+  const patch = response[holding].patched?.[name]
+  if (patch === undefined) return Reflect.get(Object.getPrototypeOf(response), name, response)
+  return patch.get === undefined ? patch.value : Reflect.apply(patch.get, response, [])
+}
 
-  const release = () => {
-    const { ended } = held
-    if (pending.length === 0 && ended === undefined) response.flushHeaders()
-    const [only] = pending
-    // In one piece, whose length Node knows before it writes the head.
-    if (pending.length === 1 && only?.done === undefined && ended !== undefined && trailers.length === 0) {
-      response.end(only?.chunk, only?.encoding ?? 'utf8', ended.done)
-      return
-    }
-    let ready = true
-    for (const { chunk, encoding, done } of pending) ready = response.write(chunk, encoding, done)
-    for (const one of trailers) response.addTrailers(one)
-    if (ended !== undefined) response.end(ended.done)
-    else if (destroyed !== undefined) response.destroy(destroyed.cause)
-    else if (full && ready) response.emit('drain')
+/** What a response has of its own of what is taken. */
+function patchesOf(response: ServerResponse): PropertyDescriptorMap | undefined {
+  let patched: PropertyDescriptorMap | undefined
+  for (const name of [...methods, 'headersSent', 'writableEnded']) {
+    const own = Object.getOwnPropertyDescriptor(response, name)
+    if (own !== undefined) patched = { ...patched, [name]: own }
   }
-  return { result, release }
+  return patched
 }
 
 function nothing(): void {}
 
-/** What of `taken` a response has of its own, which is what middleware before the gate has patched; the result puts it back. */
-function ownProperties(response: ServerResponse): () => void {
-  const own = taken
-    .filter((name) => Object.hasOwn(response, name))
-    .map((name) => [name, Object.getOwnPropertyDescriptor(response, name)] as const)
-  return () => {
-    for (let index = taken.length - 1; index >= 0; index -= 1) Reflect.deleteProperty(response, taken[index] ?? '')
-    for (const [name, descriptor] of own) if (descriptor !== undefined) Object.defineProperty(response, name, descriptor)
+function head(response: Taken): void {
+  const held = response[holding]
+  held.isHeaded = true
+  if (held.limit === 0) held.resolve(resultOf(response))
+}
+
+function keep(response: Taken, write: Write, done?: () => void): boolean {
+  const held = response[holding]
+  held.length += lengthOf(write)
+  held.isFull = held.length > held.limit
+  held.pending.push(held.isFull ? { ...write, done } : write)
+  if (!held.isFull && done !== undefined) process.nextTick(done)
+  if (held.isFull && held.limit > 0) held.resolve(resultOf(response))
+  // Who is told to wait waits for `drain`: within the limit nobody may, for the response is wanted whole.
+  return !held.isFull
+}
+
+/** Writes for real what was held, past whatever was put upon the methods since: it has been through that. */
+function release(response: Taken): void {
+  const { ended, pending, trailers, destroyed, isFull } = response[holding]
+  const call = (name: Method, ...given: unknown[]) => Reflect.apply(heldMethods[name], response, given)
+  if (pending.length === 0 && ended === undefined) call('flushHeaders')
+  const [only] = pending
+  // In one piece, whose length Node knows before it writes the head.
+  if (pending.length === 1 && only?.done === undefined && ended !== undefined && trailers.length === 0) {
+    call('end', only?.chunk, only?.encoding ?? 'utf8', ended.done)
+    return
   }
+  let isReady: unknown = true
+  for (const { chunk, encoding, done } of pending) isReady = call('write', chunk, encoding, done)
+  pending.length = 0
+  for (const one of trailers) call('addTrailers', one)
+  if (ended !== undefined) call('end', ended.done)
+  else if (destroyed !== undefined) response.destroy(destroyed.cause)
+  else if (isFull && isReady === true) response.emit('drain')
 }
 
-/** Makes an answered response deaf: a handler that comes late neither reaches the wire nor breaks on it. */
-function mute(response: ServerResponse): void {
-  const deaf =
-    (value: unknown) =>
-    (...given: unknown[]) => {
-      const done = callback(given)
-      if (done !== undefined) process.nextTick(done)
-      return value
-    }
-  for (const name of [...writers, ...setters]) Object.assign(response, { [name]: deaf(name === 'write' ? true : response) })
-}
-
-/** What a response is by now; its headers and body are made out for who asks for them. */
+/** What a response is by now. */
 function resultOf(response: ServerResponse, body?: readonly Write[]): HandlerResult {
-  const { statusCode: status } = response
   const usage = response.getHeader(settlementOverridesHeader)
-  const result: HandlerResult & Made = {
-    status,
+  return {
+    status: response.statusCode,
     usage: usage === undefined ? undefined : String([usage].flat()[0]),
-    headers: [],
-    body: undefined,
-    [madeOf]: { present: response.getHeaders(), body },
+    whole: body === undefined ? undefined : () => ({ headers: entriesOf(response.getHeaders()), body: Buffer.concat(body.map(bytesOf)) }),
   }
-  return Object.defineProperties(result, madeOut)
 }
 
-/** What a result is made out of; getters of each one's own would keep all they see until the next full collection of garbage. */
-const madeOf = Symbol('madeOf')
-type Made = { readonly [madeOf]: { readonly present: OutgoingHttpHeaders; readonly body: readonly Write[] | undefined } }
-
-const madeOut: PropertyDescriptorMap & ThisType<Made> = {
-  headers: {
-    enumerable: true,
-    get() {
-      return Object.entries(this[madeOf].present).flatMap(([name, value]) =>
-        value === undefined ? [] : [value].flat().map((one) => [name, String(one)] as const),
-      )
-    },
-  },
-  body: {
-    enumerable: true,
-    get() {
-      const { body } = this[madeOf]
-      return body && Buffer.concat(body.map(bytesOf))
-    },
-  },
+function entriesOf(headers: OutgoingHttpHeaders): [name: string, value: string][] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    value === undefined ? [] : [value].flat().map((one): [string, string] => [name, String(one)]),
+  )
 }
 
 /** The headers that a response to Node has by now. */

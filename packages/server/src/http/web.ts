@@ -4,7 +4,7 @@ import { serverErrors } from '../engine/errors.ts'
 import { createGate } from '../engine/gate.ts'
 import type { PaidOptions } from '../engine/offers.ts'
 import { type IncomingRequest, ownBytes } from '../engine/request.ts'
-import { factsOf, type HandlerResult, keptBytes, type PaidFacts, type Run, type Sent } from '../engine/run.ts'
+import { type HandlerResult, keptBytes, type PaidFacts, type Run, type Sent } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
 
 /** A handler of the web platform that is told who paid. `signal` aborts when its time is over. */
@@ -34,7 +34,7 @@ export function chargeWeb(server: Server, options: PaidOptions): (visit: WebVisi
     const { incoming, forward } = readable(visit)
     const admission = await gate.admit(incoming)
     if (admission.kind === 'answer') return leave(visit, admission)
-    const work = async () => visit.handle(forward(), factsOf(admission))
+    const work = async () => visit.handle(forward(), admission.facts)
     if (visit.hold !== undefined) return visit.hold(admission, work)
     return leave(visit, await (admission.hold ? holdResponse(admission, work) : streamResponse(admission, work)))
   }
@@ -85,11 +85,11 @@ async function holdResponse(run: Run, work: () => Promise<Response>): Promise<Le
   const release = await run.complete(
     (async (): Promise<HandlerResult> => {
       const response = await work()
-      const { chunk, rest } = await readAtMost(response.body, keptBytes, run.signal)
+      const { chunk, rest } = await readAtMost(response.body, keptBytes, run.facts.signal)
       made = { response, chunk, rest }
       const { status, headers } = response
       const usage = headers.get(settlementOverridesHeader) ?? undefined
-      return { status, usage, headers: [...headers], ...(rest === undefined ? { body: chunk } : {}) }
+      return { status, usage, whole: rest === undefined ? () => ({ headers: [...headers], body: chunk }) : undefined }
     })(),
   )
   if (release.kind === 'answer') {
@@ -110,7 +110,7 @@ async function streamResponse(run: Run, work: () => Promise<Response>): Promise<
   const release = await run.complete(
     work().then((response) => {
       made = response
-      return { status: response.status, usage: undefined, headers: [] }
+      return { status: response.status, usage: undefined }
     }),
   )
   if (release.kind === 'answer') return release
