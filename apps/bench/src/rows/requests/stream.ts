@@ -3,7 +3,7 @@ import { network } from '../../houses/terms.ts'
 import { type ChannelShop, inTurn, openChannelShop } from '../../measure/channel-shop.ts'
 import { interleave } from '../../measure/interleave.ts'
 import { type Lanes, lanesOf, type Payer, postOf, type Reading, readPlain, type Ticking } from '../../measure/lanes.ts'
-import { hammer } from '../../measure/load.ts'
+import { awake, hammer } from '../../measure/load.ts'
 import { inFlight } from '../../measure/part.ts'
 import { type Role, startRole, withRoles } from '../../measure/role.ts'
 import { atLeast, atLeastOfOfficial, atMost, type Context, type Figure, figureOf, percentile, type Row } from '../../report/figure.ts'
@@ -137,11 +137,10 @@ async function socketLanes(chain: EvmChain, seller: Seller): Promise<Way> {
       const before = await seller.usage()
       for (let from = 0; from < each; from += ahead) {
         const some = frames.map((all) => all.slice(from, from + ahead))
-        await Promise.all(
-          open.map(async (one, index) => {
-            for (const frame of some[index] ?? []) await one.tick(frame)
-          }),
-        )
+        const ticked = open.map(async (one, index) => {
+          for (const frame of some[index] ?? []) await one.tick(frame)
+        })
+        await awake(Promise.all(ticked))
         await seller.call('leap', ahead)
       }
       return (1e6 * each * lanes) / ((await seller.usage()).cpu - before.cpu)
