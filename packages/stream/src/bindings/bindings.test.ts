@@ -232,6 +232,23 @@ describe.each(Object.entries(mounts))('%s', (_, mount) => {
       expect((await shop.row(payer)).charged).toBe(12_000n)
     })
 
+    it('that came may be asked for again, and others are not had for what is said of those', async () => {
+      verifies(['M25', 'T4'])
+      const shop = await open({ rate: perByte, sells: film })
+      const payer = await shop.newPayer(100_000n)
+      const first = await shop.get({ range: 'bytes=0-', ...(await shop.paying(payer.voucher(5000n), 'B')) })
+      expect((await first.arrayBuffer()).byteLength).toBe(5000)
+      const { sid } = laneOf(first)
+      const again = (range: string) => shop.get({ 'Payment-Resume': `${sid}; from=0`, range: `bytes=${range}` })
+      // He has all of them, says that he has none, and asks for the next.
+      expect((await again('5000-9999')).status).toBe(402)
+      const partly = await again('4000-9998')
+      expect([partly.status, Buffer.from(await partly.arrayBuffer()).equals(content.subarray(4000, 5000))]).toEqual([206, true])
+      const missed = await again('1000-4999')
+      expect([missed.status, Buffer.from(await missed.arrayBuffer()).equals(content.subarray(1000, 5000))]).toEqual([206, true])
+      expect(await shop.post({ sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: '5000' } })
+    })
+
     it('flow whole as they are paid, and are reset where the lane ends before them', async () => {
       verifies('T4')
       const shop = await open({ rate: perByte, sells: film })
@@ -330,7 +347,11 @@ describe.each(Object.entries(mounts))('%s', (_, mount) => {
       const first = await shop.get(await shop.paying(payer.voucher(20_000n), 'B'), '?segment=0')
       expect([first.status, first.headers.get('content-type')]).toEqual([200, 'video/mp2t'])
       expect(Buffer.from(await first.arrayBuffer()).equals(content.subarray(0, 100))).toBe(true)
-      expect((await shop.get(laneOf(first).lane, '?segment=1')).status).toBe(402)
+      const { sid, lane } = laneOf(first)
+      expect((await shop.get(lane, '?segment=1')).status).toBe(402)
+      // Nor for who says that he never had the first.
+      verifies('M25')
+      expect((await shop.get({ 'Payment-Resume': `${sid}; from=0` }, '?segment=1')).status).toBe(402)
     })
 
     it('is access for a time: who shows his pass pays nothing until it ends, and 402 a millisecond later', async () => {

@@ -37,6 +37,7 @@ async function serveBytes(route: StreamRoute, request: StreamRequest, { find, pa
     source: sold.source,
     window: aheadOf(route, unit === 'second'),
   }
+  bytes.lane.goOnAt(bytes.meter.unitsOf(BigInt(asked.from)))
   const said = entered.headers[paymentStreamHeader.name]
   const headers = { ...entered.headers, ...(said && { [paymentStreamHeader.name]: withRecording(said, bytes.meter) }) }
   // Who reads all of it, and lost his connection, has the rest as it flows.

@@ -103,8 +103,15 @@ type InLane = Entered & { readonly kind: 'lane' }
 type Tapping = { readonly entered: InLane; readonly options: GateOptions; readonly head: AnswerHead }
 
 async function tapOf(route: StreamRoute, { entered: { lane }, options: { meterOf, pace }, head }: Tapping): Promise<Tap> {
-  const window = aheadOf(route, pace !== undefined)
-  return createTap({ lane, window, meter: await meterOf(head), pace: pace === 'real' ? realTime : pace })
+  const [window, meter, from] = [aheadOf(route, pace !== undefined), await meterOf(head), beginningOf(head)]
+  lane.goOnAt(meter.unitsOf(BigInt(from)))
+  return createTap({ lane, window, meter, from, pace: pace === 'real' ? realTime : pace })
+}
+
+/** At which byte an answer begins. */
+function beginningOf({ status, header }: AnswerHead): number {
+  const [, from = '0'] = (status === 206 && /^bytes (\d{1,15})-/.exec(header('content-range') ?? '')) || []
+  return Number(from)
 }
 
 function leave({ lane, keeps }: InLane, how: TappedEnd, status: number): void {

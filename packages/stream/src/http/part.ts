@@ -22,6 +22,8 @@ async function servePart(route: StreamRoute, request: StreamRequest, part: Take 
   const entered = await enter(route, request)
   if (entered.kind === 'answer') return webAnswer(entered.answer)
   const { lane, keeps } = entered
+  // What is asked for by its name is nothing that he missed of something else.
+  lane.goOnAt(lane.units)
   const given = await take(lane, request)
   if (keeps) lane.release()
   else await lane.end('end of answer')

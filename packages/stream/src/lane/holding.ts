@@ -1,6 +1,6 @@
 import { lesser, type StreamTerms, type Units } from '@flow402x/core/stream'
 import type { Lane, LaneEvent, LaneReceipt, LaneState } from './lane.ts'
-import { affords, leftOf, type Meter, pay, startAt, unitsOf, usedOf } from './meter.ts'
+import { affords, goOnAt, leftOf, type Meter, pay, startAt, unitsOf, usedOf } from './meter.ts'
 
 /** Who delivers over a lane: one at a time, and he waits here where there is no credit. A plain record, as a gate is. */
 export type Holding = { holder: Holder | undefined; waiting: readonly Waiting[] }
@@ -161,6 +161,9 @@ const handle: Lane & ThisType<{ readonly mine: Holder } & Lane> = {
   },
   ready(units) {
     return ask(this.mine, { units, pays: false })
+  },
+  goOnAt(units) {
+    if (holds(this.mine)) goOnAt(this.mine.lane.meter, units)
   },
   take(most, step) {
     const { lane } = this.mine

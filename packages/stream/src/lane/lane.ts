@@ -60,6 +60,11 @@ export interface Lane {
   debit(units: bigint): boolean | Promise<boolean>
   /** As `debit`, and pays nothing: what comes from a source is not asked for before it can be paid. */
   ready(units: bigint): boolean | Promise<boolean>
+  /**
+   * Says at which unit (10⁻⁹) content goes on that was asked for by its place, whatever its payer said that he has: what he missed costs
+   * nothing again, and what he never had does (M25).
+   */
+  goOnAt(units: bigint): void
   /** Pays at once for as much of `most` as there is credit for, in whole `step`s, and says how much that is: for a range that may be short. */
   take(most: bigint, step: bigint): bigint
   /** Hears what the lane has to tell, until the answer is called. */

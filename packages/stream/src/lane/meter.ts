@@ -99,6 +99,11 @@ export function startAt(meter: Meter, from: Units = meter.units): Units {
   return from
 }
 
+/** His content goes on at this unit, whatever he said that he has: what comes after it and was not delivered costs. */
+export function goOnAt(meter: Meter, at: Units): void {
+  meter.free = lesser(meter.free, greater(0n, meter.units - at))
+}
+
 /** Counts the time that went by. */
 function settle(meter: Meter): void {
   if (meter.runsFrom === undefined) return
