@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { memoryStore } from '@flow402x/store/memory'
 import { verifies } from '@flow402x/testing/requirements'
+import { send } from '@flow402x/testing/suites'
 import express from 'express'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Dev, startDev } from '../dev/dev.ts'
@@ -62,9 +63,10 @@ describe.each(['base', 'solana'] as const)('a video by the second on %s', (netwo
           'payment-token': 'USDC',
           network: network === 'base' ? 'Base' : 'Solana',
         })
-        const shown = await fetch(url, { headers: { accept: 'text/html' } })
-        expect([shown.status, shown.headers.get('content-type')]).toEqual([402, 'text/html; charset=utf-8'])
-        expect(await shown.text()).toContain('<strong>$0.01</strong> per second')
+        // As an address is opened: what a script fetches is no visit, whatever it accepts.
+        const shown = await send(url, { headers: { accept: 'text/html', 'sec-fetch-mode': 'navigate' } })
+        expect([shown.status, shown.headers['content-type']]).toEqual([402, ['text/html; charset=utf-8']])
+        expect(shown.body.toString()).toContain('<strong>$0.01</strong> per second')
         const client = new FlowClient({ provider: network, token: 'USDC', env: environment(), store: memoryStore(), maxDeposit: '$7' })
         const stream = await client.payStream({ url, rate: 0.01, duration: 60 })
         expect([stream.grade, stream.response.headers.get('content-type')]).toEqual(['B', 'video/mp4'])
