@@ -117,15 +117,20 @@ export const correctiveState = z.looseObject({
 
 /** The payload of a payment, or nothing where it is none of this scheme's. */
 export function readBatchPayload({ payload }: Pick<PaymentPayload, 'payload'>): BatchPayload | undefined {
-  const known = payloads.get(payload)
-  if (known !== undefined) return known
-  const parsed = z.safeParse(batchPayload, payload)
-  if (parsed.success) payloads.set(payload, parsed.data)
-  return parsed.success ? parsed.data : undefined
+  const known = lately.find((one) => one.payload === payload)
+  if (known !== undefined) return known.parsed
+  const { data: parsed } = z.safeParse(batchPayload, payload)
+  if (parsed === undefined) return undefined
+  lately[newest] = { payload, parsed }
+  newest = (newest + 1) % mostLately
+  return parsed
 }
 
-// A message is read by several who look at it, and costs each of them what a signature does.
-const payloads = new WeakMap<object, BatchPayload>()
+// A message is read by several who look at it, and costs each of them what a signature does. No WeakMap: what is in one, with all that
+// hangs on it, stays until the next full collection of garbage.
+const lately: { readonly payload: object; readonly parsed: BatchPayload }[] = []
+const mostLately = 16
+let newest = 0
 
 const names = [
   'channel_not_found',

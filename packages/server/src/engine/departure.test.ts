@@ -10,6 +10,7 @@ import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
 import { describe, expect, it } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
 import { paid as serve } from '../bindings/node.ts'
+import { watchDeparture } from '../http/node-response.ts'
 import { createServer, type PaidOptions } from '../index.ts'
 
 const [, , seller, buyer] = developmentAccounts
@@ -161,5 +162,29 @@ describe('goods of a Node handler are delivered when the system has them', () =>
     await expect.poll(ends).toEqual(['delivered'])
     expect(facilitator.settled).toHaveLength(1)
     close()
+  })
+
+  it.each(['ended', 'destroyed'] as const)('by every gate that it goes through: %s', async (how) => {
+    verifies('M9')
+    const told: (readonly [gate: string, hasLeft: boolean])[] = []
+    const http = createHttp((_, response) => {
+      for (const gate of ['inner', 'outer']) watchDeparture(response, async (hasLeft) => void told.push([gate, hasLeft]))
+      response.write('one ')
+      if (how === 'ended') response.end('two')
+      else response.destroy()
+    })
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+    // A server that listens on a port has an AddressInfo.
+    const { port } = http.address() as AddressInfo
+    const answer = fetch(`http://127.0.0.1:${port}/`).then((response) => response.text())
+    await (how === 'ended' ? answer : expect(answer).rejects.toThrow())
+    // Whoever waits for both ends of a response takes the first: after `finish` comes `close`.
+    await expect
+      .poll(() => told.slice(0, 2))
+      .toEqual([
+        ['inner', how === 'ended'],
+        ['outer', how === 'ended'],
+      ])
+    http.close()
   })
 })

@@ -72,15 +72,30 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
 export function watchDeparture(response: ServerResponse, sent: Sent | undefined): void {
   if (sent === undefined) return
   if (response.destroyed) return void sent(false)
-  const { destroy } = response
-  let isBroken = false
-  response.destroy = (...given) => {
-    // Those who read along destroy what has closed.
-    isBroken ||= !response.destroyed
-    return Reflect.apply(destroy, response, given)
-  }
+  const departure = departureOf(response)
   // Only the first counts.
-  response.on('finish', () => void sent(true)).on('close', () => void sent(!isBroken))
+  response.on('finish', () => void sent(true)).on('close', () => void sent(!departure.isBroken))
+}
+
+const departing = Symbol('departing')
+type Departure = { readonly destroy: ServerResponse['destroy']; isBroken: boolean }
+type Watched = ServerResponse & { readonly [departing]: Departure }
+
+/** One for each response, however many gates watch it. */
+function departureOf(response: ServerResponse & Partial<Watched>): Departure {
+  const known = response[departing]
+  if (known !== undefined) return known
+  const departure: Departure = { destroy: response.destroy, isBroken: false }
+  Object.assign(response, { [departing]: departure, destroy: destroyWatched })
+  return departure
+}
+
+// The same for all: a method that were each response's own would keep all of its request until the next full collection of garbage.
+function destroyWatched(this: Watched, ...given: Parameters<ServerResponse['destroy']>) {
+  const departure = this[departing]
+  // Those who read along destroy what has closed.
+  departure.isBroken ||= !this.destroyed
+  return Reflect.apply(departure.destroy, this, given)
 }
 
 /**
