@@ -82,7 +82,7 @@ type Departure = { readonly destroy: ServerResponse['destroy']; isBroken: boolea
 type Watched = ServerResponse & { readonly [departing]: Departure }
 
 /** One for each response, however many gates watch it. */
-function departureOf(response: ServerResponse & Partial<Watched>): Departure {
+function departureOf(response: ServerResponse & { readonly [departing]?: Departure }): Departure {
   const known = response[departing]
   if (known !== undefined) return known
   const departure: Departure = { destroy: response.destroy, isBroken: false }
