@@ -1,4 +1,5 @@
 import type { PaymentPayload } from '@flow402x/core'
+import { remembered } from '@flow402x/core/remembered'
 import * as z from 'zod/mini'
 import { addressSchema, hexText } from '../chain/address.ts'
 import { signatureSchema as signature, uint256 } from '../checks/signed.ts'
@@ -20,7 +21,8 @@ export const channelConfig = z.object({
 })
 
 const signedVoucher = z.object({ channelId: bytes32, maxClaimableAmount: uint128, signature })
-const drawn = { channelConfig, voucher: signedVoucher }
+// Of a channel the config comes with each of its vouchers.
+const drawn = { channelConfig: remembered(channelConfig, { members: ['payer', 'salt'], most: 1024 }), voucher: signedVoucher }
 
 // Official clients write the salt as 32 bytes of hex; it is an integer all the same.
 const salt = z.union([

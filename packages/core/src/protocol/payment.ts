@@ -62,14 +62,19 @@ export type PaymentPayload = z.infer<typeof paymentPayload>
  * unchanged, but for `ignored` keys. Additional keys of the client are allowed (wire.md §5.2).
  */
 export function acceptsOffer(offer: PaymentRequirements, accepted: PaymentRequirements, ignored: readonly string[] = []): boolean {
-  for (const key of new Set([...Object.keys(offer), ...Object.keys(accepted)])) {
-    const [asked, given] = [memberOf(offer, key), memberOf(accepted, key)]
-    if (key === 'extra' || contains(given, asked, true)) continue
-    const address = key === 'asset' || key === 'payTo'
-    if (!address || typeof asked !== 'string' || typeof given !== 'string' || !sameAddress(asked, given)) return false
+  for (const key in offer) if (key !== 'extra' && !agrees(key, offer, accepted)) return false
+  for (const key in accepted) if (key !== 'extra' && !Object.hasOwn(offer, key) && !agrees(key, offer, accepted)) return false
+  for (const key in offer.extra) {
+    if (!ignored.includes(key) && !contains(memberOf(accepted.extra, key), offer.extra[key], false)) return false
   }
-  const asked = Object.entries(offer.extra ?? {}).filter(([key]) => !ignored.includes(key))
-  return asked.every(([key, value]) => contains(memberOf(accepted.extra, key), value, false))
+  return true
+}
+
+function agrees(key: string, offer: PaymentRequirements, accepted: PaymentRequirements): boolean {
+  const [asked, given] = [memberOf(offer, key), memberOf(accepted, key)]
+  if (contains(given, asked, true)) return true
+  const isAddress = key === 'asset' || key === 'payTo'
+  return isAddress && typeof asked === 'string' && typeof given === 'string' && sameAddress(asked, given)
 }
 
 /** Whether `value` holds all of `part`: objects recursively (both ways where `exact`), everything else by equality. */

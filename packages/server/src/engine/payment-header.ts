@@ -1,5 +1,16 @@
-import { coreErrors, isX402Error, type PaymentPayload, paymentSignatureHeader, type X402Error } from '@flow402x/core'
+import {
+  coreErrors,
+  headerCodec,
+  isX402Error,
+  type PaymentPayload,
+  paymentPayload,
+  paymentRequirements,
+  paymentSignatureHeader,
+  type X402Error,
+} from '@flow402x/core'
+import { remembered } from '@flow402x/core/remembered'
 import { paymentFromV1, xPaymentHeader } from '@flow402x/core/v1'
+import * as z from 'zod/mini'
 import type { Dialect } from './answers.ts'
 import { plainOffer, type Quote } from './offers.ts'
 import type { IncomingRequest } from './request.ts'
@@ -11,6 +22,11 @@ export type Incoming =
   | { readonly kind: 'unmatched' }
   | { readonly kind: 'malformed'; readonly error: X402Error }
 
+// What buyers accept is one of few offers, whole in each of their payments.
+const accepted = remembered(paymentRequirements, { members: ['network', 'amount', 'asset', 'payTo'], most: 256 })
+const { name, limit } = paymentSignatureHeader
+const signatureHeader = headerCodec(name, { schema: z.extend(paymentPayload, { accepted }), limit })
+
 /** Reads the one payment header of a request; v1 payments become v2 values here (A13: exactly one header, one value). */
 export function readPayment(request: IncomingRequest, quote: Quote): Incoming {
   const signature = request.header('payment-signature')
@@ -21,7 +37,7 @@ export function readPayment(request: IncomingRequest, quote: Quote): Incoming {
       throw coreErrors('headers/duplicate', { header: 'PAYMENT-SIGNATURE and X-PAYMENT' })
     if ((signature ?? legacy ?? '').includes(','))
       throw coreErrors('headers/duplicate', { header: signature === undefined ? 'X-PAYMENT' : 'PAYMENT-SIGNATURE' })
-    if (signature !== undefined) return { kind: 'payment', payment: paymentSignatureHeader.decode(signature), dialect: 'v2' }
+    if (signature !== undefined) return { kind: 'payment', payment: signatureHeader.decode(signature), dialect: 'v2' }
     const payment = xPaymentHeader.decode(legacy ?? '')
     if (payment.x402Version === 2) return { kind: 'payment', payment, dialect: 'v2' }
     const complete = paymentFromV1(

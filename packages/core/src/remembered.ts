@@ -1,0 +1,1 @@
+export { remembered } from './protocol/remembered.ts'
