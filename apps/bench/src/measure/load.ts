@@ -1,14 +1,13 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { percentile } from '../report/figure.ts'
 
 /**
- * What a load is: one fixed request, sent so often over so many kept connections, one at a time on each. Where there are `payments`, which
+ * What a load is: one fixed request, sent so often over all connections together, one at a time on each. Where there are `payments`, which
  * are headers, or `posts`, which are bodies in JSON, each connection sends its own, one after the other.
  */
 export type Load = {
-  readonly url: string
   readonly requests: number
-  readonly connections: number
   readonly status: number
   readonly payments?: readonly (readonly string[])[]
   readonly posts?: readonly (readonly string[])[]
@@ -17,43 +16,71 @@ export type Load = {
 /** What came of a load; latencies in milliseconds. */
 export type LoadResult = { readonly perSecond: number; readonly p50: number; readonly p99: number }
 
-/**
- * Sends bytes over bare sockets, so that the load costs less than what it loads. Rejects when an answer has another status
- * than expected.
- */
-export async function hammer({ url, requests, connections, status, payments, posts }: Load): Promise<LoadResult> {
-  const { hostname, port, pathname, host } = new URL(url)
-  const head = `${posts === undefined ? 'GET' : 'POST'} ${pathname} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\n`
-  const bytes = (own: string | undefined): string => {
-    if (own === undefined) return `${head}\r\n`
-    if (posts === undefined) return `${head}payment-signature: ${own}\r\n\r\n`
-    return `${head}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(own)}\r\n\r\n${own}`
+/** Connections to one URL that are kept. `send` rejects when an answer has another status than expected. */
+export type Lines = { send(load: Load): Promise<LoadResult>; end(): void }
+
+/** One load over connections of its own. */
+export async function hammer({
+  url,
+  connections,
+  ...load
+}: Load & { readonly url: string; readonly connections: number }): Promise<LoadResult> {
+  const lines = await connectTo(url, connections)
+  try {
+    return await lines.send(load)
+  } finally {
+    lines.end()
   }
-  const latencies: number[] = []
-  let left = requests
-  const one = (connection: number) =>
-    new Promise<void>((resolve, reject) => {
+}
+
+/** Connects over bare sockets, so that the load costs less than what it loads. */
+export async function connectTo(url: string, connections: number): Promise<Lines> {
+  const { hostname, port, pathname, host } = new URL(url)
+  const sockets = await Promise.all(
+    Array.from({ length: connections }, async () => {
       const socket = connect(Number(port), hostname).setNoDelay(true)
-      let sent = 0
-      const purse = (payments ?? posts)?.[connection]?.values()
-      const next = () => {
-        const own = purse?.next().value
-        if (left === 0 || (purse !== undefined && own === undefined)) return void socket.end(resolve)
-        left -= 1
-        sent = performance.now()
-        socket.write(bytes(own))
+      await once(socket, 'connect')
+      return { socket, answers: answersOf(socket) }
+    }),
+  )
+  return {
+    async send({ requests, status, payments, posts }) {
+      const head = `${posts === undefined ? 'GET' : 'POST'} ${pathname} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\n`
+      const bytes = (own: string | undefined): string => {
+        if (own === undefined) return `${head}\r\n`
+        if (posts === undefined) return `${head}payment-signature: ${own}\r\n\r\n`
+        return `${head}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(own)}\r\n\r\n${own}`
       }
-      readAnswers(socket, (given) => {
-        latencies.push(performance.now() - sent)
-        if (given === status) next()
-        else socket.destroy(new Error(`${url} answered ${given} instead of ${status}`))
-      })
-      socket.once('connect', next).once('error', reject)
-    })
-  const began = performance.now()
-  await awake(Promise.all(Array.from({ length: connections }, (_, connection) => one(connection))))
-  const seconds = (performance.now() - began) / 1000
-  return { perSecond: requests / seconds, p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) }
+      const latencies: number[] = []
+      let left = requests
+      const one = ({ socket, answers }: (typeof sockets)[number], connection: number) =>
+        new Promise<void>((resolve, reject) => {
+          let sent = 0
+          const purse = (payments ?? posts)?.[connection]?.values()
+          const next = () => {
+            const own = purse?.next().value
+            if (left === 0 || (purse !== undefined && own === undefined)) return resolve()
+            left -= 1
+            sent = performance.now()
+            socket.write(bytes(own))
+          }
+          answers.failed = reject
+          answers.came = (given) => {
+            latencies.push(performance.now() - sent)
+            if (given === status) next()
+            else reject(new Error(`${url} answered ${given} instead of ${status}`))
+          }
+          next()
+        })
+      const began = performance.now()
+      await awake(Promise.all(sockets.map(one)))
+      const seconds = (performance.now() - began) / 1000
+      return { perSecond: requests / seconds, p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) }
+    },
+    end() {
+      for (const { socket } of sockets) socket.destroy()
+    },
+  }
 }
 
 /**
@@ -71,16 +98,25 @@ export async function awake<Value>(work: Promise<Value>): Promise<Value> {
   }
 }
 
-function readAnswers(socket: Socket, onAnswer: (status: number) => void): void {
+type Answers = { came: (status: number) => void; failed: (cause: Error) => void }
+
+/** Tells of each whole answer, and of a connection that is lost, to whoever asks now. */
+function answersOf(socket: Socket): Answers {
+  const answers: Answers = { came: () => {}, failed: () => {} }
   let text = ''
-  socket.setEncoding('latin1').on('data', (chunk: string) => {
-    text += chunk
-    const head = text.indexOf('\r\n\r\n')
-    if (head < 0 || !isWhole(text, head + 4)) return
-    const status = Number(text.slice(9, 12))
-    text = ''
-    onAnswer(status)
-  })
+  socket
+    .setEncoding('latin1')
+    .on('data', (chunk: string) => {
+      text += chunk
+      const head = text.indexOf('\r\n\r\n')
+      if (head < 0 || !isWhole(text, head + 4)) return
+      const status = Number(text.slice(9, 12))
+      text = ''
+      answers.came(status)
+    })
+    .on('error', (cause) => answers.failed(cause))
+    .on('close', () => answers.failed(new Error('The connection was closed.')))
+  return answers
 }
 
 function isWhole(text: string, body: number): boolean {

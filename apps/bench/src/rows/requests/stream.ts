@@ -3,7 +3,7 @@ import { network } from '../../houses/terms.ts'
 import { type ChannelShop, inTurn, openChannelShop } from '../../measure/channel-shop.ts'
 import { interleave } from '../../measure/interleave.ts'
 import { type Lanes, lanesOf, type Payer, postOf, type Reading, readPlain, type Ticking } from '../../measure/lanes.ts'
-import { awake, hammer } from '../../measure/load.ts'
+import { awake, connectTo } from '../../measure/load.ts'
 import { inFlight } from '../../measure/part.ts'
 import { type Role, startRole, withRoles } from '../../measure/role.ts'
 import { atLeast, atLeastOfOfficial, atMost, type Context, type Figure, figureOf, percentile, type Row } from '../../report/figure.ts'
@@ -113,13 +113,16 @@ async function postedLanes(chain: EvmChain, seller: Seller, salt: bigint): Promi
     async perCore(count) {
       const each = Math.ceil(count / lanes)
       const posts = await Promise.all(open.map(({ payer, reading: { sid } }) => inTurn(each, () => postOf(payer, sid))))
+      const lines = await connectTo(`${seller.ready.url}/idle/tick`, lanes)
       const before = await seller.usage()
       for (let from = 0; from < each; from += ahead) {
         const some = posts.map((all) => all.slice(from, from + ahead))
-        await hammer({ url: `${seller.ready.url}/idle/tick`, requests: some.flat().length, connections: lanes, status: 200, posts: some })
+        await lines.send({ requests: some.flat().length, status: 200, posts: some })
         await seller.call('leap', ahead)
       }
-      return (1e6 * each * lanes) / ((await seller.usage()).cpu - before.cpu)
+      const after = await seller.usage()
+      lines.end()
+      return (1e6 * each * lanes) / (after.cpu - before.cpu)
     },
     end: () => {
       for (const { reading } of open) reading.end()
@@ -219,10 +222,15 @@ type Opening = { readonly count: number; readonly open: (some: number) => Promis
 
 /** How much the memory of a seller grows with each of so many streams, after a few that warm it up. */
 async function kibibytesEach(seller: Seller, { count, open }: Opening): Promise<{ readonly memory: number; readonly open: number }> {
+  // What opening them has left behind is no stream's: how much of it is still there is chance.
+  const memoryOf = async (): Promise<number> => {
+    await seller.call('heap', undefined)
+    return (await seller.usage()).memory
+  }
   const warm = await open(32)
-  const before = await seller.usage()
+  const before = await memoryOf()
   const opened = await open(count)
-  const { memory } = await seller.usage()
+  const after = await memoryOf()
   for (const one of [...warm, ...opened]) one.end()
-  return { memory: (memory - before.memory) / opened.length / 1024, open: opened.length }
+  return { memory: (after - before) / opened.length / 1024, open: opened.length }
 }
