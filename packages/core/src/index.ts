@@ -131,6 +131,7 @@ export {
 } from './protocol/network.ts'
 export {
   acceptsOffer,
+  askedUrl,
   type PaymentPayload,
   type PaymentRequired,
   type PaymentRequirements,

@@ -203,6 +203,10 @@ export const requirements = {
   },
   H24: { text: 'Verify simulates the very call that settles: what it calls valid settles in the same state.', link: 'hazards.md H24' },
   M7: { text: 'Before settlement nothing of the handler’s response leaves: no status, header, cookie or byte.', link: 'money-rules.md M7' },
+  H3: {
+    text: 'The gate and the router read one path: no spelling of a path or of Host opens what was not paid for.',
+    link: 'hazards.md H3',
+  },
   H4: { text: 'A claim is taken atomically: of copies that come at once one is granted.', link: 'hazards.md H4' },
   H2: { text: 'One logical call signs one authorization, and sends it again, until it is answered or dead.', link: 'hazards.md H2' },
   H5: { text: 'No facilitator, or one that is broken, lets nobody in: an error at start, 503 later.', link: 'hazards.md H5' },

@@ -98,6 +98,16 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /**
+ * The URL that a request to a server asks for; nothing where `origin` holds more than `Host` may. A path or
+ * a query in there would be read as what is asked for, and its router would serve something else (H3).
+ */
+export function askedUrl({ origin, target }: { origin: string; target: string }): string | undefined {
+  // By hand: resolving `//x/y` against the origin would take `x` for the host.
+  const url = target.startsWith('/') ? `${origin}${target}` : target
+  return /^https?:\/\/[^\s/?#@\\]+$/i.test(origin) ? url : undefined
+}
+
+/**
  * One request as a text that payer and seller both make of it (M2): method, URL with origin and query, and the SHA-256 of the body's
  * bytes in lower-case hex (of none where there is no body).
  */

@@ -124,6 +124,10 @@ describe('bytes on a socket (A12, A13)', () => {
 
   it.each([
     ['a Host that is none', get('/', 'Host: a b'), 400],
+    ['a Host with a path', get('/', 'Host: shop.test/cheap?'), 400],
+    ['a Host with a query', get('/', 'Host: shop.test?'), 400],
+    ['a Host with a fragment', get('/', 'Host: shop.test#'), 400],
+    ['a Host with a user', get('/', 'Host: cheap@shop.test'), 400],
     ['a target that is no path', get('*', host), 400],
     ['an absolute target', get('http://shop.test/', host), 402],
     ['two slashes before a host', get('//evil.test/', host), 402],

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { askedUrl } from '@flow402x/core'
 import type { PlainAnswer } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
 import { createGate } from '../engine/gate.ts'
@@ -97,8 +98,8 @@ function incomingNode({ request, asked, parsedBody }: NodeVisit): IncomingReques
   let body: Promise<Uint8Array | undefined> | undefined
   return {
     method: request.method ?? 'GET',
-    // By hand: resolving `//x/y` against the origin would take `x` for the host.
-    url: target.startsWith('/') ? `${origin}${target}` : target,
+    // A target alone is no URL, and refused as such.
+    url: askedUrl({ origin, target }) ?? target,
     header: headerOf(request),
     body(limit) {
       body ??= bodyOf(request, { limit, parsed: parsedBody?.() })

@@ -35,6 +35,20 @@ it('is seen again by who paid it, by header and by cookie, and by nobody else', 
   expect(await shows({ cookie: own })).toBe(false)
 })
 
+it('is of this path alone, however it ends, and of paths in any script', async () => {
+  verifies(['H3', 'FS1-VIEW-GRANT'])
+  const shows = async (pass: string, resource: string) => (await views.read(new Headers({ 'payment-pass': pass }), resource)) !== undefined
+  const long = (letter: string) => `/films/${encodeURIComponent(letter.repeat(40))}`
+  for (const resource of ['/', '/films/', long('夢'), `${long('夢')}/`]) {
+    const { pass, headers } = await views.grant({ ...film, resource })
+    const cookie = headers.find(([name]) => name === 'Set-Cookie')?.[1].split(';')[0] ?? ''
+    expect([pass.length < 512, await shows(pass, resource)]).toEqual([true, true])
+    expect(await views.read(new Headers({ cookie }), resource)).toBeDefined()
+    for (const other of ['/films/dear', '/films', long('庭'), `${resource}x`, `${long('夢')}/x`])
+      expect(await shows(pass, other)).toBe(false)
+  }
+})
+
 it('says nothing of its viewer', async () => {
   const { pass } = await views.grant(film)
   expect(

@@ -4,7 +4,7 @@ import { readShown, type ShownPass } from './proof.ts'
 import { createBooks, type KeptViews, short } from './view-books.ts'
 
 /**
- * What a view was paid for: what is seen, and by whom: `accountOf(network, payer)`. `purchase` names the payment where views are kept: the
+ * What a view was paid for: what is seen (a path, without its query), and by whom: `accountOf(network, payer)`. `purchase` names the payment where views are kept: the
  * same one again is no second purchase.
  */
 export type View = { readonly resource: string; readonly viewer: string; readonly purchase?: string | undefined }
@@ -48,7 +48,7 @@ export function createViews({ secret, ttl = month, kept, clock = Date.now }: Vie
   const books = kept === undefined ? undefined : createBooks(kept, { ttl, clock })
   const isProven = kept?.wallets !== undefined
   const mayShow = async ({ pass, proof }: ShownPass, resource: string): Promise<Pass | undefined> => {
-    const found = await passes.read(pass, { resource, now: clock() })
+    const found = await passes.read(pass, { resource, now: clock(), exactly: true })
     if (found === undefined || books === undefined) return found
     return (await books.open({ resource, sid: found.sid, proof })) ? found : undefined
   }

@@ -1,11 +1,11 @@
 import { oneUnit, paymentPassHeader, paymentStreamHeader, type Secret, type Units } from '@flow402x/core/stream'
-import type { StreamRequest } from '../engine/request.ts'
+import { pathOf, type StreamRequest } from '../engine/request.ts'
 import type { Part } from '../http/part.ts'
 import { withHeaders } from '../http/web.ts'
 import type { Lane } from '../lane/lane.ts'
 import { readUnitsOr } from '../transports/tap.ts'
 import { edgeCookie } from './edge-gate.ts'
-import { createPasses, type Pass } from './pass.ts'
+import { type AskedPass, createPasses, type Pass } from './pass.ts'
 
 /** Access for a time that is paid (streaming.md §11 e), to what this server gives or an edge in front of it (c2). */
 export interface Windows {
@@ -14,8 +14,11 @@ export interface Windows {
    * has some is given the new time on top of it. What was bought this way is not given back.
    */
   open(lane: Lane, asked: AskedWindow): Promise<WindowGrant | undefined>
-  /** The pass that a request shows, where it is good now for this resource. No store is asked. */
-  read(headers: Pick<Headers, 'get'>, resource: string): Promise<Pass | undefined>
+  /**
+   * The pass that a request shows, where it is good now for this resource; for `exactly` this one, where one that ends with a slash opens
+   * nothing below it. No store is asked.
+   */
+  read(headers: Pick<Headers, 'get'>, resource: string, options?: Pick<AskedPass, 'exactly'>): Promise<Pass | undefined>
 }
 
 /** What is to be opened, for how long, and what the request shows already. */
@@ -49,13 +52,13 @@ export function createWindows({ secret, edge, clock = Date.now }: WindowsOptions
     return cookie?.slice(mine.length)
   }
   const windows: Windows = {
-    read: (headers, resource) => passes.read(shownIn(headers), { resource, now: clock() }),
+    read: (headers, resource, options) => passes.read(shownIn(headers), { ...options, resource, now: clock() }),
     async open(lane, { resource, seconds, headers }) {
-      const shown = await windows.read(headers, resource)
+      const shown = await windows.read(headers, resource, { exactly: true })
       const bought = lane.take(seconds, least)
       if (bought === 0n) return undefined
       // Whose pass it was does not matter: its time is added for who pays, and taken from nobody.
-      const from = shown?.resource === resource && shown.sid === lane.sid ? shown.exp : clock()
+      const from = shown?.sid === lane.sid ? shown.exp : clock()
       const pass: Pass = { sid: lane.sid, resource, exp: from + Number(bought / 1_000_000n) }
       const text = await passes.issue(pass)
       const ttl = (pass.exp - clock()) / 1000
@@ -80,13 +83,14 @@ export function windowed(
   { seconds, serve }: { readonly seconds: number; readonly serve: (request: StreamRequest) => Response | Promise<Response> },
 ): Part {
   const asked = (request: StreamRequest) => ({
-    resource: new URL(request.url).pathname,
+    resource: pathOf(request),
     headers: { get: (name: string) => request.header(name.toLowerCase()) ?? null },
   })
   return {
     async shown(request) {
       const { headers, resource } = asked(request)
-      return (await windows.read(headers, resource)) === undefined ? undefined : serve(request)
+      // Another path of the same server may cost more.
+      return (await windows.read(headers, resource, { exactly: true })) === undefined ? undefined : serve(request)
     },
     async take(lane, request) {
       const opened = await windows.open(lane, { ...asked(request), seconds: readUnitsOr(seconds, 60) })

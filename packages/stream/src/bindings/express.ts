@@ -59,7 +59,7 @@ export function viewed(views: Views, charge: RequestHandler): RequestHandler {
 }
 
 function visitOf(request: Request, response: Response): NodeVisit {
-  const url = `${request.protocol}://${request.get('host') ?? 'localhost'}${request.originalUrl}`
+  const origin = `${request.protocol}://${request.get('host') ?? 'localhost'}`
   const parsedBody: unknown = request.body
-  return { request, response, asked: { url, parsedBody } }
+  return { request, response, asked: { origin, target: request.originalUrl, parsedBody } }
 }

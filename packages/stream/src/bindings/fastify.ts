@@ -74,6 +74,10 @@ function raw(serve: (visit: NodeVisit) => Promise<void>): RouteHandlerMethod {
 
 function visitOf(request: FastifyRequest, reply: FastifyReply): NodeVisit {
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
-  const url = `${request.protocol}://${request.host}${request.originalUrl}`
-  return { request: request.raw, response: reply.raw, asked: { url, parsedBody: request.body ?? undefined } }
+  const origin = `${request.protocol}://${request.host}`
+  return {
+    request: request.raw,
+    response: reply.raw,
+    asked: { origin, target: request.originalUrl, parsedBody: request.body ?? undefined },
+  }
 }

@@ -89,6 +89,30 @@ describe('a view that takes a proof of who paid', () => {
     expect([(await keeping(`${shop.url}/film`)).status, await (await keeping(`${shop.url}/film`)).text()]).toEqual([402, 'first'])
   })
 
+  it('is not bought again where requests of one page or of two overtake each other', async () => {
+    verifies(['FS1-KEPT-PASSES', 'FS1-VIEW-GRANT'])
+    const shop = await cinema(100)
+    const held: (() => void)[] = []
+    let holds = 0
+    // The first of each round is on its way until the others have arrived.
+    const slow: typeof fetch = async (input, init) => {
+      if (holds-- > 0) await new Promise<void>((resolve) => held.push(resolve))
+      return fetch(input, init)
+    }
+    const prove = viewProver({ signer, network })
+    const pages = [keepPasses({ prove, fetch: slow }), keepPasses({ prove: viewProver({ signer, network }), fetch: slow })]
+    for (const page of pages) await ask(page, `${shop.url}/film`, `${shop.url}/film`)
+    const sold = shop.sold()
+    for (let round = 0; round < 3; round += 1) {
+      holds = 1
+      const asked = [0, 1, 0, 1].map(async (page) => (await pages[page]?.(`${shop.url}/film`))?.status)
+      expect(await Promise.all(asked.slice(1))).toEqual([200, 200, 200])
+      held.shift()?.()
+      expect(await asked[0]).toBe(200)
+    }
+    expect(shop.sold()).toBe(sold)
+  })
+
   it('is bought again by who cannot prove it, and a body is sent once', async () => {
     verifies('FS1-KEPT-PASSES')
     const shop = await cinema(4)
@@ -162,6 +186,23 @@ describe('a pass that was paid for', () => {
     )
     expect(shop.shown).toEqual(['/film/1 -', `/film/2?x=1 ${pass}`, '/films -', '/key -'])
     expect(other.shown).toEqual(['/film/1 -'])
+  })
+
+  it('is kept where it is shown below its path and refused there: that was never bought', async () => {
+    verifies('FS1-KEPT-PASSES')
+    const views = createViews({ secret: 'a secret of the seller, which is long enough' })
+    let sold = 0
+    const shop = await serve(async (request, response) => {
+      const path = String(request.url)
+      if ((await views.read(new Headers({ 'payment-pass': String(request.headers['payment-pass'] ?? '') }), path)) !== undefined)
+        return response.end('again')
+      if (path !== '/films/') return response.writeHead(402).end()
+      sold += 1
+      response.writeHead(200, Object.fromEntries((await views.grant({ resource: path, viewer: 'me' })).headers)).end('first')
+    })
+    const keeping = keepPasses()
+    await ask(keeping, `${shop.url}/films/`, `${shop.url}/films/dear`, `${shop.url}/films/`)
+    expect([sold, shop.shown.length]).toEqual([1, 3])
   })
 
   it('goes to nobody else by a redirect', async () => {

@@ -16,6 +16,8 @@ export type KeepPassesOptions = {
   readonly now?: () => number
 }
 
+// So often a request is proven anew where later ones arrive before it.
+const overtaken = 3
 // An answer's `Date` has whole seconds.
 const dateMs = 1000
 
@@ -36,7 +38,8 @@ export function keepPasses(options: KeepPassesOptions = {}): typeof fetch {
     const kept = await store.list(url.origin)
     const over = kept.filter(({ until }) => until <= now())
     for (const pass of over) await store.drop(pass)
-    return kept.find((pass) => pass.origin === url.origin && !over.includes(pass) && opens(pass.resource, url.pathname))
+    const good = kept.filter((pass) => pass.origin === url.origin && !over.includes(pass) && opens(pass.resource, url.pathname))
+    return good.find(({ resource }) => resource === url.pathname) ?? good[0]
   }
 
   return async (input, init) => {
@@ -60,7 +63,13 @@ export function keepPasses(options: KeepPassesOptions = {}): typeof fetch {
       response = await ask(proven)
       if (!isRefusal(response)) await store.keep(proven)
     }
-    if (isRefusal(response)) await store.drop(pass)
+    // Some open what is below them as well and some do not: to be refused there says nothing of the pass, and it was paid for.
+    // Proofs count in the order in which they arrive: what another request of his overtook is proven anew before it is bought again.
+    for (let tries = 0; tries < overtaken && isRefusal(response) && pass.proves === true && !hasBody; tries += 1) {
+      await response.body?.cancel()
+      response = await ask(pass)
+    }
+    if (isRefusal(response) && (pass.cookie !== undefined || pass.resource === url.pathname)) await store.drop(pass)
     return await noted(response, { url, sentAt })
   }
 

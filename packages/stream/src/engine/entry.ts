@@ -26,7 +26,7 @@ import type { LiveLane } from '../lane/live.ts'
 import { engineErrors } from './errors.ts'
 import { sliceOf } from './instance.ts'
 import { paramsOf, resourceOf, type StreamOffer } from './offers.ts'
-import { commonHeaders, problem, type StreamAnswer, type StreamRequest } from './request.ts'
+import { commonHeaders, pathOf, problem, type StreamAnswer, type StreamRequest } from './request.ts'
 import { paidHeaders, type Route } from './streams.ts'
 import { isOf, takeOver } from './take-over.ts'
 
@@ -239,7 +239,7 @@ function rowOf(
     network: scheme.network,
     channelId,
     payer,
-    resource: new URL(url).pathname,
+    resource: pathOf({ url }),
     route: options.tickUrl,
     unit: terms.unit,
     clock: terms.clock,
@@ -267,7 +267,7 @@ async function goOn(route: Route, request: StreamRequest, { sid, from }: Resume)
   const live = engine.instance.named(sid) ?? (await takeOver(route, { sid, id }))
   if (live === undefined) return gone
   if ('answer' in live) return { kind: 'answer', answer: live.answer }
-  if (!isOf(route, live.lane) || live.lane.resource !== new URL(request.url).pathname) return gone
+  if (!isOf(route, live.lane) || live.lane.resource !== pathOf(request)) return gone
   const header = request.header('payment-signature')
   const ticked = header === undefined ? undefined : await engine.ticks.pay(route, { request, live })
   // The same voucher again is no mistake here: it is how a payer who lost his connection proves which lane is his.

@@ -58,6 +58,14 @@ export function preflight(request: StreamRequest, cors: string | false): StreamA
   }
 }
 
+/**
+ * The path that was asked for, letter by letter, as routers of Node match it: one that is resolved first would have what is bought at
+ * `/cheap` open what `/dear/../cheap` serves (H3).
+ */
+export function pathOf({ url }: Pick<StreamRequest, 'url'>): string {
+  return /^[a-z]+:\/\/[^/?#]+(\/[^?#]*)/i.exec(url)?.[1] ?? '/'
+}
+
 /** JSON with amounts as decimal strings. */
 function jsonText(value: unknown): string {
   return JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? `${one}` : one))

@@ -1,23 +1,33 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { paymentSignatureHeader } from '@flow402x/core'
+import { askedUrl, paymentSignatureHeader } from '@flow402x/core'
 import type { StreamAnswer, StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
 import { contentTypes, type PumpOptions, pump, type Sink, type Source } from '../transports/pump.ts'
 
-/** How a framework on Node gives its request: where its client asked for it, and a body that it has read already. */
-export type NodeAsked = { readonly url?: string | undefined; readonly parsedBody?: unknown }
+/** How a framework on Node gives its request: where its client asked for it, as it knows better, and a body that it has read already. */
+export type NodeAsked = { readonly origin?: string; readonly target?: string; readonly parsedBody?: unknown }
 
 /** A request of Node as the engine reads it. */
-export function nodeRequest(request: IncomingMessage, { url, parsedBody }: NodeAsked = {}): StreamRequest {
+export function nodeRequest(request: IncomingMessage, { origin = originOf(request), target, parsedBody }: NodeAsked = {}): StreamRequest {
   return {
     method: request.method ?? 'GET',
-    url: url ?? `${'encrypted' in request.socket ? 'https' : 'http'}://${request.headers.host ?? 'localhost'}${request.url ?? '/'}`,
+    url: urlOf(origin, target ?? request.url ?? '/'),
     header(name) {
       const value = request.headers[name]
       return Array.isArray(value) ? value.join(', ') : value
     },
     body: (limit) => (parsedBody === undefined ? readBody(request, limit) : Promise.resolve(textOf(parsedBody, limit))),
   }
+}
+
+/** What its client asked for; with a `Host` that is none, something that nobody else asks for. */
+function urlOf(origin: string, target: string): string {
+  const url = askedUrl({ origin, target })
+  return url !== undefined && URL.canParse(url) ? url : `http://localhost/${target}`
+}
+
+function originOf({ socket, headers }: IncomingMessage): string {
+  return `${'encrypted' in socket ? 'https' : 'http'}://${headers.host ?? 'localhost'}`
 }
 
 /** Writes a whole answer. */

@@ -2,7 +2,7 @@ import type { PaymentRequirements } from '@flow402x/core'
 import { accountOf } from '../access/proof.ts'
 import type { Views } from '../access/view.ts'
 import { engineErrors } from '../engine/errors.ts'
-import { problem, type StreamAnswer, type StreamRequest } from '../engine/request.ts'
+import { pathOf, problem, type StreamAnswer, type StreamRequest } from '../engine/request.ts'
 
 /** Who paid for a view, as bindings that charge once say it. */
 export type ViewPaid = {
@@ -25,7 +25,7 @@ export type Seen = { readonly headers: AnswerHeaders } | { readonly answer: Stre
 /** Whether who asks may see it without paying. Who may is never asked for money because our books cannot be read. */
 export async function seenView(views: Views, request: StreamRequest): Promise<Seen | undefined> {
   try {
-    const pass = await views.read({ get: (name) => request.header(name.toLowerCase()) ?? null }, resourceOf(request))
+    const pass = await views.read({ get: (name) => request.header(name.toLowerCase()) ?? null }, pathOf(request))
     return pass === undefined ? undefined : { headers: seen }
   } catch {
     return { answer: problem(engineErrors('stream/not-ready', {}), { cors: '*', retryAfter: 1 }) }
@@ -35,7 +35,7 @@ export async function seenView(views: Views, request: StreamRequest): Promise<Se
 /** What it says to who has paid for it now: with this he sees it again. */
 export async function paidView(views: Views, request: StreamRequest, { payment }: ViewPaid): Promise<AnswerHeaders> {
   const { payer, requirements, purchase } = payment
-  const { headers } = await views.grant({ resource: resourceOf(request), viewer: accountOf(requirements.network, payer), purchase })
+  const { headers } = await views.grant({ resource: pathOf(request), viewer: accountOf(requirements.network, payer), purchase })
   return [...headers, ...seen]
 }
 
@@ -44,8 +44,4 @@ export function viewedWeb(response: Response, headers: AnswerHeaders): Response 
   const said = new Response(response.body, response)
   for (const [name, value] of headers) if (name !== 'Cache-Control' || !said.headers.has(name)) said.headers.append(name, value)
   return said
-}
-
-function resourceOf({ url }: StreamRequest): string {
-  return new URL(url).pathname
 }
