@@ -3,8 +3,8 @@ import type { MiddlewareHandler } from 'hono'
 import type { PaidOptions } from '../engine/offers.ts'
 import type { PaidFacts } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
+import { watchDeparture } from '../http/departure.ts'
 import { headerOf, runNode } from '../http/node-http.ts'
-import { watchDeparture } from '../http/node-response.ts'
 import { chargeWeb, type WebVisit } from '../http/web.ts'
 
 /** What the middleware puts into Hono's context: `c.get('payment').payer`, `c.get('paid').signal`. */

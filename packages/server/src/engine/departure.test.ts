@@ -10,7 +10,7 @@ import { answeringFacilitator, preparePayment } from '@flow402x/testing/suites'
 import { describe, expect, it } from 'vitest'
 import { paid } from '../bindings/fetch.ts'
 import { paid as serve } from '../bindings/node.ts'
-import { watchDeparture } from '../http/node-response.ts'
+import { watchDeparture } from '../http/departure.ts'
 import { createServer, type PaidOptions } from '../index.ts'
 
 const [, , seller, buyer] = developmentAccounts

@@ -7,7 +7,8 @@ import type { PaidOptions } from '../engine/offers.ts'
 import type { IncomingRequest } from '../engine/request.ts'
 import { keptBytes, type PaidFacts, type Run } from '../engine/run.ts'
 import type { Server } from '../engine/server.ts'
-import { headersOf, takeResponse, watchDeparture } from './node-response.ts'
+import { watchDeparture } from './departure.ts'
+import { headersOf, takeResponse } from './node-response.ts'
 
 /** Calls the handler; what it throws or rejects is a failed handler. */
 export type NodeHandler = (paid: PaidFacts) => unknown

@@ -3,6 +3,7 @@ import { settlementOverridesHeader } from '@flow402x/core'
 import type { Dress, LeavingHeaders } from '../engine/answers.ts'
 import { serverErrors } from '../engine/errors.ts'
 import type { HandlerResult, Sent } from '../engine/run.ts'
+import { watchDeparture } from './departure.ts'
 
 /** A response whose bytes wait: nothing the handler does to it leaves before `deliver`. */
 export type TakenResponse = {
@@ -16,7 +17,7 @@ export type TakenResponse = {
   replace(write: () => void): void
 }
 
-type Write = { readonly chunk: string | Buffer; readonly encoding: BufferEncoding; readonly done?: (() => void) | undefined }
+type Write = { readonly chunk: string | Buffer; readonly encoding: BufferEncoding; done: (() => void) | undefined }
 
 const setters = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader'] as const
 
@@ -28,7 +29,9 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
   const before = response.getHeaders()
   const { promise: result, resolve, reject } = defer<HandlerResult>()
   result.catch(() => {})
+  const level = levelOf(response)
   const held: Held = {
+    level,
     limit,
     phase: 'held',
     resolve,
@@ -42,8 +45,9 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
     destroyed: undefined,
     patched: patchesOf(response),
   }
-  const taken = Object.assign(response, { [holding]: held }, heldMethods)
-  Object.defineProperties(response, heldStates)
+  const taken: Taken = Object.assign<ServerResponse, Record<symbol, Held>>(response, { [level.holding]: held })
+  Object.assign(response, level.methods)
+  Object.defineProperties(response, level.states)
   return {
     result,
     fail: reject,
@@ -51,14 +55,14 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
       held.phase = 'open'
       dress(headersOf(response))
       watchDeparture(response, sent)
-      release(taken)
+      through(taken, () => release(taken, held))
     },
     replace(write) {
       held.phase = 'open'
       for (const name of response.getHeaderNames()) response.removeHeader(name)
       for (const [name, value] of Object.entries(before)) if (value !== undefined) response.setHeader(name, value)
       response.statusMessage = ''
-      write()
+      through(taken, write)
       held.phase = 'deaf'
       for (const name of setters) Object.assign(response, { [name]: () => response })
     },
@@ -66,43 +70,11 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
 }
 
 /**
- * Says how a response left: handed over to its last byte, or its reader went away after the first, which counts as much (M9). One that
- * its own side broke off has not left, nor has one whose reader was gone before.
- */
-export function watchDeparture(response: ServerResponse, sent: Sent | undefined): void {
-  if (sent === undefined) return
-  if (response.destroyed) return void sent(false)
-  const departure = departureOf(response)
-  // Only the first counts.
-  response.on('finish', () => void sent(true)).on('close', () => void sent(!departure.isBroken))
-}
-
-const departing = Symbol('departing')
-type Departure = { readonly destroy: ServerResponse['destroy']; isBroken: boolean }
-type Watched = ServerResponse & { readonly [departing]: Departure }
-
-/** One for each response, however many gates watch it. */
-function departureOf(response: ServerResponse & { readonly [departing]?: Departure }): Departure {
-  const known = response[departing]
-  if (known !== undefined) return known
-  const departure: Departure = { destroy: response.destroy, isBroken: false }
-  Object.assign(response, { [departing]: departure, destroy: destroyWatched })
-  return departure
-}
-
-// The same for all: a method that were each response's own would keep all of its request until the next full collection of garbage.
-function destroyWatched(this: Watched, ...given: Parameters<ServerResponse['destroy']>) {
-  const departure = this[departing]
-  // Those who read along destroy what has closed.
-  departure.isBroken ||= !this.destroyed
-  return Reflect.apply(departure.destroy, this, given)
-}
-
-/**
  * What is held of a response, on the response itself: methods of its own for each would cost more than all that they do. They stay when
  * it may leave, for whoever has put something upon them meanwhile calls them, and let through to what was there before.
  */
 type Held = {
+  readonly level: Level
   readonly limit: number
   phase: 'held' | 'open' | 'deaf'
   readonly resolve: (result: HandlerResult) => void
@@ -118,38 +90,35 @@ type Held = {
   readonly patched: PropertyDescriptorMap | undefined
 }
 
-const holding = Symbol('holding')
-type Taken = ServerResponse & { readonly [holding]: Held }
-type WhileHeld = (response: Taken, given: readonly unknown[]) => unknown
+type WhileHeld = (response: ServerResponse, held: Held, given: readonly unknown[]) => unknown
 
 const whileHeld = {
-  writeHead(response, [status, ...rest]) {
+  writeHead(response, held, [status, ...rest]) {
     applyHead(response, Number(status), rest)
-    head(response)
+    head(response, held)
     return response
   },
   flushHeaders: head,
-  write(response, [chunk, ...rest]) {
-    if (!response[holding].isHeaded) head(response)
-    return keep(response, writeOf(chunk, rest[0]), callback(rest))
+  write(response, held, [chunk, ...rest]) {
+    if (!held.isHeaded) head(response, held)
+    return keep(response, held, writeOf(chunk, rest[0], callback(rest)))
   },
-  end(response, given) {
-    const held = response[holding]
+  end(response, held, given) {
     if (held.ended !== undefined) return response
     const [chunk, encoding] = given.filter((one) => typeof one !== 'function')
-    if (!held.isHeaded) head(response)
-    if (chunk !== undefined && chunk !== null) keep(response, writeOf(chunk, encoding))
+    if (!held.isHeaded) head(response, held)
+    if (chunk !== undefined && chunk !== null) keep(response, held, writeOf(chunk, encoding))
     held.ended = { done: callback(given) }
     held.resolve(resultOf(response, held.isFull && held.limit > 0 ? undefined : held.pending))
     return response
   },
-  destroy(response, [cause]) {
-    response[holding].destroyed = { cause: cause instanceof Error ? cause : undefined }
-    response[holding].reject(serverErrors('payment/handler-failed', { cause }))
+  destroy(response, held, [cause]) {
+    held.destroyed = { cause: cause instanceof Error ? cause : undefined }
+    held.reject(serverErrors('payment/handler-failed', { cause }))
     return response
   },
   // Node's own type for what `addTrailers` takes.
-  addTrailers: (response, [given]) => void response[holding].trailers.push(given as OutgoingHttpHeaders),
+  addTrailers: (_, held, [given]) => void held.trailers.push(given as OutgoingHttpHeaders),
   // Goods could leave in a 1xx as well (M7).
   writeContinue: nothing,
   writeProcessing: nothing,
@@ -158,45 +127,63 @@ const whileHeld = {
 
 type Method = keyof typeof whileHeld
 type State = 'headersSent' | 'writableEnded'
+type HeldMethod = (this: Taken, ...given: unknown[]) => unknown
 
 // What `Object.keys` gives of a literal that nobody adds to.
 const methods = Object.keys(whileHeld) as Method[]
-// Made of all of them.
-const heldMethods = Object.fromEntries(methods.map((name) => [name, heldMethod(name)])) as Record<Method, ReturnType<typeof heldMethod>>
 
-const heldStates: PropertyDescriptorMap & ThisType<Taken> = {
-  headersSent: {
-    configurable: true,
-    get() {
-      const { phase, isHeaded } = this[holding]
-      return phase === 'held' ? isHeaded : beneath(this, 'headersSent')
-    },
-  },
-  writableEnded: {
-    configurable: true,
-    get() {
-      const { phase, ended } = this[holding]
-      return phase === 'held' ? ended !== undefined : beneath(this, 'writableEnded')
-    },
-  },
+/** What stands on a response that is held, the same for all. Who holds one that is held already is a level above. */
+type Level = {
+  readonly holding: symbol
+  readonly methods: Readonly<Record<Method, HeldMethod>>
+  readonly states: PropertyDescriptorMap
 }
 
-function heldMethod(name: Method) {
-  const work: WhileHeld = whileHeld[name]
-  return function (this: Taken, ...given: unknown[]): unknown {
-    const { phase } = this[holding]
-    if (phase === 'held') return work(this, given)
-    if (phase === 'open') return Reflect.apply(beneath(this, name), this, given)
-    // Whoever comes late neither reaches the wire nor breaks on it.
-    const done = callback(given)
-    if (done !== undefined) process.nextTick(done)
-    return name === 'write' ? true : this
+type Taken = ServerResponse & { readonly [holding: symbol]: Held | undefined }
+
+const levels: Level[] = []
+
+function levelOf(response: ServerResponse): Level {
+  return levels.find(({ holding }) => !Object.hasOwn(response, holding)) ?? newLevel()
+}
+
+function newLevel(): Level {
+  const holding = Symbol(`holding ${levels.length}`)
+  const methodOf = (name: Method): HeldMethod => {
+    const work: WhileHeld = whileHeld[name]
+    return function (...given) {
+      const held = this[holding]
+      if (held?.phase === 'held') return work(this, held, given)
+      if (held?.phase !== 'deaf') return Reflect.apply(beneath(this, held, name), this, given)
+      // Whoever comes late neither reaches the wire nor breaks on it.
+      const done = callback(given)
+      if (done !== undefined) process.nextTick(done)
+      return name === 'write' ? true : this
+    }
   }
+  const stateOf = (name: State, isSo: (held: Held) => boolean): PropertyDescriptor & ThisType<Taken> => ({
+    configurable: true,
+    get() {
+      const held = this[holding]
+      return held?.phase === 'held' ? isSo(held) : beneath(this, held, name)
+    },
+  })
+  const level: Level = {
+    holding,
+    // Made of all of them.
+    methods: Object.fromEntries(methods.map((name) => [name, methodOf(name)])) as Record<Method, HeldMethod>,
+    states: {
+      headersSent: stateOf('headersSent', ({ isHeaded }) => isHeaded),
+      writableEnded: stateOf('writableEnded', ({ ended }) => ended !== undefined),
+    },
+  }
+  levels.push(level)
+  return level
 }
 
-/** What stood there before the response was taken: what middleware had put there, else Node's own. */
-function beneath(response: Taken, name: Method | State) {
-  const patch = response[holding].patched?.[name]
+/** What stood there before the response was taken: what middleware or a gate had put there, else Node's own. */
+function beneath(response: ServerResponse, held: Held | undefined, name: Method | State) {
+  const patch = held?.patched?.[name]
   if (patch === undefined) return Reflect.get(Object.getPrototypeOf(response), name, response)
   return patch.get === undefined ? patch.value : Reflect.apply(patch.get, response, [])
 }
@@ -213,27 +200,36 @@ function patchesOf(response: ServerResponse): PropertyDescriptorMap | undefined 
 
 function nothing(): void {}
 
-function head(response: Taken): void {
-  const held = response[holding]
+function head(response: ServerResponse, held: Held): void {
   held.isHeaded = true
   if (held.limit === 0) held.resolve(resultOf(response))
 }
 
-function keep(response: Taken, write: Write, done?: () => void): boolean {
-  const held = response[holding]
+function keep(response: ServerResponse, held: Held, write: Write): boolean {
   held.length += lengthOf(write)
   held.isFull = held.length > held.limit
-  held.pending.push(held.isFull ? { ...write, done } : write)
-  if (!held.isFull && done !== undefined) process.nextTick(done)
+  if (!held.isFull && write.done !== undefined) {
+    process.nextTick(write.done)
+    write.done = undefined
+  }
+  held.pending.push(write)
   if (held.isFull && held.limit > 0) held.resolve(resultOf(response))
   // Who is told to wait waits for `drain`: within the limit nobody may, for the response is wanted whole.
   return !held.isFull
 }
 
+/** Does what reaches the wire. Node's own methods call each other as they stand on the response, where gates above may be deaf by now. */
+function through(response: Taken, work: () => void): void {
+  const deaf = levels.flatMap(({ holding }) => response[holding] ?? []).filter(({ phase }) => phase === 'deaf')
+  for (const held of deaf) held.phase = 'open'
+  work()
+  for (const held of deaf) held.phase = 'deaf'
+}
+
 /** Writes for real what was held, past whatever was put upon the methods since: it has been through that. */
-function release(response: Taken): void {
-  const { ended, pending, trailers, destroyed, isFull } = response[holding]
-  const call = (name: Method, ...given: unknown[]) => Reflect.apply(heldMethods[name], response, given)
+function release(response: ServerResponse, held: Held): void {
+  const { ended, pending, trailers, destroyed, isFull } = held
+  const call = (name: Method, ...given: unknown[]) => Reflect.apply(held.level.methods[name], response, given)
   if (pending.length === 0 && ended === undefined) call('flushHeaders')
   const [only] = pending
   // In one piece, whose length Node knows before it writes the head.
@@ -300,9 +296,9 @@ function applyHead(response: ServerResponse, status: number, rest: readonly unkn
 }
 
 /** A chunk that nobody changes any more. */
-function writeOf(chunk: unknown, encoding: unknown): Write {
-  if (chunk instanceof Uint8Array) return { chunk: Buffer.from(chunk), encoding: 'utf8' }
-  return { chunk: String(chunk), encoding: typeof encoding === 'string' && Buffer.isEncoding(encoding) ? encoding : 'utf8' }
+function writeOf(chunk: unknown, encoding: unknown, done?: () => void): Write {
+  if (chunk instanceof Uint8Array) return { chunk: Buffer.from(chunk), encoding: 'utf8', done }
+  return { chunk: String(chunk), encoding: typeof encoding === 'string' && Buffer.isEncoding(encoding) ? encoding : 'utf8', done }
 }
 
 function lengthOf({ chunk, encoding }: Write): number {
