@@ -61,7 +61,9 @@ export interface Instance {
 // Others wait for so much longer than a lease, since clocks differ (M29); and leases are renewed so often in one of them.
 const skew = 500
 const renewals = 3.3
-const endTries = 5
+// How soon what could not be ended is tried again, and how seldom in the end (ms).
+const soon = 1000
+const seldom = 30_000
 const kept = 7 * 86_400_000
 
 /** An instance of the engine. */
@@ -72,6 +74,8 @@ export function createInstance(options: InstanceOptions): Instance {
   let leaseEnd = monotonic() + lease
   let rounds: readonly (() => void)[] = []
   const expecting = new Map<string, () => void>()
+  // Rows of its own, at the last renewal, that it delivers nothing over.
+  let strays: ReadonlySet<string> = new Set()
   let deaf: Promise<() => Promise<void>> | undefined
 
   const guard = (work: () => Promise<void>): Promise<void> => work().catch((error: unknown) => emit({ type: 'error', error }))
@@ -95,7 +99,7 @@ export function createInstance(options: InstanceOptions): Instance {
     if (!('reason' in answer)) lane.credit(answer)
     else if (answer.status === 410) lose(lane, 'another delivers it')
   }
-  async function finish(lane: LiveLane, { reason, tries = endTries }: { reason: string; tries?: number }): Promise<bigint | undefined> {
+  async function finish(lane: LiveLane, { reason, again = soon }: { reason: string; again?: number }): Promise<bigint | undefined> {
     try {
       const end = await lane.rail.end(stepOf(lane), { refundable: lane.lane.refundable })
       await store.checkpoint(owner, [lane.checkpoint()])
@@ -104,8 +108,8 @@ export function createInstance(options: InstanceOptions): Instance {
       return 'reason' in end ? undefined : end.charged
     } catch (error) {
       emit({ type: 'error', error })
-      // Whoever cannot write now tries again, and is found by others once its lease is over.
-      if (tries > 0) timers.at(monotonic() + 1000, { ring: () => void finish(lane, { reason, tries: tries - 1 }) })
+      // Whoever cannot write now tries until he can: nobody else ends a lane whose lease is renewed.
+      timers.at(monotonic() + again, { ring: () => void finish(lane, { reason, again: Math.min(2 * again, seldom) }) })
       return undefined
     }
   }
@@ -114,12 +118,21 @@ export function createInstance(options: InstanceOptions): Instance {
     const leases = await store.renew(owner, { now, until: now + lease })
     const mine = new Map(leases.map(({ id, wanted }) => [id, wanted]))
     leaseEnd = asked + lease
+    // What goes wrong with one lane is nothing of the others'.
     for (const lane of [...live.values()]) {
       const { id } = lane.lane
       const wanted = mine.get(id)
-      if (wanted !== undefined) await handOver(id, wanted)
-      else if (!mine.has(id) && lane.state() !== 'ended') await retake(lane)
+      if (wanted !== undefined) await guard(() => handOver(id, wanted))
+      else if (!mine.has(id) && lane.state() !== 'ended') await guard(() => retake(lane))
     }
+    const before = strays
+    strays = new Set(leases.flatMap(({ id }) => (live.has(id) ? [] : [id])))
+    for (const id of strays) if (before.has(id)) await guard(() => letGo(id))
+  }
+  /** A lane that it owns and does not have: it began or was taken, and the answer to that was lost. Unless let go nobody could end it. */
+  async function letGo(id: string): Promise<void> {
+    const row = await store.find(id)
+    if (row?.owner === owner && !live.has(id)) await store.release(owner, row)
   }
   /** A lane whose lease ran out while nothing could be written: its own again, unless somebody was faster. */
   async function retake(lane: LiveLane): Promise<void> {
@@ -147,6 +160,20 @@ export function createInstance(options: InstanceOptions): Instance {
     lane.fence('resumed elsewhere')
     await store.release(owner, { ...last, units: lane.units(), used: lane.used(), state: 'detached', since: clock() })
     await instance.tell(to, `released ${id}`)
+  }
+  /** Ends a lane that nobody delivers over any more, by its last checkpoint. */
+  async function endLeft({ id, ...left }: LaneRow): Promise<void> {
+    const rail = railOf(left)
+    // Of what it has itself it knows more than the last checkpoint.
+    if (live.has(id)) return
+    const row = rail && (await instance.take(id))
+    if (rail === undefined || row === undefined) return
+    const step = { id, channelId: row.channelId, epoch: row.epoch, used: row.used, slice: 0n }
+    await rail.adopt(step)
+    const end = await rail.end(step, { refundable: row.refundable })
+    const used = 'reason' in end ? row.used : end.used
+    await store.checkpoint(owner, [{ ...row, used, state: 'ended', since: clock(), reason: 'left' }])
+    emit({ type: 'laneEnded', lane: id, payer: row.payer, used, reason: 'left' })
   }
   async function write(): Promise<void> {
     const moved = [...live.values()].filter((lane) => lane.hasMoved() && lane.state() !== 'ended')
@@ -223,12 +250,7 @@ export function createInstance(options: InstanceOptions): Instance {
     checkpoint: write,
     async sweep() {
       for await (const row of store.abandoned(clock() - options.patience.detached)) {
-        const rail = railOf(row)
-        const taken = rail && (await instance.take(row.id))
-        if (rail === undefined || taken === undefined) continue
-        const used = await endLeft(taken, rail)
-        await store.checkpoint(owner, [{ ...taken, used, state: 'ended', since: clock(), reason: 'left' }])
-        emit({ type: 'laneEnded', lane: row.id, payer: row.payer, used, reason: 'left' })
+        await guard(() => endLeft(row))
       }
       await store.purge(clock() - kept)
     },
@@ -251,14 +273,6 @@ function factsOf({ id, scheme, network, channelId, payer, resource, route, rate,
 function stepOf(lane: LiveLane): RailLane {
   const { id, channelId, grade } = lane.lane
   return { id, channelId, epoch: lane.epoch, used: lane.used(), slice: sliceOf(lane.terms, grade) }
-}
-
-/** Ends a lane that nobody delivers over any more, by its last checkpoint; says what was used. */
-async function endLeft(row: LaneRow, rail: Rail): Promise<bigint> {
-  const step = { id: row.id, channelId: row.channelId, epoch: row.epoch, used: row.used, slice: 0n }
-  await rail.adopt(step)
-  const end = await rail.end(step, { refundable: row.refundable })
-  return 'reason' in end ? row.used : end.used
 }
 
 /** Works again and again, one round at a time, and keeps no process alive; until the answer is called. */
