@@ -21,6 +21,6 @@ test('5,000 forged ticks a second at most double what honest payers wait', { tim
   verifies('T19')
   const { quiet, forged, perSecond } = await soakForged({ rounds: 5, ticks: 560 })
   console.log(`p99 ${quiet.toFixed(1)} ms in quiet, ${forged.toFixed(1)} ms beside ${Math.round(perSecond)} forged ticks a second`)
-  expect(perSecond).toBeGreaterThan(100)
+  expect(perSecond).toBeGreaterThan(1000)
   expect(forged / quiet).toBeLessThan(2)
 })

@@ -2,7 +2,7 @@ import { type EvmChain, startEvmChain } from '@flow402x/testing'
 import { network } from '../houses/terms.ts'
 import { inTurn } from '../measure/channel-shop.ts'
 import { type Lanes, lanesOf, postOf } from '../measure/lanes.ts'
-import { hammer } from '../measure/load.ts'
+import { connectTo } from '../measure/load.ts'
 import { type Role, startRole, withRoles } from '../measure/role.ts'
 import { percentile } from '../report/figure.ts'
 import type { StreamSellerArgument, StreamSellerCalls } from '../roles/stream-seller.ts'
@@ -12,6 +12,8 @@ type Soaked = { readonly chain: EvmChain; readonly seller: Seller; readonly lane
 
 // A channel keeps 32 vouchers apart, and each is for a second: so many come before the seconds are let pass.
 const ahead = 28
+// As many connections as it takes to forge thousands in a second.
+const forgers = 16
 // How long ticks are sent between two looks at the clock (ms).
 const breath = 5
 
@@ -60,9 +62,10 @@ export function soakForged({ rounds, ticks }: { readonly rounds: number; readonl
       const payer = await stream.newPayer()
       return { payer, reading: await stream.read(payer, 1n) }
     })
+    const honestly = await connectTo(tickUrl, open.length)
     const honest = async (): Promise<number> => {
       const posts = await Promise.all(open.map(({ payer, reading: { sid } }) => inTurn(ahead, () => postOf(payer, sid))))
-      const { p99 } = await hammer({ url: tickUrl, requests: ahead * open.length, connections: open.length, status: 200, posts })
+      const { p99 } = await honestly.send({ requests: ahead * open.length, status: 200, posts })
       await seller.call('leap', ahead)
       return p99
     }
@@ -82,23 +85,26 @@ export function soakForged({ rounds, ticks }: { readonly rounds: number; readonl
       for (let some = 0; some < ticks; some += ahead) waits.quiet.push(await honest())
       let goesOn = true
       const attack = (async () => {
+        const falsely = await connectTo(tickUrl, forgers)
         const began = performance.now()
         let sent = 0
         while (goesOn) {
-          const posts = Array.from({ length: 4 }, () => Array.from({ length: 50 }, guess))
-          await hammer({ url: tickUrl, requests: 200, connections: 4, status: 404, posts })
-          sent += 200
+          const posts = Array.from({ length: forgers }, () => Array.from({ length: ahead }, guess))
+          const requests = forgers * ahead
+          await falsely.send({ requests, status: 404, posts })
+          sent += requests
           // 5,000 in a second, and no more.
           const early = sent / 5 - (performance.now() - began)
           if (early > 0) await new Promise((resolve) => setTimeout(resolve, early))
         }
         rate = Math.max(rate, (1000 * sent) / (performance.now() - began))
+        falsely.end()
       })()
       for (let some = 0; some < ticks; some += ahead) waits.forged.push(await honest())
       goesOn = false
       await attack
     }
-    for (const { reading } of open) reading.end()
+    for (const one of [honestly, ...open.map(({ reading }) => reading)]) one.end()
     return { quiet: percentile(waits.quiet, 0.5), forged: percentile(waits.forged, 0.5), perSecond: rate }
   })
 }
