@@ -4,7 +4,7 @@ import type { SettledChannels } from '../channels/channels.ts'
 import { channelColumns, readChannel, writeChannel } from '../channels/row.ts'
 import { storeErrors } from '../claims/errors.ts'
 import type { RedisConnection } from './connection.ts'
-import { changeHotScript, dropHotScript, flushedHotScript, loadHotScript } from './scripts.ts'
+import { changeHotScript, dropHotScript, flushedHotScript, loadHotScript, readHotScript } from './scripts.ts'
 import { allSlots, slotOf, slotTag } from './slots.ts'
 
 /** Where rows are kept for good, and when: each change before it is answered, or those that only move credit a little later. */
@@ -34,7 +34,8 @@ type Hot = { readonly row: Channel; readonly born: number }
 
 /**
  * Channels in Redis, in front of a database. A row is brought in by a change of the database itself, which takes a new generation of epochs:
- * whoever still remembers a row that Redis has lost, or works on the database without Redis, changes nothing with it.
+ * whoever still remembers a row that Redis has lost, or works on the database without Redis, changes nothing with it. Nor does a Redis that
+ * comes back with rows of a while ago: a row is good as long as the server runs that it was brought into.
  */
 export function hotChannels({ client, prefix, run }: RedisConnection, { durable, durability, onError }: HotPlan): HotChannels {
   const dirtyIn = (slot: number): string => `${slotTag(prefix, slot)}channels`
@@ -44,7 +45,7 @@ export function hotChannels({ client, prefix, run }: RedisConnection, { durable,
     return [`${slotTag(prefix, slot)}channel:${name}`, dirtyIn(slot)]
   }
   async function standing(name: string): Promise<Hot | undefined> {
-    const { born, ...fields } = await client.hgetall(keysOf(name)[0])
+    const { born, server: _, ...fields } = fieldsIn(await run(readHotScript, { keys: keysOf(name), values: [name] }))
     if (born === undefined) return undefined
     const { owed_since, ...rest } = fields
     return { row: readChannel(owed_since === '' ? rest : fields), born: Number(born) }
@@ -120,6 +121,12 @@ export function hotChannels({ client, prefix, run }: RedisConnection, { durable,
     const waiting = await Promise.all(allSlots.map((slot) => client.smembers(dirtyIn(slot))))
     for (const names of waiting) await Promise.all(names.map((name) => settle(name)))
   }
+}
+
+/** Fields and values in turn, as scripts give them. */
+function fieldsIn(given: unknown): Readonly<Record<string, string>> {
+  const texts = Array.isArray(given) ? given.map(String) : []
+  return Object.fromEntries(texts.flatMap((text, at) => (at % 2 === 0 ? [[text, texts[at + 1] ?? '']] : [])))
 }
 
 function fieldsOf(channel: Channel): (string | number)[] {

@@ -130,16 +130,28 @@ if tonumber(redis.call('ZSCORE', KEYS[2], KEYS[1]) or ARGV[1]) >= tonumber(ARGV[
 redis.call('ZREM', KEYS[2], KEYS[1])
 return redis.call('DEL', KEYS[1])`
 
+// A server that starts anew, or takes over, may have an older row than it had: one that was brought in before is nobody's.
+const serverRun = `local function server() return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end`
+
+/** KEYS channel, waiting · ARGV name. The row as fields and values, unless this server may have forgotten what became of it. */
+export const readHotScript = `${serverRun}
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+if redis.call('HGET', KEYS[1], 'server') == server() then return redis.call('HGETALL', KEYS[1]) end
+redis.call('SREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[1])
+return {}`
+
 /** KEYS channel, waiting · ARGV milliseconds it stays unchanged, then fields and values. Brings a row in, unless it is there. */
-export const loadHotScript = `
+export const loadHotScript = `${serverRun}
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('HSET', KEYS[1], 'server', server(), unpack(ARGV, 2))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1`
 
 /** KEYS channel, waiting · ARGV epoch before, name, then fields and values. */
-export const changeHotScript = `
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+export const changeHotScript = `${serverRun}
+local now = redis.call('HMGET', KEYS[1], 'epoch', 'server')
+if now[1] ~= ARGV[1] or now[2] ~= server() then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 redis.call('PERSIST', KEYS[1])
 redis.call('SADD', KEYS[2], ARGV[2])
