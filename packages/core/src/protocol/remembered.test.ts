@@ -71,6 +71,33 @@ describe('what is read again', () => {
     for (const other of [null, 7, true, []]) expect(read(other).success).toBe(false)
   })
 
+  it('is refused where its members are objects that are no texts', () => {
+    const { read } = reader()
+    for (const network of [{ toString: 1, valueOf: 1 }, { toString: null }, [[{ toString: 1 }]], { __proto__: null }])
+      for (let time = 0; time < 2; time += 1) expect(read({ ...offer, network }).success).toBe(false)
+  })
+
+  it('is judged each time, and not kept, where it is longer or deeper than anybody means it', () => {
+    const { value, judged } = reader()
+    const text = (extra: string) => `{"accepted":${JSON.stringify({ ...offer, extra: 0 }).replace('"extra":0', `"extra":${extra}`)}}`
+    const nested = (depth: number) => text(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`)
+    const hostile = [nested(20_000), nested(9), text(`{"a":"${'x'.repeat(4096)}"}`), text(`{"${'x'.repeat(4096)}":1}`)]
+    hostile.push(
+      text(`[${'0,'.repeat(4096)}0]`)
+        .replace(/:\[/, ':{"a":[')
+        .replace(/\]/, ']}'),
+    )
+    for (const one of hostile) {
+      const before = judged()
+      const first = value(one)
+      expect(first === undefined).toBe(false)
+      expect(Object.isFrozen(first)).toBe(false)
+      expect(value(one) === first).toBe(false)
+      expect(judged()).toBe(before + 2)
+    }
+    expect(value(nested(5))).toBe(value(nested(5)))
+  })
+
   it('is forgotten where there is too much of it, the oldest first', () => {
     const { value, judged } = reader(2)
     const [first, second] = [value(offer), value({ ...offer, amount: '2000' })]

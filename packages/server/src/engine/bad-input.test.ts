@@ -49,6 +49,10 @@ describe('what cannot be read is 400 (A13)', () => {
     ['null', { 'PAYMENT-SIGNATURE': encode(null) }],
     ['more than 8 kB', { 'PAYMENT-SIGNATURE': encode({ ...good, note: 'x'.repeat(8192) }) }],
     ['no payload', { 'PAYMENT-SIGNATURE': encode({ ...good, payload: undefined }) }],
+    [
+      'a network that is no text and has its own toString',
+      { 'PAYMENT-SIGNATURE': encode({ ...good, accepted: { ...good.accepted, network: { toString: 1, valueOf: 1 } } }) },
+    ],
     ['no accepted', { 'PAYMENT-SIGNATURE': encode({ ...good, accepted: undefined }) }],
     ['both headers', { 'PAYMENT-SIGNATURE': header, 'X-PAYMENT': header }],
     [
