@@ -17,6 +17,20 @@ export type TakenResponse = {
   replace(write: () => void): void
 }
 
+/** Whether somebody has given a response another prototype, as Express does: V8 then writes its whole layout anew for each property added. */
+function hasLayoutOfItsOwn(response: ServerResponse): boolean {
+  return !Object.hasOwn(Object.getPrototypeOf(response), 'writeHead')
+}
+
+/** Makes V8 keep an object as a table, to which properties are added for nothing: it does so with those that have lost one. */
+function makeTable(response: ServerResponse): void {
+  Object.assign(response, { [passing]: true, [remaining]: true })
+  Reflect.deleteProperty(response, passing)
+}
+
+// V8 takes back what was added last, so that something must have come after it.
+const [passing, remaining] = [Symbol('passing'), Symbol('remaining')]
+
 type Write = { readonly chunk: string | Buffer; readonly encoding: BufferEncoding; done: (() => void) | undefined }
 
 const setters = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader'] as const
@@ -45,8 +59,12 @@ export function takeResponse(response: ServerResponse, limit: number): TakenResp
     destroyed: undefined,
     patched: patchesOf(response),
   }
-  const taken: Taken = Object.assign<ServerResponse, Record<symbol, Held>>(response, { [level.holding]: held })
-  Object.assign(response, level.methods)
+  if (hasLayoutOfItsOwn(response)) makeTable(response)
+  const taken: Taken = Object.assign<ServerResponse, Record<symbol, Held>, Level['methods']>(
+    response,
+    { [level.holding]: held },
+    level.methods,
+  )
   Object.defineProperties(response, level.states)
   return {
     result,
@@ -220,6 +238,7 @@ function keep(response: ServerResponse, held: Held, write: Write): boolean {
 
 /** Does what reaches the wire. Node's own methods call each other as they stand on the response, where gates above may be deaf by now. */
 function through(response: Taken, work: () => void): void {
+  if (levels.length === 1) return work()
   const deaf = levels.flatMap(({ holding }) => response[holding] ?? []).filter(({ phase }) => phase === 'deaf')
   for (const held of deaf) held.phase = 'open'
   work()
