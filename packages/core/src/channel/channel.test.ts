@@ -227,6 +227,50 @@ describe('a channel', () => {
     )
   })
 
+  test('gives nothing back that a worker who is only slow could still charge', () => {
+    verifies('M27')
+    const { take, finish, extend, aside, now } = ledger()
+    take('slow', 600n, 600n)
+    // It is believed dead, and all of the money is asked back.
+    expect(aside(1000n, 1 + until)).toBe(1000n)
+    expect([extend('slow', 5000), finish('slow', 600n), now().charged]).toEqual([false, false, 0n])
+  })
+
+  test('sells nothing below vouchers of before to who took out what they were for', () => {
+    verifies(['M27', 'T15'])
+    const { take, finish, aside, learn, now } = ledger()
+    take('a', 800n, 800n)
+    finish('a', 500n)
+    take('b', 1000n, 200n)
+    finish('b', 200n)
+    expect([now().charged, now().free]).toEqual([700n, [{ from: 500n, to: 800n, spent: true }]])
+    expect(aside(300n)).toBe(300n)
+    expect(take('while it is on its way', 600n, 100n)).toBe('beyond')
+    learn({ balance: 700n, refundNonce: 1n })
+    expect(take('when it is out', 600n, 100n)).toBe('beyond')
+    learn({ balance: 750n }, 3)
+    expect([take('too much', 600n, 100n), take('what is there again', 550n, 50n)]).toEqual(['beyond', undefined])
+    finish('what is there again', 50n)
+    expect(now().charged).toBe(750n)
+  })
+
+  test('makes an answer that was lost once more, for more money only where that is there yet', () => {
+    verifies(['M27', 'M9'])
+    const { take, finish, lose, aside, learn, now } = ledger()
+    const again = (id: string) => take(id, 900n, 900n)
+    again('cheap')
+    finish('cheap', 10n, { leaves: false })
+    lose('cheap')
+    expect(aside(990n)).toBe(990n)
+    expect(again('dear')).toBe('beyond')
+    learn({ balance: 10n, claimed: 0n, refundNonce: 1n })
+    expect([again('dear'), now().charged]).toEqual(['beyond', 10n])
+    learn({ balance: 900n }, 3)
+    expect(again('dear')).toBeUndefined()
+    finish('dear', 900n)
+    expect(now().charged).toBe(900n)
+  })
+
   test('bounds what a row holds', () => {
     const { take, now } = ledger({ ...empty, funds: { ...funds, balance: 10_000n } })
     for (let index = 1n; index <= 64n; index += 1n) expect(take(`${index}`, index * 2n, 1n)).toBeUndefined()

@@ -140,6 +140,9 @@ export function takeStretch(
   if (current.held.some((hold) => hold.id === id)) return { channel, result: 'held' }
   const away = lostAnswer(current, wanted)
   if (away !== undefined) {
+    // He may ask for more than before, and the money may be gone meanwhile.
+    const more = amount - (away.used ?? 0n)
+    if (more > 0n && !covers(current, more)) return { channel, result: 'beyond' }
     const again = { ...mine, before: away.used ?? 0n }
     return { channel: rowWith(current, { held: current.held.map((hold) => (hold === away ? again : hold)) }), result: undefined }
   }
@@ -196,13 +199,14 @@ export function leaveStretch(channel: Channel, { id, lostAt }: { id: string; los
 
 /**
  * Sets `amount` aside that is to be given back to the payer (M27): what was set aside before for the same nonce of the escrow stands.
- * Nothing where work or a lane is under way or there is not so much.
+ * Nothing where work or a lane is under way or there is not so much. Work whose time is over ends with it, should its worker come back.
  */
 export function setAside(channel: Channel, { amount, now }: { amount: bigint; now: number }): Changed<bigint | undefined> {
   if (channel.refunding > 0n) return { channel, result: channel.refunding }
-  const isWorkedFor = channel.lanes !== undefined || channel.held.some(({ until, used }) => until > now && used === undefined)
-  if (isWorkedFor || amount <= 0n || amount > channel.funds.balance - channel.charged) return { channel, result: undefined }
-  return { channel: rowWith(channel, { refunding: amount }), result: amount }
+  const current = withoutDead(channel, now)
+  const isWorkedFor = current.lanes !== undefined || current.held.some(({ used }) => used === undefined)
+  if (isWorkedFor || amount <= 0n || amount > current.funds.balance - current.charged) return { channel, result: undefined }
+  return { channel: rowWith(current, { refunding: amount }), result: amount }
 }
 
 /** Writes down what the chain says, unless something later was read. What was claimed without being charged here counts as charged. */
@@ -233,13 +237,24 @@ export function nextBase(channel: Channel, amount: bigint): bigint {
 
 function reasonAgainst(channel: Channel, wanted: Stretch & { readonly now: number }): Withheld | undefined {
   if (wanted.from < 0n || wanted.from >= wanted.to) return 'sold'
-  if (wanted.to > usableFunds(channel)) return 'beyond'
+  if (wanted.to > usableFunds(channel) || !covers(channel, wanted.to - wanted.from)) return 'beyond'
   if (channel.held.some((hold) => hold.until > wanted.now && shared(hold, wanted) > 0n)) return 'held'
   const below = shared({ from: 0n, to: channel.top }, wanted)
   const covered = channel.free.reduce((sum, one) => sum + shared(one, wanted), 0n)
   const served = channel.free.some(({ to, spent }) => spent === true && to === wanted.to)
   if (covered < below || served) return 'sold'
   return channel.held.length >= mostHeld ? 'busy' : undefined
+}
+
+/**
+ * Whether there is so much for more than what is charged and under way. Who took money out may have less left than his vouchers reach up
+ * to: then what is free below them is nothing either.
+ */
+function covers(channel: Channel, more: bigint): boolean {
+  const { charged, held, lanes = [] } = channel
+  const working = held.reduce((sum, { from, to, used, before = 0n }) => (used === undefined ? sum + to - from - before : sum), charged)
+  const credit = lanes.flatMap((lane) => lane.credit).reduce((sum, { from, to }) => sum + to - from, working)
+  return credit + more <= usableFunds(channel)
 }
 
 /** The hold of an answer that may never have left, for exactly this stretch; the voucher that claims show to everybody brings none (M26). */
