@@ -150,8 +150,12 @@ describe.each(Object.entries(mounts))('%s', (_, mount) => {
       const payer = await shop.newPayer(1_000_000n)
       const reading = await shop.open(payer.voucher(50_000n))
       await expect.poll(() => reading.items.length).toBeGreaterThan(0)
-      clock.now += when === 'is gated' ? 5000 : 1000
-      if (when === 'is gated') await expect.poll(() => reading.controls.map(({ t }) => t)).toContain('gated')
+      const pass = (ms: number) => {
+        clock.now += ms
+        return reading.controls.map(({ t }) => t)
+      }
+      if (when === 'is gated') await expect.poll(() => pass(500)).toContain('gated')
+      else pass(1000)
       reading.stop()
       await expect.poll(() => seen).toMatchObject({ isAborted: true, isClosed: true })
       const { asked } = seen

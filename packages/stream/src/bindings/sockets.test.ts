@@ -43,13 +43,15 @@ describe('a socket', () => {
     expect(await shop.post({ sid, op: 'pause' })).toMatchObject({ status: 200, body: { state: 'paused', consumed: '10000' } })
     clock.now += 30_000
     expect(await shop.post({ sid, op: 'resume' })).toMatchObject({ status: 200, body: { state: 'flowing', consumed: '10000' } })
+    // Nothing was sent yet, and nothing passes before it is.
+    clock.now += 5000
+    socket.send('two')
+    await expect.poll(() => socket.texts).toEqual(['one', 'two'])
     clock.now += 500
     const tick = await frame(sid, payer.voucher(60_000n))
     expect(tick.length).toBe(98)
     socket.send(tick)
     await expect.poll(() => socket.frames.at(-1)).toEqual({ type: 'ack', accepted: 60_000n, consumed: 15_000n, ttlMs: 4500 })
-    socket.send('two')
-    await expect.poll(() => socket.texts).toEqual(['one', 'two'])
     socket.send(await frame(sid, payer.voucher(55_000n)))
     await expect.poll(() => socket.frames.at(-1)).toEqual({ type: 'error', error: 'stale' })
     socket.close(1000)

@@ -3,8 +3,14 @@ import { type ControlEvent, controlEventName, readControlEvent, readControlLine 
 /** One event of SSE. */
 export type SseChunk = { readonly event: string; readonly data: string; readonly id: string }
 
-/** What came out of a body: a chunk of the application, a word of the stream's server, or a mere sign of life. */
-export type Item<Chunk> = { readonly chunk: Chunk; readonly bytes: number } | { readonly control: ControlEvent } | { readonly alive: true }
+/**
+ * What came out of a body: a chunk of the application, a word of the stream's server, a comment, or a ping, which only shows that the
+ * connection is alive: it stands for nothing that came.
+ */
+export type Item<Chunk> =
+  | { readonly chunk: Chunk; readonly bytes: number }
+  | { readonly control: ControlEvent }
+  | { readonly alive: 'comment' | 'ping' }
 
 // A line that never ends would fill memory.
 const longestLine = 8_388_608
@@ -20,7 +26,7 @@ export async function* sseItems(body: ReadableStream<Uint8Array>): AsyncGenerato
       else if (data.length > 0 && event !== controlEventName)
         yield { chunk: { event: event || 'message', data: data.join('\n'), id }, bytes }
       ;[event, data, bytes] = ['', [], 0]
-    } else if (line.startsWith(':')) yield { alive: true }
+    } else if (line.startsWith(':')) yield { alive: line === ':' ? 'ping' : 'comment' }
     else {
       const [, field, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? []
       if (field === 'event') event = value
@@ -30,12 +36,12 @@ export async function* sseItems(body: ReadableStream<Uint8Array>): AsyncGenerato
   }
 }
 
-/** The lines of an ndjson body, as text; empty ones are signs of life. */
+/** The lines of an ndjson body, as text; empty ones are pings. */
 export async function* ndjsonItems(body: ReadableStream<Uint8Array>): AsyncGenerator<Item<string>> {
   for await (const { line, length } of linesOf(body)) {
     const control = readControlLine(line)
     if (control !== undefined) yield { control }
-    else if (line.trim() === '') yield { alive: true }
+    else if (line.trim() === '') yield { alive: line === '' ? 'ping' : 'comment' }
     else yield { chunk: line, bytes: length }
   }
 }

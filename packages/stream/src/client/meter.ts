@@ -59,6 +59,8 @@ export interface Meter {
   said(consumed: bigint): void
   /** Whether the gate is open, by the server's word: a shut one costs nothing. */
   flows(isOpen: boolean): void
+  /** The server says that its clock stood still until now, and perhaps what (atomic) was used by then: no more is counted either. */
+  stood(consumed?: bigint): void
   /** What was received, as far as `signed` (atomic) pays for it. */
   units(signed: bigint): Units
   /** The part of that which is to be paid by now: what comes sooner than it can be used is paid when it can. */
@@ -102,14 +104,20 @@ export function createMeter(
   const backing = isTime && least > 0 ? createBacking(least) : undefined
   let [bytes, said, moved] = [0n, 0n, false]
   let [flowed, last, isOpen, alive] = [0, now(), true, now()]
-  const began = last
+  const [began, linger] = [last, Number(tick) / 1e6]
 
   /** Time counts while something comes, and one tick longer. */
   function pass(): void {
-    const at = now()
-    const until = Math.min(at, alive + Number(tick) / 1e6)
-    if (isOpen && until > last) flowed += backing === undefined ? until - last : backing.take(until - last)
-    last = at
+    const until = Math.min(now(), alive + linger)
+    if (!isOpen || until <= last) return
+    flowed += backing === undefined ? until - last : backing.take(until - last)
+    last = until
+  }
+
+  /** Nothing counts between what was alive before and now. */
+  function standing(): void {
+    pass()
+    last = now()
   }
 
   function counted(): Units {
@@ -133,8 +141,10 @@ export function createMeter(
 
   return {
     received(length) {
-      // What came shows that time was not idle until now.
-      alive = now()
+      const at = now()
+      // Within another tick it was under way, and time was not idle until now: else a network that is late would cost its server time.
+      if (clock === 'wall' && at > alive + 2 * linger) standing()
+      alive = at
       backing?.received(length)
       pass()
       bytes += BigInt(length)
@@ -145,7 +155,12 @@ export function createMeter(
     },
     flows(flowing) {
       pass()
+      if (isRecording || !isOpen) last = now()
       isOpen = flowing
+    },
+    stood(consumed) {
+      standing()
+      if (isTime && !isRecording && consumed !== undefined) flowed = Math.min(flowed, Number(unitsFor(rate, consumed)) / 1e6)
     },
     units: (signed) => within(counted(), signed),
     due: (signed) => within(usable(), signed),

@@ -51,6 +51,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     // What nobody here can count grows only while something comes.
     if (consumed !== undefined && meter?.hasMoved()) meter.said(consumed)
     if (t === 'gated' || t === 'open') meter?.flows(t === 'open')
+    if (t === 'open') meter?.stood(consumed)
     if (t === 'receipt' || t === 'end') {
       reason = event.reason ?? t
       said = believed(consumed, { till, url }) ?? said
@@ -91,6 +92,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
             continue
           }
           tries = 0
+          if ('alive' in item && item.alive === 'ping') continue
           if (!isPaused) meter?.flows(true)
           meter?.received('chunk' in item ? item.bytes : 0)
           void till?.advance(due())

@@ -108,6 +108,8 @@ export async function payWebSocket(options: PayWebSocketOptions): Promise<PaidWe
     if (frame.type === 'data') deliver(frame.bytes)
     const isShut = frame.type === 'gated'
     if (isShut) meter?.flows(false)
+    // After a while without a message it comes before the next one: time begins with that.
+    if (frame.type === 'need') meter?.stood()
     // As in a body: a gate that is shut before this side counts so much is helped by any part of a window.
     if (isShut || frame.type === 'need') void till.advance(due(), isShut ? paid?.window : undefined)
     if (frame.type === 'error') void again(frame.error)

@@ -208,8 +208,10 @@ describe('sliding vouchers (grade B)', () => {
     expect(reading.items).toHaveLength(items)
     expect(await shop.post({ sid: reading.sid, op: 'resume' })).toMatchObject({ status: 200, body: { state: 'flowing', consumed: '1000' } })
     await vi.waitFor(() => expect(reading.items.length).toBeGreaterThan(items + 1))
-    clock.now += 10_000
-    await vi.waitFor(() => expect(reading.controls.map(({ t }) => t)).toContain('gated'))
+    await vi.waitFor(() => {
+      clock.now += 50
+      expect(reading.controls.map(({ t }) => t)).toContain('gated')
+    })
     clock.now += 10_000
     expect(await shop.post({ sid: reading.sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: '5000' } })
   })

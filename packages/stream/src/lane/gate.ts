@@ -1,7 +1,7 @@
 import { costOf, type LaneStanding, lesser, type StreamTerms, unitsFor } from '@flow402x/core/stream'
 import type { LaneEvent, LaneState } from './lane.ts'
 import type { LaneKeeper } from './live.ts'
-import { affords, type Meter, run, unitsOf, usedOf } from './meter.ts'
+import { affords, type Meter, run, standsAt, unitsOf, usedOf } from './meter.ts'
 import type { Alarm, Bell } from './timers.ts'
 
 /**
@@ -94,7 +94,17 @@ export function watch(lane: Gated): void {
     enter(lane, 'low')
     lane.tell('low')
   }
-  if (isTimed) wait(lane, Math.min(untilNext(lane, left), keeper.leaseEnd() - keeper.now()), watch)
+  if (!isTimed) return
+  const next = Math.min(untilNext(lane, left), keeper.leaseEnd() - keeper.now())
+  // Of a clock that stands still by then nothing comes: what is delivered next looks again.
+  if (keeper.now() + next < standsAt(meter)) wait(lane, next, watch)
+  else silence(lane)
+}
+
+/** Something was paid. Who is to be looked at anyway is not looked at more often for that. */
+export function paid(lane: Gated): void {
+  const { gate, terms } = lane
+  if (terms.clock === 'media' || gate.alarm?.bell === undefined) watch(lane)
 }
 
 /** The books said something new. */

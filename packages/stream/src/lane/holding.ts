@@ -1,6 +1,6 @@
 import { lesser, type StreamTerms, type Units } from '@flow402x/core/stream'
 import type { Lane, LaneEvent, LaneReceipt, LaneState } from './lane.ts'
-import { affords, goOnAt, leftOf, type Meter, pay, startAt, unitsOf, usedOf } from './meter.ts'
+import { affords, begin, goOnAt, left, leftOf, type Meter, pay, startAt, unitsOf, usedOf } from './meter.ts'
 
 /** Who delivers over a lane: one at a time, and he waits here where there is no credit. A plain record, as a gate is. */
 export type Holding = { holder: Holder | undefined; waiting: readonly Waiting[] }
@@ -92,9 +92,13 @@ function fits(lane: Held, more: Units): boolean {
 }
 
 function pass(lane: Held, { units, pays }: Asked): void {
-  if (!pays || units === 0n) return
-  pay(lane.meter, units)
+  const { meter } = lane
+  if (!pays || (units === 0n && !meter.isTimed)) return
+  const stood = begin(meter)
+  pay(meter, units)
   lane.paid()
+  // Its payer hears that time goes on, and from where.
+  if (stood) tell(lane, lane.event('open'))
 }
 
 function ask(mine: Holder, asked: Asked): boolean | Promise<boolean> {
@@ -161,6 +165,9 @@ const handle: Lane & ThisType<{ readonly mine: Holder } & Lane> = {
   },
   ready(units) {
     return ask(this.mine, { units, pays: false })
+  },
+  left() {
+    if (holds(this.mine)) left(this.mine.lane.meter)
   },
   goOnAt(units) {
     if (holds(this.mine)) goOnAt(this.mine.lane.meter, units)

@@ -30,8 +30,8 @@ export type LaneReceipt = {
  * A metered delivery, as a transport sees it: it asks before each write and does nothing else for the money. One transport at a time
  * has a lane; `release` hands it back, `end` ends it.
  *
- * On a lane whose `clock` is `wall` time is debited by itself, whatever units are said, and `debit(0n)` asks whether there is still credit. On
- * others nothing costs but what is debited.
+ * On a lane whose `clock` is `wall` time is debited by itself, whatever units are said, from a `debit` until what it was for has `left`, and a
+ * tick longer: then it stands still, and goes on by itself with the next. On others nothing costs but what is debited.
  */
 export interface Lane {
   /** Secret: whoever has it may spend the lane's credit. Neither logged nor cached. */
@@ -60,6 +60,8 @@ export interface Lane {
   debit(units: bigint): boolean | Promise<boolean>
   /** As `debit`, and pays nothing: what comes from a source is not asked for before it can be paid. */
   ready(units: bigint): boolean | Promise<boolean>
+  /** Says that all that was paid has left, and nothing is under way: time stands still a tick from now, unless something more is paid. */
+  left(): void
   /**
    * Says at which unit (10⁻⁹) content goes on that was asked for by its place, whatever its payer said that he has: what he missed costs
    * nothing again, and what he never had does (M25).

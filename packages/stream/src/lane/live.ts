@@ -9,7 +9,7 @@ import {
   type Units,
   unitsFor,
 } from '@flow402x/core/stream'
-import { createGate, credited, detach, type Gated, isOpen, open, pause, reclaimed, shut, stop, watch } from './gate.ts'
+import { createGate, credited, detach, type Gated, isOpen, open, paid, pause, reclaimed, shut, stop } from './gate.ts'
 import { createHolding, drop, type Held, refuse, serve, take, tell, wanted } from './holding.ts'
 import type { Lane, LaneReceipt, LaneState } from './lane.ts'
 import { createMeter, grant, unitsOf, usedOf } from './meter.ts'
@@ -100,7 +100,8 @@ type OfOne = Parts | 'ending' | 'reason' | 'written'
 export function createLive({ sid, lane, terms, rail, epoch, standing, units, replayed, keeper }: LivePlan): LiveLane {
   const { granted, used } = standing
   const counted = { units, used, replayed, granted, now: keeper.now, until: keeper.leaseEnd }
-  const meter = createMeter({ rate: terms.rate, isTimed: terms.clock === 'wall', window: terms.window, ...counted })
+  const { rate, clock, window, tick } = terms
+  const meter = createMeter({ rate, isTimed: clock === 'wall', window, linger: Number(tick) / 1e6, ...counted })
   const gate = createGate(terms, keeper.clock())
   const own: Pick<Living & LiveLane, OfOne> = {
     sid,
@@ -148,7 +149,7 @@ const doings: Omit<LiveLane & Gated & Held, Parts> & ThisType<Living & LiveLane>
     drop(this)
   },
   paid() {
-    watch(this)
+    paid(this)
   },
   waits() {
     shut(this)

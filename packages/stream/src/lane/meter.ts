@@ -2,13 +2,15 @@ import type { AtomicRate } from '@flow402x/core'
 import { costOf, greater, lesser, type Units, unitsFor } from '@flow402x/core/stream'
 
 /**
- * Counts what a lane delivers, never more than it was granted: the time that goes by while it runs, or what is paid piece by piece. `now`
- * never goes back (ms), and nothing is counted after `until`. A plain record, since thousands of lanes have one each.
+ * Counts what a lane delivers, never more than it was granted: the time that goes by while something is delivered and `linger` (ms) longer, as
+ * its payer counts it, or what is paid piece by piece. `now` never goes back (ms), and nothing is counted after `until`. That a clock stands
+ * in silence is seen when it is asked: no timer stops it. A plain record, since thousands of lanes have one each.
  */
 export type Meter = {
   readonly rate: AtomicRate
   readonly isTimed: boolean
   readonly window: Units
+  readonly linger: number
   readonly now: () => number
   readonly until: () => number
   /** As they were last counted, and what they cost (atomic): `unitsOf` and `usedOf` count first. */
@@ -24,16 +26,22 @@ export type Meter = {
   free: Units
   /** Since when its clock runs and is not counted. */
   runsFrom: number | undefined
+  /** When the last of what was delivered had left; never yet, while something is under way. */
+  leftAt: number
 }
 
 // Of what was delivered, this part may be delivered once more for nothing, beside one window.
 const replayedPart = 10n
 
+// Who writes once in each `linger` is late by a part of it now and then, and is not silent.
+const latePart = 2
+
 /** A meter whose clock stands still. */
-export function createMeter(plan: Omit<Meter, 'covered' | 'limit' | 'free' | 'runsFrom'>): Meter {
-  const { rate, isTimed, window, now, until, units, used, granted, replayed } = plan
+export function createMeter(plan: Omit<Meter, 'covered' | 'limit' | 'free' | 'runsFrom' | 'leftAt'>): Meter {
+  const { rate, isTimed, window, linger, now, until, units, used, granted, replayed } = plan
   const limit = unitsFor(rate, granted)
-  return { rate, isTimed, window, now, until, units, used, covered: -1n, granted, limit, replayed, free: 0n, runsFrom: undefined }
+  const counted = { units, used, covered: -1n, granted, limit, replayed, free: 0n }
+  return { rate, isTimed, window, linger, now, until, ...counted, runsFrom: undefined, leftAt: Number.NEGATIVE_INFINITY }
 }
 
 /** Units that were delivered, with the time that goes by. */
@@ -62,6 +70,30 @@ export function run(meter: Meter, runs: boolean): void {
   meter.runsFrom = runs && meter.isTimed ? (meter.runsFrom ?? meter.now()) : undefined
 }
 
+/** Something is delivered: time goes by until it has `left`. Says whether the clock stood, since nothing came for long. */
+export function begin(meter: Meter): boolean {
+  if (meter.runsFrom === undefined) return false
+  const [at, late] = [meter.now(), meter.linger / latePart]
+  let stood = false
+  if (at > standsAt(meter) + late) {
+    settle(meter)
+    stood = at - meter.runsFrom > late
+    meter.runsFrom = at
+  }
+  meter.leftAt = Number.POSITIVE_INFINITY
+  return stood
+}
+
+/** What was delivered has left: from here on it is silent, until something more is. */
+export function left(meter: Meter): void {
+  if (meter.leftAt === Number.POSITIVE_INFINITY) meter.leftAt = meter.now()
+}
+
+/** When its clock stands still, if nothing more is delivered. */
+export function standsAt({ leftAt, linger }: Meter): number {
+  return leftAt + linger
+}
+
 /** Units that there is credit for. */
 export function leftOf(meter: Meter): Units {
   settle(meter)
@@ -88,7 +120,12 @@ export function startAt(meter: Meter, from: Units = meter.units): Units {
   settle(meter)
   meter.free = 0n
   const { units, isTimed, window } = meter
-  if (isTimed) return units
+  if (isTimed) {
+    // The first has a moment to begin; what others had under way is no more.
+    if (units === 0n) meter.leftAt = meter.now()
+    else if (meter.leftAt === Number.POSITIVE_INFINITY) meter.leftAt = Number.NEGATIVE_INFINITY
+    return units
+  }
   // He knows better than a checkpoint what arrived, as long as it was granted.
   if (from >= units) {
     if (from > units) count(meter, greater(units, lesser(from, meter.limit)))
@@ -107,10 +144,10 @@ export function goOnAt(meter: Meter, at: Units): void {
 /** Counts the time that went by. */
 function settle(meter: Meter): void {
   if (meter.runsFrom === undefined) return
-  const elapsed = BigInt(Math.floor((Math.min(meter.now(), meter.until()) - meter.runsFrom) * 1e6))
-  if (elapsed <= 0n) return
-  meter.runsFrom += Number(elapsed) / 1e6
-  count(meter, greater(meter.units, lesser(meter.units + elapsed, meter.limit)))
+  const elapsed = Math.floor((Math.min(meter.now(), meter.until(), standsAt(meter)) - meter.runsFrom) * 1e6)
+  if (elapsed <= 0) return
+  meter.runsFrom += elapsed / 1e6
+  count(meter, greater(meter.units, lesser(meter.units + BigInt(elapsed), meter.limit)))
 }
 
 function count(meter: Meter, units: Units): void {

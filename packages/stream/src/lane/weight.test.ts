@@ -110,6 +110,7 @@ describe('a lane that waits', () => {
     expect(held.flatMap((handle) => Object.values(handle)).filter((value) => typeof value === 'function')).toEqual([])
     alike()
     for (const lane of lanes) lane.checkpoint()
+    for (const handle of held) expect(handle.debit(0n)).toBe(true)
     vi.advanceTimersByTime(1100)
     alike()
     for (const lane of lanes) lane.credit({ ...lane.standing, granted: 100n, accepted: 100n })
@@ -123,28 +124,36 @@ describe('a lane that waits', () => {
     expect(states).toEqual(['detached', 'flowing', 'gated', 'flowing', 'paused', 'ended'])
   })
 
-  test('has one alarm at most, and all of them one timer', () => {
+  test('has one alarm at most, all of them one timer, and none where nothing comes', () => {
     verifies('FS1-IDLE')
     const { keeper, alarms } = keeping()
     const lanes = Array.from({ length: 50 }, (_, index) => laneOf(keeper, `lane ${index}`))
     const counts: (readonly [alarms: number, timers: number])[] = []
     const count = (): void => void counts.push([alarms(), vi.getTimerCount()])
     count()
-    for (const lane of lanes) lane.hold()
+    const held = lanes.map((lane) => lane.hold())
     count()
+    for (const handle of held) expect(handle.debit(0n)).toBe(true)
     vi.advanceTimersByTime(1100)
     count()
+    for (const lane of lanes) lane.credit({ ...lane.standing, granted: 100n, accepted: 100n })
+    for (const handle of held) handle.left()
+    // Silence is no time, however long it is: none is looked at in it, and none is lower on credit after it.
+    vi.advanceTimersByTime(3_600_000)
+    count()
+    expect(lanes.map((lane) => [lane.state(), lane.used()])).toEqual(lanes.map(() => ['flowing', 20n]))
     for (const lane of lanes) lane.pause()
     count()
     for (const lane of lanes) lane.fence('left')
     count()
-    expect(counts.slice(0, 4)).toEqual([
+    expect(counts.slice(0, 5)).toEqual([
       [0, 0],
       [50, 1],
       [50, 1],
+      [0, 0],
       [50, 1],
     ])
-    expect(counts[4]?.[0]).toBe(0)
+    expect(counts[5]?.[0]).toBe(0)
   })
 
   test('makes a signal for who asks, which says the same as if it had always been there', () => {

@@ -91,6 +91,7 @@ function openSource(source: Source, { lane, sink }: { readonly lane: Lane; reado
 async function askNext(delivery: Delivery): Promise<void> {
   const { lane, sink, units, iterator, given, failed } = delivery
   const least = units === undefined && lane.clock === 'media' ? oneUnit : 0n
+  lane.left()
   if (sink.isClosed() || !(await lane.ready(least)) || delivery.isOver) return finish(delivery)
   delivery.step = 'asking'
   iterator.next().then(given, failed)

@@ -131,8 +131,9 @@ async function* exactly(source: ByteSource, { from, to }: { readonly from: numbe
 export async function* tapped(source: AsyncIterable<Uint8Array>, tap: Tap): AsyncGenerator<Uint8Array> {
   for await (const chunk of source) {
     for (const piece of pieces(chunk, tap.most)) {
-      if (!(await tap.open(piece.length))) throw transportErrors('stream/cut-off', {})
+      if (!(await tap.open(piece))) throw transportErrors('stream/cut-off', {})
       yield piece
+      tap.left()
     }
   }
 }

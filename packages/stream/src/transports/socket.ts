@@ -102,6 +102,7 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
       raw.send(wire, (error) => {
         // What cannot be sent has no reader; what becomes of his lane is said where the socket closes.
         if (error != null) over.abort()
+        if (raw.bufferedAmount === 0) paying.left()
         resolve(error == null)
       }),
     )
@@ -177,7 +178,7 @@ const gates: Readonly<Record<string, GateReason>> = { withdrawing: 'withdrawing'
 function frameOf({ t, need, ttl, reason, consumed, charged }: LaneEvent): ServerFrame[] {
   const ttlMs = ttl === undefined ? undefined : ttl * 1000
   if (t === 'gated') return [{ type: 'gated', reason: gates[reason ?? ''] ?? 'credit' }]
-  if ((t === 'low' || t === 'need') && need !== undefined) return [{ type: 'need', need, ttlMs }]
+  if ((t === 'low' || t === 'need' || t === 'open') && need !== undefined) return [{ type: 'need', need, ttlMs }]
   return t === 'receipt' ? [{ type: 'receipt', consumed, charged }] : []
 }
 

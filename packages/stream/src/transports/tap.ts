@@ -53,8 +53,10 @@ export function readUnitsOr(count: number | undefined, usual: number): Units {
 export interface Tap {
   /** The most bytes that are released at once. */
   readonly most: number
-  /** Pays for so many bytes more; waits for credit and, where it is paced, for their time. `false`: the lane is over, and they stay here. */
-  open(bytes: number): Promise<boolean>
+  /** Pays for a piece more; waits for credit and, where it is paced, for its time. `false`: the lane is over, and it stays here. */
+  open(piece: Uint8Array): Promise<boolean>
+  /** The pieces that were paid have left. */
+  left(): void
 }
 
 /**
@@ -92,14 +94,25 @@ export function createTap({ lane, meter, window, pace, from = 0 }: TapOptions): 
   }
   return {
     most,
-    async open(bytes) {
-      const units = meter.unitsOf(sent + BigInt(bytes)) - meter.unitsOf(sent)
+    async open(piece) {
+      const bytes = BigInt(piece.length)
+      const units = meter.unitsOf(sent + bytes) - meter.unitsOf(sent)
       if (pace !== undefined) await inTime(units, pace)
-      if (lane.signal.aborted || !(await lane.debit(units))) return false
-      sent += BigInt(bytes)
+      const isFree = lane.clock === 'wall' && isPing(piece)
+      if (lane.signal.aborted || !(await (isFree ? lane.ready(0n) : lane.debit(units)))) return false
+      sent += bytes
       return true
     },
+    left: () => lane.left(),
   }
+}
+
+// An empty comment of SSE or an empty line, however its lines end: it keeps a connection alive, and no payer takes it for something that came.
+const longestPing = 5
+const pingBytes: readonly number[] = [...':\r\n'].map((letter) => letter.charCodeAt(0))
+
+function isPing(piece: Uint8Array): boolean {
+  return piece.length <= longestPing && piece.every((byte) => pingBytes.includes(byte))
 }
 
 /** Bytes in pieces of at most so many. */

@@ -41,8 +41,9 @@ export function tapResponse(
   const release = async ({ bytes, done }: Write): Promise<boolean> => {
     const opened = await tap
     for (const piece of pieces(bytes, opened?.most ?? bytes.length)) {
-      if (response.destroyed || (opened !== undefined && !(await opened.open(piece.length))) || response.destroyed) return false
+      if (response.destroyed || (opened !== undefined && !(await opened.open(piece))) || response.destroyed) return false
       await flushed(piece)
+      opened?.left()
     }
     done?.()
     return true

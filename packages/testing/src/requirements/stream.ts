@@ -51,6 +51,10 @@ export const streamRequirements = {
     text: 'A stream that is silent is written to, so that no proxy cuts it, and one that flows is not.',
     link: 'streaming.md §11',
   },
+  'FS1-SILENCE': {
+    text: 'Time in which nothing comes costs a tick on both sides, and a stream that was silent goes on by itself with what comes next.',
+    link: 'streaming.md §2, §3.3, §10 F6',
+  },
   'FS1-VANISHED': {
     text: 'A reader who vanishes stops the meter within a tick, and the source is aborted.',
     link: 'streaming.md §4',
