@@ -247,14 +247,18 @@ function reasonAgainst(channel: Channel, wanted: Stretch & { readonly now: numbe
 }
 
 /**
- * Whether there is so much for more than what is charged and under way. Who took money out may have less left than his vouchers reach up
- * to: then what is free below them is nothing either.
+ * What is left beside all that is charged and work under way. Who took money out may have less than his vouchers reach up to: then neither
+ * what is free below them nor the credit of lanes is worth what it was.
  */
+export function roomIn(channel: Channel): bigint {
+  const working = channel.held.reduce((sum, { from, to, used, before = 0n }) => (used === undefined ? sum + to - from - before : sum), 0n)
+  return usableFunds(channel) - channel.charged - working
+}
+
+/** Whether there is so much beside that and the credit of lanes. */
 function covers(channel: Channel, more: bigint): boolean {
-  const { charged, held, lanes = [] } = channel
-  const working = held.reduce((sum, { from, to, used, before = 0n }) => (used === undefined ? sum + to - from - before : sum), charged)
-  const credit = lanes.flatMap((lane) => lane.credit).reduce((sum, { from, to }) => sum + to - from, working)
-  return credit + more <= usableFunds(channel)
+  const { lanes = [] } = channel
+  return lanes.flatMap(({ credit }) => credit).reduce((room, { from, to }) => room - (to - from), roomIn(channel)) >= more
 }
 
 /** The hold of an answer that may never have left, for exactly this stretch; the voucher that claims show to everybody brings none (M26). */

@@ -99,7 +99,7 @@ function world() {
     withdraw() {
       set(learnFunds(row, sight()))
       for (const { id, from, to } of row.held) set(finishStretch(row, { id, used: to - from, signature, now }))
-      for (const { id, granted } of row.lanes ?? []) set(endLane(row, { id, used: granted, slice: 0n, now, refundable: true }))
+      for (const { id, granted } of row.lanes ?? []) set(growLane(row, { id, used: granted, slice: 0n, now }))
       claim(claimable())
       chain.balance -= lesser(chain.withdrawing, chain.balance - chain.claimed)
       chain.withdrawing = 0n
@@ -149,6 +149,6 @@ test('whatever a payer, the chain and two processes do: what was delivered is co
         expect([one.does, charged <= chain.balance - consented()]).toEqual([one.does, true])
       }
     }),
-    { numRuns: 4000 },
+    { numRuns: 5000 },
   )
 })

@@ -204,6 +204,23 @@ test('of a row nothing is lost where some of it changes, and all rows look alike
   expect(Object.keys(laneOf(row(), 'a') ?? {})).toEqual(Object.keys(lane ?? {}))
 })
 
+test('lets a lane deliver nothing of credit whose money has left the channel since', () => {
+  verifies(['T15', 'F5', 'F24'])
+  const { raise, grow, end, row, set } = ledger()
+  raise('patient', 1000n)
+  grow('patient', { used: 50n })
+  // Its payer was paused until his withdrawal was over; what was granted by then was claimed.
+  set(learnFunds(row(), { ...funds, balance: 180n, claimed: 50n, readAt: 9 }).channel)
+  for (let used = 100n; used < 1000n; used += 50n) grow('patient', { used })
+  expect(outcome(grow('patient', { used: 1000n }))).toEqual({ used: 180n, granted: 180n })
+  expect(row().charged).toBe(180n)
+  // Money that comes in again is there for it, and for who else has credit.
+  set(learnFunds(row(), { ...funds, balance: 200n, claimed: 50n, readAt: 10 }).channel)
+  expect(outcome(grow('patient', { used: 180n }))).toEqual({ used: 180n, granted: 200n })
+  expect(outcome(end('patient', { used: 190n }))).toEqual({ used: 190n, granted: 190n })
+  expect(usableFunds(row())).toBe(200n)
+})
+
 test('whatever comes in whatever order: charged is what was used, and the highest voucher covers it', () => {
   verifies('M29')
   const lane = fc.constantFrom('a', 'b', 'c')

@@ -7,6 +7,7 @@ import {
   type LaneCredit,
   lesser,
   nextBase,
+  roomIn,
   rowWith,
   takeStretch,
   usableFunds,
@@ -82,7 +83,7 @@ export function raiseVoucher(
   }
   if (max > usableFunds(stage.channel)) return { channel, result: 'beyond' }
   if (stage.lane.credit.length + free.length >= mostCredit) return { channel, result: 'busy' }
-  const lane = withCredit(stage.lane, [...free, { from: top, to: max, spent: true }], slice)
+  const lane = withCredit(stage.channel, { lane: stage.lane, more: [...free, { from: top, to: max, spent: true }], slice })
   // A voucher above all that was taken is the highest that was served.
   const lanes = lanesWith(stage.channel, lane)
   return { channel: rowWith(stage.channel, { top: max, free: [], voucher: { max, signature }, lanes }), result: lane }
@@ -175,21 +176,26 @@ function settled(channel: Channel, lane: LaneCredit, { used = lane.used, now }: 
   return { channel: withDebt(rowWith(channel, { charged, lanes: lanesWith(channel, next) }), now), lane: next, isNew: false }
 }
 
-function placed(
-  channel: Channel,
-  { lane, more, slice }: { readonly lane: LaneCredit; readonly more: readonly FreeStretch[]; readonly slice: bigint },
-): Changed<LaneResult> {
-  const next = withCredit(lane, more, slice)
+type Placing = { readonly lane: LaneCredit; readonly more: readonly FreeStretch[]; readonly slice: bigint }
+
+function placed(channel: Channel, { lane, more, slice }: Placing): Changed<LaneResult> {
+  const next = withCredit(channel, { lane, more, slice })
   if (next.credit.length > mostCredit) return { channel, result: 'busy' }
   if (more.length === 0 && next.granted === lane.granted) return { channel, result: lane }
   return { channel: withLane(channel, next), result: next }
 }
 
-/** A lane with so much more credit, of which it may deliver another slice. */
-function withCredit(lane: LaneCredit, more: readonly FreeStretch[], slice: bigint): LaneCredit {
+/** A lane with so much more credit, of which it may deliver another slice, as far as its channel has the money yet. */
+function withCredit(channel: Channel, { lane, more, slice }: Placing): LaneCredit {
   // Not `[…]`, which leaves room for sixteen more: thousands of lanes have credit.
   const credit = more.length === 0 ? lane.credit : inOrder(lane.credit.concat(more))
-  return laneWith(lane, { credit, granted: greater(lane.granted, lane.used + lesser(creditOf({ credit }), slice)) })
+  const next = lesser(lesser(creditOf({ credit }), slice), roomFor(channel, lane))
+  return laneWith(lane, { credit, granted: greater(lane.granted, lane.used + next) })
+}
+
+/** What a channel has for a lane, beside what its others may deliver already. */
+function roomFor(channel: Channel, { id }: LaneCredit): bigint {
+  return (channel.lanes ?? []).reduce((room, other) => (other.id === id ? room : room - (other.granted - other.used)), roomIn(channel))
 }
 
 /** A lane with some of its members changed: as `rowWith`, and for the same reason. */
