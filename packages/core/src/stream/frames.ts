@@ -5,8 +5,8 @@ import { isSid } from './headers.ts'
 /** The subprotocol of a socket that is one lane (streaming.md §6). */
 export const streamSubprotocol = 'flow402x.v1'
 
-/** With what a server closes a socket whose frames are none of these, and one that sends more than it can take. */
-export const closeCodes = { reserved: 1002, flooded: 1008 } as const
+/** With what a server closes a socket whose frames are none of these, one that sends more than it can take, and one that is paid no longer. */
+export const closeCodes = { reserved: 1002, flooded: 1008, unpaid: 4402 } as const
 
 /** Why a gate is shut. */
 export type GateReason = 'credit' | 'withdrawing' | 'store' | 'lease-lost'

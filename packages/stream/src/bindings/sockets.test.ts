@@ -76,16 +76,17 @@ describe('a socket', () => {
     expect(socket.frames).toMatchObject([{ type: 'ack', accepted: 30_000n }])
   })
 
-  it('gives nothing after its credit, and closes who never ticks', async () => {
+  it('gives nothing after its credit, and closes who never ticks, or no longer', async () => {
     verifies('FS1-SOCKET')
-    const shop = await open({ rate: { rate: '0.01 USD/token', window: 2, windowMax: 4 }, serve: echo, firstTick: 50 })
+    const streams = { patience: { gated: 500 } }
+    const shop = await open({ rate: { rate: '0.01 USD/token', window: 2, windowMax: 4 }, serve: echo, firstTick: 50, streams })
     const payer = await shop.newPayer(1_000_000n)
     const socket = await connect(shop, await shop.paying(payer.voucher(20_000n), 'B'))
     for (const word of ['one', 'two', 'three']) socket.send(word)
     await expect.poll(() => socket.frames.map(({ type }) => type)).toContain('gated')
     expect(socket.texts).toEqual(['one', 'two'])
     const silent = await connect(shop, { origin: 'https://page.test' })
-    expect(await silent.closed).toBe(1008)
+    expect([await silent.closed, await socket.closed]).toEqual([1008, 4402])
   })
 })
 

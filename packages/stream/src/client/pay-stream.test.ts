@@ -198,9 +198,17 @@ it('reads like any other loop', async () => {
 })
 
 describe('a seller who cheats', () => {
-  it('gets one window and a tick from a reader to whom nothing comes any more', async () => {
-    verifies(['T17', 'F6'])
-    const seller = await stage.openSeller(quickTerms, { stallsAfter: 6 })
+  // Who said that his clock stood says that less was used, and who lies about it says nothing that is believed.
+  const open = `event: flow402x\ndata: ${JSON.stringify({ t: 'open', sid: 'A'.repeat(22), consumed: '1', charged: '1' })}\n\n`
+  const wordless: [name: string, pings?: string][] = [
+    ['is silent'],
+    ['only pings', ':\n\n'],
+    ['says again and again that it goes on', open],
+  ]
+
+  it.each(wordless)('gets one window and a tick where it %s, from a reader to whom nothing comes any more', async (_, pings) => {
+    verifies(['T17', 'F6', 'FS1-SILENCE'])
+    const seller = await stage.openSeller(quickTerms, { stallsAfter: 6, ...(pings !== undefined && { pings }) })
     const buyer = stage.openBuyer({ account: 3 })
     const stream = await payStream({ wallet: buyer.wallet, url: seller.url })
     let [last, count] = [0n, 0]

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { privateKeySigner } from '@flow402x/adapters-evm/client'
+import { paymentStreamHeader } from '@flow402x/core/stream'
 import { verifies } from '@flow402x/testing/requirements'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
@@ -48,19 +49,36 @@ function expectAlike(charged = 0n, consumed: bigint): void {
 const textOf = (chunk: StreamChunk): string =>
   chunk instanceof Uint8Array ? Buffer.from(chunk).toString() : typeof chunk === 'string' ? JSON.parse(chunk) : chunk.data
 
+/** A network that remembers when a voucher went over it. */
+function counting() {
+  const ticks: number[] = []
+  const send: typeof fetch = async (input, init) => {
+    if (init?.method === 'POST' && typeof init.body === 'string' && init.body.includes('"voucher"')) ticks.push(performance.now())
+    return await fetch(input, init)
+  }
+  return { fetch: send, ticks }
+}
+
 /** Reads all of a shop, and says what came, what was heard, and what it came to in both books. */
 async function read(plan: Partial<ShopPlan>, options: Partial<PayStreamOptions> = {}) {
   const shop = await shopOf(plan)
-  const buyer = newBuyer(ground.chain)
+  const { fetch, ticks } = counting()
+  const buyer = newBuyer(ground.chain, { fetch })
   const events: StreamEvent[] = []
   const onEvent = (event: StreamEvent): void => void events.push(event)
   const stream = await payStream({ wallet: buyer.wallet, url: `${shop.url}/live`, onEvent, ...options })
-  const chunks: string[] = []
-  for await (const chunk of stream) chunks.push(textOf(chunk))
+  const [chunks, came]: [string[], number[]] = [[], []]
+  for await (const chunk of stream) {
+    chunks.push(textOf(chunk))
+    came.push(performance.now())
+  }
   const receipt = await stream.receipt
   const [sold, paid] = [await rowOf(shop.store, 'receiver'), await buyer.payerRow()]
   expect([paid?.charged, sold?.lanes]).toEqual([receipt.consumed, undefined])
   expectAlike(sold?.charged, receipt.consumed)
+  const [first = 0, second = 0] = came
+  // The one that may come pays for the tick that silence is worth.
+  expect(ticks.filter((at) => at > first && at < second).length).toBeLessThanOrEqual(1)
   return { ...receipt, heard: events.map(({ t }) => t), chunks }
 }
 
@@ -72,6 +90,29 @@ describe.each(Object.entries(mounts))('%s: a stream that is silent for longer th
     expect(heard).not.toContain('gated')
     expect(consumed).toBeLessThanOrEqual(2n * tick)
     expect(signed - consumed).toBeLessThanOrEqual(window + tick)
+  })
+
+  it('keeps time while its reader takes nothing, whatever its source has', async () => {
+    verifies(['FS1-SILENCE', 'F20'])
+    const clock = { now: 1000 }
+    let asked = 0
+    const source: Source = async function* () {
+      for (; ; asked += 1) yield 'x'.repeat(1_000_000)
+    }
+    const streams = { monotonic: () => clock.now, lease: 3_600_000 }
+    const shop = await shopOf({ mount, rate: { buy: 5, tick: 1, window: 2 }, source, streams })
+    const payer = await shop.newPayer(10n * perSecond)
+    const response = await shop.get(await shop.paying(payer.voucher(2n * perSecond), 'B'))
+    const { sid = '' } = paymentStreamHeader.decode(response.headers.get('Payment-Stream') ?? '')
+    const full = async (): Promise<boolean> => {
+      const before = asked
+      await wait(300)
+      return asked === before
+    }
+    await expect.poll(full, { timeout: 10_000 }).toBe(true)
+    clock.now += 60_000
+    expect(await shop.post({ sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: `${2n * perSecond}` } })
+    await response.body?.cancel()
   })
 
   it('goes on by itself as what a handler writes, and its pings are none of it', async () => {

@@ -4,6 +4,7 @@ import { verifies } from '@flow402x/testing/requirements'
 import { describe, expect, test, vi } from 'vitest'
 import { useGround } from '../fixtures/ground.ts'
 import { receiptIn } from '../fixtures/stream-shop.ts'
+import type { Source } from '../transports/pump.ts'
 
 const ground = useGround(escrowFacilitator)
 const { open } = ground
@@ -216,6 +217,44 @@ describe('sliding vouchers (grade B)', () => {
     expect(await shop.post({ sid: reading.sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: '5000' } })
   })
 
+  test('an hour of silence costs a tick, and what comes next flows at once by what is left', async () => {
+    verifies('FS1-SILENCE')
+    const clock = { now: 1000 }
+    const { source, speak } = spoken()
+    const shop = await open({ source, streams: { monotonic: () => clock.now, lease: 72_000_000 } })
+    const payer = await shop.newPayer(100n * second)
+    const reading = await shop.open(payer.voucher(3n * second), 'B')
+    for (const [said, hour] of [0, 1, 2].entries()) {
+      await vi.waitFor(() => expect(reading.items).toHaveLength(said + 1))
+      clock.now += hour === 2 ? 500 : 3_600_000
+      if (hour < 2) speak()
+    }
+    // Each time it goes on its payer hears from where, before the next.
+    expect(reading.controls.map(({ t, consumed }) => [t, consumed])).toEqual([
+      ['open', second],
+      ['open', 2n * second],
+    ])
+    expect(await shop.post({ sid: reading.sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: '25000' } })
+    expect((await shop.row(payer)).charged).toBe(25_000n)
+  })
+
+  test('what comes a little late is not taken for silence, and counts whole', async () => {
+    verifies('FS1-SILENCE')
+    const clock = { now: 1000 }
+    const { source, speak } = spoken()
+    const shop = await open({ source, streams: { monotonic: () => clock.now, lease: 7_200_000 } })
+    const payer = await shop.newPayer(100n * second)
+    const reading = await shop.open(payer.voucher(5n * second), 'B')
+    for (const said of [1, 2, 3]) {
+      await vi.waitFor(() => expect(reading.items).toHaveLength(said))
+      clock.now += 1200
+      speak()
+    }
+    await vi.waitFor(() => expect(reading.items).toHaveLength(4))
+    expect(reading.controls).toEqual([])
+    expect(await shop.post({ sid: reading.sid, op: 'close' })).toMatchObject({ status: 200, body: { consumed: '36000' } })
+  })
+
   test('opens the gate at once when a voucher comes', async () => {
     verifies('FS1-GATE')
     const shop = await open({ rate: { window: 0.1, windowMax: 0.1, tick: 0.05 }, streams: { ticksPerSecond: 1000 } })
@@ -235,3 +274,18 @@ describe('sliding vouchers (grade B)', () => {
     expect(Math.min(...delays)).toBeLessThan(50)
   })
 })
+
+/** A source that says something once, and then each time it is told to. */
+function spoken() {
+  let go = (): void => {}
+  const source: Source = async function* ({ signal }) {
+    for (let at = 0; !signal.aborted; at += 1) {
+      yield `${at}`
+      await new Promise<void>((resolve) => {
+        go = resolve
+        signal.addEventListener('abort', () => resolve())
+      })
+    }
+  }
+  return { source, speak: () => go() }
+}

@@ -79,7 +79,12 @@ export function runSocket(raw: RawSocket, { lane: given, tick, serve, units, bea
     const deaf = paying.hear((event) => {
       for (const frame of frameOf(event)) tell(frame)
     })
-    paying.signal.addEventListener('abort', () => over.abort(), { once: true })
+    const lost = (): void => {
+      over.abort()
+      // A payer who is left without a word would wait for good.
+      if (paying.state !== 'ended') leave(closeCodes.unpaid, 'nobody pays')
+    }
+    paying.signal.addEventListener('abort', lost, { once: true })
     over.signal.addEventListener('abort', deaf, { once: true })
     const cost = units ?? costIn(paying)
     try {
