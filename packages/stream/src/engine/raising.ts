@@ -22,7 +22,15 @@ export interface Raising {
   raise(route: Route, found: Found, voucher: TickVoucher): Promise<Raised>
   /** The channel that pays for a lane. */
   channelOf(found: Found): RailChannel | Promise<RailChannel | undefined> | undefined
-  stepOf(route: Pick<Route, 'offers'>, found: Found): RailLane
+  /**
+   * Takes a step of a lane; once more as one that is another's, where its books say that this instance is not its owner any more: who slept
+   * past his lease may hear of a tick before he hears of that.
+   */
+  step<Answer extends object>(
+    route: Pick<Route, 'offers'>,
+    found: Found,
+    take: (step: RailLane) => Promise<Answer | LaneRefusal>,
+  ): Promise<Answer | LaneRefusal>
   /** What came of a payment: with credit the lane goes on, here or where its owner hears of it. */
   arrived(found: Found, raised: Raised): void | Promise<void>
 }
@@ -54,14 +62,22 @@ export function createRaising(base: Pick<Engine, 'railOf' | 'instance' | 'lanes'
   }
   const channelOf: Raising['channelOf'] = (found) => channels.get(found.row.channelId) ?? ask(found)
 
-  const stepOf: Raising['stepOf'] = ({ offers }, { id, live, row }) => {
+  const stepOf = ({ offers }: Pick<Route, 'offers'>, { id, live, row }: Found): RailLane => {
     if (live !== undefined) return base.instance.stepOf(live)
     const terms = offers.all.find(({ scheme }) => scheme.scheme === row.scheme && scheme.network === row.network)?.terms
     return { id, channelId: row.channelId, slice: terms === undefined ? 0n : sliceOf({ ...terms, rate: row.rate }, row.grade) }
   }
+  const step: Raising['step'] = async (route, found, take) => {
+    const { live, ...another } = found
+    const answer = await take(stepOf(route, found))
+    if (live === undefined || !('status' in answer) || answer.status !== 410) return answer
+    await base.instance.look(live)
+    return take(stepOf(route, another))
+  }
   const arrived: Raising['arrived'] = ({ id, live }, raised) => {
     if ('reason' in raised) return raised.status === 423 && live !== undefined ? void base.instance.look(live) : undefined
-    return live === undefined ? tellOwner(id) : live.credit(raised)
+    const isHere = live !== undefined && base.instance.named(live.sid) === live
+    return isHere ? live.credit(raised) : tellOwner(id)
   }
   async function tellOwner(id: string): Promise<void> {
     const row = await base.lanes.find(id)
@@ -78,15 +94,15 @@ export function createRaising(base: Pick<Engine, 'railOf' | 'instance' | 'lanes'
     const accepted = found.live?.standing.accepted
     // What is known to be too low costs no signature; and the highest that was accepted is known by the lane's secret.
     if (accepted !== undefined && voucher.max < accepted) return { status: 409, reason: 'stale', accepted }
-    const step = stepOf(route, found)
     if (voucher.max === accepted) {
-      const grown = await rail.grow(step)
+      const grown = await step(route, found, (one) => rail.grow(one))
       // Where a settlement has ended what was accepted the same is signed for anew, and has to be kept.
       if ('reason' in grown || grown.accepted >= voucher.max) return grown
     }
     const signed = channel.signed(voucher)
     const signature = signed instanceof Promise ? await signed : signed
-    return signature === undefined ? undefined : rail.raise({ max: voucher.max, signature }, step, { opens: false })
+    const { max } = voucher
+    return signature === undefined ? undefined : step(route, found, (one) => rail.raise({ max, signature }, one, { opens: false }))
   }
   async function raiseNow(route: Route, found: Found, voucher: TickVoucher): Promise<Raised | undefined> {
     const raised = await judged(route, found, voucher)
@@ -139,7 +155,7 @@ export function createRaising(base: Pick<Engine, 'railOf' | 'instance' | 'lanes'
       return new Promise((answer, fail) => waiting.push({ voucher, answer, fail }))
     },
     channelOf,
-    stepOf,
+    step,
     arrived,
   }
 }

@@ -38,7 +38,7 @@ const mostBody = 8192
 
 /** Ticks of an engine. */
 export function createTicks(base: Base): Ticks {
-  const { isInTime, raise, channelOf, stepOf, arrived } = createRaising(base)
+  const { isInTime, raise, channelOf, step, arrived } = createRaising(base)
   const answered = { ...commonHeaders(base.cors), 'Content-Type': 'application/json' }
   const json = (body: string): StreamAnswer => ({ status: 200, headers: answered, body })
 
@@ -83,7 +83,7 @@ export function createTicks(base: Base): Ticks {
       const raised = await raise(route, found, { max: read.max, signature: read.signature })
       return 'reason' in raised ? refused(paying, raised).answer : receipted(base, receiptOf(undefined, moved.moved))
     }
-    const bought = await offer.rail.buy(submission, stepOf(route, found), { opens: false })
+    const bought = await step(route, found, (one) => offer.rail.buy(submission, one, { opens: false }))
     await arrived(found, 'reason' in bought ? bought : bought.standing)
     if ('reason' in bought) return refused(paying, bought).answer
     return receipted(base, receiptOf(bought.receipt, moved.moved))
