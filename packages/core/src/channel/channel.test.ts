@@ -118,6 +118,20 @@ describe('a channel', () => {
     expect(now().charged).toBe(20n)
   })
 
+  test('has it made three times more, and not for ever for who hangs up each time', () => {
+    verifies(['M9', 'M8'])
+    const { take, finish, lose, now } = ledger()
+    let runs = 0
+    for (let at = 1; at <= 20; at += 1) {
+      if (take(`${at}`, 10n, 10n, at) !== undefined) continue
+      runs += 1
+      finish(`${at}`, 10n, { leaves: false })
+      lose(`${at}`, at)
+    }
+    expect([runs, now().charged]).toEqual([4, 10n])
+    expect([take('late', 10n, 10n, 10 * until), take('next', 20n, 10n, 10 * until)]).toEqual(['sold', undefined])
+  })
+
   test('brings nothing for a voucher that a claim has shown to everybody, nor for what is long gone', () => {
     verifies('M26')
     const { take, finish, lose, learn, now } = ledger()

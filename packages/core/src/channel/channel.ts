@@ -3,9 +3,16 @@ export type Stretch = { readonly from: bigint; readonly to: bigint }
 
 /**
  * A stretch that pays for work under way; `until` (Unix ms) its worker is believed to be alive. `used`: the work is done and this much of
- * it is charged, its answer is on the way to its payer. `before`: what an earlier run charged whose answer nobody may have had.
+ * it is charged, its answer is on the way to its payer. `before`: what an earlier run charged whose answer nobody may have had, and `again`
+ * how often it was done again for that.
  */
-export type Hold = Stretch & { readonly id: string; readonly until: number; readonly used?: bigint; readonly before?: bigint }
+export type Hold = Stretch & {
+  readonly id: string
+  readonly until: number
+  readonly used?: bigint
+  readonly before?: bigint
+  readonly again?: number
+}
 
 /** A stretch that can be sold again; `spent`: a voucher up to its very end was served and may be public by now. */
 export type FreeStretch = Stretch & { readonly spent?: true | undefined }
@@ -92,6 +99,8 @@ export type Changed<Result> = { readonly channel: Channel; readonly result: Resu
 // Bounds of a row: work under way at once, and credit that lies about. What is dropped is the payer's to sign anew, and never claimed.
 const mostHeld = 64
 const mostFree = 32
+// So often work is done again for a payer who had no answer: he may be one who hangs up each time, and wants the work alone (M9).
+const mostAgain = 3
 // For how long who was charged for an answer that may never have left can come for it (ms).
 const longestAway = 3_600_000
 
@@ -143,7 +152,7 @@ export function takeStretch(
     // He may ask for more than before, and the money may be gone meanwhile.
     const more = amount - (away.used ?? 0n)
     if (more > 0n && !covers(current, more)) return { channel, result: 'beyond' }
-    const again = { ...mine, before: away.used ?? 0n }
+    const again = { ...mine, before: away.used ?? 0n, again: (away.again ?? 0) + 1 }
     return { channel: rowWith(current, { held: current.held.map((hold) => (hold === away ? again : hold)) }), result: undefined }
   }
   const withheld = reasonAgainst(current, wanted)
@@ -171,7 +180,7 @@ export function finishStretch(
 ): Changed<boolean> {
   const hold = channel.held.find((one) => one.id === id)
   if (hold === undefined || hold.used !== undefined || used > hold.to - hold.from || used < 0n) return { channel, result: false }
-  const { from, to, until, before = 0n } = hold
+  const { from, to, until, before = 0n, again } = hold
   const others = channel.held.filter((one) => one !== hold)
   // What was claimed already is not given back.
   const charged = greater(channel.charged + used - before, channel.funds.claimed)
@@ -180,7 +189,7 @@ export function finishStretch(
     const free = bounded([...channel.free, { from, to, ...(isShown ? { spent: true as const } : {}) }])
     return { channel: withDebt(rowWith(channel, { charged, held: others, free }), now), result: true }
   }
-  const held = [...others, { from, to, id, until, used }]
+  const held = [...others, { from, to, id, until, used, ...(again !== undefined && { again }) }]
   const voucher = to > (channel.voucher?.max ?? 0n) ? { max: to, signature } : channel.voucher
   return { channel: withDebt(rowWith(channel, { charged, held, voucher }), now), result: true }
 }
@@ -264,7 +273,8 @@ function covers(channel: Channel, more: bigint): boolean {
 /** The hold of an answer that may never have left, for exactly this stretch; the voucher that claims show to everybody brings none (M26). */
 function lostAnswer({ held, voucher, funds }: Channel, { from, to, now }: Stretch & { readonly now: number }): Hold | undefined {
   if (funds.claimed > 0n && to === voucher?.max) return undefined
-  return held.find((hold) => hold.used !== undefined && hold.until <= now && hold.from === from && hold.to === to)
+  const isAway = ({ used, until, again = 0 }: Hold): boolean => used !== undefined && until <= now && again < mostAgain
+  return held.find((hold) => hold.from === from && hold.to === to && isAway(hold))
 }
 
 function withoutDead(channel: Channel, now: number): Channel {

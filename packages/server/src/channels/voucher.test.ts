@@ -173,6 +173,16 @@ describe('a seller over channels', () => {
     expect([runs(), (await row())?.charged]).toEqual([2, price])
   })
 
+  it('has the work done no more than four times by one voucher, for who hangs up before each answer', async () => {
+    verifies(['M8', 'M9'])
+    const { payer, send, pay, row, runs } = await open()
+    await payer.fill(5n * price, 1n)
+    const voucher = await payer.voucher(price)
+    for (let tries = 0; tries < 12; tries += 1) await (await send(voucher)).body?.cancel()
+    expect([runs(), (await row())?.charged]).toEqual([4, price])
+    expect(await pay(payer.voucher(2n * price))).toMatchObject({ status: 200, receipt: charge(price, 2n * price) })
+  })
+
   it('gives back what was not charged, once, and sells no more than is left', async () => {
     verifies('M27')
     const { payer, pay, row, runs } = await open()

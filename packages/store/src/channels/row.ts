@@ -19,7 +19,14 @@ const ledger = z.object({
   charged: amount,
   top: amount,
   held: z.array(
-    z.object({ ...stretch, id: z.string(), until: z.number(), used: z.exactOptional(amount), before: z.exactOptional(amount) }),
+    z.object({
+      ...stretch,
+      id: z.string(),
+      until: z.number(),
+      used: z.exactOptional(amount),
+      before: z.exactOptional(amount),
+      again: z.exactOptional(z.number()),
+    }),
   ),
   free: z.array(z.object(freeStretch)),
   lanes: z.exactOptional(
