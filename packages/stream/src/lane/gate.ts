@@ -45,6 +45,10 @@ export function createGate({ rate, window, tick }: StreamTerms, since: number): 
   return { state: 'detached', since, reason: undefined, alarm: undefined, due: watch, isGrowing: false, windowCost, lowCost }
 }
 
+// In silence nothing asks the books, and a payer may take his money out meanwhile: what he was granted must not outlast that. Contracts let him
+// after a quarter of an hour at the earliest (ms).
+const betweenLooks = 180_000
+
 /** Whether something may be delivered, as far as it can be paid. */
 export function isOpen(lane: Gated): boolean {
   return isFlowing(lane) && isLeased(lane)
@@ -95,16 +99,18 @@ export function watch(lane: Gated): void {
     lane.tell('low')
   }
   if (!isTimed) return
-  const next = Math.min(untilNext(lane, left), keeper.leaseEnd() - keeper.now())
-  // Of a clock that stands still by then nothing comes: what is delivered next looks again.
-  if (keeper.now() + next < standsAt(meter)) wait(lane, next, watch)
-  else silence(lane)
+  const [now, stands] = [keeper.now(), standsAt(meter)]
+  const next = Math.min(untilNext(lane, left), keeper.leaseEnd() - now)
+  if (now + next < stands) wait(lane, next, watch)
+  else if (lane.standing.isDraining && now >= stands) drain(lane)
+  // Of a clock that stands still by then nothing comes: what is delivered next watches it again.
+  else wait(lane, betweenLooks, look)
 }
 
-/** Something was paid. Who is to be looked at anyway is not looked at more often for that. */
+/** Something was paid. Who is watched anyway is not watched more closely for that. */
 export function paid(lane: Gated): void {
   const { gate, terms } = lane
-  if (terms.clock === 'media' || gate.alarm?.bell === undefined) watch(lane)
+  if (terms.clock === 'media' || gate.due !== watch || gate.alarm?.bell === undefined) watch(lane)
 }
 
 /** The books said something new. */
@@ -167,6 +173,12 @@ function wait(lane: Gated, after: number, due: (lane: Gated) => void): void {
 
 function silence({ gate: { alarm }, keeper }: Gated): void {
   if (alarm !== undefined) keeper.timers.cancel(alarm)
+}
+
+/** Asks the books in silence. */
+function look(lane: Gated): void {
+  wait(lane, betweenLooks, look)
+  grow(lane)
 }
 
 function endPaused(lane: Gated): void {

@@ -124,7 +124,7 @@ describe('a lane that waits', () => {
     expect(states).toEqual(['detached', 'flowing', 'gated', 'flowing', 'paused', 'ended'])
   })
 
-  test('has one alarm at most, all of them one timer, and none where nothing comes', () => {
+  test('has one alarm at most, all of them one timer, and silence costs none of them anything', () => {
     verifies('FS1-IDLE')
     const { keeper, alarms } = keeping()
     const lanes = Array.from({ length: 50 }, (_, index) => laneOf(keeper, `lane ${index}`))
@@ -138,7 +138,7 @@ describe('a lane that waits', () => {
     count()
     for (const lane of lanes) lane.credit({ ...lane.standing, granted: 100n, accepted: 100n })
     for (const handle of held) handle.left()
-    // Silence is no time, however long it is: none is looked at in it, and none is lower on credit after it.
+    // Silence is no time, however long it is: none is lower on credit after it.
     vi.advanceTimersByTime(3_600_000)
     count()
     expect(lanes.map((lane) => [lane.state(), lane.used()])).toEqual(lanes.map(() => ['flowing', 20n]))
@@ -150,10 +150,30 @@ describe('a lane that waits', () => {
       [0, 0],
       [50, 1],
       [50, 1],
-      [0, 0],
+      [50, 1],
       [50, 1],
     ])
     expect(counts[5]?.[0]).toBe(0)
+  })
+
+  test('is looked at now and then in silence, and ends where its payer takes his money out meanwhile', async () => {
+    verifies(['FS1-SILENCE', 'F5'])
+    const { keeper, alarms } = keeping()
+    let looks = 0
+    const grow = async (): Promise<void> => {
+      looks += 1
+    }
+    const lane = laneOf({ ...keeper, grow }, 'one')
+    lane.credit({ ...lane.standing, granted: 100n, accepted: 100n })
+    const [held, told]: [ReturnType<LiveLane['hold']>, unknown[]] = [lane.hold(), []]
+    held.hear(({ t, reason }) => told.push([t, reason]))
+    expect(held.debit(0n)).toBe(true)
+    held.left()
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect([looks, lane.state(), lane.used(), alarms()]).toEqual([3, 'flowing', 10n, 1])
+    lane.credit({ ...lane.standing, isDraining: true })
+    expect(await lane.end('again')).toMatchObject({ used: 10n, reason: 'withdrawn' })
+    expect([held.debit(0n), told[0], alarms()]).toEqual([false, ['gated', 'withdrawing'], 0])
   })
 
   test('makes a signal for who asks, which says the same as if it had always been there', () => {
