@@ -74,8 +74,6 @@ export function createInstance(options: InstanceOptions): Instance {
   let leaseEnd = monotonic() + lease
   let rounds: readonly (() => void)[] = []
   const expecting = new Map<string, () => void>()
-  // Rows of its own, at the last renewal, that it delivers nothing over.
-  let strays: ReadonlySet<string> = new Set()
   let deaf: Promise<() => Promise<void>> | undefined
 
   const guard = (work: () => Promise<void>): Promise<void> => work().catch((error: unknown) => emit({ type: 'error', error }))
@@ -85,6 +83,7 @@ export function createInstance(options: InstanceOptions): Instance {
     lane.fence(reason)
     emit({ type: 'laneLost', lane: lane.lane.id, reason })
   }
+  const letGo = strays(store, { owner, live, guard })
   const forget = (lane: LiveLane): void => {
     live.delete(lane.lane.id)
     names.delete(lane.sid)
@@ -125,14 +124,7 @@ export function createInstance(options: InstanceOptions): Instance {
       if (wanted !== undefined) await guard(() => handOver(id, wanted))
       else if (!mine.has(id) && lane.state() !== 'ended') await guard(() => retake(lane))
     }
-    const before = strays
-    strays = new Set(leases.flatMap(({ id }) => (live.has(id) ? [] : [id])))
-    for (const id of strays) if (before.has(id)) await guard(() => letGo(id))
-  }
-  /** A lane that it owns and does not have: it began or was taken, and the answer to that was lost. Unless let go nobody could end it. */
-  async function letGo(id: string): Promise<void> {
-    const row = await store.find(id)
-    if (row?.owner === owner && !live.has(id)) await store.release(owner, row)
+    await letGo(leases)
   }
   /** A lane whose lease ran out while nothing could be written: its own again, unless somebody was faster. */
   async function retake(lane: LiveLane): Promise<void> {
@@ -249,9 +241,7 @@ export function createInstance(options: InstanceOptions): Instance {
       }),
     checkpoint: write,
     async sweep() {
-      for await (const row of store.abandoned(clock() - options.patience.detached)) {
-        await guard(() => endLeft(row))
-      }
+      for await (const row of store.abandoned(clock() - options.patience.detached)) await guard(() => endLeft(row))
       await store.purge(clock() - kept)
     },
     async close() {
@@ -263,6 +253,26 @@ export function createInstance(options: InstanceOptions): Instance {
     },
   }
   return instance
+}
+
+/**
+ * Lets go of lanes that an owner has in the store at two renewals and does not have: each began or was taken, and the answer to that was
+ * lost. As long as they are renewed nobody else can end them.
+ */
+function strays(
+  store: LaneStore,
+  { owner, live, guard }: { owner: string; live: ReadonlyMap<string, LiveLane>; guard: (work: () => Promise<void>) => Promise<void> },
+): (leases: readonly { readonly id: string }[]) => Promise<void> {
+  let before: ReadonlySet<string> = new Set()
+  const release = async (id: string): Promise<void> => {
+    const row = await store.find(id)
+    if (row?.owner === owner && !live.has(id)) await store.release(owner, row)
+  }
+  return async (leases) => {
+    const found = leases.flatMap(({ id }) => (live.has(id) ? [] : [id]))
+    for (const id of found) if (before.has(id)) await guard(() => release(id))
+    before = new Set(found)
+  }
 }
 
 /** Without what changes: an object made for the row would be kept as long as the lane. */
