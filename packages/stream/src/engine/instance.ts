@@ -70,10 +70,8 @@ const kept = 7 * 86_400_000
 export function createInstance(options: InstanceOptions): Instance {
   const { lanes: store, lease, emit, clock, monotonic, railOf } = options
   const [owner, timers] = [crypto.randomUUID(), createTimers(monotonic)]
-  const [live, names] = [new Map<string, LiveLane>(), new Map<string, LiveLane>()]
-  let leaseEnd = monotonic() + lease
-  let rounds: readonly (() => void)[] = []
-  const expecting = new Map<string, () => void>()
+  const [live, names, expecting] = [new Map<string, LiveLane>(), new Map<string, LiveLane>(), new Map<string, () => void>()]
+  let [leaseEnd, rounds]: [number, readonly (() => void)[]] = [monotonic() + lease, []]
   let deaf: Promise<() => Promise<void>> | undefined
 
   const guard = (work: () => Promise<void>): Promise<void> => work().catch((error: unknown) => emit({ type: 'error', error }))
@@ -83,12 +81,12 @@ export function createInstance(options: InstanceOptions): Instance {
     lane.fence(reason)
     emit({ type: 'laneLost', lane: lane.lane.id, reason })
   }
-  const letGo = strays(store, { owner, live, guard })
   const forget = (lane: LiveLane): void => {
     live.delete(lane.lane.id)
     names.delete(lane.sid)
   }
   const clocks = { now: monotonic, clock, timers, patience: options.patience, leaseEnd: () => leaseEnd }
+  const letGo = strays(store, { owner, live, guard })
   const keeper: LaneKeeper = { ...clocks, grow: (lane) => guard(() => grow(lane)), finish: (lane, reason) => finish(lane, { reason }) }
 
   async function grow(lane: LiveLane): Promise<void> {
