@@ -21,14 +21,14 @@ beforeAll(async () => {
 afterAll(() => local?.stop())
 
 /** A seller of an SSE route over channels of nonces, with his books in a file. */
-async function seller() {
+async function seller({ source }: Pick<Parameters<typeof openShop>[1], 'source'> = {}) {
   const { network, rpcUrl } = local
   const store = sqliteStore(join(await mkdtemp(join(tmpdir(), 'flow402x-')), 'books.db'))
   const scheme = nonceVoucherServer({ network, rpcUrl, payTo: local.seller.address, store })
   const chain = solanaChain({ network, rpcUrl, signers: [local.facilitator.privateKey] })
   const facilitator = createFacilitator({ schemes: [nonceVoucherFacilitator({ chain })], store, confirmTimeout: 10_000 })
   const runner = scheme.vouchers?.runner({ facilitator })
-  const shop = await openShop([scheme], { facilitator, store })
+  const shop = await openShop([scheme], { facilitator, store, ...(source && { source }) })
   return {
     shop,
     runner,
@@ -165,6 +165,51 @@ it('is read by `payStream` over settlements in its middle, with no chunk unpaid 
     expect(receipt.consumed).toBeGreaterThan(settled)
     await runner?.round({ all: true })
     // To the atomic unit: its payer has left an exact voucher behind.
+    expect((await local.balanceOf(local.seller.address)) - before).toBe(receipt.consumed)
+  } finally {
+    await close()
+  }
+})
+
+it('goes on after a silence in which it was settled, and pays nothing for that time', async () => {
+  verifies(['T25', 'FS1-SILENCE'])
+  const { network, rpcUrl } = local
+  // Longer than a tick and a window of the route.
+  const silence = 3500
+  let speak = (): void => {}
+  const { shop, runner, close } = await seller({
+    async *source() {
+      for (let at = 0; at < 120; at += 1) {
+        yield `${at}`
+        await new Promise<void>((resolve) => {
+          if (at === 59) speak = resolve
+          else setTimeout(resolve, 50)
+        })
+      }
+    },
+  })
+  try {
+    const before = await local.balanceOf(local.seller.address)
+    const scheme = nonceVoucherClient({ network, rpcUrl, signer: local.buyer.privateKey })
+    const wallet = streamWallet(createClient({ schemes: [scheme], budget: { perPayment: '$1', total: '$2' } }))
+    const stream = await payStream({ wallet, url: `${shop.url}/live` })
+    const began = performance.now()
+    let [chunks, settled] = [0, 0n]
+    for await (const _ of stream) {
+      chunks += 1
+      if (chunks !== 60) continue
+      void (async () => {
+        await new Promise((resolve) => setTimeout(resolve, silence))
+        settled = (await runner?.round({ all: true }))?.settled ?? 0n
+        speak()
+      })()
+    }
+    const receipt = await stream.receipt
+    expect([chunks, settled > 0n]).toEqual([120, true])
+    // A cent for each second that flowed, and for the tick that the silence is worth.
+    const flowed = performance.now() - began - silence
+    expect(receipt.consumed).toBeLessThanOrEqual(BigInt(Math.ceil((flowed + 1500) * 10)))
+    await runner?.round({ all: true })
     expect((await local.balanceOf(local.seller.address)) - before).toBe(receipt.consumed)
   } finally {
     await close()
