@@ -51,6 +51,21 @@ describe('a pass', () => {
     for (const odd of [undefined, '', '.', said, `${said}.`, `${text}=`, ` ${text}`, `${'A'.repeat(4096)}.${'A'.repeat(43)}`])
       expect(await windows.read(odd, now)).toBeUndefined()
   })
+
+  it('opens nothing to a path that climbs, however what reads it after us decodes it', async () => {
+    verifies('H3')
+    const good = await windows.issue({ ...pass, resource: '/video/' })
+    const opens = async (resource: string) => (await windows.read(good, { resource, now: 0 })) !== undefined
+    for (const path of ['/video/a..b', '/video/...', '/video/a%2fb', '/video/.hidden/a', '/video/a;v=1'])
+      expect([path, await opens(path)]).toEqual([path, true])
+    const slashes = ['/', '%2f', '%2F', '%5c', '\\']
+    const dots = ['..', '%2e%2e', '.%2E', '%2e.']
+    for (const before of slashes)
+      for (const up of dots)
+        for (const after of [...slashes, ';', ';v=1/', '%3b/', ''])
+          for (const path of [`/video/a${before}${up}${after}${up}${after}feed`, `/video/a${before}${up}${after}`])
+            if (after !== '' || path.endsWith(up)) expect([path, await opens(path)]).toEqual([path, false])
+  })
 })
 
 describe('a gate at the edge', () => {

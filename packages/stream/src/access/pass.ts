@@ -68,7 +68,7 @@ export function readPass(text: string): Pass | undefined {
 /** Whether a pass for `opened` opens `asked`; a path that climbs opens nothing. */
 export function opens(opened: string, asked: string): boolean {
   if (opened === asked) return true
-  return opened.endsWith('/') && asked.startsWith(opened) && !/(^|[/\\])(\.|%2e){1,2}([/\\?]|%2f|%5c|$)/i.test(asked)
+  return opened.endsWith('/') && asked.startsWith(opened) && !/(^|[/\\]|%2f|%5c)(\.|%2e){1,2}([/\\?;]|%2f|%5c|%3b|$)/i.test(asked)
 }
 
 /** A path by its hash where it is too long for a pass: a letter of most scripts is nine of a path. */
