@@ -359,6 +359,14 @@ describe.each(Object.entries(mounts))('%s', (_, mount) => {
       expect((await shop.get({ 'Payment-Resume': `${sid}; from=0` }, '?segment=1')).status).toBe(402)
     })
 
+    it('is not sold by the clock on the wall, by which it would cost a moment', async () => {
+      verifies(['M25', 'FS1-BINDINGS'])
+      const part = async () => new Response('today')
+      await expect(open({ rate: { ...perSecond, clock: 'wall' }, sells: { kind: 'parts', part } })).rejects.toMatchObject({
+        code: 'config/bad-stream',
+      })
+    })
+
     it('is access for a time: who shows his pass pays nothing until it ends, and 402 a millisecond later', async () => {
       verifies(['T7', 'FS1-BINDINGS'])
       const clock = { now: 1_800_000_000_000 }

@@ -25,7 +25,8 @@ export function bytes(route: StreamRoute, options: BytesOptions): RequestHandler
 
 /** Sells what is taken as a whole in Express 5, such as keys of HLS: `app.get('/key/:period', parts(route, take))`. */
 export function parts(route: StreamRoute, part: Take | Part): RequestHandler {
-  return (request, response) => servePartNode(route, { ...visitOf(request, response), part })
+  const serve = servePartNode(route, part)
+  return (request, response) => serve(visitOf(request, response))
 }
 
 /**

@@ -25,7 +25,7 @@ export function bytes(route: StreamRoute, options: BytesOptions): RouteHandlerMe
 
 /** Sells what is taken as a whole in Fastify, such as keys of HLS: `app.get('/key/:period', parts(route, take))`. */
 export function parts(route: StreamRoute, part: Take | Part): RouteHandlerMethod {
-  return raw((visit) => servePartNode(route, { ...visit, part }))
+  return raw(servePartNode(route, part))
 }
 
 /** Charges in Fastify for whatever the handler replies, by a stream or anything else: `app.get('/film', { preHandler: gated(route, measure) }, handler)`. */

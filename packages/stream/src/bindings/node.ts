@@ -30,7 +30,8 @@ export function bytes(route: StreamRoute, options: BytesOptions): NodeListener {
 
 /** Sells what is taken as a whole, such as keys of HLS: `parts(route, take)`. */
 export function parts(route: StreamRoute, part: Take | Part): NodeListener {
-  return (request, response) => servePartNode(route, { request, response, part })
+  const serve = servePartNode(route, part)
+  return (request, response) => serve({ request, response })
 }
 
 /** Charges for whatever a listener writes, by a pipe or anything else: `gated(route, measure, listener)`. */

@@ -87,6 +87,11 @@ const maxTimeoutSeconds = 60
 // A deposit that lasts for this many seconds is advised (streaming.md §5.5).
 const advisedSeconds = 600n
 
+/** By what a route's time goes. Errors: `config/bad-rate`. */
+export function clockOf({ rate, clock }: StreamRate): 'wall' | 'media' {
+  return clock ?? (parseRate(rate).unit === 'second' ? 'wall' : 'media')
+}
+
 /** The terms of a rate in an asset's atomic units. Errors: `config/bad-rate`, `config/bad-stream`. */
 export function termsOf(
   options: StreamRate,
@@ -94,7 +99,7 @@ export function termsOf(
 ): StreamTerms {
   const rate = parseRate(options.rate)
   const isTime = rate.unit === 'second'
-  const clock = options.clock ?? (isTime ? 'wall' : 'media')
+  const clock = clockOf(options)
   if (clock === 'wall' && !isTime) throw engineErrors('config/bad-stream', { why: `a wall clock counts seconds, and no ${rate.unit}` })
   const scale = isTime ? 1 : (options.buy ?? 1000) / 5
   const units = (count: number | undefined, usual: number): Units => {

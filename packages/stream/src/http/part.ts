@@ -1,3 +1,5 @@
+import { engineErrors } from '../engine/errors.ts'
+import { clockOf } from '../engine/offers.ts'
 import type { StreamRequest } from '../engine/request.ts'
 import type { StreamRoute } from '../engine/streams.ts'
 import type { Lane } from '../lane/lane.ts'
@@ -14,9 +16,20 @@ export type Take = (lane: Lane, request: StreamRequest) => Promise<Response | 'u
 /** What is taken as a whole, and whom it is given without a lane: those who show that they have paid. */
 export type Part = { readonly take: Take; readonly shown?: (request: StreamRequest) => Promise<Response | undefined> }
 
+/**
+ * A part as a route sells it. Errors: `config/bad-stream` where the route's time goes by the clock on the wall: what is taken would cost
+ * no more than the moment in which it is.
+ */
+function partOf({ options }: StreamRoute, part: Take | Part): Part {
+  if (clockOf(options) === 'wall')
+    throw engineErrors('config/bad-stream', {
+      why: "what is taken as a whole is paid by what it is; sell it on a route with clock: 'media'",
+    })
+  return typeof part === 'function' ? { take: part } : part
+}
+
 /** Sells what is taken as a whole: 402 until it is paid, and 404 for what is not there. */
-async function servePart(route: StreamRoute, request: StreamRequest, part: Take | Part): Promise<Response> {
-  const { take, shown } = typeof part === 'function' ? { take: part, shown: undefined } : part
+async function servePart(route: StreamRoute, request: StreamRequest, { take, shown }: Part): Promise<Response> {
   const known = await shown?.(request)
   if (known !== undefined) return withHeaders(known, route.headers)
   const entered = await enter(route, request)
@@ -33,15 +46,14 @@ async function servePart(route: StreamRoute, request: StreamRequest, part: Take 
 
 /** The same on the web platform. */
 export function servePartWeb(route: StreamRoute, part: Take | Part): (request: Request) => Promise<Response> {
-  return (request) => servePart(route, webRequest(request), part)
+  const sold = partOf(route, part)
+  return (request) => servePart(route, webRequest(request), sold)
 }
 
 /** The same on Node. */
-export async function servePartNode(
-  route: StreamRoute,
-  { request, response, asked, part }: NodeVisit & { readonly part: Take | Part },
-): Promise<void> {
-  await writeNode(await servePart(route, nodeRequest(request, asked), part), response)
+export function servePartNode(route: StreamRoute, part: Take | Part): (visit: NodeVisit) => Promise<void> {
+  const sold = partOf(route, part)
+  return async ({ request, response, asked }) => writeNode(await servePart(route, nodeRequest(request, asked), sold), response)
 }
 
 /** Writes a web answer to Node's response, as fast as it is read; one that breaks off is reset. */
