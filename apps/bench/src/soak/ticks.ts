@@ -33,7 +33,7 @@ export function soakTicks({ seconds, perSecond }: { readonly seconds: number; re
       while (performance.now() - began < duration) {
         await Promise.all(open.map(async (one) => inTurn(ahead, async () => one.tick(await one.frame()))))
         sent += ahead * open.length
-        await seller.call('leap', ahead)
+        await seller.call('play', ahead)
         while (sent > due()) await new Promise((resolve) => setTimeout(resolve, breath))
       }
       ticks += sent
@@ -57,7 +57,7 @@ export type Forged = { readonly quiet: number; readonly forged: number; readonly
 export function soakForged({ rounds, ticks }: { readonly rounds: number; readonly ticks: number }): Promise<Forged> {
   return withSeller(async ({ seller, lanes }) => {
     const stream = await lanes(2000n)
-    const tickUrl = `${seller.ready.url}/idle/tick`
+    const tickUrl = `${seller.ready.url}/film/tick`
     const open = await inTurn(8, async () => {
       const payer = await stream.newPayer()
       return { payer, reading: await stream.read(payer, 1n) }
@@ -66,7 +66,7 @@ export function soakForged({ rounds, ticks }: { readonly rounds: number; readonl
     const honest = async (): Promise<number> => {
       const posts = await Promise.all(open.map(({ payer, reading: { sid } }) => inTurn(ahead, () => postOf(payer, sid))))
       const { p99 } = await honestly.send({ requests: ahead * open.length, status: 200, posts })
-      await seller.call('leap', ahead)
+      await seller.call('play', ahead)
       return p99
     }
     // All of one length, and no two of one name: each costs what guessing a name costs.
@@ -117,7 +117,7 @@ async function withSeller<Result>(work: (soaked: Soaked) => Promise<Result>): Pr
     const started: Promise<Seller> = startRole('stream-seller', { argument })
     return await withRoles([started], async () => {
       const seller = await started
-      return work({ chain, seller, lanes: (salt) => lanesOf(chain, { url: `${seller.ready.url}/idle`, salt, holds: 1_000_000n }) })
+      return work({ chain, seller, lanes: (salt) => lanesOf(chain, { url: `${seller.ready.url}/film`, salt, holds: 1_000_000n }) })
     })
   } finally {
     await chain.stop()

@@ -104,7 +104,7 @@ async function tickFigures(chain: EvmChain, { memory, sqlite, official, rounds, 
 type Way = { readonly perCore: (count: number) => Promise<number>; end(): void }
 
 async function postedLanes(chain: EvmChain, seller: Seller, salt: bigint): Promise<Way> {
-  const stream = await lanesOf(chain, { url: `${seller.ready.url}/idle`, salt, holds: 1_000_000n })
+  const stream = await lanesOf(chain, { url: `${seller.ready.url}/film`, salt, holds: 1_000_000n })
   const open = await inTurn(lanes, async () => {
     const payer = await stream.newPayer()
     return { payer, reading: await stream.read(payer, 1n) }
@@ -113,12 +113,12 @@ async function postedLanes(chain: EvmChain, seller: Seller, salt: bigint): Promi
     async perCore(count) {
       const each = Math.ceil(count / lanes)
       const posts = await Promise.all(open.map(({ payer, reading: { sid } }) => inTurn(each, () => postOf(payer, sid))))
-      const lines = await connectTo(`${seller.ready.url}/idle/tick`, lanes)
+      const lines = await connectTo(`${seller.ready.url}/film/tick`, lanes)
       const before = await seller.usage()
       for (let from = 0; from < each; from += ahead) {
         const some = posts.map((all) => all.slice(from, from + ahead))
         await lines.send({ requests: some.flat().length, status: 200, posts: some })
-        await seller.call('leap', ahead)
+        await seller.call('play', ahead)
       }
       const after = await seller.usage()
       lines.end()
@@ -131,7 +131,7 @@ async function postedLanes(chain: EvmChain, seller: Seller, salt: bigint): Promi
 }
 
 async function socketLanes(chain: EvmChain, seller: Seller): Promise<Way> {
-  const stream = await lanesOf(chain, { url: `${seller.ready.url}/idle`, salt: 3000n, holds: 1_000_000n })
+  const stream = await lanesOf(chain, { url: `${seller.ready.url}/film`, salt: 3000n, holds: 1_000_000n })
   const open = await inTurn(lanes, async (): Promise<Ticking> => stream.socket(await stream.newPayer(), 1n))
   return {
     async perCore(count) {
@@ -144,7 +144,7 @@ async function socketLanes(chain: EvmChain, seller: Seller): Promise<Way> {
           for (const frame of some[index] ?? []) await one.tick(frame)
         })
         await awake(Promise.all(ticked))
-        await seller.call('leap', ahead)
+        await seller.call('play', ahead)
       }
       return (1e6 * each * lanes) / ((await seller.usage()).cpu - before.cpu)
     },
