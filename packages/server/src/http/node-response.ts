@@ -238,8 +238,8 @@ function keep(response: ServerResponse, held: Held, write: Write): boolean {
 
 /** Does what reaches the wire. Node's own methods call each other as they stand on the response, where gates above may be deaf by now. */
 function through(response: Taken, work: () => void): void {
-  if (levels.length === 1) return work()
-  const deaf = levels.flatMap(({ holding }) => response[holding] ?? []).filter(({ phase }) => phase === 'deaf')
+  const above = levels.length === 1 ? [] : levels.flatMap(({ holding }) => response[holding] ?? [])
+  const deaf = above.filter(({ phase }) => phase === 'deaf')
   for (const held of deaf) held.phase = 'open'
   work()
   for (const held of deaf) held.phase = 'deaf'

@@ -83,7 +83,7 @@ export function shut(lane: Gated): void {
 }
 
 /** Looks what is to be done now, and when to look again. */
-export function watch(lane: Gated): void {
+function watch(lane: Gated): void {
   if (!isFlowing(lane)) return
   const { gate, meter, terms, keeper } = lane
   const isTimed = terms.clock === 'wall'
