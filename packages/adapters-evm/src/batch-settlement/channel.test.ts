@@ -24,7 +24,7 @@ import {
   voucherDigests,
   voucherTypedData,
 } from './channel.ts'
-import { refuseChannel, voucherCheck } from './voucher.ts'
+import { recoverable, refuseChannel, voucherCheck } from './voucher.ts'
 import { batchReasons, readBatchPayload } from './wire.ts'
 
 const { channel } = vectors
@@ -161,17 +161,26 @@ describe.each([fastestSecp256k1(), tabledSecp256k1])('vouchers checked by $name'
     expect(refused({ channelId: channelIdOf(chainId, keyless) }, keyless)).toBe('invalid_batch_settlement_evm_authorizer_address_mismatch')
   })
 
-  test('a key that signed often is checked as strictly as before', async () => {
+  test('a key that signed often is checked as strictly as before but for v, which claims are given', async () => {
     verifies('A23')
+    const turned = (signature: Hex) => hex(`${signature.slice(0, -2)}${signature.endsWith('1b') ? '1c' : '1b'}`)
+    const first = await draw(1n)
+    const rare = { ...first, voucher: { ...first.voucher, signature: turned(first.voucher.signature) } }
+    expect(check(rare)).toEqual({ reason: 'invalid_batch_settlement_evm_voucher_signature' })
     for (let max = 1n; max <= 40n; max += 1n) expect(check(await draw(max))).toBeUndefined()
     const given = await draw(41n)
     const wrong = { reason: 'invalid_batch_settlement_evm_voucher_signature' }
-    const signature = hex(given.voucher.signature)
-    const other = signature.endsWith('1b') ? '1c' : '1b'
+    const { signature } = given.voucher
     expect(check({ ...given, voucher: { ...given.voucher, maxClaimableAmount: 42n } })).toEqual(wrong)
-    expect(check({ ...given, voucher: { ...given.voucher, signature: hex(`${signature.slice(0, -2)}${other}`) } })).toEqual(wrong)
     expect(check({ ...given, voucher: { ...given.voucher, signature: hex(`0x${'11'.repeat(64)}1b`) } })).toEqual(wrong)
     expect(check(given)).toBeUndefined()
+    expect(check({ ...given, voucher: { ...given.voucher, signature: turned(signature) } })).toBeUndefined()
+    const row = { voucher: { channel: mine, maxClaimableAmount: 41n }, totalClaimed: 40n }
+    const claimable = recoverable({ chainId, secp256k1 })
+    const written = (text: Hex, v: string) => hex(`${text.slice(0, -2)}${v}`)
+    for (const v of ['00', '01', '1b', '1c']) expect(claimable({ ...row, signature: written(signature, v) })).toEqual({ ...row, signature })
+    const nobodys = { ...row, signature: hex(`0x${'11'.repeat(64)}1b`) }
+    expect(claimable(nobodys)).toEqual(nobodys)
   })
 
   test('more channels than are kept are checked rightly still', async () => {

@@ -1,9 +1,9 @@
 import { type PaymentRequirements, sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
-import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
+import { bytesReader, type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { addressOf, canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
-import { type ChannelConfig, channelIdOf, type VoucherDigest, voucherDigests } from './channel.ts'
-import { type BatchRefusal, batchReason, batchTerms } from './wire.ts'
+import { type ChannelConfig, channelIdOf, type VoucherDigest, voucherDigest, voucherDigests } from './channel.ts'
+import { type BatchRefusal, batchReason, batchTerms, type VoucherClaim } from './wire.ts'
 
 /** What a payment says of its channel: the config, and a voucher that names the channel's id. */
 export type Drawn = {
@@ -22,6 +22,9 @@ export type ChannelTerms = {
   readonly withdrawDelay: number
 }
 
+/** On which chain vouchers are spent, and the curve by which they are judged. */
+export type VoucherCurve = { readonly chainId: bigint; readonly secp256k1: Secp256k1 }
+
 /** Judges vouchers with no chain: see `voucherCheck`. */
 export type VoucherCheck = (drawn: Signed) => BatchRefusal | undefined
 
@@ -30,7 +33,7 @@ export type VoucherCheck = (drawn: Signed) => BatchRefusal | undefined
  * hashed from the config, so neither can be another's. The signature is looked at before anything else is told or looked up (A23).
  * A channel without a key of its own, whose contract would have to judge, is refused: nobody can do that in a microsecond.
  */
-export function voucherCheck({ chainId, secp256k1 }: { readonly chainId: bigint; readonly secp256k1: Secp256k1 }): VoucherCheck {
+export function voucherCheck({ chainId, secp256k1 }: VoucherCurve): VoucherCheck {
   const digestsOf = channelDigests(chainId)
   const isSignedBy = signatures(secp256k1)
   return ({ channelConfig, voucher: { channelId, maxClaimableAmount, signature } }) => {
@@ -40,28 +43,40 @@ export function voucherCheck({ chainId, secp256k1 }: { readonly chainId: bigint;
       return { reason: batchReason('authorizer_address_mismatch'), message: 'Name the key that signs vouchers as payerAuthorizer.' }
     }
     // The contract recovers 65 bytes and knows no other form.
-    const canonical = canonicalSignature(bytesOf(signature))
+    const bytes = typeof signature === 'string' ? readSignature(signature) : signature
+    const canonical = bytes && canonicalSignature(bytes)
     const signed = canonical !== undefined && isSignedBy(channelConfig.payerAuthorizer, digestOf(maxClaimableAmount), canonical)
     return signed ? undefined : { reason: batchReason('voucher_signature') }
   }
 }
 
-/** A voucher with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
-export function claimable<Voucher extends { readonly signature: Hex }>(voucher: Voucher): Voucher {
-  const signature = claimableSignature(voucher.signature)
-  return signature === voucher.signature ? voucher : { ...voucher, signature }
+/** A row of a claim with its signature in the one form that the escrow takes: it knows no v of 0 or 1, as some wallets write it. */
+export function claimable(row: VoucherClaim): VoucherClaim {
+  if (!/0[01]$/.test(row.signature)) return row
+  const canonical = canonicalSignature(toBytes(row.signature))
+  return canonical === undefined ? row : { ...row, signature: toHex(canonical) }
 }
 
-/** The same of a signature alone, which was checked. */
-export function claimableSignature(signature: Hex | Uint8Array): Hex {
-  if (typeof signature === 'string' && !signature.endsWith('00') && !signature.endsWith('01')) return signature
-  const bytes = bytesOf(signature)
-  return toHex(canonicalSignature(bytes) ?? bytes)
+/**
+ * Gives rows of claims the v by which the escrow recovers who signed: their vouchers were checked, and that says nothing of v. A row that
+ * is nobody's stays as it is.
+ */
+export function recoverable({ chainId, secp256k1 }: VoucherCurve): (row: VoucherClaim) => VoucherClaim {
+  return (row) => {
+    const { channel, maxClaimableAmount } = row.voucher
+    const digest = voucherDigest(chainId, { channelId: channelIdOf(chainId, channel), maxClaimableAmount })
+    const signature = toBytes(row.signature)
+    const named = (signature[64] ?? 0) % 27
+    for (const recovery of [named, 1 - named]) {
+      signature[64] = 27 + recovery
+      const key = secp256k1.recover(digest, signature)
+      if (key !== undefined && sameAddress(addressOf(key), channel.payerAuthorizer)) return { ...row, signature: toHex(signature) }
+    }
+    return row
+  }
 }
 
-function bytesOf(signature: Hex | Uint8Array): Uint8Array {
-  return typeof signature === 'string' ? toBytes(signature) : signature
-}
+const readSignature = bytesReader(65)
 
 /** Whether a channel is one that requirements ask for, in the order of wire.md §11.4. Those without terms of channels ask for none. */
 export function refuseTerms(config: ChannelConfig, { extra, payTo, asset }: PaymentRequirements): BatchRefusal | undefined {

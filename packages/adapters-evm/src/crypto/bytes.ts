@@ -21,6 +21,16 @@ export function toBytes(hex: string): Uint8Array {
   return hexToBytes(digits)
 }
 
+/**
+ * Reads hex of so many bytes into the same memory each time, for bytes that are only looked at; nothing for hex of another length. Memory of
+ * their own for each takes longer than all else of reading them.
+ */
+export function bytesReader(length: number): (hex: string) => Uint8Array | undefined {
+  if (typeof Buffer === 'undefined') return (hex) => (hex.length === 2 + 2 * length ? hexToBytes(hex.slice(2)) : undefined)
+  const bytes = Buffer.alloc(length)
+  return (hex) => (hex.length === 2 + 2 * length && bytes.write(hex.slice(2), 'hex') === length ? bytes : undefined)
+}
+
 // Not the plain one from the start: then who hashes nothing would load it as well.
 let faster: ((bytes: Uint8Array) => Uint8Array) | undefined
 

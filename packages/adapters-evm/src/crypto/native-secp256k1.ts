@@ -9,7 +9,8 @@ import { tabledSecp256k1 } from './tabled-secp256k1.ts'
 type Binding = {
   publicKeyCreate(privateKey: Uint8Array, compressed: boolean): Uint8Array
   ecdsaSign(digest: Uint8Array, privateKey: Uint8Array): { readonly signature: Uint8Array; readonly recid: number }
-  ecdsaRecover(signature: Uint8Array, recovery: number, digest: Uint8Array, compressed: boolean, output?: Uint8Array): Uint8Array
+  ecdsaRecover(signature: Uint8Array, recovery: number, digest: Uint8Array, compressed: boolean): Uint8Array
+  ecdsaVerify(signature: Uint8Array, digest: Uint8Array, publicKey: Uint8Array): boolean
 }
 
 let fastest: Secp256k1 | undefined
@@ -39,11 +40,11 @@ function loadNative(): Secp256k1 | undefined {
 
 function isBinding(module: unknown): module is Binding {
   const call = z.custom((member) => typeof member === 'function')
-  return z.safeParse(z.looseObject({ publicKeyCreate: call, ecdsaSign: call, ecdsaRecover: call }), module).success
+  return z.safeParse(z.looseObject({ publicKeyCreate: call, ecdsaSign: call, ecdsaRecover: call, ecdsaVerify: call }), module).success
 }
 
 function wrap(binding: Binding): Secp256k1 {
-  const orNothing = (make: () => Uint8Array) => {
+  const orNothing = <Value>(make: () => Value) => {
     try {
       return make()
     } catch {
@@ -51,10 +52,6 @@ function wrap(binding: Binding): Secp256k1 {
       return undefined
     }
   }
-  const recoverTo = (digest: Uint8Array, signature: Uint8Array, output?: Uint8Array) =>
-    orNothing(() => binding.ecdsaRecover(signature.subarray(0, 64), (signature[64] ?? 0) - 27, digest, false, output))
-  // What is only compared is written here: memory of its own for each would be a tenth of what is allocated for a tick.
-  const compared = Buffer.alloc(65)
   return {
     name: 'native',
     publicKey: (privateKey) => orNothing(() => binding.publicKeyCreate(privateKey, false)),
@@ -65,9 +62,10 @@ function wrap(binding: Binding): Secp256k1 {
       whole[64] = 27 + recid
       return whole
     },
-    recover: (digest, signature) => recoverTo(digest, signature),
-    // To verify is a sixth faster, and does not see a v by which a contract recovers another key. Nobody needs the address.
-    signedBy: (publicKey) => (digest, signature) => recoverTo(digest, signature, compared) !== undefined && compared.equals(publicKey),
+    recover: (digest, signature) =>
+      orNothing(() => binding.ecdsaRecover(signature.subarray(0, 64), (signature[64] ?? 0) - 27, digest, false)),
+    signedBy: (publicKey) => (digest, signature) =>
+      orNothing(() => binding.ecdsaVerify(signature.subarray(0, 64), digest, publicKey)) === true,
   }
 }
 

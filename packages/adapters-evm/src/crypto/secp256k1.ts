@@ -10,7 +10,10 @@ export interface Secp256k1 {
   sign(digest: Uint8Array, privateKey: Uint8Array): Uint8Array
   /** The uncompressed public key that signed, or nothing. `signature` has v of 27 or 28. */
   recover(digest: Uint8Array, signature: Uint8Array): Uint8Array | undefined
-  /** Says of signatures, in the form that `recover` takes, whether it would give this key: faster than that for keys that sign often. */
+  /**
+   * Says of signatures whether this key made them: faster than `recover` for keys that sign often. v may be any, though with the wrong one
+   * contracts recover another key (see `recoverable`).
+   */
   signedBy?(publicKey: Uint8Array): (digest: Uint8Array, signature: Uint8Array) => boolean
 }
 

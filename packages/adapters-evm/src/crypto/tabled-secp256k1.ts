@@ -13,10 +13,8 @@ export const tabledSecp256k1: Secp256k1 = {
       const inverse = inverseOf(s)
       const ofKey = times(key, (r * inverse) % order)
       const point = ofKey.add(times(curve.ProjectivePoint.BASE, (integer(digest) * inverse) % order))
-      if (point.equals(curve.ProjectivePoint.ZERO)) return false
-      const { x, y } = point.toAffine()
-      // v says which of two points was meant; a contract recovers another key from the other.
-      return x === r && Number(y & 1n) === (signature[64] ?? 0) - 27
+      // Without making it affine, which takes a division.
+      return !point.equals(curve.ProjectivePoint.ZERO) && point.px === curve.CURVE.Fp.mul(r, point.pz)
     }
   },
 }

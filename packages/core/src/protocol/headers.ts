@@ -1,5 +1,5 @@
 import * as z from 'zod/mini'
-import { fromBase64, toBase64 } from '../calls/base64.ts'
+import { fromBase64, textToBase64 } from '../calls/base64.ts'
 import { coreErrors } from './errors.ts'
 import { type PaymentPayload, type PaymentRequired, paymentPayload, paymentRequired } from './payment.ts'
 import { type SettleResponse, settleResponse } from './settlement.ts'
@@ -26,9 +26,6 @@ export type HeaderCodecOptions<Value> = {
   readonly receipt?: boolean
 }
 
-// Padding may be missing; white space, url-safe letters and joined values are refused (wire.md §1.1).
-const strictBase64 = /^[A-Za-z0-9+/]+={0,2}$/
-
 /** Builds the codec of one header. */
 export function headerCodec<Value>(name: string, options: HeaderCodecOptions<Value>): HeaderCodec<Value> {
   const { schema, limit, ascii = false, receipt = false } = options
@@ -37,14 +34,15 @@ export function headerCodec<Value>(name: string, options: HeaderCodecOptions<Val
   return {
     name,
     limit,
-    encode: (value) => toBase64(encoder.encode(ascii ? escapeNonAscii(JSON.stringify(value)) : JSON.stringify(value))),
+    encode: (value) => textToBase64(ascii ? escapeNonAscii(JSON.stringify(value)) : JSON.stringify(value)),
     decode(header) {
       const { length } = header
       if (length > limit && receipt) throw malformed(`it has ${length} characters, and at most ${limit} are read`)
       if (length > limit) throw coreErrors('headers/too-large', { header: name, length, limit })
-      const padding = header.endsWith('==') ? 2 : header.endsWith('=') ? 1 : 0
-      if (!strictBase64.test(header) || (length - padding) % 4 === 1) throw malformed('it is not one value of standard base64')
-      const parsed = z.safeParse(schema, parseJson(header, malformed))
+      // Padding may be missing; white space, url-safe letters and joined values are refused (wire.md §1.1).
+      const bytes = fromBase64(header)
+      if (bytes === undefined) throw malformed('it is not one value of standard base64')
+      const parsed = z.safeParse(schema, parseJson(bytes, malformed))
       if (!parsed.success) throw malformed(firstIssue(parsed.error))
       return parsed.data
     },
@@ -87,15 +85,14 @@ export function readSettlementOverride(text: string): string | undefined {
   }
 }
 
-function parseJson(header: string, malformed: (why: string, cause?: unknown) => Error): unknown {
+function parseJson(bytes: Uint8Array, malformed: (why: string, cause?: unknown) => Error): unknown {
   try {
-    return JSON.parse(utf8.decode(fromBase64(header)))
+    return JSON.parse(utf8.decode(bytes))
   } catch (cause) {
     throw malformed('it does not hold UTF-8 JSON', cause)
   }
 }
 
-const encoder = new TextEncoder()
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function escapeNonAscii(json: string): string {

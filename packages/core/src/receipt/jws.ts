@@ -1,5 +1,5 @@
 import * as z from 'zod/mini'
-import { fromBase64, toBase64 } from '../calls/base64.ts'
+import { fromBase64, textToBase64, toBase64 } from '../calls/base64.ts'
 
 /** A compact JWS (RFC 7515), read and not verified: what was signed is `input`, byte for byte. */
 export type Jws = {
@@ -42,7 +42,7 @@ function canonical(value: Readonly<Record<string, unknown>>): string {
 }
 
 function encodeText(text: string): string {
-  return toUrl(toBase64(utf8.encode(text)))
+  return toUrl(textToBase64(text))
 }
 
 function toUrl(base64: string): string {

@@ -89,6 +89,27 @@ describe('what channels owe', () => {
     await runner.close()
   })
 
+  it('is claimed, and given back beside it, whatever v was signed with: of keys that sign often nobody looks at it', async () => {
+    verifies(['M26', 'M27'])
+    const shop = await open()
+    const turned = async (payer: ChannelPayer, max: bigint) => {
+      const voucher = Object(await payer.voucher(max)).payload.voucher.signature
+      return payer.voucher(max, { signature: `${voucher.slice(0, -2)}${voucher.endsWith('1b') ? '1c' : '1b'}` })
+    }
+    const [often, leaving] = [await spend(shop, { prices: 40, spent: 31 }), await spend(shop)]
+    const wrong = await turned(often, 32n * price)
+    expect((await shop.pay(wrong)).status).toBe(200)
+    expect((await shop.row(often))?.voucher).toEqual({ max: 32n * price, signature: Object(wrong).payload.voucher.signature })
+    expect((await shop.pay(turned(leaving, 2n * price))).status).toBe(200)
+    const before = await earned()
+    expect((await shop.pay(leaving.refund(2n * price))).status).toBe(200)
+    expect(await shop.row(leaving)).toMatchObject({ funds: { claimed: 2n * price, balance: 2n * price } })
+    await shop.server.collect()
+    expect(await shop.row(often)).toMatchObject({ charged: 32n * price, funds: { claimed: 32n * price } })
+    expect((await earned()) - before).toBe(34n * price)
+    expect(shop.events.filter(({ type }) => type === 'channelPoisoned')).toEqual([])
+  })
+
   it('is claimed as soon as a payer withdraws, found by one query of the escrow, and he gets the rest', async () => {
     verifies(['A24', 'M27'])
     const shop = await open()

@@ -4,7 +4,7 @@ import { hastenKeccak } from '../../crypto/fast-keccak.ts'
 import { fastestSecp256k1 } from '../../crypto/native-secp256k1.ts'
 import type { Secp256k1 } from '../../crypto/secp256k1.ts'
 import type { EvmSigner } from '../../crypto/signer.ts'
-import { voucherCheck } from '../voucher.ts'
+import { recoverable, voucherCheck } from '../voucher.ts'
 import { receiverBooks } from './books.ts'
 import { channelMoves } from './moves.ts'
 import { type ChannelRail, channelRail } from './rail.ts'
@@ -31,8 +31,10 @@ export function receiverDesk(options: DeskOptions): Desk {
   const { chain, clock, store } = options
   void hastenKeccak()
   const books = receiverBooks({ chain, store: store.channels })
-  const checkVoucher = voucherCheck({ chainId: chain.chainId, secp256k1: options.secp256k1 ?? fastestSecp256k1() })
-  const receiver = channelReceiver({ books, chain, checkVoucher })
+  const curve = { chainId: chain.chainId, secp256k1: options.secp256k1 ?? fastestSecp256k1() }
+  const checkVoucher = voucherCheck(curve)
+  const parts = { books, claimable: recoverable(curve) }
+  const receiver = channelReceiver({ ...parts, chain, checkVoucher })
   return {
     async take(submission, given) {
       const answer = await receiver.take(submission, { now: clock(), ...given })
@@ -48,8 +50,8 @@ export function receiverDesk(options: DeskOptions): Desk {
         leave: (hasLeft) => receiver.leave(taken, hasLeft ? undefined : clock()),
       }
     },
-    move: channelMoves({ ...options, books, receiver }),
-    runner: (given) => channelRunner({ ...options, ...given, books }),
+    move: channelMoves({ ...options, ...parts, receiver }),
+    runner: (given) => channelRunner({ ...options, ...given, ...parts }),
     rail: channelRail({ books, receiver, checkVoucher, network: chain.network, clock }),
   }
 }

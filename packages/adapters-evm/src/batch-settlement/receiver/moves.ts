@@ -22,6 +22,8 @@ export type MovesOptions = {
   readonly chain: EvmReader
   readonly books: ReceiverBooks
   readonly receiver: ChannelReceiver
+  /** A row of a claim as the escrow takes it. */
+  readonly claimable: (row: VoucherClaim) => VoucherClaim
   /** Signs for the receiver; the facilitator does where it is the authorizer. */
   readonly authorizer: EvmSigner | undefined
   /** What a channel must have been charged, in atomic units, for each refund it gets (M19). */
@@ -140,10 +142,13 @@ const none = { reason: batchReason('refund_no_balance') }
 const tooEarly = 'Too little was bought over this channel for a refund at the seller’s cost. Its payer can withdraw by himself.'
 
 /** The payer's wish with the receiver's consent, as the facilitator takes it (wire.md §11.3). */
-async function enriched({ chain, payload, submission, authorizer }: Move<'refund'>, { channel, amount }: Aside): Promise<Submission> {
+async function enriched(
+  { chain, payload, submission, authorizer, claimable }: Move<'refund'>,
+  { channel, amount }: Aside,
+): Promise<Submission> {
   const nonce = channel.funds.refundNonce
   const claim = claimOf(channel)
-  const claims = claim === undefined ? [] : [claim]
+  const claims = claim === undefined ? [] : [claimable(claim)]
   const own = authorizer === undefined ? undefined : { signer: authorizer, chainId: chain.chainId }
   const consent = own && {
     refundAuthorizerSignature: (await signRefund(payload.channelConfig, { amount, nonce }, own)).signature,

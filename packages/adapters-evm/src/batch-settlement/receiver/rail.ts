@@ -19,9 +19,9 @@ import {
   raiseVoucher,
 } from '@flow402x/core/stream'
 import * as z from 'zod/mini'
-import type { Hex } from '../../crypto/bytes.ts'
+import { type Hex, toHex } from '../../crypto/bytes.ts'
 import type { ChannelConfig } from '../channel.ts'
-import { claimable, claimableSignature, type VoucherCheck } from '../voucher.ts'
+import type { VoucherCheck } from '../voucher.ts'
 import { batchReason, bookId, channelConfig as configSchema } from '../wire.ts'
 import { type ReceiverBooks, stateOf } from './books.ts'
 import { type ChannelReceiver, refusalOf, unseen } from './receiver.ts'
@@ -63,7 +63,8 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
     signed({ max, signature }) {
       if (!isSignature(signature)) return undefined
       const voucher = { channelId: id, maxClaimableAmount: max, signature }
-      return checkVoucher({ channelConfig, voucher }) === undefined ? claimableSignature(signature) : undefined
+      if (checkVoucher({ channelConfig, voucher }) !== undefined) return undefined
+      return typeof signature === 'string' ? signature : toHex(signature)
     },
   })
   const checked = (submission: Submission) => {
@@ -98,7 +99,7 @@ export function channelRail({ books, receiver, checkVoucher, network, clock }: C
       if ('reason' in payload) return { ...payload, status: 402 }
       const { voucher, channelConfig } = payload
       if (bookId(voucher.channelId) !== bookId(lane.channelId)) return { status: 402, reason: batchReason('channel_id_mismatch') }
-      const { maxClaimableAmount: max, signature } = claimable(voucher)
+      const { maxClaimableAmount: max, signature } = voucher
       const amount = BigInt(submission.requirements.amount)
       const step = await books.changeFresh<Step>(
         bookId(lane.channelId),

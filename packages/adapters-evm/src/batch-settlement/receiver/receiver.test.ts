@@ -10,7 +10,7 @@ import { privateKeySigner } from '../../crypto/signer.ts'
 import { claimCall, depositCall, withdrawCalls } from '../calls.ts'
 import { type ChannelConfig, channelIdOf } from '../channel.ts'
 import { signClaims, signDeposit, signVoucher } from '../signing.ts'
-import { voucherCheck } from '../voucher.ts'
+import { recoverable, voucherCheck } from '../voucher.ts'
 import { receiverBooks } from './books.ts'
 import { channelReceiver, type Taken } from './receiver.ts'
 
@@ -58,7 +58,7 @@ async function stage(deposit = 1000n, open = (books: ChannelStore): ChannelStore
   }
   const store = open(memoryChannels())
   const books = receiverBooks({ chain: counted, store })
-  const receiver = channelReceiver({ books, chain, checkVoucher: voucherCheck({ chainId: chain.chainId, secp256k1: chain.secp256k1 }) })
+  const receiver = channelReceiver({ books, chain, checkVoucher: voucherCheck(chain), claimable: recoverable(chain) })
   const extra = { receiverAuthorizer: config.receiverAuthorizer, withdrawDelay: 900, name, version }
   const terms = { scheme: 'batch-settlement', network: chain.network, asset: config.token, payTo: config.receiver, maxTimeoutSeconds: 60 }
   const requirements = { ...terms, amount: `${price}`, extra }

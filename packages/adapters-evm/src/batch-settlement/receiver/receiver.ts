@@ -14,7 +14,7 @@ import {
   type Withheld,
 } from '@flow402x/core'
 import { isSliding } from '@flow402x/core/stream'
-import { claimable, type Drawn, refuseTerms, type VoucherCheck } from '../voucher.ts'
+import { type Drawn, refuseTerms, type VoucherCheck } from '../voucher.ts'
 import {
   type BatchPayload,
   type BatchReason,
@@ -31,6 +31,8 @@ export type ChannelReceiverOptions = {
   readonly books: ReceiverBooks
   readonly chain: { readonly network: string }
   readonly checkVoucher: VoucherCheck
+  /** A row of a claim as the escrow takes it. */
+  readonly claimable: (row: VoucherClaim) => VoucherClaim
 }
 
 /** Work that a voucher pays for: done under `id`, for at most `amount`, which begins at `from`. */
@@ -65,7 +67,7 @@ export interface ChannelReceiver {
 }
 
 /** The receiver's side of channels. Errors: those of `EvmReader.read` and of the store. */
-export function channelReceiver({ books, chain, checkVoucher }: ChannelReceiverOptions): ChannelReceiver {
+export function channelReceiver({ books, chain, checkVoucher, claimable }: ChannelReceiverOptions): ChannelReceiver {
   const check = ({ payment, requirements }: Submission): Checked | BatchRefusal => {
     const payload = readBatchPayload(payment)
     if (payload === undefined) return { reason: 'invalid_payload' }
@@ -91,7 +93,7 @@ export function channelReceiver({ books, chain, checkVoucher }: ChannelReceiverO
         { now, signal, config: channelConfig, isShort: ({ withheld }) => withheld === 'beyond' },
       )
       if (typeof answer === 'string') return { reason: unseen[answer] }
-      if (answer.withheld === undefined) return { taken: { channelConfig, voucher: claimable(voucher), id, from: max - amount, amount } }
+      if (answer.withheld === undefined) return { taken: { channelConfig, voucher, id, from: max - amount, amount } }
       return refusalOf(answer.withheld, { channel: answer.channel, amount })
     },
     async foresee({ payment, requirements }, { now, more }) {
@@ -125,7 +127,7 @@ export function channelReceiver({ books, chain, checkVoucher }: ChannelReceiverO
     async *claims() {
       for await (const channel of books.store.list({ side: 'receiver', owed: true })) {
         const claim = channel.network === chain.network ? claimOf(channel) : undefined
-        if (claim !== undefined) yield claim
+        if (claim !== undefined) yield claimable(claim)
       }
     },
   }

@@ -48,6 +48,8 @@ export type ChannelRunnerOptions = RunnerOptions & {
   readonly store: Pick<Store, 'journal'>
   readonly asset: Asset
   readonly authorizer: EvmSigner | undefined
+  /** A row of a claim as the escrow takes it. */
+  readonly claimable: (row: VoucherClaim) => VoucherClaim
   readonly policy: RunnerPolicy
   /** Unix milliseconds. */
   readonly clock: () => number
@@ -112,7 +114,7 @@ export function channelRunner(options: ChannelRunnerOptions): ChannelRunner {
 
 /** The steps of a round. */
 function roundWork(options: ChannelRunnerOptions) {
-  const { chain, books, clock, facilitator, onEvent = () => {}, policy, asset, authorizer } = options
+  const { chain, books, clock, facilitator, onEvent = () => {}, policy, asset, authorizer, claimable } = options
   const inAsset = (price: string): bigint => priceInAsset(parsePrice(price), asset)
   const [amount, atLeast] = [inAsset(policy.amount ?? '$1'), inAsset(policy.atLeast ?? '$0.01')]
   // What must not be tried again at once, with the row's epoch and until when.
@@ -193,7 +195,8 @@ function roundWork(options: ChannelRunnerOptions) {
         { now: clock(), signal },
       )
       const fresh = await Promise.all(batch.map(async ({ id }) => books.find(id)))
-      const standing = fresh.flatMap((channel) => (channel && rowOf(channel)) ?? [])
+      const rowed = fresh.flatMap((channel) => (channel && rowOf(channel)) ?? [])
+      const standing = rowed.map((row) => ({ ...row, claim: claimable(row.claim) }))
       const { good, bad } = await sortClaims(
         standing.map(({ claim }) => claim),
         { chain, signal },
