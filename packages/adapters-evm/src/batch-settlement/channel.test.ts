@@ -3,10 +3,11 @@ import vectors from '@flow402x/testing/vectors/contracts.json'
 import fc from 'fast-check'
 import { encodeAbiParameters, hashTypedData, keccak256, parseAbiParameters } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type Hex, toBytes, toHex } from '../crypto/bytes.ts'
 import { domainSeparator, receiveDigest, receiveTypedData } from '../crypto/eip712.ts'
 import { fastestSecp256k1 } from '../crypto/native-secp256k1.ts'
+import { nobleSecp256k1 } from '../crypto/secp256k1.ts'
 import { tabledSecp256k1 } from '../crypto/tabled-secp256k1.ts'
 import { permit2Digest } from '../permit2/typed-data.ts'
 import { permit2Collector } from './calls.ts'
@@ -121,11 +122,26 @@ describe('what is signed', () => {
 const key = hex('0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80')
 const account = privateKeyToAccount(key)
 const mine = { ...config, payerAuthorizer: account.address }
-const draw = async (maxClaimableAmount: bigint, of: ChannelConfig = mine) => {
+const draw = async (maxClaimableAmount: bigint, of: ChannelConfig = mine, by = account) => {
   const id = channelIdOf(chainId, of)
-  const signature = await account.signTypedData(voucherTypedData(chainId, { channelId: id, maxClaimableAmount }))
+  const signature = await by.signTypedData(voucherTypedData(chainId, { channelId: id, maxClaimableAmount }))
   return { channelConfig: of, voucher: { channelId: id, maxClaimableAmount, signature } }
 }
+
+test('of keys that sign often so many are known as the curve says, and a new one takes the place of the oldest', async () => {
+  const recover = vi.fn(nobleSecp256k1.recover)
+  const judgeOf = fastestSecp256k1().often?.judgeOf
+  if (judgeOf === undefined) throw new TypeError('no judge')
+  const check = voucherCheck({ chainId, secp256k1: { ...nobleSecp256k1, recover, often: { from: 2, most: 2, judgeOf } } })
+  const [first, second, third] = ['11', '22', '33'].map((byte) => privateKeyToAccount(hex(`0x${byte.repeat(32)}`)))
+  const recovered: number[] = []
+  for (const by of [first, first, first, second, second, first, second, third, third, third, second, first]) {
+    if (by === undefined) throw new TypeError('no key')
+    expect(check(await draw(5n, { ...config, payerAuthorizer: by.address }, by))).toBeUndefined()
+    recovered.push(recover.mock.calls.length)
+  }
+  expect(recovered).toEqual([1, 2, 2, 3, 4, 4, 4, 5, 6, 6, 6, 7])
+})
 
 describe.each([fastestSecp256k1(), tabledSecp256k1])('vouchers checked by $name', (secp256k1) => {
   const check = voucherCheck({ chainId, secp256k1 })
@@ -165,6 +181,7 @@ describe.each([fastestSecp256k1(), tabledSecp256k1])('vouchers checked by $name'
     verifies('A23')
     const turned = (signature: Hex) => hex(`${signature.slice(0, -2)}${signature.endsWith('1b') ? '1c' : '1b'}`)
     const first = await draw(1n)
+    const check = voucherCheck({ chainId, secp256k1 })
     const rare = { ...first, voucher: { ...first.voucher, signature: turned(first.voucher.signature) } }
     expect(check(rare)).toEqual({ reason: 'invalid_batch_settlement_evm_voucher_signature' })
     for (let max = 1n; max <= 40n; max += 1n) expect(check(await draw(max))).toBeUndefined()

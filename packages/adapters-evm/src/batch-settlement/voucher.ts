@@ -1,7 +1,7 @@
 import { type PaymentRequirements, sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { bytesReader, type Hex, toBytes, toHex } from '../crypto/bytes.ts'
-import { addressOf, canonicalSignature, type Secp256k1 } from '../crypto/secp256k1.ts'
+import { addressOf, canonicalSignature, type Judge, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { type ChannelConfig, channelIdOf, type VoucherDigest, voucherDigest, voucherDigests } from './channel.ts'
 import { type BatchRefusal, batchReason, batchTerms, type VoucherClaim } from './wire.ts'
 
@@ -116,23 +116,26 @@ function isZero(address: Hex): boolean {
   return /^0x0{40}$/.test(address)
 }
 
-const mostKeys = 64
-// A key that signed so often is worth its tables.
-const oftenSigned = 32
-
-type Judge = (digest: Uint8Array, signature: Uint8Array) => boolean
+// Of so many keys it is counted how often they signed.
+const mostCounted = 4096
 
 /** Whether an address signed: by recovery, and for keys that sign often by what the curve knows of them then. */
 function signatures(secp256k1: Secp256k1): (address: Hex, digest: Uint8Array, signature: Uint8Array) => boolean {
-  const keys = new Map<string, { uses: number; judge?: Judge }>()
+  const { often } = secp256k1
+  const counts = new Map<string, number>()
+  const judges = new Map<string, Judge>()
   return (address, digest, signature) => {
-    const known = keys.get(address)
-    if (known?.judge !== undefined) return known.judge(digest, signature)
+    const judge = judges.get(address)
+    if (judge !== undefined) return judge(digest, signature)
     const key = secp256k1.recover(digest, signature)
     if (key === undefined || addressOf(key) !== address.toLowerCase()) return false
-    const uses = (known?.uses ?? 0) + 1
-    const judge = uses < oftenSigned ? undefined : secp256k1.signedBy?.(key)
-    keep(keys, address, { value: { uses, ...(judge && { judge }) }, most: mostKeys })
+    if (often === undefined) return true
+    const count = (counts.get(address) ?? 0) + 1
+    if (count < often.from) keep(counts, address, { value: count, most: mostCounted })
+    else {
+      counts.delete(address)
+      keep(judges, address, { value: often.judgeOf(key), most: often.most })
+    }
     return true
   }
 }

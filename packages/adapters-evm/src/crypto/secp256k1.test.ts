@@ -21,7 +21,7 @@ test('the native curve is in use where its binary is published', () => {
 test.each([tabledSecp256k1, fastestSecp256k1()])(
   '$name says of a known key what recovering by either v says, of whole signatures and of damaged ones',
   (curve) => {
-    const judgeOf = curve.signedBy
+    const judgeOf = curve.often?.judgeOf
     const damage = fc.record({ at: fc.nat(64), to: fc.nat(255) })
     fc.assert(
       fc.property(bytes32, privateKey, bytes32, fc.array(damage, { maxLength: 2 }), (digest, key, other, damages) => {

@@ -10,12 +10,20 @@ export interface Secp256k1 {
   sign(digest: Uint8Array, privateKey: Uint8Array): Uint8Array
   /** The uncompressed public key that signed, or nothing. `signature` has v of 27 or 28. */
   recover(digest: Uint8Array, signature: Uint8Array): Uint8Array | undefined
-  /**
-   * Says of signatures whether this key made them: faster than `recover` for keys that sign often. v may be any, though with the wrong one
-   * contracts recover another key (see `recoverable`).
-   */
-  signedBy?(publicKey: Uint8Array): (digest: Uint8Array, signature: Uint8Array) => boolean
+  /** What is faster than `recover` for keys that sign often. */
+  readonly often?: KnownKeys
 }
+
+/** Keys of which something is kept: each from so many signatures on, and no more than `most` of them. */
+export type KnownKeys = {
+  readonly from: number
+  readonly most: number
+  /** Says whether a key signed. v may be any, though by the wrong one contracts recover another key (see `recoverable`). */
+  judgeOf(publicKey: Uint8Array): Judge
+}
+
+/** Says whether the one that it is of made a signature. */
+export type Judge = (digest: Uint8Array, signature: Uint8Array) => boolean
 
 /** The curve in plain JavaScript: runs everywhere. */
 export const nobleSecp256k1: Secp256k1 = {

@@ -16,7 +16,7 @@ test('ticks that come while one is written are one signature: the highest that i
     await mayWrite
     return store.channels.update(row, next)
   })
-  const { signedBy: _, ...curve } = fastestSecp256k1()
+  const { often: _, ...curve } = fastestSecp256k1()
   const recover = vi.fn(curve.recover)
   const shop = await openShop({
     chain,
