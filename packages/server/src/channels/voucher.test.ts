@@ -173,6 +173,27 @@ describe('a seller over channels', () => {
     expect([runs(), (await row())?.charged]).toEqual([2, price])
   })
 
+  it('takes no voucher again whose answer is still being read, however slowly', async () => {
+    verifies(['M9', 'M26'])
+    for (const flow of ['upfront', 'authorization'] as const) {
+      const { payer, send, pay, row, runs } = await open({
+        lease: 150,
+        options: { flow },
+        handler: () => new Response(new Response('x'.repeat(3_000_000)).body),
+      })
+      await payer.fill(5n * price, 1n)
+      const voucher = await payer.voucher(price)
+      const slow = await send(voucher)
+      const reader = slow.body?.getReader()
+      expect((await reader?.read())?.value?.length).toBeGreaterThan(0)
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      expect(await pay(voucher)).toMatchObject({ status: 402, required: { error: `${prefix}channel_busy` } })
+      while ((await reader?.read())?.done === false);
+      expect(await pay(voucher)).toMatchObject({ status: 402 })
+      expect([runs(), (await row())?.charged]).toEqual([1, price])
+    }
+  })
+
   it('has the work done no more than four times by one voucher, for who hangs up before each answer', async () => {
     verifies(['M8', 'M9'])
     const { payer, send, pay, row, runs } = await open()

@@ -84,13 +84,16 @@ function voucherRun(context: RunContext, paying: Paying): Run {
     hold: options.flow !== 'upfront',
     facts,
     async complete(work) {
+      let isLeaving = false
       try {
-        return await charge(context, paying, await time.result(work))
+        const release = await charge(context, paying, { result: await time.result(work), end: time.end })
+        isLeaving = release.kind === 'deliver' && release.sent !== undefined
+        return release
       } catch (error) {
         engine.emit({ type: 'error', error })
         return { kind: 'answer', response: problemResponse(engine, serverErrors('server/not-ready', {}), { retryAfter: 5 }) }
       } finally {
-        time.end()
+        if (!isLeaving) time.end()
       }
     },
   }
@@ -123,8 +126,8 @@ function abort(facts: VoucherFacts, reason: unknown): void {
 type Pauses = { readonly pause: number; readonly onPause: () => void; readonly onOver: (reason: unknown) => void }
 
 /**
- * The time of a handler. While it lasts `onPause` is called after each pause, so that its voucher stays taken. One timer for both: of
- * thousands a second hardly any comes to its end.
+ * The time of a handler, and of its answer until that has left. While it lasts `onPause` is called after each pause, so that its voucher
+ * stays taken. One timer for all: of thousands a second hardly any comes to its end.
  */
 function allowTime(patience: number, { pause, onPause, onOver }: Pauses) {
   let left = patience
@@ -133,9 +136,10 @@ function allowTime(patience: number, { pause, onPause, onOver }: Pauses) {
   const wait = (): ReturnType<typeof setTimeout> => {
     const span = Math.min(pause, left)
     left -= span
-    return setTimeout(left > 0 ? goOn : giveUp, span)
+    return setTimeout(pass, span)
   }
-  const goOn = () => {
+  const pass = () => {
+    if (left <= 0) return giveUp()
     onPause()
     timer = wait()
   }
@@ -152,7 +156,12 @@ function allowTime(patience: number, { pause, onPause, onOver }: Pauses) {
       new Promise<HandlerResult | Failure>((resolve) => {
         tell = resolve
         if (late !== undefined) resolve(late)
-        work.then(resolve, (failure: unknown) => resolve({ failure, timedOut: false }))
+        const done = (result: HandlerResult | Failure) => {
+          // Who reads an answer may take his time.
+          left = Number.POSITIVE_INFINITY
+          resolve(result)
+        }
+        work.then(done, (failure: unknown) => done({ failure, timedOut: false }))
       }),
     end: () => clearTimeout(timer),
   }
@@ -163,7 +172,10 @@ function patienceOf({ handlerTimeout = paidHandlerTimeout }: PaidOptions): numbe
   return Math.min(handlerTimeout, 2 ** 31 - 1)
 }
 
-async function charge(context: RunContext, paying: Paying, result: HandlerResult | Failure): Promise<Release> {
+/** What a handler made, and what ends the time of its answer. */
+type Ended = { readonly result: HandlerResult | Failure; readonly end: () => void }
+
+async function charge(context: RunContext, paying: Paying, { result, end }: Ended): Promise<Release> {
   const { engine, url, dialect } = context
   const { taken } = paying
   if ('failure' in result || result.status >= 400) return failed(context, paying, result)
@@ -178,6 +190,7 @@ async function charge(context: RunContext, paying: Paying, result: HandlerResult
   const sent: Sent = async (hasLeft) => {
     if (isTold) return
     isTold = true
+    end()
     try {
       await taken.leave(hasLeft)
       if (hasLeft) engine.emit({ type: 'delivered', url, payer: taken.payer, claimId: taken.id })
