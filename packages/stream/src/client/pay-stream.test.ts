@@ -115,6 +115,30 @@ describe('a stream that is paid while it is read', () => {
     expect((await stream.receipt).consumed).toBe(seller.lanes[0]?.used)
   })
 
+  it('stays paused where that was wanted last, though the word to go on was slower', async () => {
+    verifies('T6')
+    const seller = await stage.openSeller(quickTerms)
+    const { wallet } = stage.openBuyer({ account: 8 })
+    const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+    const send: typeof wallet.send = async (url, init) => {
+      if (String(init?.body).includes('resume')) await rest(300)
+      return await wallet.send(url, init)
+    }
+    const stream = await payStream({ wallet: { ...wallet, send }, url: seller.url })
+    const reading = (async () => {
+      for await (const _ of stream);
+    })()
+    await expect.poll(() => seller.lanes[0]?.chunks ?? 0).toBeGreaterThan(5)
+    await stream.pause()
+    await Promise.all([stream.resume(), stream.pause()])
+    const [used, counted] = [seller.lanes[0]?.used ?? 0n, stream.standing().consumed]
+    await rest(900)
+    expect((seller.lanes[0]?.used ?? 0n) - used <= costOf(rate, oneUnit / 10n)).toBe(true)
+    expect(stream.standing().consumed - counted <= costOf(rate, oneUnit / 10n)).toBe(true)
+    await stream.close()
+    await reading
+  })
+
   it('ends where the budget does, with all that was paid delivered', async () => {
     verifies('FS1-CLIENT-BUDGET')
     const seller = await stage.openSeller(quickTerms)

@@ -18,6 +18,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason, isPaused, isOver, hasBegun] = [0, 0n, '', false, false, false]
   let [said, closing, isShut]: [bigint?, Promise<StreamReceipt>?, boolean?] = []
+  let [wishes, told]: [number, Promise<unknown>] = [0, Promise.resolve()]
   let settle: (receipt: StreamReceipt) => void = () => {}
   const receipt = new Promise<StreamReceipt>((resolve) => {
     settle = resolve
@@ -131,6 +132,14 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     return response
   }
 
+  /** Tells the lane one wish after the other, or an earlier one could be heard last; says whether this is the latest still. */
+  async function wish(op: 'pause' | 'resume'): Promise<boolean> {
+    const mine = ++wishes
+    if (ear !== undefined) told = told.then(() => tellLane(ear, op))
+    await told
+    return mine === wishes
+  }
+
   async function* iterate(): AsyncGenerator<StreamChunk> {
     if (hasBegun) throw readerErrors('stream/bad-option', { option: 'stream', why: 'it is read once' })
     hasBegun = true
@@ -153,10 +162,10 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     async pause() {
       isPaused = true
       meter?.flows(false)
-      if (ear !== undefined) await tellLane(ear, 'pause')
+      await wish('pause')
     },
     async resume() {
-      if (ear !== undefined) await tellLane(ear, 'resume')
+      if (!(await wish('resume'))) return
       isPaused = false
       meter?.flows(true)
     },
