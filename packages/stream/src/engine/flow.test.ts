@@ -132,7 +132,9 @@ describe('what is counted', () => {
     const [made] = [seen.made]
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(seen.made).toBe(made)
-    expect(await shop.read({ 'Payment-Resume': `${reading.sid.replace(/^./, 'A')}; from=0` })).toMatchObject({ status: 404 })
+    expect(
+      await shop.read({ 'Payment-Resume': `${reading.sid.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'))}; from=0` }),
+    ).toMatchObject({ status: 404 })
     const resumed = await shop.read({ 'Payment-Resume': `${reading.sid}; from=${reading.items.length}` })
     expect([resumed.status, resumed.sid]).toEqual([200, reading.sid])
     await vi.waitFor(() => expect(resumed.items.length).toBeGreaterThan(0))

@@ -18,6 +18,8 @@ export type Gate = {
   /** What is done when that rings. */
   due: (lane: Gated) => void
   isGrowing: boolean
+  /** When the books are asked, where they said nothing before (on `now`). */
+  asksAt: number
   /** What a window costs, and what is left where credit runs low. */
   readonly windowCost: bigint
   readonly lowCost: bigint
@@ -40,14 +42,17 @@ export interface Gated extends Bell {
 }
 
 /** A gate that nobody has come to yet. */
-export function createGate({ rate, window, tick }: StreamTerms, since: number): Gate {
+export function createGate({ rate, window, tick }: StreamTerms, { clock, now }: Pick<LaneKeeper, 'clock' | 'now'>): Gate {
+  const [since, asksAt] = [clock(), now() + betweenLooks]
   const [windowCost, lowCost] = [costOf(rate, window), costOf(rate, tick / 2n)]
-  return { state: 'detached', since, reason: undefined, alarm: undefined, due: watch, isGrowing: false, windowCost, lowCost }
+  return { state: 'detached', since, reason: undefined, alarm: undefined, due: watch, isGrowing: false, asksAt, windowCost, lowCost }
 }
 
-// In silence nothing asks the books, and a payer may take his money out meanwhile: what he was granted must not outlast that. Contracts let him
-// after a quarter of an hour at the earliest (ms).
+// Where nothing is signed nothing asks the books, and a payer may take his money out meanwhile: what he was granted must not outlast that.
+// Contracts let him after a quarter of an hour at the earliest, and for ten minutes a lane may be paused (ms).
 const betweenLooks = 180_000
+// Then: books that say nothing are asked again, and a lane whose money was on its way out has so long for what it was granted (ms).
+const asksAgain = 10_000
 
 /** Whether something may be delivered, as far as it can be paid. */
 export function isOpen(lane: Gated): boolean {
@@ -58,6 +63,7 @@ export function isOpen(lane: Gated): boolean {
 export function open(lane: Gated): void {
   const { gate, meter, terms } = lane
   silence(lane)
+  if (isDrained(lane)) return
   const wasShut = gate.state === 'gated'
   gate.reason = undefined
   enter(lane, 'flowing')
@@ -91,6 +97,7 @@ function watch(lane: Gated): void {
     shut(lane)
     return
   }
+  if (isDrained(lane)) return
   const left = meter.granted - usedOf(meter)
   const { ahead } = lane.standing
   if (ahead > 0n && left < gate.windowCost / 2n) grow(lane)
@@ -98,13 +105,17 @@ function watch(lane: Gated): void {
     enter(lane, 'low')
     lane.tell('low')
   }
-  if (!isTimed) return
   const [now, stands] = [keeper.now(), standsAt(meter)]
-  const next = Math.min(untilNext(lane, left), keeper.leaseEnd() - now)
+  const asks = gate.asksAt - now
+  if (!isTimed) {
+    if (gate.alarm?.bell === undefined) wait(lane, asks, look)
+    return
+  }
+  const next = Math.min(untilNext(lane, left), keeper.leaseEnd() - now, asks)
   if (now + next < stands) wait(lane, next, watch)
   else if (lane.standing.isDraining && now >= stands) drain(lane)
   // Of a clock that stands still by then nothing comes: what is delivered next watches it again.
-  else wait(lane, betweenLooks, look)
+  else wait(lane, asks, look)
 }
 
 /** Something was paid. Who is watched anyway is not watched more closely for that. */
@@ -115,8 +126,9 @@ export function paid(lane: Gated): void {
 
 /** The books said something new. */
 export function credited(lane: Gated): void {
-  const { gate, meter } = lane
+  const { gate, meter, keeper } = lane
   const { ahead, isDraining } = lane.standing
+  if (!isDraining) gate.asksAt = keeper.now() + betweenLooks
   if (gate.state !== 'gated') {
     if (gate.state === 'low' && meter.granted - usedOf(meter) + ahead > gate.lowCost) enter(lane, 'flowing')
     watch(lane)
@@ -177,8 +189,21 @@ function silence({ gate: { alarm }, keeper }: Gated): void {
 
 /** Asks the books in silence. */
 function look(lane: Gated): void {
-  wait(lane, betweenLooks, look)
+  if (!isDrained(lane)) wait(lane, lane.gate.asksAt - lane.keeper.now(), look)
+}
+
+/** Asks the books where it is time; or says that it is over, since its payer was taking his money out when they were asked. */
+function isDrained(lane: Gated): boolean {
+  const { gate, keeper, standing } = lane
+  const now = keeper.now()
+  if (now < gate.asksAt) return false
+  if (standing.isDraining) {
+    drain(lane)
+    return true
+  }
+  gate.asksAt = now + asksAgain
   grow(lane)
+  return false
 }
 
 function endPaused(lane: Gated): void {

@@ -102,7 +102,7 @@ export function createLive({ sid, lane, terms, rail, epoch, standing, units, rep
   const counted = { units, used, replayed, granted, now: keeper.now, until: keeper.leaseEnd }
   const { rate, clock, window, tick } = terms
   const meter = createMeter({ rate, isTimed: clock === 'wall', window, linger: Number(tick) / 1e6, ...counted })
-  const gate = createGate(terms, keeper.clock())
+  const gate = createGate(terms, keeper)
   const own: Pick<Living & LiveLane, OfOne> = {
     sid,
     lane,

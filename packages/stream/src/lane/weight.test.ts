@@ -56,7 +56,7 @@ function keeping(): { readonly keeper: LaneKeeper; readonly alarms: () => number
 }
 
 /** A lane with credit for one second. */
-function laneOf(keeper: LaneKeeper, sid: string): LiveLane {
+function laneOf(keeper: LaneKeeper, sid: string, given = terms): LiveLane {
   const { rail } = scheme
   if (rail === undefined) throw new RangeError('channels carry streams')
   const lane: LaneFacts = {
@@ -73,7 +73,7 @@ function laneOf(keeper: LaneKeeper, sid: string): LiveLane {
   }
   const figures = { balance: 1000n, claimed: 0n, withdrawRequestedAt: 0 }
   const standing = { granted: 10n, used: 0n, ahead: 0n, accepted: 10n, consumed: 0n, charged: 10n, isDraining: false, channel: figures }
-  return createLive({ sid, lane, terms, rail, epoch: 1, standing, units: 0n, replayed: 0n, keeper })
+  return createLive({ sid, lane, terms: given, rail, epoch: 1, standing, units: 0n, replayed: 0n, keeper })
 }
 
 /** What two lanes have each of their own that all could share: functions, and layouts of objects. */
@@ -156,24 +156,62 @@ describe('a lane that waits', () => {
     expect(counts[5]?.[0]).toBe(0)
   })
 
-  test('is looked at now and then in silence, and ends where its payer takes his money out meanwhile', async () => {
-    verifies(['FS1-SILENCE', 'F5'])
-    const { keeper, alarms } = keeping()
-    let looks = 0
-    const grow = async (): Promise<void> => {
-      looks += 1
+  test.each(['wall', 'media'] as const)(
+    'is looked at now and then in silence (clock %s), and ends where its payer takes his money out meanwhile',
+    async (clock) => {
+      verifies(['FS1-SILENCE', 'F5'])
+      const { keeper, alarms } = keeping()
+      let looks = 0
+      const grow = async (one: LiveLane): Promise<void> => {
+        looks += 1
+        one.credit(one.standing)
+      }
+      const lane = laneOf({ ...keeper, grow }, 'one', clock === 'wall' ? terms : { ...terms, unit: 'token', clock })
+      lane.credit({ ...lane.standing, granted: 100n, accepted: 100n })
+      const [held, told]: [ReturnType<LiveLane['hold']>, unknown[]] = [lane.hold(), []]
+      held.hear(({ t, reason }) => told.push([t, reason]))
+      expect(held.debit(clock === 'wall' ? 0n : oneUnit)).toBe(true)
+      held.left()
+      await vi.advanceTimersByTimeAsync(600_000)
+      expect([looks, lane.state(), lane.used(), alarms()]).toEqual([3, 'flowing', 10n, 1])
+      lane.credit({ ...lane.standing, isDraining: true })
+      // What is sold piece by piece has until the next look.
+      if (clock === 'media') await vi.advanceTimersByTimeAsync(180_000)
+      expect(await lane.end('again')).toMatchObject({ used: 10n, reason: 'withdrawn' })
+      expect([held.debit(0n), told[0], alarms()]).toEqual([false, ['gated', 'withdrawing'], 0])
+    },
+  )
+
+  test('is looked at as often where it never rests, and where books that say nothing are asked again', async () => {
+    verifies('F5')
+    const { keeper } = keeping()
+    const looks: number[] = []
+    let says = true
+    const grow = async (one: LiveLane): Promise<void> => {
+      looks.push(Math.round(performance.now() / 1000))
+      if (says) one.credit(one.standing)
     }
+    // A window of an hour.
     const lane = laneOf({ ...keeper, grow }, 'one')
-    lane.credit({ ...lane.standing, granted: 100n, accepted: 100n })
-    const [held, told]: [ReturnType<LiveLane['hold']>, unknown[]] = [lane.hold(), []]
-    held.hear(({ t, reason }) => told.push([t, reason]))
-    expect(held.debit(0n)).toBe(true)
-    held.left()
-    await vi.advanceTimersByTimeAsync(600_000)
-    expect([looks, lane.state(), lane.used(), alarms()]).toEqual([3, 'flowing', 10n, 1])
+    lane.credit({ ...lane.standing, granted: 36_000n, accepted: 36_000n })
+    const began = Math.round(performance.now() / 1000)
+    const held = lane.hold()
+    for (let at = 0; at < 400; at += 1) {
+      expect(held.debit(0n)).toBe(true)
+      await vi.advanceTimersByTimeAsync(1000)
+    }
+    says = false
+    for (let at = 400; at < 555; at += 1) {
+      expect(held.debit(0n)).toBe(true)
+      await vi.advanceTimersByTimeAsync(1000)
+    }
+    expect(looks.map((at) => at - began)).toEqual([180, 360, 540, 550])
+    says = true
     lane.credit({ ...lane.standing, isDraining: true })
-    expect(await lane.end('again')).toMatchObject({ used: 10n, reason: 'withdrawn' })
-    expect([held.debit(0n), told[0], alarms()]).toEqual([false, ['gated', 'withdrawing'], 0])
+    // It delivers what it was granted, but not for so long that its payer has his money by then.
+    expect(held.debit(0n)).toBe(true)
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect([lane.state(), lane.used()]).toEqual(['ended', 5600n])
   })
 
   test('makes a signal for who asks, which says the same as if it had always been there', () => {
