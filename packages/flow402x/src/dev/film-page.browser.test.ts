@@ -3,7 +3,7 @@ import { inChromium, noChromium } from '@flow402x/testing/browser'
 import { verifies } from '@flow402x/testing/requirements'
 import { describe, expect, it } from 'vitest'
 import { useDevPages } from '../fixtures/dev-pages.ts'
-import { dollars, film, meters, receipt, said, start } from '../fixtures/stream-screen.ts'
+import { dollars, film, meters, press, receipt, said, start } from '../fixtures/stream-screen.ts'
 
 describe.skipIf(noChromium !== undefined)(`the page of a paid film, ${inChromium}`, { timeout: 60_000 }, () => {
   const { chain, open } = useDevPages()
@@ -32,8 +32,15 @@ describe.skipIf(noChromium !== undefined)(`the page of a paid film, ${inChromium
     await said(page, /All of the budget is signed for/)
     const spent = await meters(page)
     expect(spent.paid).toBeGreaterThan(stood.paid)
+    // What is paid is seen to its end, and the film's own buttons spend nothing of what is left.
+    const unseen = async () => Math.round(((await film(page)).end - (await film(page)).currentTime) * 2)
+    await expect.poll(unseen, { timeout: 15_000 }).toBe(0)
+    const stands = await meters(page)
+    await press(page, 'pause')
+    await press(page, 'play')
     await rest(1500)
-    expect((await meters(page)).paid).toBeLessThanOrEqual(900)
+    expect(await meters(page)).toEqual(stands)
+    expect(stands.paid).toBeLessThanOrEqual(900)
 
     await page.getByLabel('Top up, in dollars').fill('0.05')
     await page.getByRole('button', { name: 'Top up' }).click()
@@ -48,6 +55,21 @@ describe.skipIf(noChromium !== undefined)(`the page of a paid film, ${inChromium
     const key = await page.evaluate(() => localStorage.getItem('flow402x key: test wallet') ?? '')
     // All that it was given but what was paid.
     expect(await chain().balanceOf(privateKeySigner(key).address)).toBe(10_000_000n - paid)
+  })
+
+  it('stop and go on with the film’s own buttons', async () => {
+    verifies('FS1-PAGE')
+    const page = await open('/video.mp4')
+    await start(page, '0.09')
+    await expect.poll(async () => (await film(page)).currentTime, { timeout: 15_000 }).toBeGreaterThan(0.5)
+    await press(page, 'pause')
+    await said(page, /Paused/)
+    await rest(700)
+    const stood = await meters(page)
+    await rest(1500)
+    expect(await meters(page)).toEqual(stood)
+    await press(page, 'play')
+    await expect.poll(async () => (await meters(page)).paid, { timeout: 15_000 }).toBeGreaterThan(stood.paid)
   })
 
   it('remember over a reload what lies in the channel, pay with it first, and begin anew with a count of its own', async () => {

@@ -42,7 +42,7 @@ ${questions(visit)}<div class="field"><label for="budget">Budget, in dollars</la
 ${wallets(formatNetwork(offer?.network ?? ''))}</form>
 <div class="run" data-part="run" hidden>
 <div class="buttons"><button type="button" class="button" data-part="pause">Pause</button><button type="button" class="button quiet" data-part="finish">Finish</button></div>
-<form class="more" data-part="more"><label for="more">Top up, in dollars</label><div class="buttons"><input id="more" name="more" inputmode="decimal" autocomplete="off" value="${usualBudget(visit)}"><button type="submit">Top up</button></div></form>
+<form class="more" data-part="more"><label for="more">Top up, in dollars</label><div class="buttons"><input id="more" name="more" inputmode="decimal" autocomplete="off" value="${usualBudget(visit)}"><button type="submit" class="button quiet" data-part="allow">Top up</button></div></form>
 </div>
 <div class="over" data-part="over" hidden>
 <h2>Receipt</h2>

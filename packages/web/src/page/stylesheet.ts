@@ -59,6 +59,8 @@ form, .run, .over { display: grid; gap: 1rem }
 .buttons { display: flex; gap: .5rem }
 .buttons > * { flex: 1 }
 .buttons input { min-width: 0 }
+.over .buttons { flex-wrap: wrap }
+.over .button { flex: 1 0 auto; width: auto; white-space: nowrap }
 .more { gap: .25rem; padding-top: 1rem; border-top: 1px solid var(--line) }
 button:disabled { opacity: .55; cursor: default }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .25rem 1rem; font-size: .9375rem }

@@ -59,7 +59,8 @@ export async function openFlow({ purse, url, asset, screen, onChange, ...given }
   async function halt(next: 'paused' | 'spent'): Promise<void> {
     if (state !== 'flowing') return
     become(next)
-    sink.hold(true)
+    // What is paid already is shown to its end all the same.
+    if (next === 'paused') sink.hold(true)
     await stream.pause()
   }
 

@@ -36,6 +36,9 @@ function render(): void {
   const beyond = state === 'over' ? '' : ` · ${dollars(ahead, { asset, digits: 4 })} signed ahead`
   screen.part('ahead').textContent = `Budget ${dollars(budget, { asset })}${beyond}`
   screen.button('pause').textContent = { flowing: 'Pause', paused: 'Go on', spent: 'Use the rest', over: 'Pause' }[state]
+  // What there is to do next stands out.
+  screen.button('pause').classList.toggle('quiet', state === 'spent')
+  screen.button('allow').classList.toggle('quiet', state !== 'spent')
   document.body.dataset.state = state
 }
 
@@ -145,9 +148,10 @@ function wire(): void {
     screen.open('start')
     screen.field('budget').focus()
   })
-  // The film's own buttons stop the money as well.
-  screen.video.addEventListener('pause', () => void (screen.video.ended ? undefined : flow?.pause()))
-  screen.video.addEventListener('play', () => void flow?.resume())
+  // The film's own buttons stop the money as well. Events come late: what counts is how the film stands by now, or one of this page's own
+  // doing would undo what was pressed since.
+  screen.video.addEventListener('pause', () => void (screen.video.paused && !screen.video.ended && flow?.pause()))
+  screen.video.addEventListener('play', () => void (!screen.video.paused && flow?.standing().state === 'paused' && flow.resume()))
   addEventListener('pagehide', () => void flow?.finish())
 }
 
