@@ -18,6 +18,7 @@ export {
   finishStretch,
   type Hold,
   type LaneCredit,
+  type LostAnswer,
   learnFunds,
   leaveStretch,
   nextBase,

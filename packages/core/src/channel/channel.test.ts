@@ -42,15 +42,15 @@ function ledger(start: Channel = empty) {
   }
   return {
     now: () => channel,
-    take: (id: string, max: bigint, amount: bigint, now = 1): Withheld | undefined =>
-      keep(takeStretch(channel, { id, max, amount, now, until: now + until })),
+    take: (id: string, max: bigint, amount: bigint, now = 1, asked: { request?: string } = {}): Withheld | undefined =>
+      keep(takeStretch(channel, { id, max, amount, now, until: now + until, ...asked })),
     /** Ends work; its answer leaves unless told. */
     finish(id: string, used: bigint, { now = 2, leaves = true }: { now?: number; leaves?: boolean } = {}): boolean {
       const done = keep(finishStretch(channel, { id, used, signature: `by ${id}`, now }))
       if (leaves) keep(leaveStretch(channel, { id }))
       return done
     },
-    lose: (id: string, lostAt = 0): void => keep(leaveStretch(channel, { id, lostAt })),
+    lose: (id: string, at = 0, request?: string): void => keep(leaveStretch(channel, { id, lost: { at, request } })),
     extend: (id: string, to: number): boolean => keep(extendStretch(channel, { id, until: to })),
     aside: (amount: bigint, now = 1): bigint | undefined => keep(setAside(channel, { amount, now })),
     learn: (change: Partial<ChannelFunds>, readAt = 2): boolean => keep(learnFunds(channel, { ...channel.funds, ...change, readAt })),
@@ -87,6 +87,20 @@ describe('a channel', () => {
     expect(finish('after death', 10n)).toBe(true)
     expect(now()).toMatchObject({ charged: 10n, top: 10n })
     expect(now().voucher).toEqual({ max: 10n, signature: 'by after death' })
+  })
+
+  test('has an answer that nobody had made once more for the request that it was for', () => {
+    verifies(['M12', 'M26'])
+    const { take, finish, lose, now } = ledger()
+    take('a', 10n, 10n, 1, { request: 'mine' })
+    finish('a', 10n, { leaves: false })
+    lose('a', 0, 'mine')
+    expect(now().held).toMatchObject([{ id: 'a', used: 10n, request: 'mine' }])
+    expect([take('b', 10n, 10n), take('c', 10n, 10n, 1, { request: 'other' })]).toEqual(['sold', 'sold'])
+    expect(take('d', 10n, 10n, 1, { request: 'mine' })).toBeUndefined()
+    // Whoever does it now knows himself what it is for.
+    expect(now().held).toMatchObject([{ id: 'd', before: 10n, again: 1 }])
+    expect(now().held[0]).not.toHaveProperty('request')
   })
 
   test('has an answer that nobody had made once more for the same voucher, and charges it once', () => {

@@ -4,7 +4,7 @@ export type Stretch = { readonly from: bigint; readonly to: bigint }
 /**
  * A stretch that pays for work under way; `until` (Unix ms) its worker is believed to be alive. `used`: the work is done and this much of
  * it is charged, its answer is on the way to its payer. `before`: what an earlier run charged whose answer nobody may have had, and `again`
- * how often it was done again for that.
+ * how often it was done again for that. `request`: nobody had its answer, which was to a request of this digest.
  */
 export type Hold = Stretch & {
   readonly id: string
@@ -12,6 +12,7 @@ export type Hold = Stretch & {
   readonly used?: bigint
   readonly before?: bigint
   readonly again?: number
+  readonly request?: string
 }
 
 /** A stretch that can be sold again; `spent`: a voucher up to its very end was served and may be public by now. */
@@ -136,14 +137,15 @@ export function usableFunds({ funds, refunding }: Channel): bigint {
 /**
  * Takes the stretch of `amount` that ends at `max` for work under way, unless any of it is sold, held or beyond what is usable.
  * Holds whose time is over at `now` (Unix ms) are free again: their worker died, and the same voucher pays for another try. It does so
- * too where the worker died with the answer in its hands, and is not charged again.
+ * too where the worker died with the answer in its hands, and is not charged again. An answer that nobody had is made again for a
+ * `request` of the same digest alone: what else is done is other work.
  */
 export function takeStretch(
   channel: Channel,
-  { id, max, amount, now, until }: { id: string; max: bigint; amount: bigint; now: number; until: number },
+  { id, max, amount, now, until, request }: { id: string; max: bigint; amount: bigint; now: number; until: number; request?: string },
 ): Changed<Withheld | undefined> {
   const current = withoutDead(channel, now)
-  const wanted = { from: max - amount, to: max, now }
+  const wanted = { from: max - amount, to: max, now, request }
   const mine = { from: wanted.from, to: max, id, until }
   // Two holds of one name would end as each other.
   if (current.held.some((hold) => hold.id === id)) return { channel, result: 'held' }
@@ -194,15 +196,22 @@ export function finishStretch(
   return { channel: withDebt(rowWith(channel, { charged, held, voucher }), now), result: true }
 }
 
+/** What nobody had, as was seen `at` this time (Unix ms), and the digest of the request that it was for, if that is known. */
+export type LostAnswer = { readonly at: number; readonly request?: string | undefined }
+
 /**
- * The answer of work that was charged has left, and what it did not use is free again; or nobody had any of it, as was seen at `lostAt`
- * (Unix ms), and the same voucher has it made once more.
+ * The answer of work that was charged has left, and what it did not use is free again; or it is `lost`, and the same voucher has it made
+ * once more.
  */
-export function leaveStretch(channel: Channel, { id, lostAt }: { id: string; lostAt?: number | undefined }): Changed<void> {
+export function leaveStretch(channel: Channel, { id, lost }: { id: string; lost?: LostAnswer | undefined }): Changed<void> {
   const hold = channel.held.find((one) => one.id === id && one.used !== undefined)
   if (hold === undefined) return { channel, result: undefined }
   const others = channel.held.filter((one) => one !== hold)
-  if (lostAt !== undefined) return { channel: rowWith(channel, { held: [...others, { ...hold, until: lostAt }] }), result: undefined }
+  if (lost !== undefined) {
+    const { at, request } = lost
+    const waiting = { ...hold, until: at, ...(request !== undefined && { request }) }
+    return { channel: rowWith(channel, { held: [...others, waiting] }), result: undefined }
+  }
   return { channel: rowWith(channel, { held: others, free: bounded([...channel.free, ...restOf(hold)]) }), result: undefined }
 }
 
@@ -271,10 +280,14 @@ function covers(channel: Channel, more: bigint): boolean {
 }
 
 /** The hold of an answer that may never have left, for exactly this stretch; the voucher that claims show to everybody brings none (M26). */
-function lostAnswer({ held, voucher, funds }: Channel, { from, to, now }: Stretch & { readonly now: number }): Hold | undefined {
+function lostAnswer(
+  { held, voucher, funds }: Channel,
+  { from, to, now, request }: Stretch & { readonly now: number; readonly request: string | undefined },
+): Hold | undefined {
   if (funds.claimed > 0n && to === voucher?.max) return undefined
   const isAway = ({ used, until, again = 0 }: Hold): boolean => used !== undefined && until <= now && again < mostAgain
-  return held.find((hold) => hold.from === from && hold.to === to && isAway(hold))
+  const isAsked = (hold: Hold): boolean => hold.request === undefined || hold.request === request
+  return held.find((hold) => hold.from === from && hold.to === to && isAway(hold) && isAsked(hold))
 }
 
 function withoutDead(channel: Channel, now: number): Channel {

@@ -72,7 +72,7 @@ function world() {
     },
     leave({ which: at, hasLeft }) {
       const hold = held(at)
-      if (hold !== undefined) set(leaveStretch(row, { id: hold.id, ...(hasLeft ? {} : { lostAt: now }) }))
+      if (hold !== undefined) set(leaveStretch(row, { id: hold.id, ...(hasLeft ? {} : { lost: { at: now } }) }))
     },
     wait({ time }) {
       now += time

@@ -25,7 +25,7 @@ export interface TakenVoucher {
   extend(until: number): Promise<boolean>
   /** Charges what was used, nothing for work that failed. Without an answer nothing may be delivered. */
   finish(used: bigint): Promise<Charged | undefined>
-  /** The answer of a charged run has left, or nobody had any of it: then the same voucher brings it once more. */
+  /** The answer of a charged run has left, or nobody had any of it: then the same voucher brings it once more to the same request. */
   leave(hasLeft: boolean): Promise<void>
 }
 
@@ -33,6 +33,8 @@ export interface TakenVoucher {
 export type TakeOptions = {
   readonly id: string
   readonly until: number
+  /** Digest of what is asked, for which alone an answer that was lost is made again; asked for where one was. */
+  readonly request?: () => Promise<string>
   readonly signal?: AbortSignal | undefined
 }
 

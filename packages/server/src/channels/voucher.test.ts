@@ -173,6 +173,46 @@ describe('a seller over channels', () => {
     expect([runs(), (await row())?.charged]).toEqual([2, price])
   })
 
+  it('makes an answer that nobody had again for the request that it was for, and for no other', async () => {
+    verifies(['M9', 'M12'])
+    const done: string[] = []
+    const { payer, send, pay, row } = await open({
+      handler: async (request) => {
+        done.push(`${request.method} ${new URL(request.url).pathname} ${await request.text()}`)
+        return new Response('goods')
+      },
+    })
+    await payer.fill(9n * price, 1n)
+    const voucher = await payer.voucher(price)
+    const post = (body: string, headers = {}) => ({ method: 'POST', body, headers: { 'content-length': `${body.length}`, ...headers } })
+    await (await send(voucher, post('one'))).body?.cancel()
+    for (const other of [post('two'), post('one', { authorization: 'me' }), { ...post('one'), path: '/dear' }, {}]) {
+      const { status, required } = await pay(voucher, other)
+      expect([status, required?.error]).toEqual([402, `${prefix}cumulative_amount_mismatch`])
+      expect(required?.accepts[0]?.extra).toMatchObject({ channelState: { chargedCumulativeAmount: `${price}` } })
+    }
+    expect(done).toEqual(['POST /goods one'])
+    // Who goes on pays for it, and can still come for the answer that he never had.
+    expect(await pay(payer.voucher(2n * price), post('two'))).toMatchObject({ status: 200 })
+    expect(await pay(voucher, post('one'))).toMatchObject({ status: 200, receipt: charge(price, price) })
+    expect(await pay(voucher, post('one'))).toMatchObject({ status: 402 })
+    expect(done).toEqual(['POST /goods one', 'POST /goods two', 'POST /goods one'])
+    expect(await row()).toMatchObject({ charged: 2n * price, top: 2n * price })
+  })
+
+  it('charges nothing for a request that breaks off or is longer than it says, and its voucher pays for another try', async () => {
+    verifies('M9')
+    const { payer, send, pay, row, runs } = await open()
+    await payer.fill(5n * price, 1n)
+    const voucher = await payer.voucher(price)
+    const asked = (body: string | ReadableStream) => ({ method: 'POST', body, headers: { 'content-length': '5' } })
+    const broken = new ReadableStream({ start: (controller) => controller.error(new Error('gone')) })
+    expect((await send(voucher, asked(broken))).status).toBe(400)
+    expect((await send(voucher, asked('x'.repeat(12_000_000)))).status).toBe(413)
+    expect([runs(), await row()]).toMatchObject([0, { charged: 0n, held: [] }])
+    expect(await pay(voucher, asked('whole'))).toMatchObject({ status: 200, receipt: charge(price, price) })
+  })
+
   it('takes no voucher again whose answer is still being read, however slowly', async () => {
     verifies(['M9', 'M26'])
     for (const flow of ['upfront', 'authorization'] as const) {

@@ -4,6 +4,7 @@ import { dressPaid, dressRefusal, notSettledResponse, problemResponse, receiptHe
 import { serverErrors } from '../engine/errors.ts'
 import type { Offer, PaidOptions, Quote } from '../engine/offers.ts'
 import type { Visit } from '../engine/payment.ts'
+import { bindingOf } from '../engine/request.ts'
 import {
   type Admission,
   busyResponse,
@@ -39,10 +40,41 @@ export async function admitVoucher(visit: Visit, offer: Offer): Promise<Admissio
   if (moved?.status === 'pending') return { kind: 'answer', response: hangingResponse(context, moved) }
   if (moved?.status === 'notSettled') return { kind: 'answer', response: notSettledResponse(engine, { outcome: moved, dialect }) }
   if (moved !== undefined && read.kind === 'refund') return refunded(context, { moved, channelId: read.channelId })
-  const taken = await scheme.vouchers.take(submission, { id: crypto.randomUUID(), until: engine.clock() + engine.lease })
+  const body = knownBody(visit)
+  const taken = await scheme.vouchers.take(submission, {
+    id: crypto.randomUUID(),
+    until: engine.clock() + engine.lease,
+    request: async () => (await bindingOf(request, (await body?.()) ?? new Uint8Array())).binding,
+  })
   if ('reason' in taken) return refuse(visit, offer, taken)
+  // Read while it is there: its handler may leave nothing of it.
+  if (body !== undefined) await orUntaken(taken, body)
   engine.emit({ type: 'claimed', url: request.url, payer: taken.payer, claimId: taken.id })
   return voucherRun(context, { taken, submission, moved })
+}
+
+/** Reads the body of a request, once, where that says how long it is. What is longer than is kept goes to its handler as it comes. */
+function knownBody({ engine: { maxBodyBytes: limit }, request }: Visit): (() => Promise<Uint8Array>) | undefined {
+  const length = Number(request.header('content-length') ?? 0)
+  if (!(length > 0 && length <= limit)) return undefined
+  let reading: Promise<Uint8Array> | undefined
+  return () => {
+    reading ??= request.body(limit).then((whole) => {
+      if (whole === undefined) throw serverErrors('payment/body-too-large', { limit })
+      return whole
+    })
+    return reading
+  }
+}
+
+/** Does what comes before the work; where that fails the voucher pays for another try. */
+async function orUntaken(taken: TakenVoucher, prepare: () => Promise<unknown>): Promise<void> {
+  try {
+    await prepare()
+  } catch (error) {
+    await taken.finish(0n)
+    throw error
+  }
 }
 
 /** The offers again, and in the one that was meant where its payer may go on from (wire.md §11.5). */

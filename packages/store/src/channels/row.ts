@@ -26,6 +26,7 @@ const ledger = z.object({
       used: z.exactOptional(amount),
       before: z.exactOptional(amount),
       again: z.exactOptional(z.number()),
+      request: z.exactOptional(z.string()),
     }),
   ),
   free: z.array(z.object(freeStretch)),

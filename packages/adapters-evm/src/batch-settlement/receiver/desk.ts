@@ -47,7 +47,7 @@ export function receiverDesk(options: DeskOptions): Desk {
         payer: channelConfig.payer.toLowerCase(),
         extend: (until) => receiver.extend(taken, until),
         finish: (used) => receiver.finish(taken, { used, now: clock() }),
-        leave: (hasLeft) => receiver.leave(taken, hasLeft ? undefined : clock()),
+        leave: async (hasLeft) => receiver.leave(taken, hasLeft ? undefined : { at: clock(), request: await given.request?.() }),
       }
     },
     move: channelMoves({ ...options, ...parts, receiver }),

@@ -4,10 +4,13 @@ import {
   type Charged,
   extendStretch,
   finishStretch,
+  type Hold,
+  type LostAnswer,
   leaveStretch,
   nextBase,
   type Submission,
   sameAddress,
+  type TakeOptions,
   takeStretch,
   usableFunds,
   type VoucherRefusal,
@@ -38,7 +41,7 @@ export type ChannelReceiverOptions = {
 /** Work that a voucher pays for: done under `id`, for at most `amount`, which begins at `from`. */
 export type Taken = Drawn & { readonly id: string; readonly from: bigint; readonly amount: bigint }
 
-type Run = { readonly id: string; readonly now: number; readonly until: number; readonly signal?: AbortSignal | undefined }
+type Run = TakeOptions & { readonly now: number }
 
 type Attempt = { readonly withheld: Withheld | undefined; readonly channel: Channel }
 
@@ -60,8 +63,8 @@ export interface ChannelReceiver {
   extend(taken: Taken, until: number): Promise<boolean>
   /** Charges `used` for work that was done, nothing for work that failed; without a receipt nothing may be delivered. */
   finish(taken: Taken, options: { readonly used: bigint; readonly now: number }): Promise<Charged | undefined>
-  /** The answer of charged work has left; or nobody had any of it by `lostAt` (Unix ms), and the same voucher brings it again. */
-  leave(taken: Taken, lostAt?: number): Promise<void>
+  /** The answer of charged work has left; or it is `lost`, and the same voucher brings it again. */
+  leave(taken: Taken, lost?: LostAnswer): Promise<void>
   /** What can be claimed: of each channel all that was charged, never what was only signed. */
   claims(): AsyncIterable<VoucherClaim>
 }
@@ -77,21 +80,26 @@ export function channelReceiver({ books, chain, checkVoucher, claimable }: Chann
 
   return {
     check,
-    async take(submission, { id, now, until, signal }) {
+    async take(submission, { id, now, until, request, signal }) {
       const payload = check(submission)
       if ('reason' in payload) return payload
       if (payload.type === 'refund') return { reason: batchReason('payload_type') }
       const { voucher, channelConfig } = payload
       const [channelId, amount] = [bookId(voucher.channelId), BigInt(submission.requirements.amount)]
       const { maxClaimableAmount: max } = voucher
-      const answer = await books.changeFresh<Attempt>(
-        channelId,
-        (channel) => {
-          const { channel: next, result } = takeStretch(channel, { id, max, amount, now, until })
-          return { channel: next, result: { withheld: result, channel: next } }
-        },
-        { now, signal, config: channelConfig, isShort: ({ withheld }) => withheld === 'beyond' },
-      )
+      const attempt = (asked: { readonly request?: string }) =>
+        books.changeFresh<Attempt>(
+          channelId,
+          (channel) => {
+            const { channel: next, result } = takeStretch(channel, { id, max, amount, now, until, ...asked })
+            return { channel: next, result: { withheld: result, channel: next } }
+          },
+          { now, signal, config: channelConfig, isShort: ({ withheld }) => withheld === 'beyond' },
+        )
+      const first = await attempt({})
+      const isLost = (hold: Hold): boolean => hold.request !== undefined && hold.from === max - amount && hold.to === max
+      const mayBeAgain = typeof first === 'object' && first.withheld === 'sold' && first.channel.held.some(isLost)
+      const answer = mayBeAgain && request !== undefined ? await attempt({ request: await request() }) : first
       if (typeof answer === 'string') return { reason: unseen[answer] }
       if (answer.withheld === undefined) return { taken: { channelConfig, voucher, id, from: max - amount, amount } }
       return refusalOf(answer.withheld, { channel: answer.channel, amount })
@@ -120,9 +128,9 @@ export function channelReceiver({ books, chain, checkVoucher, claimable }: Chann
       const extra = { chargedAmount: `${used}`, channelState: stateOf(done, from + used) }
       return { status: 'settled', transaction: '', amount: '', network: chain.network, payer: payer.toLowerCase(), extra }
     },
-    async leave({ id, voucher }, lostAt) {
-      if (lostAt === undefined) books.leave(bookId(voucher.channelId), id)
-      else await books.change(bookId(voucher.channelId), (channel) => leaveStretch(channel, { id, lostAt }))
+    async leave({ id, voucher }, lost) {
+      if (lost === undefined) books.leave(bookId(voucher.channelId), id)
+      else await books.change(bookId(voucher.channelId), (channel) => leaveStretch(channel, { id, lost }))
     },
     async *claims() {
       for await (const channel of books.store.list({ side: 'receiver', owed: true })) {

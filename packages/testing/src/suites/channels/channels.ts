@@ -143,7 +143,7 @@ function full(channel: Channel): Channel {
     top: large,
     held: [
       { from: 1n, to: large, id: 'a', until: start + 1 },
-      { from: 1n, to: large, id: 'b', until: start + 1, used: large, before: 4n, again: 2 },
+      { from: 1n, to: large, id: 'b', until: start + 1, used: large, before: 4n, again: 2, request: 'ab' },
     ],
     free: [
       { from: 0n, to: 1n },
