@@ -128,8 +128,25 @@ describe('a channel', () => {
     lose('fifth')
     learn({ claimed: 20n })
     take('sixth', 10n, 10n)
-    finish('sixth', 0n)
-    expect(now().charged).toBe(20n)
+    finish('sixth', 0n, { leaves: false })
+    // And is no credit beside: it was paid for this work, which the same voucher has done again.
+    expect(now()).toMatchObject({ charged: 20n, held: [{ from: 0n, to: 10n, used: 10n }], free: [] })
+    expect([take('other work', 9n, 9n, 2), take('seventh', 10n, 10n, 2)]).toEqual(['sold', undefined])
+    expect([finish('seventh', 4n), now().charged, now().top, now().free]).toEqual([true, 20n, 20n, []])
+  })
+
+  test('gives back of an answer that was lost what was not claimed, and no more', () => {
+    verifies('M26')
+    const { take, finish, lose, learn, now } = ledger()
+    take('a', 10n, 10n)
+    finish('a', 10n, { leaves: false })
+    lose('a')
+    take('b', 20n, 10n)
+    finish('b', 10n)
+    learn({ claimed: 13n })
+    expect(take('again', 10n, 10n)).toBeUndefined()
+    expect(finish('again', 2n)).toBe(true)
+    expect(now()).toMatchObject({ charged: 13n, held: [], free: [{ from: 3n, to: 10n, spent: true }] })
   })
 
   test('has it made three times more, and not for ever for who hangs up each time', () => {

@@ -184,14 +184,17 @@ export function finishStretch(
   if (hold === undefined || hold.used !== undefined || used > hold.to - hold.from || used < 0n) return { channel, result: false }
   const { from, to, until, before = 0n, again } = hold
   const others = channel.held.filter((one) => one !== hold)
-  // What was claimed already is not given back.
-  const charged = greater(channel.charged + used - before, channel.funds.claimed)
-  if (used === 0n) {
+  // Of what an earlier run charged nothing is given back that was claimed already: it stays what was paid for this work.
+  const paid = greater(used, before - (channel.charged - channel.funds.claimed))
+  const charged = channel.charged + paid - before
+  if (paid === 0n) {
     const isShown = to === channel.voucher?.max
     const free = bounded([...channel.free, { from, to, ...(isShown ? { spent: true as const } : {}) }])
     return { channel: withDebt(rowWith(channel, { charged, held: others, free }), now), result: true }
   }
-  const held = [...others, { from, to, id, until, used, ...(again !== undefined && { again }) }]
+  // Work that failed left nothing to have: the same voucher brings it again.
+  const lasts = used === 0n ? now : until
+  const held = [...others, { from, to, id, until: lasts, used: paid, ...(again !== undefined && { again }) }]
   const voucher = to > (channel.voucher?.max ?? 0n) ? { max: to, signature } : channel.voucher
   return { channel: withDebt(rowWith(channel, { charged, held, voucher }), now), result: true }
 }

@@ -141,7 +141,11 @@ test('whatever a payer, the chain and two processes do: what was delivered is co
       const { does, row, chain, consented } = world()
       for (const one of list) {
         does(one)
-        const { charged, voucher, funds } = row()
+        const { charged, voucher, funds, held, free, top, lanes = [] } = row()
+        const under = held.map(({ from, to, used, before = 0n }) => to - from - (used ?? before))
+        const credit = [...free, ...lanes.flatMap((live) => live.credit)].map(({ from, to }) => to - from)
+        // What was signed is charged, held or credit, and nothing of it twice.
+        expect([...under, ...credit].reduce((sum, amount) => sum + amount, charged) <= top).toBe(true)
         expect(chain.claimed <= charged).toBe(true)
         expect(charged <= (voucher?.max ?? 0n)).toBe(true)
         expect(funds.claimed <= charged).toBe(true)
