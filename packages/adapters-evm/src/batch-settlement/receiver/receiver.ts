@@ -85,20 +85,18 @@ export function channelReceiver({ books, chain, checkVoucher, claimable }: Chann
       if ('reason' in payload) return payload
       if (payload.type === 'refund') return { reason: batchReason('payload_type') }
       const { voucher, channelConfig } = payload
-      const [channelId, amount] = [bookId(voucher.channelId), BigInt(submission.requirements.amount)]
-      const { maxClaimableAmount: max } = voucher
-      const attempt = (asked: { readonly request?: string }) =>
-        books.changeFresh<Attempt>(
-          channelId,
-          (channel) => {
-            const { channel: next, result } = takeStretch(channel, { id, max, amount, now, until, ...asked })
-            return { channel: next, result: { withheld: result, channel: next } }
-          },
-          { now, signal, config: channelConfig, isShort: ({ withheld }) => withheld === 'beyond' },
-        )
+      const [max, amount] = [voucher.maxClaimableAmount, BigInt(submission.requirements.amount)]
+      const run = { id, max, amount, now, until }
+      const attempt = (asked: { readonly request?: string }) => {
+        const step = (channel: Channel) => {
+          const { channel: next, result } = takeStretch(channel, { ...run, ...asked })
+          return { channel: next, result: { withheld: result, channel: next } }
+        }
+        const isShort = ({ withheld }: Attempt): boolean => withheld === 'beyond'
+        return books.changeFresh<Attempt>(bookId(voucher.channelId), step, { now, signal, config: channelConfig, isShort })
+      }
       const first = await attempt({})
-      const isLost = (hold: Hold): boolean => hold.request !== undefined && hold.from === max - amount && hold.to === max
-      const mayBeAgain = typeof first === 'object' && first.withheld === 'sold' && first.channel.held.some(isLost)
+      const mayBeAgain = typeof first === 'object' && first.withheld === 'sold' && first.channel.held.some((hold) => isLost(hold, run))
       const answer = mayBeAgain && request !== undefined ? await attempt({ request: await request() }) : first
       if (typeof answer === 'string') return { reason: unseen[answer] }
       if (answer.withheld === undefined) return { taken: { channelConfig, voucher, id, from: max - amount, amount } }
@@ -147,6 +145,11 @@ const reasons = {
   busy: batchReason('channel_busy'),
   sold: batchReason('cumulative_amount_mismatch'),
 } as const satisfies Record<Withheld, BatchReason>
+
+/** Whether its answer was lost to who asked for it by a voucher of just these amounts. */
+function isLost({ request, from, to }: Hold, { max, amount }: { readonly max: bigint; readonly amount: bigint }): boolean {
+  return request !== undefined && from === max - amount && to === max
+}
 
 function refuseOffer({ channelConfig }: Drawn, { payment: { accepted }, requirements }: Submission): BatchRefusal | undefined {
   if (accepted.scheme !== 'batch-settlement' || requirements.scheme !== 'batch-settlement') return { reason: batchReason('scheme') }
