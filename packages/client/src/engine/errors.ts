@@ -1,4 +1,4 @@
-import { defineErrors, type Payee } from '@flow402x/core'
+import { defineErrors, findAsset, formatAmount, type Payee, sameAddress } from '@flow402x/core'
 
 const atStart = { status: 500, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
 const unpaid = { status: 402, phase: 'quote', moneyMoved: 'no', retry: 'never' } as const
@@ -171,7 +171,11 @@ export const clientErrors = defineErrors({
 })
 
 function describe({ scheme, network, amount, asset, why }: LeftOut): string {
-  return `${scheme} on ${network}, ${amount} of ${asset}: ${why}`
+  const known = findAsset(network, asset)
+  // A symbol is no address, and what a seller wrote may be no number.
+  const isClear = known !== undefined && sameAddress(known.address, asset) && /^\d{1,78}$/.test(amount)
+  const price = isClear ? formatAmount(BigInt(amount), known) : `${amount} of ${asset}`
+  return `${scheme} on ${network}, ${price}: ${why}`
 }
 
 function time(seconds: number): string {

@@ -108,7 +108,10 @@ describe('flow402x channels', () => {
     })
     expect((await listed())[0]).toMatchObject({ books: { left: '590000' }, chain: { balance: '600000' } })
     const much = await run('channels', 'top-up', id, '100', '--json')
-    expect([much.code, JSON.parse(much.out)]).toMatchObject([1, { error: { code: 'evm/deposit-cap', moneyMoved: 'no' } }])
+    const detail = expect.stringContaining(
+      'needs 100 USDC more in it, and the caps ($5 with one seller, $25 with all) leave room for 4.41 USDC.',
+    )
+    expect([much.code, JSON.parse(much.out)]).toMatchObject([1, { error: { code: 'evm/deposit-cap', moneyMoved: 'no', detail } }])
     expect((await listed())[0]).toMatchObject({ books: { depositing: '0' }, chain: { balance: '600000' } })
     const wide = JSON.parse((await run('channels', 'top-up', id, '6', '--max-deposit', '10', '--json')).out)
     expect(wide).toMatchObject({ channel: id, amount: '6000000' })
@@ -134,6 +137,7 @@ describe('flow402x channels', () => {
     expect((await run('channels', 'list')).out).toContain('chain  not asked: set FLOW402X_RPC_URL_EIP155_84532')
     const refused: readonly (readonly [readonly string[], number, string])[] = [
       [['sell'], 2, 'cli/usage'],
+      [[], 2, 'Say what "channels" is to do.'],
       [['top-up', id], 2, 'cli/usage'],
       [['top-up', id, 'much'], 2, 'cli/usage'],
       [['top-up', id, '1'], 1, 'cli/no-rpc'],
@@ -162,6 +166,8 @@ describe('flow402x channels', () => {
     await server.collect()
     const elsewhere = await run('channels', 'close', id, '--url', 'http://127.0.0.1:9/gone')
     expect(elsewhere.notes).toContain('could not be asked')
+    // What its seller claims meanwhile is not among it.
+    expect((await run('channels', 'list')).out).toContain('chain  0.09 USDC can be taken out after ')
     expect(elsewhere.out).toMatch(/^withdrawal of 0\.09 USDC started in 0x[0-9a-f]{64}: run "flow402x channels withdraw" after /)
     expect((await listed())[0].chain).toMatchObject({ withdrawing: '90000', withdrawableAt: expect.any(Number) })
     // Nothing more is paid, or deposited, over a channel that is being left.

@@ -1,10 +1,11 @@
 import type { PayerChannel } from '@flow402x/adapters-evm/client'
 import { requestRefund } from '@flow402x/client'
 import { findAsset, formatNetwork, isX402Error, parseDecimal, parseNetwork, toAtomic, toProblem, X402Error } from '@flow402x/core'
+import { lesser } from '@flow402x/core/stream'
 import { hexKey } from '../wallet/account.ts'
 import { walletFileVariable } from '../wallet/home.ts'
 import { type ChannelPayer, channelPayer, shown } from './channel-payer.ts'
-import { type Command, printJson, readArguments, type Terminal } from './command.ts'
+import { type Command, noSubcommand, printJson, readArguments, type Terminal } from './command.ts'
 import { cliErrors } from './errors.ts'
 import { findKey, keyVariables } from './key.ts'
 import { rpcVariable } from './rpc-url.ts'
@@ -54,7 +55,7 @@ function isCommand(text: string | undefined): text is keyof typeof commands {
 }
 
 function readOptions([command, ...args]: readonly string[]) {
-  if (!isCommand(command)) throw cliErrors('cli/usage', { why: `"channels ${command ?? ''}" is no command.`, usage })
+  if (!isCommand(command)) throw cliErrors('cli/usage', { why: noSubcommand('channels', command), usage })
   const { values, positionals } = readArguments(args, { options, usage, most: 2 })
   const [least, most] = { list: [0, 0], 'top-up': [2, 2], close: [1, 1], withdraw: [0, 1] }[command] as [number, number] // each has both
   if (positionals.length < least || positionals.length > most) {
@@ -194,8 +195,9 @@ function describe(channel: PayerChannel): string {
   if (chain === undefined) lines.push(`  chain  not asked: set ${rpcVariable(network)}`)
   else lines.push(`  chain  ${shown(chain.balance, channel)} deposited, ${shown(chain.claimed, channel)} claimed by the seller`)
   if (chain?.withdrawableAt !== undefined) {
+    const left = chain.balance - chain.claimed
     lines.push(
-      `  chain  ${shown(chain.withdrawing, channel)} can be taken out after ${new Date(chain.withdrawableAt * 1000).toISOString()}`,
+      `  chain  ${shown(lesser(chain.withdrawing, left), channel)} can be taken out after ${new Date(chain.withdrawableAt * 1000).toISOString()}`,
     )
   }
   return lines.join('\n')

@@ -50,6 +50,11 @@ function parse<const Named extends Options>(
   }
 }
 
+/** What is wrong where a command of a command was expected. */
+export function noSubcommand(command: string, word: string | undefined): string {
+  return word === undefined ? `Say what "${command}" is to do.` : `"${command} ${word}" is no command.`
+}
+
 /** Prints one line of JSON, integers as texts. */
 export function printJson({ out }: Pick<Terminal, 'out'>, value: unknown): void {
   out(`${JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? part.toString() : part))}\n`)

@@ -94,7 +94,7 @@ ${streamRoutes.map(({ path, price }) => `  ${seller.url}${path}  ${price}`).join
 
 Pay one of them from another terminal, with a key of either chain (each account holds 1,000 local USDC):
 ${payers.join('\n')}
-  flow402x pay ${seller.url}/weather?place=Lisbon
+  flow402x pay '${seller.url}/weather?place=Lisbon'
 
 Sell with this facilitator:
   export FLOW402X_FACILITATOR_URL=${facilitator.url}

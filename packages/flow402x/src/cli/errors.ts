@@ -14,6 +14,11 @@ export const cliErrors = defineErrors({
     message: ({ variables }: { variables: readonly string[] }) =>
       `No key to pay with: set ${variables.join(' or ')} to a private key, or the same name with _FILE to a file that holds one. Keys are never taken from the command line.`,
   },
+  'cli/unreachable': {
+    ...usage,
+    status: 502,
+    message: ({ url, why }: { url: string; why: string }) => `${url} could not be reached: ${why}. Nothing was signed and no money moved.`,
+  },
   'cli/no-wallet-file': {
     ...usage,
     message: ({ variable }: { variable: string }) =>

@@ -49,14 +49,26 @@ What is said about the payment goes to standard error, the body to standard outp
       },
     })
     try {
-      if (options.quote) return printQuote(await client.quote(options.url, init), { json: options.json, terminal })
-      const response = await client.fetch(options.url, init)
+      const lost = (cause: unknown): never => {
+        // What was signed has an error of the client's own, and who gave up knows.
+        if (isX402Error(cause) || told.terms !== undefined || terminal.signal.aborted) throw cause
+        throw cliErrors('cli/unreachable', { url: options.url, why: reasonOf(cause), cause })
+      }
+      if (options.quote) return printQuote(await client.quote(options.url, init).catch(lost), { json: options.json, terminal })
+      const response = await client.fetch(options.url, init).catch(lost)
       await printAnswer(response, { options, ...told, terminal })
       return response.status < 400 ? 0 : 1
     } finally {
       await close()
     }
   },
+}
+
+/** What is behind a request that failed, which says no more than that. */
+function reasonOf(error: unknown): string {
+  const { cause = error } = error instanceof Error ? error : {}
+  if (!(cause instanceof Error)) return String(cause)
+  return cause.message || ('code' in cause ? String(cause.code) : cause.name)
 }
 
 type PayOptions = ReturnType<typeof readOptions>

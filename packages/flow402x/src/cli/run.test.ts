@@ -174,6 +174,19 @@ describe('flow402x pay', () => {
     expect(await run(args, { env: wallet() })).toEqual({ code: 2, out: '', notes: expect.stringContaining(words) })
   })
 
+  it('says that nobody is there, and that nothing was paid', async () => {
+    for (const more of [[], ['--quote']]) {
+      const { code, out } = await run(['pay', 'http://127.0.0.1:1/', '--json', ...more], { env: wallet() })
+      const detail = expect.stringMatching(/^http:\/\/127\.0\.0\.1:1\/ could not be reached: .+\. Nothing was signed and no money moved\.$/)
+      expect([code, JSON.parse(out)]).toMatchObject([1, { error: { code: 'cli/unreachable', moneyMoved: 'no', detail } }])
+    }
+  })
+
+  it('says what is asked as people read it, where that is more than its limit', async () => {
+    const { code, notes } = await run(['pay', '--max', '0.0001', `${dev.world.seller.url}/primes.csv`], { env: wallet() })
+    expect([code, notes]).toEqual([1, expect.stringContaining('exact on eip155:84532, 0.05 USDC: more than the cap of $0.0001 a payment')])
+  })
+
   it('names the variable when there is no key', async () => {
     const { code, notes } = await run(['pay', `${dev.world.seller.url}/weather`])
     expect({ code, notes }).toEqual({ code: 1, notes: expect.stringContaining('FLOW402X_EVM_PRIVATE_KEY or FLOW402X_SOLANA_PRIVATE_KEY') })
@@ -224,7 +237,7 @@ describe('flow402x wallet init-accounts', () => {
   })
 
   it.each([
-    [['wallet'], 'is no command'],
+    [['wallet'], 'Say what "wallet" is to do.\nUsage: flow402x wallet new|'],
     [['wallet', 'init-accounts'], 'Give --network and --owner'],
     [['wallet', 'init-accounts', '--network', 'base', '--owner', 'x'], 'has no token accounts'],
   ])('explains a wrong call: %j', async (args, words) => {

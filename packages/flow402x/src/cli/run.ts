@@ -26,7 +26,7 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     const own = main.subcommands !== undefined && Object.hasOwn(main.subcommands, word) ? main.subcommands[word] : undefined
     const command = own ?? main
     if (rest.includes('--help') || rest.includes('-h')) {
-      terminal.out(`${command.summary}\n\n${command.usage}\n`)
+      terminal.out(`${command.summary}\n\nUsage: ${command.usage}\n`)
       return 0
     }
     return await command.run(own === undefined ? rest : after, terminal)
@@ -50,6 +50,6 @@ function report(error: unknown, { json, terminal }: { json: boolean; terminal: T
 }
 
 function help(): string {
-  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
   return `flow402x — pay for any HTTP resource, get paid for yours.\n\nCommands:\n${list.join('\n')}\n\nRun "flow402x <command> --help" for its options.\n`
 }

@@ -4,7 +4,7 @@ import { fund } from '../wallet/fund.ts'
 import { initAccounts } from '../wallet/init-accounts.ts'
 import { newWallet } from '../wallet/new.ts'
 import { send } from '../wallet/send.ts'
-import type { Command } from './command.ts'
+import { type Command, noSubcommand } from './command.ts'
 import { cliErrors } from './errors.ts'
 
 const subcommands: Readonly<Record<string, Command>> = { new: newWallet, address, balance, send, fund, 'init-accounts': initAccounts }
@@ -23,7 +23,7 @@ ${Object.entries(subcommands)
 Keys come from FLOW402X_EVM_PRIVATE_KEY and FLOW402X_SOLANA_PRIVATE_KEY, or from the files that the same names with _FILE name, encrypted
 or not, which nobody else may read. Run "flow402x wallet <command> --help" for its options.`,
   subcommands,
-  async run([name = '']) {
-    throw cliErrors('cli/usage', { why: `"wallet ${name}" is no command.`, usage })
+  async run([name]) {
+    throw cliErrors('cli/usage', { why: noSubcommand('wallet', name), usage })
   },
 }

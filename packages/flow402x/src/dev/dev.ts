@@ -176,9 +176,9 @@ function serverSchemes({ chains, solana }: Started): ServerScheme[] {
 function channelSchemes({ chains, solana }: Started, store: Store): ServerScheme[] {
   return [
     ...chains.map(({ network, rpcUrl, seller }) => {
-      // It gives back what its payers did not use.
+      // It gives back what its payers did not use, however little they bought: gas is worthless here.
       const authorizer = privateKeySigner(seller.privateKey)
-      return batchSettlementServer({ network, rpcUrl, payTo: seller.address, store, authorizer })
+      return batchSettlementServer({ network, rpcUrl, payTo: seller.address, store, authorizer, chargedPerRefund: '$0.001' })
     }),
     ...solana.map(({ network, rpcUrl, seller }) => nonceVoucherServer({ network, rpcUrl, payTo: seller.address, store })),
   ]

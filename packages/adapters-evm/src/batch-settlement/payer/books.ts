@@ -89,7 +89,7 @@ export async function draw(desk: PayerDesk, offer: ChannelOffer, { until, offere
       const drawing = { ...stretch, id, isNew, ...(filling && { filling }) }
       if (!isNew || (await desk.rules.holds(offer))) return drawing
       await undo(desk, offer.id, drawing)
-      throw desk.rules.overCap(offer, filling.amount, 0n)
+      throw await desk.rules.overCap(offer, filling.amount)
     }
     if ('fill' in taken) {
       fresh = await prepareFilling(desk, offer, { ...taken, until, offered, signal })

@@ -2,6 +2,7 @@ import {
   type Channel,
   type ChannelStore,
   findAsset,
+  formatAmount,
   lockedFunds,
   nextBase,
   parsePrice,
@@ -32,7 +33,8 @@ export type DepositRules = {
   size(offer: ChannelOffer, channel: Channel, options: { readonly signal?: AbortSignal | undefined }): Promise<bigint | undefined>
   /** Whether what is written down by now stays within the caps: two processes may both have found room. */
   holds(offer: ChannelOffer): Promise<boolean>
-  overCap(offer: ChannelOffer, needed: bigint, room: bigint): Error
+  /** What tells that so much more would pass a cap, once nothing of it is written down. */
+  overCap(offer: ChannelOffer, needed: bigint): Promise<Error>
 }
 
 // Dollars are counted in parts of 10^-18, which every asset worth a dollar divides exactly.
@@ -50,9 +52,6 @@ export function depositRules(
   const all = inDollars(maxLocked)
   // What is wrong with it is said before it is needed.
   inDollars(capNow())
-  const overCap = ({ config }: ChannelOffer, needed: bigint, room: bigint) =>
-    channelErrors('evm/deposit-cap', { receiver: config.receiver, needed, room, cap: capNow() })
-
   async function room({ config, network, asset }: ChannelOffer): Promise<bigint> {
     let [mine, whole] = [inDollars(capNow()), all]
     for await (const channel of store.list({ side: 'payer' })) {
@@ -67,6 +66,13 @@ export function depositRules(
     return mine / 10n ** BigInt(dollarDecimals - asset.decimals)
   }
 
+  async function overCap(offer: ChannelOffer, needed: bigint): Promise<Error> {
+    const { asset, config } = offer
+    const left = await room(offer)
+    const shown = { needed: formatAmount(needed, asset), room: formatAmount(left > 0n ? left : 0n, asset) }
+    return channelErrors('evm/deposit-cap', { receiver: config.receiver, ...shown, cap: capNow(), all: maxLocked })
+  }
+
   return {
     overCap,
     holds: async (offer) => (await room(offer)) >= 0n,
@@ -77,7 +83,7 @@ export function depositRules(
       // A hint, and no more: it is never followed past the caps (A22).
       const wanted = minDeposit >= amount ? minDeposit : usualPrices * amount
       const left = await room(offer)
-      if (left < shortfall) throw overCap(offer, shortfall, left)
+      if (left < shortfall) throw await overCap(offer, shortfall)
       const chain = chainOf(network)
       if (chain !== undefined && !allowStuckDeposits) await assertExit(chain, config, signal)
       const held = chain === undefined ? left : await balanceOf(chain, { token: config.token, payer: config.payer, signal })

@@ -6,8 +6,8 @@ const unsigned = { status: 402, phase: 'sign', moneyMoved: 'no', retry: 'never' 
 export const channelErrors = defineErrors({
   'evm/deposit-cap': {
     ...unsigned,
-    message: ({ receiver, needed, room, cap }: { receiver: string; needed: bigint; room: bigint; cap: string }) =>
-      `Nothing was signed: a channel to ${receiver} needs ${needed} more units in it, and the cap of ${cap} leaves room for ${room}. Close channels that are no longer used ("flow402x channels close"), or raise the cap.`,
+    message: ({ receiver, needed, room, cap, all }: { receiver: string; needed: string; room: string; cap: string; all: string }) =>
+      `Nothing was signed: a channel to ${receiver} needs ${needed} more in it, and the caps (${cap} with one seller, ${all} with all) leave room for ${room}. Close channels that are no longer used ("flow402x channels close"), or raise the cap.`,
   },
   'evm/no-exit': {
     ...unsigned,

@@ -209,7 +209,7 @@ async function topUp(desk: Desk, row: Row, { amount, signal }: { readonly amount
   if (filling === undefined) throw channelErrors('evm/no-channel', { channelId: row.id })
   if (filling.authorization === fresh.authorization && !(await rules.holds(offer))) {
     await book.change(row.id, ({ filling: _, ...channel }) => ({ channel, result: undefined }))
-    throw rules.overCap(offer, amount, 0n)
+    throw await rules.overCap(offer, amount)
   }
   const { authorization } = broughtSchema.parse(filling.authorization)
   const { erc3009Authorization: byToken, permit2Authorization: byPermit2 } = depositAuthorization.parse(authorization)
