@@ -5,7 +5,7 @@ import { byteItems, type Item, ndjsonItems, sseItems } from './lines.ts'
 import { countsOf, isRest, moment, partIn, restHeaders, sizeIn } from './meter.ts'
 import { mostOf, type PaidStream, type PayStreamOptions, type Plan, type StreamChunk, type StreamReceipt } from './pay-stream.ts'
 import { slidingTill, type Till, windowTill } from './till.ts'
-import { believed, closeLane, sidIn, tellLane } from './words.ts'
+import { believed, closeLane, sidIn, wishesOf } from './words.ts'
 
 type Opened = OpenedStream & { readonly plan: Plan | undefined }
 type Reading = PayStreamOptions & { readonly over: AbortController }
@@ -18,13 +18,11 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason, isPaused, isOver, hasBegun] = [0, 0n, '', false, false, false]
   let [said, closing, isShut]: [bigint?, Promise<StreamReceipt>?, boolean?] = []
-  let [wishes, told]: [number, Promise<unknown>] = [0, Promise.resolve()]
   let settle: (receipt: StreamReceipt) => void = () => {}
-  const receipt = new Promise<StreamReceipt>((resolve) => {
-    settle = resolve
-  })
+  const receipt = new Promise<StreamReceipt>((resolve) => void (settle = resolve))
 
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
+  const wish = wishesOf(ear)
   const { meter, received, due, counted, most } = countsOf({ ...options, terms, plan, now, answer, signed })
 
   async function finish(why: string): Promise<StreamReceipt> {
@@ -130,14 +128,6 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
     if (file) await assertRest(response, { ...file, url })
     onEvent({ t: 'resumed', from })
     return response
-  }
-
-  /** Tells the lane one wish after the other, or an earlier one could be heard last; says whether this is the latest still. */
-  async function wish(op: 'pause' | 'resume'): Promise<boolean> {
-    const mine = ++wishes
-    if (ear !== undefined) told = told.then(() => tellLane(ear, op))
-    await told
-    return mine === wishes
   }
 
   async function* iterate(): AsyncGenerator<StreamChunk> {

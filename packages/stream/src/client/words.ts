@@ -30,6 +30,17 @@ export async function tellLane(
   return { response, text: (await response?.text().catch(() => '')) ?? '' }
 }
 
+/** Tells a lane one wish after the other, or an earlier one could be heard last; each says whether it is the latest still. */
+export function wishesOf(ear: Ear | undefined): (op: 'pause' | 'resume') => Promise<boolean> {
+  let [latest, told]: [number, Promise<unknown>] = [0, Promise.resolve()]
+  return async (op) => {
+    const mine = ++latest
+    if (ear !== undefined) told = told.then(() => tellLane(ear, op))
+    await told
+    return mine === latest
+  }
+}
+
 /**
  * What a server says that a lane used: no more than was signed for it. What it gave beyond that it gave for credit of its channel that counts
  * as spent here, such as that of a process that died; beyond all that was ever signed it lies. Errors: `stream/overcharged`.
