@@ -7,6 +7,7 @@ export { present } from './calls/present.ts'
 export { sha256 } from './calls/sha256.ts'
 export { type ChannelBook, channelBook } from './channel/book.ts'
 export {
+  beforeClaim,
   type Changed,
   type Channel,
   type ChannelFunds,

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { memoryChannels } from '../memory.ts'
 import { channelBook } from './book.ts'
 import {
+  beforeClaim,
   type Channel,
   type ChannelFunds,
   extendStretch,
@@ -53,6 +54,7 @@ function ledger(start: Channel = empty) {
     lose: (id: string, at = 0, request?: string): void => keep(leaveStretch(channel, { id, lost: { at, request } })),
     extend: (id: string, to: number): boolean => keep(extendStretch(channel, { id, until: to })),
     aside: (amount: bigint, now = 1): bigint | undefined => keep(setAside(channel, { amount, now })),
+    claim: (): bigint => keep({ channel: beforeClaim(channel), result: channel.charged }),
     learn: (change: Partial<ChannelFunds>, readAt = 2): boolean => keep(learnFunds(channel, { ...channel.funds, ...change, readAt })),
   }
 }
@@ -147,6 +149,25 @@ describe('a channel', () => {
     expect(take('again', 10n, 10n)).toBeUndefined()
     expect(finish('again', 2n)).toBe(true)
     expect(now()).toMatchObject({ charged: 13n, held: [], free: [{ from: 3n, to: 10n, spent: true }] })
+  })
+
+  test.each(['claim', 'refund'])('gives nothing back that a %s asks for which has not landed yet', (move) => {
+    verifies(['M26', 'M27'])
+    const { take, finish, lose, learn, claim, aside, now } = ledger()
+    take('a', 10n, 10n)
+    finish('a', 10n, { leaves: false })
+    lose('a')
+    take('b', 20n, 10n)
+    finish('b', 10n)
+    if (move === 'claim') expect(claim()).toBe(20n)
+    else expect(aside(100n)).toBe(100n)
+    expect(take('again', 10n, 10n)).toBeUndefined()
+    finish('again', 0n, { leaves: false })
+    // What others have under way is not lost with it.
+    expect(take('c', 30n, 10n)).toBeUndefined()
+    learn({ claimed: 20n })
+    expect(now()).toMatchObject({ charged: 20n, held: [{ used: 10n }, { id: 'c' }] })
+    expect([finish('c', 10n), now().charged]).toEqual([true, 30n])
   })
 
   test('has it made three times more, and not for ever for who hangs up each time', () => {

@@ -85,6 +85,8 @@ export type Channel = ChannelKey & {
   readonly filling?: Filling | undefined
   /** The highest voucher that was served; no other is ever shown to anybody (M26). */
   readonly voucher?: { readonly max: bigint; readonly signature: string } | undefined
+  /** What a claim or a refund under way has the chain pay: of work that may be done once more for its payer, none of that is given back. */
+  readonly claiming?: bigint | undefined
   /** Since when something is charged and not claimed (Unix ms). */
   readonly owedSince?: number | undefined
   /** Raised by every change. */
@@ -107,7 +109,8 @@ const longestAway = 3_600_000
 
 /** A row with some of its members changed. */
 export function rowWith(channel: Channel, changes: Partial<Channel>): Channel {
-  const { side, id, network, config, funds, refunding, charged, top, held, free, lanes, filling, voucher, owedSince, epoch } = channel
+  const { side, id, network, config, funds, refunding, charged, top, held, free, lanes, filling, voucher, claiming, owedSince, epoch } =
+    channel
   // All rows look alike, whatever became of them: one that is spread from one that was spread costs fifty times as much as this.
   const row: { readonly [Member in keyof Required<Channel>]: Channel[Member] } = {
     side,
@@ -123,6 +126,7 @@ export function rowWith(channel: Channel, changes: Partial<Channel>): Channel {
     lanes,
     filling,
     voucher,
+    claiming,
     owedSince,
     epoch,
   }
@@ -184,8 +188,9 @@ export function finishStretch(
   if (hold === undefined || hold.used !== undefined || used > hold.to - hold.from || used < 0n) return { channel, result: false }
   const { from, to, until, before = 0n, again } = hold
   const others = channel.held.filter((one) => one !== hold)
-  // Of what an earlier run charged nothing is given back that was claimed already: it stays what was paid for this work.
-  const paid = greater(used, before - (channel.charged - channel.funds.claimed))
+  // Of what an earlier run charged nothing is given back that is claimed already, or will be: it stays what was paid for this work.
+  const claimed = greater(channel.funds.claimed, channel.claiming ?? 0n)
+  const paid = greater(used, before - (channel.charged - claimed))
   const charged = channel.charged + paid - before
   if (paid === 0n) {
     const isShown = to === channel.voucher?.max
@@ -194,9 +199,9 @@ export function finishStretch(
   }
   // Work that failed left nothing to have: the same voucher brings it again.
   const lasts = used === 0n ? now : until
-  const held = [...others, { from, to, id, until: lasts, used: paid, ...(again !== undefined && { again }) }]
+  const done = { from, to, id, until: lasts, used: paid, ...(again !== undefined && { again }) }
   const voucher = to > (channel.voucher?.max ?? 0n) ? { max: to, signature } : channel.voucher
-  return { channel: withDebt(rowWith(channel, { charged, held, voucher }), now), result: true }
+  return { channel: withDebt(rowWith(channel, { charged, held: [...others, done], voucher }), now), result: true }
 }
 
 /** What nobody had, as was seen `at` this time (Unix ms), and the digest of the request that it was for, if that is known. */
@@ -227,7 +232,13 @@ export function setAside(channel: Channel, { amount, now }: { amount: bigint; no
   const current = withoutDead(channel, now)
   const isWorkedFor = current.lanes !== undefined || current.held.some(({ used }) => used === undefined)
   if (isWorkedFor || amount <= 0n || amount > current.funds.balance - current.charged) return { channel, result: undefined }
-  return { channel: rowWith(current, { refunding: amount }), result: amount }
+  return { channel: rowWith(beforeClaim(current), { refunding: amount }), result: amount }
+}
+
+/** The row from which a claim is made: what that asks for is not given back meanwhile. */
+export function beforeClaim(channel: Channel): Channel {
+  const mayGiveBack = channel.held.some(({ used, before }) => used !== undefined || before !== undefined)
+  return mayGiveBack && channel.charged > (channel.claiming ?? 0n) ? rowWith(channel, { claiming: channel.charged }) : channel
 }
 
 /** Writes down what the chain says, unless something later was read. What was claimed without being charged here counts as charged. */

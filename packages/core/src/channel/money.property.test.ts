@@ -2,7 +2,17 @@ import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { buyWindow, endLane, growLane, raiseVoucher } from '../stream/lane.ts'
-import { type Channel, type ChannelFunds, finishStretch, learnFunds, leaveStretch, lesser, setAside, takeStretch } from './channel.ts'
+import {
+  beforeClaim,
+  type Channel,
+  type ChannelFunds,
+  finishStretch,
+  learnFunds,
+  leaveStretch,
+  lesser,
+  setAside,
+  takeStretch,
+} from './channel.ts'
 
 const small = fc.bigInt({ min: 1n, max: 6n })
 const which = fc.nat({ max: 9 })
@@ -13,12 +23,14 @@ const deed = fc.oneof(
   { weight: 6, arbitrary: fc.record({ does: fc.constant('take' as const), max: fc.bigInt({ min: 1n, max: 22n }), amount: small }) },
   { weight: 6, arbitrary: fc.record({ does: fc.constant('finish' as const), which, used: fc.bigInt({ min: 0n, max: 6n }) }) },
   { weight: 4, arbitrary: fc.record({ does: fc.constant('leave' as const), which, hasLeft: fc.boolean() }) },
+  { weight: 4, arbitrary: fc.record({ does: fc.constant('ask again' as const), which }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('wait' as const), time: fc.constantFrom(5, 20, 4_000_000) }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('ask for a refund' as const), amount: fc.option(small) }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('refund' as const), claims: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('begin to withdraw' as const), amount: fc.bigInt({ min: 1n, max: 22n }) }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('withdraw' as const) }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('claim' as const) }) },
+  { weight: 2, arbitrary: fc.record({ does: fc.constant('ask for a claim' as const) }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('deposit' as const), amount: small }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('look' as const) }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('learn' as const), which }) },
@@ -50,6 +62,8 @@ function world() {
   const sights: ChannelFunds[] = [row.funds]
   let consent: { readonly amount: bigint; readonly nonce: bigint; readonly claim: bigint } | undefined
   const claimable = (): bigint => [row.charged, row.voucher?.max ?? 0n, row.funds.balance].reduce(lesser)
+  // It lands some time after it was asked for.
+  let asked = 0n
   const claim = (total: bigint): void => {
     if (total > chain.claimed && total <= chain.balance) chain.claimed = total
   }
@@ -69,6 +83,11 @@ function world() {
     finish({ which: at, used }) {
       const hold = held(at)
       if (hold !== undefined) set(finishStretch(row, { id: hold.id, used: used % (hold.to - hold.from + 1n), signature, now }))
+    },
+    'ask again'({ which: at }) {
+      const hold = held(at)
+      works += 1
+      if (hold !== undefined) set(takeStretch(row, { id: `${works}`, max: hold.to, amount: hold.to - hold.from, now, until: now + 10 }))
     },
     leave({ which: at, hasLeft }) {
       const hold = held(at)
@@ -100,11 +119,16 @@ function world() {
       set(learnFunds(row, sight()))
       for (const { id, from, to } of row.held) set(finishStretch(row, { id, used: to - from, signature, now }))
       for (const { id, granted } of row.lanes ?? []) set(growLane(row, { id, used: granted, slice: 0n, now }))
+      row = beforeClaim(row)
       claim(claimable())
       chain.balance -= lesser(chain.withdrawing, chain.balance - chain.claimed)
       chain.withdrawing = 0n
     },
-    claim: () => claim(claimable()),
+    'ask for a claim'() {
+      row = beforeClaim(row)
+      asked = claimable()
+    },
+    claim: () => claim(asked),
     deposit({ amount }) {
       chain.balance += amount
     },

@@ -194,6 +194,7 @@ test('of a row nothing is lost where some of it changes, and all rows look alike
     lanes: lane === undefined ? [] : [lane],
     filling: { amount: 1n, until: 9, by: 'w', authorization: {} },
     voucher: { max: 50n, signature: 's' },
+    claiming: 5n,
     owedSince: 7,
   }
   expect(rowWith(whole, {})).toStrictEqual(whole)

@@ -45,6 +45,7 @@ const ledger = z.object({
   ),
   filling: z.exactOptional(z.object({ amount, until: z.number(), by: z.string(), authorization: z.record(z.string(), z.unknown()) })),
   voucher: z.exactOptional(z.object({ max: amount, signature: z.string() })),
+  claiming: z.exactOptional(amount),
 })
 
 const channelRow = z.object({

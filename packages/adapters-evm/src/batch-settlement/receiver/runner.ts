@@ -1,5 +1,6 @@
 import {
   type Asset,
+  beforeClaim,
   type Channel,
   type ChannelRunner,
   learnFunds,
@@ -194,7 +195,14 @@ function roundWork(options: ChannelRunnerOptions) {
         batch.map(({ id }) => id),
         { now: clock(), signal },
       )
-      const fresh = await Promise.all(batch.map(async ({ id }) => books.find(id)))
+      const fresh = await Promise.all(
+        batch.map(({ id }) =>
+          books.change(id, (channel) => {
+            const claimed = beforeClaim(channel)
+            return { channel: claimed, result: claimed }
+          }),
+        ),
+      )
       const rowed = fresh.flatMap((channel) => (channel && rowOf(channel)) ?? [])
       const standing = rowed.map((row) => ({ ...row, claim: claimable(row.claim) }))
       const { good, bad } = await sortClaims(

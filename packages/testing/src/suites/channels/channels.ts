@@ -139,6 +139,7 @@ function full(channel: Channel): Channel {
     ...channel,
     funds: { balance: large, claimed: 1n, withdrawing: 2n, withdrawalAt: 1_763_700_000, refundNonce: 2n ** 256n - 1n, readAt: start + 0.5 },
     refunding: 3n,
+    claiming: large,
     charged: large,
     top: large,
     held: [
