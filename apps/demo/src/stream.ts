@@ -15,6 +15,9 @@ type Flow = { readonly bytes: bigint; readonly paid: bigint; readonly signed: bi
 const path = '/video.mp4'
 // Two seconds of the video, and what comes when they are over.
 const [purse, more] = [20_000n, 50_000n]
+// As often it is told how they stand: each time that so much more is paid (atomic).
+const step = 4000n
+const agreed = 'as agreed, after two seconds more'
 
 /**
  * A video by the second, read by a wallet that holds two seconds' money: what comes and what it costs, side by side, until the wallet is
@@ -28,14 +31,14 @@ export async function watchByTheSecond({ chains: [chain], world }: Dev, { title,
   await chain.mint(buyer.address, purse)
   say(`  wallet holds ${usdc(purse)}`)
   const first = await watch(buyer.client('$0.02'), { url, say })
-  if (first.end === 'by agreement' || (await chain.balanceOf(buyer.address)) !== 0n) throw new Error('the wallet is not empty')
+  if (first.end === agreed || (await chain.balanceOf(buyer.address)) !== 0n) throw new Error('the wallet is not empty')
   await chain.mint(buyer.address, more)
   say(`  wallet is filled, and holds ${usdc(more)}: the film goes on where it stopped`)
   const second = await watch(buyer.client('$0.05'), { url, seconds: '2', from: first.bytes, say })
   const paid = first.paid + second.paid
   say(`  in all ${kilobytes(first.bytes + second.bytes)} for ${usdc(paid)}; what was deposited and not used stays the buyer's\n`)
   const isRight = [first, second].every((flow) => flow.bytes > 0n && flow.paid > 0n && flow.paid <= flow.signed)
-  if (!isRight || first.paid > purse || second.paid > more || second.end !== 'by agreement') {
+  if (!isRight || first.paid > purse || second.paid > more || second.end !== agreed) {
     throw new Error('the stream does not agree with its money')
   }
 }
@@ -68,22 +71,22 @@ async function watch(client: Client, { url, seconds, from = 0n, say }: Watching)
     ...(from > 0n && { init }),
     ...(seconds === undefined ? {} : { units: seconds }),
   })
-  let [bytes, told, end] = [0n, performance.now(), 'by agreement']
+  let [bytes, told, end] = [0n, 0n, agreed]
   try {
     for await (const chunk of stream) {
       if (chunk instanceof Uint8Array) bytes += BigInt(chunk.length)
-      if (performance.now() - told < 500) continue
-      told = performance.now()
       const { consumed, signed } = stream.standing()
-      say(`  flows  ${kilobytes(bytes)} ${`for ${usdc(consumed)}`.padEnd(16)} ${usdc(signed)} signed`)
+      if (consumed - told < step) continue
+      told = consumed
+      say(`  flows  ${kilobytes(bytes)} ${`for ${usdc(consumed)}`.padEnd(17)} of ${usdc(signed)} signed`)
     }
   } catch (error) {
     // The wallet has nothing to deposit, and the channel nothing more to draw on.
     if (!isX402Error(error, 'evm/wallet-short') && !isX402Error(error, 'evm/channel-empty')) throw error
-    end = 'the money is over'
+    end = 'the wallet is empty'
   }
   const { consumed: paid, signed } = await stream.close()
-  say(`  stops  ${kilobytes(bytes)} ${`for ${usdc(paid)}`.padEnd(16)} ${usdc(signed)} signed: ${end}`)
+  say(`  stops  ${kilobytes(bytes)} ${`for ${usdc(paid)}`.padEnd(17)} of ${usdc(signed)} signed: ${end}`)
   return { bytes, paid, signed, end }
 }
 

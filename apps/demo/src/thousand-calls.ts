@@ -54,7 +54,7 @@ export async function payThousandCalls({ chain, gasOfOne, say }: ThousandCalls):
     const gas = used.reduce((sum, one) => sum + one.gas, 0n)
     for (const { what, gas: one, hash } of used) say(`  chain  ${what.padEnd(16)} ${one.toLocaleString('en')} gas in ${hash}`)
     say(
-      `  gas    ${gas.toLocaleString('en')} in ${used.length} transactions: ${Number(gas) / calls} a call, where one settled by itself took ${gasOfOne.toLocaleString('en')}`,
+      `  gas    ${gas.toLocaleString('en')} in ${used.length} transactions: ${gas / BigInt(calls)} a call, where one settled by itself took ${gasOfOne.toLocaleString('en')}`,
     )
     const deposit = events.reduce((sum, event) => (event.type === 'deposited' ? sum + event.amount : sum), 0n)
     const drawn = events.reduce((sum, event) => (event.type === 'drew' ? sum + event.amount : sum), 0n)
