@@ -138,7 +138,7 @@ function movesCreditAlone(channel: Channel, next: Channel): boolean {
   return channel.config === next.config && bound(channel) === bound(next)
 }
 
-function bound({ network, funds, refunding, held, lanes = [], filling }: Channel): string {
-  const others = { network, funds, refunding, held, filling, lanes: lanes.map(({ id, epoch }) => [id, epoch]) }
+function bound({ network, funds, refunding, claiming, held, lanes = [], filling }: Channel): string {
+  const others = { network, funds, refunding, claiming, held, filling, lanes: lanes.map(({ id, epoch }) => [id, epoch]) }
   return JSON.stringify(others, (_, value: unknown) => (typeof value === 'bigint' ? `${value}` : value))
 }
