@@ -76,7 +76,8 @@ export function createInstance(options: InstanceOptions): Instance {
 
   const guard = (work: () => Promise<void>): Promise<void> => work().catch((error: unknown) => emit({ type: 'error', error }))
   const lose = (lane: LiveLane, reason: string): void => {
-    if (live.get(lane.lane.id) !== lane) return
+    // What has ended here is nobody else's: its end is being written, and has its own reason.
+    if (live.get(lane.lane.id) !== lane || lane.state() === 'ended') return
     forget(lane)
     lane.fence(reason)
     emit({ type: 'laneLost', lane: lane.lane.id, reason })
