@@ -11,8 +11,9 @@ import { claimCall, depositCall, withdrawCalls } from '../calls.ts'
 import { type ChannelConfig, channelIdOf } from '../channel.ts'
 import { signClaims, signDeposit, signVoucher } from '../signing.ts'
 import { recoverable, voucherCheck } from '../voucher.ts'
+import type { VoucherClaim } from '../wire.ts'
 import { receiverBooks } from './books.ts'
-import { channelReceiver, type Taken } from './receiver.ts'
+import { type ChannelReceiver, channelReceiver, type Taken } from './receiver.ts'
 
 let local: LocalChain
 let chain: EvmChain
@@ -93,6 +94,15 @@ async function send(call: Target, through = chain): Promise<void> {
   expect(status.success).toBe(true)
 }
 
+/** Has the escrow pay what can be claimed, and says what that was. */
+async function claim(receiver: ChannelReceiver): Promise<readonly VoucherClaim[]> {
+  const claims = []
+  for await (const one of receiver.claims()) claims.push(one)
+  const signature = await signClaims(claims, { chainId: chain.chainId, signer: privateKeySigner(local.seller.privateKey) })
+  await send(claimCall(claims, signature))
+  return claims
+}
+
 function takenOf(answer: object): Taken {
   if ('taken' in answer) return answer.taken as Taken // what `take` gives
   throw new TypeError(`refused: ${JSON.stringify(answer)}`)
@@ -165,14 +175,25 @@ test('claims on the escrow what was charged, and not what was signed', async () 
   const { take, receiver, finish, books, id, store } = await stage()
   await finish(takenOf(await take(10n)), 4n)
   await finish(takenOf(await take(500n)), price)
-  const claims = []
-  for await (const claim of receiver.claims()) claims.push(claim)
-  expect(claims).toMatchObject([{ voucher: { maxClaimableAmount: 500n }, totalClaimed: 14n }])
-  const signature = await signClaims(claims, { chainId: chain.chainId, signer: privateKeySigner(local.seller.privateKey) })
-  await send(claimCall(claims, signature))
+  expect(await claim(receiver)).toMatchObject([{ voucher: { maxClaimableAmount: 500n }, totalClaimed: 14n }])
   await books.learn([id], { now: start + 1 })
   expect(await store.find({ side: 'receiver', id })).toMatchObject({ charged: 14n, funds: { claimed: 14n } })
-  for await (const claim of receiver.claims()) expect(claim).toBeUndefined()
+  for await (const one of receiver.claims()) expect(one).toBeUndefined()
+})
+
+test('says what an answer that was lost costs where its price was claimed meanwhile', async () => {
+  verifies('M26')
+  const { take, receiver, finish, books, id, store } = await stage()
+  const lost = takenOf(await take(10n))
+  await receiver.finish(lost, { used: price, now: start })
+  await receiver.leave(lost, { at: start })
+  await finish(takenOf(await take(20n)), price)
+  await claim(receiver)
+  await books.learn([id], { now: start + 1 })
+  const again = takenOf(await take(10n, { now: start + 1 }))
+  const receipt = await finish(again, 4n, start + 1)
+  expect(receipt).toMatchObject({ extra: { chargedAmount: '10', channelState: { chargedCumulativeAmount: '10' } } })
+  expect(await store.find({ side: 'receiver', id })).toMatchObject({ charged: 20n, funds: { claimed: 20n } })
 })
 
 test('knows a channel by its deposit, sees a top-up, and stops at a withdrawal', async () => {

@@ -123,7 +123,9 @@ export function channelReceiver({ books, chain, checkVoucher, claimable }: Chann
         return { channel: next, result: result ? next : undefined }
       })
       if (done === undefined) return undefined
-      const extra = { chargedAmount: `${used}`, channelState: stateOf(done, from + used) }
+      // More than it used where an earlier run was charged for it, and that is claimed by now.
+      const paid = done.held.find((hold) => hold.id === id)?.used ?? used
+      const extra = { chargedAmount: `${paid}`, channelState: stateOf(done, from + paid) }
       return { status: 'settled', transaction: '', amount: '', network: chain.network, payer: payer.toLowerCase(), extra }
     },
     async leave({ id, voucher }, lost) {
