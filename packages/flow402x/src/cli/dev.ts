@@ -3,6 +3,7 @@ import { formatNetwork, networkFamily } from '@flow402x/core'
 import { startDev } from '../dev/dev.ts'
 import { streamRoutes } from '../dev/sample-streams.ts'
 import type { DevChain, DevWorld } from '../dev/world.ts'
+import { walletFileVariable } from '../wallet/home.ts'
 import { type Command, readArguments } from './command.ts'
 import { cliErrors } from './errors.ts'
 import { keyVariables } from './key.ts'
@@ -94,6 +95,7 @@ ${streamRoutes.map(({ path, price }) => `  ${seller.url}${path}  ${price}`).join
 
 Pay one of them from another terminal, with a key of either chain (each account holds 1,000 local USDC):
 ${payers.join('\n')}
+  export ${walletFileVariable}=$(mktemp -d)/wallet.db   # the books of channels that end with this world
   flow402x pay '${seller.url}/weather?place=Lisbon'
 
 Sell with this facilitator:

@@ -300,6 +300,8 @@ describe('flow402x dev', () => {
       'export FLOW402X_RPC_URL_EIP155_84532=http://127.0.0.1:',
       'export FLOW402X_RPC_URL_SOLANA_DEVNET=http://127.0.0.1:',
       '/weather  $0.001 on Solana devnet',
+      'export FLOW402X_WALLET_FILE=$(mktemp -d)/wallet.db',
+      "flow402x pay 'http://127.0.0.1:",
     ])
       expect(text).toContain(line)
   })
