@@ -48,6 +48,8 @@ describe.skipIf(noChromium !== undefined)(`the page of a paid film, ${inChromium
     await page.getByRole('button', { name: 'Finish' }).click()
     await said(page, /The stream is over/)
     expect(await page.locator('dl').textContent()).toMatch(/Received\d+\.\d secondsPaid\$0\.\d+ in USDC/)
+    // The film ends with it, and waits for nothing.
+    await expect.poll(() => page.locator('video').evaluate((video: HTMLVideoElement) => video.ended), { timeout: 15_000 }).toBe(true)
     const paid = await receipt(page)
 
     await page.getByRole('button', { name: `Get ${dollars(140_000n - paid)} back` }).click()

@@ -73,10 +73,10 @@ export function createVideo(type: string, { video, show, say }: Screen): Sink {
       else void video.play().catch(() => {})
     },
     end(isWhole) {
-      if (!isWhole) return
       void buffer?.then((to) => {
+        // Nothing more is waited for, whole or not.
         if (to !== undefined && source?.readyState === 'open') source.endOfStream()
-        if (to !== undefined) return
+        if (to !== undefined || !isWhole) return
         video.src = URL.createObjectURL(new Blob(parts, { type }))
         void video.play().catch(() => {})
       })
