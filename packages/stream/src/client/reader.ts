@@ -18,8 +18,7 @@ export function createReader(opened: Opened, options: Reading): PaidStream {
   const till = plan && sid !== undefined ? tillOf(opened, plan, { ...options, sleep, now, sid }) : undefined
   let [chunks, bytes, reason, isPaused, isOver, hasBegun] = [0, 0n, '', false, false, false]
   let [said, closing, isShut]: [bigint?, Promise<StreamReceipt>?, boolean?] = []
-  let settle: (receipt: StreamReceipt) => void = () => {}
-  const receipt = new Promise<StreamReceipt>((resolve) => void (settle = resolve))
+  const { promise: receipt, settle } = promised<StreamReceipt>()
 
   const ear = terms && sid !== undefined ? { wallet, url, tickUrl: new URL(terms.tickUrl, url).href, sid } : undefined
   const wish = wishesOf(ear)
@@ -252,4 +251,13 @@ async function* whileFlowing<Value>(items: AsyncIterable<Value>, { now, sleep, p
 
 function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** A promise, and what settles it. */
+function promised<Value>(): { readonly promise: Promise<Value>; readonly settle: (value: Value) => void } {
+  let settle: (value: Value) => void = () => {}
+  const promise = new Promise<Value>((resolve) => {
+    settle = resolve
+  })
+  return { promise, settle }
 }
