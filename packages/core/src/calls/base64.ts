@@ -19,17 +19,15 @@ export function toBase64Url(bytes: Uint8Array): string {
 
 /** The bytes of standard base64, whose padding may be missing; nothing for other text, such as url-safe letters or with white space. */
 export function fromBase64(text: string): Uint8Array | undefined {
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
-  const letters = text.length - padding
+  const letters = text.endsWith('==') ? text.length - 2 : text.length - Number(text.endsWith('='))
   if (letters === 0 || letters % 4 === 1) return undefined
   if (typeof Buffer === 'undefined') {
     // `atob` takes padding that is missing, but not padding of a wrong length.
-    return standard.test(text) ? Uint8Array.from(atob(text.slice(0, letters)), (letter) => letter.charCodeAt(0)) : undefined
+    const isStandard = /^[A-Za-z0-9+/]+={0,2}$/.test(text)
+    return isStandard ? Uint8Array.from(atob(text.slice(0, letters)), (letter) => letter.charCodeAt(0)) : undefined
   }
   // Node leaves out what it cannot read. To look at each letter here would take longer than to read them.
   const bytes = Buffer.from(text, 'base64')
-  const isWhole = bytes.length === Math.floor((letters * 3) / 4) && Buffer.byteLength(text) === text.length
+  const isWhole = bytes.length === Math.floor(letters * 0.75) && Buffer.byteLength(text) === text.length
   return isWhole && !text.includes('-') && !text.includes('_') ? bytes : undefined
 }
-
-const standard = /^[A-Za-z0-9+/]+={0,2}$/
