@@ -173,7 +173,7 @@ export const clientErrors = defineErrors({
 function describe({ scheme, network, amount, asset, why }: LeftOut): string {
   const known = findAsset(network, asset)
   // A symbol is no address, and what a seller wrote may be no number.
-  const isClear = known !== undefined && sameAddress(known.address, asset) && /^\d{1,78}$/.test(amount)
+  const isClear = known !== undefined && sameAddress(known.address, asset) && /^\d+$/.test(amount)
   const price = isClear ? formatAmount(BigInt(amount), known) : `${amount} of ${asset}`
   return `${scheme} on ${network}, ${price}: ${why}`
 }
