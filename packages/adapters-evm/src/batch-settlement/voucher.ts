@@ -1,7 +1,7 @@
 import { type PaymentRequirements, sameAddress } from '@flow402x/core'
 import * as z from 'zod/mini'
 import { bytesReader, type Hex, toBytes, toHex } from '../crypto/bytes.ts'
-import { addressOf, canonicalSignature, type Judge, type Secp256k1 } from '../crypto/secp256k1.ts'
+import { addressOf, canonicalSignature, type Judge, type KnownKeys, type Secp256k1 } from '../crypto/secp256k1.ts'
 import { type ChannelConfig, channelIdOf, type VoucherDigest, voucherDigest, voucherDigests } from './channel.ts'
 import { type BatchRefusal, batchReason, batchTerms, type VoucherClaim } from './wire.ts'
 
@@ -32,10 +32,13 @@ export type VoucherCheck = (drawn: Signed) => BatchRefusal | undefined
  * Checks that a voucher was signed for the channel it names, by the key that the channel itself names (FS/1 §2, M28): the id is
  * hashed from the config, so neither can be another's. The signature is looked at before anything else is told or looked up (A23).
  * A channel without a key of its own, whose contract would have to judge, is refused: nobody can do that in a microsecond.
+ *
+ * `anyV`: v is not looked at of keys that sign often, which is faster. It is for who makes the claims himself, by `recoverable`: others would
+ * claim what they were told is right, as it came.
  */
-export function voucherCheck({ chainId, secp256k1 }: VoucherCurve): VoucherCheck {
+export function voucherCheck({ chainId, secp256k1 }: VoucherCurve, { anyV = false }: { readonly anyV?: boolean } = {}): VoucherCheck {
   const digestsOf = channelDigests(chainId)
-  const isSignedBy = signatures(secp256k1)
+  const isSignedBy = signatures(secp256k1, anyV ? secp256k1.often : undefined)
   return ({ channelConfig, voucher: { channelId, maxClaimableAmount, signature } }) => {
     const digestOf = digestsOf(channelId, channelConfig)
     if (digestOf === undefined) return { reason: batchReason('channel_id_mismatch') }
@@ -120,8 +123,10 @@ function isZero(address: Hex): boolean {
 const mostCounted = 4096
 
 /** Whether an address signed: by recovery, and for keys that sign often by what the curve knows of them then. */
-function signatures(secp256k1: Secp256k1): (address: Hex, digest: Uint8Array, signature: Uint8Array) => boolean {
-  const { often } = secp256k1
+function signatures(
+  secp256k1: Secp256k1,
+  often: KnownKeys | undefined,
+): (address: Hex, digest: Uint8Array, signature: Uint8Array) => boolean {
   const counts = new Map<string, number>()
   const judges = new Map<string, Judge>()
   return (address, digest, signature) => {

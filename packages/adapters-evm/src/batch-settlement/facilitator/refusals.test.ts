@@ -129,10 +129,13 @@ describe('vouchers', () => {
     const config = await opened()
     const good = await wire.voucher(config, 100n)
     const { signature } = Object(good.voucher)
+    for (let count = 0n; count < 3n; count += 1n) expect(await look(await wire.voucher(config, 20n + count))).toBe('valid')
     const forged = [
       altered(good, 'voucher.maxClaimableAmount', '101'),
       altered(good, 'voucher.signature', garbage),
       altered(good, 'voucher.signature', highS(signature)),
+      // Of a key that was seen before too: whose voucher it is claims it as it came.
+      altered(good, 'voucher.signature', `${signature.slice(0, -2)}${signature.endsWith('1b') ? '1c' : '1b'}`),
       altered(good, 'voucher.signature', `${signature}00`),
       // A stale voucher with a garbage signature tells its sender nothing of the channel.
       altered(altered(good, 'voucher.maxClaimableAmount', '0'), 'voucher.signature', garbage),

@@ -32,7 +32,7 @@ export function receiverDesk(options: DeskOptions): Desk {
   void hastenKeccak()
   const books = receiverBooks({ chain, store: store.channels })
   const curve = { chainId: chain.chainId, secp256k1: options.secp256k1 ?? fastestSecp256k1() }
-  const checkVoucher = voucherCheck(curve)
+  const checkVoucher = voucherCheck(curve, { anyV: true })
   const parts = { books, claimable: recoverable(curve) }
   const receiver = channelReceiver({ ...parts, chain, checkVoucher })
   return {
