@@ -13,19 +13,13 @@ export {
   type ChannelFunds,
   type ChannelKey,
   type ChannelSide,
-  extendStretch,
   type Filling,
   type FreeStretch,
-  finishStretch,
   type Hold,
   type LaneCredit,
-  type LostAnswer,
   learnFunds,
-  leaveStretch,
   nextBase,
   type Stretch,
-  setAside,
-  takeStretch,
   usableFunds,
   type Withheld,
 } from './channel/channel.ts'
@@ -53,6 +47,7 @@ export type {
   VoucherRefusal,
   Vouchers,
 } from './channel/vouchers.ts'
+export { extendStretch, finishStretch, type LostAnswer, leaveStretch, setAside, takeStretch } from './channel/work.ts'
 export {
   type Asset,
   type AssetTransfer,

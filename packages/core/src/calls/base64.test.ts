@@ -1,20 +1,9 @@
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
+import { inEachRuntime } from '../fixtures/runtimes.ts'
 import { fromBase64, textToBase64, toBase64 } from './base64.ts'
 
-// Browsers have no `Buffer`.
-const { Buffer: nodeBuffer } = globalThis
-const runtimes = [
-  ['Node', () => {}],
-  ['a browser', () => Reflect.deleteProperty(globalThis, 'Buffer')],
-] as const
-
-describe.each(runtimes)('in %s', (_, enter) => {
-  beforeEach(() => void enter())
-  afterEach(() => {
-    globalThis.Buffer = nodeBuffer
-  })
-
+inEachRuntime(() => {
   test('bytes and texts are written as they are everywhere, and read back without padding too', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), fc.string({ unit: 'grapheme', minLength: 1 }), (bytes, text) => {
@@ -25,7 +14,7 @@ describe.each(runtimes)('in %s', (_, enter) => {
     )
   })
 
-  test('what is not whole is nothing: any letter put in, taken away or changed that no base64 has', () => {
+  test('what is not whole is nothing, whichever letter is put in, taken away or changed that no base64 has', () => {
     // Some of the last are a letter of base64 with something above it.
     const strange = fc.constantFrom('-', '_', '=', ' ', '\n', '\0', ',', 'ÿ', '\u0141', '\u2c41', '\u{1f600}')
     fc.assert(

@@ -3,20 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { memoryChannels } from '../memory.ts'
 import { channelBook } from './book.ts'
-import {
-  beforeClaim,
-  type Channel,
-  type ChannelFunds,
-  extendStretch,
-  finishStretch,
-  learnFunds,
-  leaveStretch,
-  nextBase,
-  setAside,
-  takeStretch,
-  usableFunds,
-  type Withheld,
-} from './channel.ts'
+import { beforeClaim, type Channel, type ChannelFunds, learnFunds, nextBase, usableFunds, type Withheld } from './channel.ts'
+import { extendStretch, finishStretch, leaveStretch, setAside, takeStretch } from './work.ts'
 
 const funds: ChannelFunds = { balance: 1000n, claimed: 0n, withdrawing: 0n, withdrawalAt: 0, refundNonce: 0n, readAt: 1 }
 const empty: Channel = {

@@ -2,17 +2,8 @@ import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { buyWindow, endLane, growLane, raiseVoucher } from '../stream/lane.ts'
-import {
-  beforeClaim,
-  type Channel,
-  type ChannelFunds,
-  finishStretch,
-  learnFunds,
-  leaveStretch,
-  lesser,
-  setAside,
-  takeStretch,
-} from './channel.ts'
+import { beforeClaim, type Channel, type ChannelFunds, learnFunds, lesser } from './channel.ts'
+import { finishStretch, leaveStretch, setAside, takeStretch } from './work.ts'
 
 const small = fc.bigInt({ min: 1n, max: 6n })
 const which = fc.nat({ max: 9 })

@@ -9,11 +9,11 @@ import {
   nextBase,
   type Stretch,
   shared,
-  takeStretch,
   usableFunds,
   type Withheld,
   withDebt,
 } from './channel.ts'
+import { takeStretch } from './work.ts'
 
 /** What a payer is about to sign: the stretch, and by how much it raises what he has signed in all. */
 export type Signing = Stretch & { readonly raised: bigint }

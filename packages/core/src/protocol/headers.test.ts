@@ -1,7 +1,8 @@
 import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import * as z from 'zod/mini'
+import { inEachRuntime } from '../fixtures/runtimes.ts'
 import { firstIssue, headerCodec, paymentRequiredHeader, paymentResponseHeader, paymentSignatureHeader } from './headers.ts'
 import type { PaymentPayload, PaymentRequired } from './payment.ts'
 
@@ -27,19 +28,8 @@ const receipt = { success: true, transaction: '0xabc', network: 'eip155:84532', 
 const official =
   'eyJ4NDAyVmVyc2lvbiI6MiwiZXJyb3IiOiJQYXltZW50IHJlcXVpcmVkIiwicmVzb3VyY2UiOnsidXJsIjoiaHR0cHM6Ly9hcGkuZXhhbXBsZS5jb20veCIsImRlc2NyaXB0aW9uIjoieCIsIm1pbWVUeXBlIjoiIn0sImFjY2VwdHMiOlt7InNjaGVtZSI6ImV4YWN0IiwibmV0d29yayI6ImVpcDE1NTo4NDUzMiIsImFtb3VudCI6IjEwMDAwIiwiYXNzZXQiOiIweDAzNkNiRDUzODQyYzU0MjY2MzRlNzkyOTU0MWVDMjMxOGYzZENGN2UiLCJwYXlUbyI6IjB4MjA5NjkzQmM2YWZjMEM1MzI4YkEzNkZhRjAzQzUxNEVGMzEyMjg3QyIsIm1heFRpbWVvdXRTZWNvbmRzIjozMDAsImV4dHJhIjp7Im5hbWUiOiJVU0RDIiwidmVyc2lvbiI6IjIifX1dfQ=='
 
-// Browsers have no `Buffer`: the codecs then take `atob` and `btoa`.
-const { Buffer: nodeBuffer } = globalThis
-const runtimes = [
-  ['Node', () => {}],
-  ['a browser', () => Reflect.deleteProperty(globalThis, 'Buffer')],
-] as const
-
-describe.each(runtimes)('in %s', (name, enter) => {
-  beforeEach(() => void enter())
-  afterEach(() => {
-    globalThis.Buffer = nodeBuffer
-  })
-
+// The codecs take `atob` and `btoa` in browsers.
+inEachRuntime((name) => {
   test('the runtime is the one that is meant', () => {
     expect(typeof globalThis.Buffer === 'undefined').toBe(name === 'a browser')
   })

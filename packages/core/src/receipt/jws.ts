@@ -50,7 +50,7 @@ function toUrl(base64: string): string {
 }
 
 function decode(text: string): Uint8Array | undefined {
-  if (!/^[\w-]*$/.test(text) || text.length % 4 === 1) return undefined
+  if (!/^[\w-]*$/.test(text)) return undefined
   return fromBase64(text.replaceAll('-', '+').replaceAll('_', '/'))
 }
 

@@ -1,19 +1,8 @@
 import { verifies } from '@flow402x/testing/requirements'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  type Changed,
-  type Channel,
-  type ChannelFunds,
-  finishStretch,
-  learnFunds,
-  leaveStretch,
-  nextBase,
-  rowWith,
-  setAside,
-  takeStretch,
-  usableFunds,
-} from '../channel/channel.ts'
+import { type Changed, type Channel, type ChannelFunds, learnFunds, nextBase, rowWith, usableFunds } from '../channel/channel.ts'
+import { finishStretch, leaveStretch, setAside, takeStretch } from '../channel/work.ts'
 import { adoptLane, buyWindow, creditOf, endLane, grantedIn, growLane, type LaneResult, laneOf, raiseVoucher } from './lane.ts'
 
 const funds: ChannelFunds = { balance: 1000n, claimed: 0n, withdrawing: 0n, withdrawalAt: 0, refundNonce: 0n, readAt: 1 }

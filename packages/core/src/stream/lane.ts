@@ -7,13 +7,12 @@ import {
   type LaneCredit,
   lesser,
   nextBase,
-  roomIn,
   rowWith,
-  takeStretch,
   usableFunds,
   type Withheld,
   withDebt,
 } from '../channel/channel.ts'
+import { roomIn, takeStretch } from '../channel/work.ts'
 
 /**
  * Why a lane is given nothing: as for any work; the voucher is `stale` (lower than one that was accepted); the lane is `gone` (ended, or
